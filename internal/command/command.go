@@ -1,0 +1,110 @@
+// Package command runs child processes so that none survives its parent.
+//
+// Every child leads a process group of its own and is asked to die with the
+// parent (PR_SET_PDEATHSIG). When the context ends the whole group gets
+// SIGTERM and, five seconds later, SIGKILL.
+package command
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// grace is the time between SIGTERM and SIGKILL.
+const grace = 5 * time.Second
+
+// tailBytes is how much of a child's output an Error keeps.
+const tailBytes = 4096
+
+// Cmd describes a child process.
+type Cmd struct {
+	Args           []string // program and arguments; required
+	Dir            string   // working directory; "" is the parent's
+	Env            []string // added to the parent's environment
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer // nil discards, but Error.Tail still has the end
+}
+
+// Error is a child that could not be started or exited other than with 0.
+type Error struct {
+	Args []string
+	Tail string // last output, standard output and error as they came
+	Err  error  // an *exec.ExitError, or why the child did not start
+}
+
+func (e *Error) Error() string {
+	msg := fmt.Sprintf("%s: %v", e.Args[0], e.Err)
+	if line := lastLine(e.Tail); line != "" {
+		msg += ": " + line
+	}
+	return msg
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Run runs c to its end. The error is an *Error, which also matches the
+// context's error when the context ended the child.
+func Run(ctx context.Context, c Cmd) error {
+	if len(c.Args) == 0 {
+		return errors.New("command: no program given")
+	}
+	tail := &tailWriter{}
+	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
+	cmd.Dir = c.Dir
+	cmd.Stdin = c.Stdin
+	// The child's two streams may be copied by two goroutines; the tail locks.
+	cmd.Stdout = tee(c.Stdout, tail)
+	cmd.Stderr = tee(c.Stderr, tail)
+	if len(c.Env) > 0 {
+		cmd.Env = append(os.Environ(), c.Env...)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = grace
+
+	// PDEATHSIG fires when the *thread* that forked dies, so the thread must
+	// live as long as the child.
+	err := onThread(func() error {
+		err := cmd.Run()
+		if ctx.Err() != nil && cmd.Process != nil {
+			// Grandchildren that ignored SIGTERM.
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		}
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+	}
+	return &Error{Args: c.Args, Tail: tail.String(), Err: err}
+}
+
+// Output runs c and returns what it wrote to standard output.
+func Output(ctx context.Context, c Cmd) ([]byte, error) {
+	var out bytes.Buffer
+	c.Stdout = tee(c.Stdout, &out)
+	err := Run(ctx, c)
+	return out.Bytes(), err
+}
+
+func tee(w io.Writer, also io.Writer) io.Writer {
+	if w == nil {
+		return also
+	}
+	return io.MultiWriter(w, also)
+}
+
+func lastLine(s string) string {
+	s = strings.TrimRight(s, " \t\r\n")
+	return strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
+}
