@@ -1,0 +1,233 @@
+// Package cache keeps directories named by the content of what made them.
+//
+// An entry is built in a temporary sibling and renamed into place after its
+// record, done.json, has been written and synced. An entry without a record,
+// or whose files differ from it in name, size or modification time, is torn:
+// it is removed and built again, never served.
+//
+// The cache lives in $ALPS_CACHE, else in the user's cache directory under
+// "alps". Deleting it is always safe.
+package cache
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/ds2-lab/alps/internal/atomicfile"
+)
+
+const recordName = "done.json"
+
+// Root returns the cache's directory and makes it if need be.
+func Root() (string, error) {
+	root := os.Getenv("ALPS_CACHE")
+	if root == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			// As under some service managers: no HOME, but root has one.
+			user = "/var/cache"
+		}
+		root = filepath.Join(user, "alps")
+	}
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return "", fmt.Errorf("cache: %w", err)
+	}
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return "", fmt.Errorf("cache: %w (set ALPS_CACHE to a directory you can write)", err)
+	}
+	return root, nil
+}
+
+// Dir returns a persistent directory of the given kind that is not keyed, for
+// tools that keep their own order (a compiler cache, downloads).
+func Dir(kind string) (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, kind)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("cache %s: %w", kind, err)
+	}
+	return dir, nil
+}
+
+// Entry is a finished directory. It belongs to everybody: do not write to it.
+type Entry struct {
+	Dir string
+	Hit bool // it was there already
+}
+
+// record is done.json.
+type record struct {
+	Key   string          `json:"key"`
+	Files map[string]file `json:"files"`
+}
+
+type file struct {
+	Size    int64     `json:"size"`
+	ModTime time.Time `json:"mod_time"`
+	Link    string    `json:"link,omitempty"`
+}
+
+// Get returns the entry of the given kind and key, and calls build to fill an
+// empty directory if there is no whole one. One process builds at a time;
+// others wait for it. When build fails or ctx ends nothing is left behind.
+func Get(ctx context.Context, kind, key string, build func(ctx context.Context, dir string) error) (Entry, error) {
+	parent, err := Dir(kind)
+	if err != nil {
+		return Entry{}, err
+	}
+	dir := filepath.Join(parent, key)
+	if whole(dir, key) {
+		touch(dir)
+		return Entry{Dir: dir, Hit: true}, nil
+	}
+	unlock, err := lock(ctx, dir+".lock")
+	if err != nil {
+		return Entry{}, fmt.Errorf("cache %s: %w", kind, err)
+	}
+	defer unlock()
+	if whole(dir, key) { // another process built it while we waited
+		return Entry{Dir: dir, Hit: true}, nil
+	}
+	work := dir + ".partial"
+	for _, stale := range []string{dir, work} {
+		if err := os.RemoveAll(stale); err != nil {
+			return Entry{}, fmt.Errorf("cache %s: remove torn entry: %w", kind, err)
+		}
+	}
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		return Entry{}, fmt.Errorf("cache %s: %w", kind, err)
+	}
+	defer os.RemoveAll(work)
+	if err := build(ctx, work); err != nil {
+		return Entry{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return Entry{}, err
+	}
+	if err := seal(work, key); err != nil {
+		return Entry{}, fmt.Errorf("cache %s: %w", kind, err)
+	}
+	if err := os.Rename(work, dir); err != nil {
+		return Entry{}, fmt.Errorf("cache %s: %w", kind, err)
+	}
+	return Entry{Dir: dir}, nil
+}
+
+// seal syncs every file of dir to disk, then records them.
+func seal(dir, key string) error {
+	files, err := list(dir)
+	if err != nil {
+		return err
+	}
+	for name, f := range files {
+		if f.Link == "" {
+			if err := fsync(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	b, err := json.MarshalIndent(record{Key: key, Files: files}, "", "\t")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(dir, recordName), b, 0o644)
+}
+
+// whole reports whether dir is exactly what its record says.
+func whole(dir, key string) bool {
+	b, err := os.ReadFile(filepath.Join(dir, recordName))
+	if err != nil {
+		return false
+	}
+	var rec record
+	if json.Unmarshal(b, &rec) != nil || rec.Key != key {
+		return false
+	}
+	files, err := list(dir)
+	if err != nil || len(files) != len(rec.Files) {
+		return false
+	}
+	for name, f := range files {
+		want, ok := rec.Files[name]
+		if !ok || want.Size != f.Size || want.Link != f.Link || !want.ModTime.Equal(f.ModTime) {
+			return false
+		}
+	}
+	return true
+}
+
+func list(dir string) (map[string]file, error) {
+	files := map[string]file{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil || name == recordName {
+			return err
+		}
+		if e.Type()&fs.ModeSymlink != 0 {
+			target, err := os.Readlink(path)
+			files[name] = file{Link: target}
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		files[name] = file{Size: info.Size(), ModTime: info.ModTime().UTC()}
+		return nil
+	})
+	return files, err
+}
+
+func fsync(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// touch marks dir as used now, for whoever removes the oldest entries.
+func touch(dir string) {
+	now := time.Now()
+	_ = os.Chtimes(dir, now, now)
+}
+
+// lock takes an exclusive lock on path, waiting until ctx ends.
+func lock(ctx context.Context, path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			// The file stays: removing a lock others may be waiting on would
+			// let two of them in.
+			return func() { f.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, fmt.Errorf("another process is building this entry: %w", ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func build(n *atomic.Int32) func(context.Context, string) error {
+	return func(_ context.Context, dir string) error {
+		n.Add(1)
+		if err := os.MkdirAll(filepath.Join(dir, "sub"), 0o755); err != nil {
+			return err
+		}
+		if err := os.Symlink("sub/file", filepath.Join(dir, "link")); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, "sub", "file"), []byte("content"), 0o644)
+	}
+}
+
+func TestSecondGetIsAHit(t *testing.T) {
+	t.Setenv("ALPS_CACHE", t.TempDir())
+	var n atomic.Int32
+	e, err := Get(t.Context(), "k", "key", build(&n))
+	require.NoError(t, err)
+	require.False(t, e.Hit)
+	again, err := Get(t.Context(), "k", "key", build(&n))
+	require.NoError(t, err)
+	require.True(t, again.Hit)
+	require.Equal(t, e.Dir, again.Dir)
+	require.EqualValues(t, 1, n.Load())
+}
+
+func TestTornEntriesAreBuiltAgain(t *testing.T) {
+	for name, tear := range map[string]func(dir string) error{
+		"no record":  func(dir string) error { return os.Remove(filepath.Join(dir, recordName)) },
+		"truncated":  func(dir string) error { return os.Truncate(filepath.Join(dir, "sub/file"), 3) },
+		"same size":  func(dir string) error { return os.WriteFile(filepath.Join(dir, "sub/file"), []byte("CONTENT"), 0o644) },
+		"lost file":  func(dir string) error { return os.Remove(filepath.Join(dir, "sub/file")) },
+		"lost link":  func(dir string) error { return os.Remove(filepath.Join(dir, "link")) },
+		"extra file": func(dir string) error { return os.WriteFile(filepath.Join(dir, "x"), nil, 0o644) },
+		"half record": func(dir string) error {
+			return os.Truncate(filepath.Join(dir, recordName), 10)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("ALPS_CACHE", t.TempDir())
+			var n atomic.Int32
+			e, err := Get(t.Context(), "k", "key", build(&n))
+			require.NoError(t, err)
+			require.NoError(t, tear(e.Dir))
+			e, err = Get(t.Context(), "k", "key", build(&n))
+			require.NoError(t, err)
+			require.False(t, e.Hit)
+			require.EqualValues(t, 2, n.Load())
+			b, err := os.ReadFile(filepath.Join(e.Dir, "sub/file"))
+			require.NoError(t, err)
+			require.Equal(t, "content", string(b))
+		})
+	}
+}
+
+func TestFailedBuildLeavesNothing(t *testing.T) {
+	t.Setenv("ALPS_CACHE", t.TempDir())
+	boom := errors.New("boom")
+	_, err := Get(t.Context(), "k", "key", func(_ context.Context, dir string) error {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "half"), nil, 0o644))
+		return boom
+	})
+	require.ErrorIs(t, err, boom)
+	left, err := filepath.Glob(filepath.Join(os.Getenv("ALPS_CACHE"), "k", "*"))
+	require.NoError(t, err)
+	for _, f := range left {
+		require.Equal(t, ".lock", filepath.Ext(f))
+	}
+}
+
+func TestOneBuilderAtATime(t *testing.T) {
+	t.Setenv("ALPS_CACHE", t.TempDir())
+	var n atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			_, err := Get(context.Background(), "k", "key", build(&n))
+			require.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 1, n.Load())
+}
+
+func TestWaiterHonoursItsContext(t *testing.T) {
+	t.Setenv("ALPS_CACHE", t.TempDir())
+	building, release := make(chan struct{}), make(chan struct{})
+	go Get(context.Background(), "k", "key", func(context.Context, string) error {
+		close(building)
+		<-release
+		return nil
+	})
+	defer close(release)
+	<-building
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := Get(ctx, "k", "key", func(context.Context, string) error { panic("two builders") })
+	require.ErrorIs(t, err, context.Canceled)
+}

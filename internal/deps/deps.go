@@ -1,0 +1,170 @@
+// Package deps installs the Debian packages the targets need.
+//
+// It looks for what a package provides (a program, a file) before it asks the
+// package manager, so a machine set up by other means is left alone.
+package deps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ds2-lab/alps/internal/command"
+)
+
+// Package is a Debian or Ubuntu package and one thing that shows it is there.
+type Package struct {
+	Name string
+	// Have is a program's name, or a glob of absolute paths if it holds a
+	// slash. Empty: the program has the package's name.
+	Have string
+}
+
+// Group is what one kind of target needs.
+type Group struct {
+	Name     string
+	Packages []Package
+}
+
+// Kernel builds Linux.
+func Kernel() Group {
+	return Group{"kernel", []Package{
+		{"gcc", ""}, {"make", ""}, {"bc", ""}, {"bison", ""}, {"flex", ""}, {"cpio", ""},
+		{"rsync", ""}, {"perl", ""}, {"patch", ""}, {"ccache", ""}, {"git", ""},
+		{"binutils", "objdump"}, {"dpkg-dev", "dpkg-source"}, {"xz-utils", "xz"}, {"kmod", "depmod"},
+		{"pahole", ""}, {"python3", ""},
+		{"libc6-dev", "/usr/include/x86_64-linux-gnu/sys/types.h"},
+		{"libelf-dev", "/usr/include/libelf.h"}, {"libssl-dev", "/usr/include/openssl/ssl.h"},
+		{"zlib1g-dev", "/usr/include/zlib.h"},
+	}}
+}
+
+// BPF compiles BPF C.
+func BPF() Group {
+	return Group{"bpf", []Package{
+		{"clang", ""}, {"llvm", "llvm-strip"},
+		{"libbpf-dev", "/usr/include/bpf/bpf_helpers.h"},
+		{"linux-libc-dev", "/usr/include/x86_64-linux-gnu/asm/types.h"},
+	}}
+}
+
+// Image makes the container image and the guest's disk.
+func Image() Group {
+	return Group{"image", []Package{
+		{"mmdebstrap", ""}, {"e2fsprogs", "mke2fs"}, {"qemu-utils", "qemu-img"},
+		{"debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"},
+		{"openssh-client", "ssh-keygen"},
+	}}
+}
+
+// QEMU runs guests.
+func QEMU() Group {
+	return Group{"qemu", []Package{
+		{"qemu-system-x86", "qemu-system-x86_64"}, {"qemu-utils", "qemu-img"},
+		{"seabios", "/usr/share/seabios/bios-256k.bin"},
+		{"ipxe-qemu", "/usr/lib/ipxe/qemu/efi-virtio.rom"},
+	}}
+}
+
+// Functions runs the functions' tests on the host.
+func Functions() Group {
+	return Group{"functions", []Package{
+		{"python3", ""}, {"python3-igraph", "/usr/lib/python3/dist-packages/igraph/__init__.py"},
+	}}
+}
+
+// All is every group.
+func All() []Group { return []Group{Kernel(), BPF(), Image(), QEMU(), Functions()} }
+
+// ErrNeedRoot is returned when packages are missing and there is neither root
+// nor sudo. Its message carries the command to run.
+var ErrNeedRoot = errors.New("root is needed")
+
+// Missing lists the packages of groups that are not there, sorted.
+func Missing(groups ...Group) []string {
+	var names []string
+	for _, g := range groups {
+		for _, p := range g.Packages {
+			if !have(p) {
+				names = append(names, p.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Ensure installs what is missing and says so on log first. Without root and
+// sudo it returns ErrNeedRoot with the command that a person has to run.
+func Ensure(ctx context.Context, log io.Writer, groups ...Group) error {
+	missing := Missing(groups...)
+	if len(missing) == 0 {
+		return nil
+	}
+	install := append([]string{"apt-get", "install", "-y", "--no-install-recommends"}, missing...)
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("missing on this machine: %s: no apt-get here; install them by your own package manager", strings.Join(missing, " "))
+	}
+	var prefix []string
+	if os.Geteuid() != 0 {
+		if _, err := exec.LookPath("sudo"); err != nil {
+			return fmt.Errorf("%w to install packages; run as root: apt-get update && %s", ErrNeedRoot, strings.Join(install, " "))
+		}
+		prefix = []string{"sudo", "--preserve-env=DEBIAN_FRONTEND"}
+	}
+	fmt.Fprintf(log, "installing Debian packages: %s\n", strings.Join(missing, " "))
+	for _, args := range [][]string{{"apt-get", "-q", "update"}, install} {
+		err := command.Run(ctx, command.Cmd{
+			Args: append(slices.Clone(prefix), args...),
+			Env:  []string{"DEBIAN_FRONTEND=noninteractive"},
+		})
+		if err == nil {
+			continue
+		}
+		var ce *command.Error
+		if errors.As(err, &ce) {
+			fmt.Fprintln(log, ce.Tail)
+		}
+		return fmt.Errorf("install packages: %w (by hand: %s)", err, strings.Join(args, " "))
+	}
+	if still := Missing(groups...); len(still) > 0 {
+		return fmt.Errorf("apt-get said yes, but these are still missing: %s", strings.Join(still, " "))
+	}
+	return nil
+}
+
+func have(p Package) bool {
+	want := p.Have
+	if want == "" {
+		want = p.Name
+	}
+	if !strings.Contains(want, "/") {
+		return program(want)
+	}
+	for _, glob := range strings.Fields(want) {
+		if m, err := filepath.Glob(glob); err == nil && len(m) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// program also looks where a plain user's PATH does not.
+func program(name string) bool {
+	if _, err := exec.LookPath(name); err == nil {
+		return true
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin"} {
+		if st, err := os.Stat(filepath.Join(dir, name)); err == nil && st.Mode()&fs.ModePerm&0o111 != 0 {
+			return true
+		}
+	}
+	return false
+}

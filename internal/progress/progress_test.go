@@ -1,0 +1,72 @@
+package progress
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// clock is moved by hand.
+type clock struct{ t time.Time }
+
+func (c *clock) now() time.Time { return c.t }
+
+func reporter(tty bool) (*Reporter, *bytes.Buffer, *clock) {
+	var b bytes.Buffer
+	c := &clock{time.Unix(1000, 0)}
+	r := New(&b)
+	r.tty, r.width, r.now = tty, 40, c.now
+	return r, &b, c
+}
+
+func TestLogGetsOneLinePerTransition(t *testing.T) {
+	r, b, c := reporter(false)
+	s := r.Step("replay", 2, 3)
+	s.Frac(0.5)
+	c.t = c.t.Add(41 * time.Second)
+	s.Done("")
+	r.Step("draw", 3, 3).Done("kept")
+	require.Equal(t, "2/3 replay\n2/3 replay  41s\n3/3 draw\n3/3 draw  kept\n", b.String())
+}
+
+func TestLogGetsASignOfLifeEveryHalfMinute(t *testing.T) {
+	r, b, c := reporter(false)
+	s := r.Step("replay", 0, 0)
+	for i := range 100 { // 100 s
+		c.t = c.t.Add(time.Second)
+		s.Frac(float64(i+1) / 400)
+	}
+	require.Equal(t, "replay\nreplay  7%  6m10s left\nreplay  15%  5m40s left\nreplay  22%  5m10s left\n", b.String())
+}
+
+func TestTerminalRedrawsOneLineAndCutsIt(t *testing.T) {
+	r, b, c := reporter(true)
+	s := r.Step("a step with a name that is rather long", 1, 1)
+	require.Equal(t, "\r\x1b[K1/1 a step with a name that is rather l", b.String())
+	b.Reset()
+	c.t = c.t.Add(10 * time.Second)
+	r.Printf("hello")
+	require.Equal(t, "\r\x1b[Khello\n", b.String())
+	b.Reset()
+	s.Done("ok")
+	require.Equal(t, "1/1 a step with a name that is rather long  ok\n", b.String())
+}
+
+func TestNilReporterIsSilent(t *testing.T) {
+	var r *Reporter
+	s := r.Step("x", 1, 2)
+	s.Detail("d")
+	s.Frac(1)
+	s.Done("")
+}
+
+func TestRound(t *testing.T) {
+	for want, d := range map[string]time.Duration{
+		"0.1s": 123 * time.Millisecond, "41s": 41300 * time.Millisecond,
+		"6m10s": 370 * time.Second, "2h05m": 125 * time.Minute,
+	} {
+		require.Equal(t, want, Round(d))
+	}
+}

@@ -1,0 +1,166 @@
+// Package yamlx reads YAML strictly and remembers where values stood.
+//
+// A misspelt key, a wrong type and a second document are errors, and every
+// error begins with file:line:col.
+package yamlx
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Pos is a place in a file. The zero Pos means the whole file.
+type Pos struct{ Line, Col int }
+
+// At is a value and where it was written, for checks made later. Use it for
+// leaves only: a struct inside At is decoded without the check for unknown
+// keys.
+type At[T any] struct {
+	V         T
+	Line, Col int
+}
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (a *At[T]) UnmarshalYAML(n *yaml.Node) error {
+	a.Line, a.Col = n.Line, n.Column
+	return n.Decode(&a.V)
+}
+
+// MarshalYAML implements yaml.Marshaler: the value alone.
+func (a At[T]) MarshalYAML() (any, error) { return a.V, nil }
+
+// Pos is where the value was written; zero if it was left out.
+func (a At[T]) Pos() Pos { return Pos{a.Line, a.Col} }
+
+// IsZero reports whether the value was left out (yaml's omitempty).
+func (a At[T]) IsZero() bool { return a.Line == 0 }
+
+// Errors collects what is wrong with one file.
+type Errors struct {
+	File string
+	errs []error
+}
+
+// Add notes that key, written at pos, is wrong: say what it is and what is
+// allowed.
+func (e *Errors) Add(pos Pos, key, format string, args ...any) {
+	where := e.File
+	if pos.Line > 0 {
+		where = fmt.Sprintf("%s:%d:%d", e.File, pos.Line, pos.Col)
+	}
+	e.errs = append(e.errs, fmt.Errorf("%s: %s: %s", where, key, fmt.Sprintf(format, args...)))
+}
+
+// Err joins what was added; nil if nothing was.
+func (e *Errors) Err() error { return errors.Join(e.errs...) }
+
+// Decode reads the only document of data into out. name is the file's name
+// for messages.
+func Decode(name string, data []byte, out any) error {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	errs := &Errors{File: name}
+	switch err := dec.Decode(out); {
+	case errors.Is(err, io.EOF):
+		errs.Add(Pos{}, "document", "the file is empty")
+		return errs.Err()
+	case err != nil:
+		explain(errs, data, err, reflect.TypeOf(out))
+		return errs.Err()
+	}
+	var more yaml.Node
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		errs.Add(Pos{max(more.Line, 1), max(more.Column, 1)}, "document", "a second one follows; a file holds one")
+	}
+	return errs.Err()
+}
+
+var (
+	lineRE    = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
+	unknownRE = regexp.MustCompile(`^field (\S+) not found in type (\S+)$`)
+)
+
+// explain turns yaml.v3's messages, which know lines only, into ours.
+func explain(errs *Errors, data []byte, err error, t reflect.Type) {
+	var te *yaml.TypeError
+	lines := []string{err.Error()}
+	if errors.As(err, &te) {
+		lines = te.Errors
+	}
+	text := strings.Split(string(data), "\n")
+	for _, msg := range lines {
+		m := lineRE.FindStringSubmatch(msg)
+		if m == nil {
+			errs.Add(Pos{}, "document", "%s", strings.TrimPrefix(msg, "yaml: "))
+			continue
+		}
+		n, _ := strconv.Atoi(m[1])
+		if u := unknownRE.FindStringSubmatch(m[2]); u != nil {
+			errs.Add(Pos{n, column(text, n, u[1])}, u[1], "no such key%s", suggest(t, u[2]))
+			continue
+		}
+		errs.Add(Pos{n, column(text, n, "")}, "value", "%s", m[2])
+	}
+}
+
+// column finds key in the given line (both count from 1).
+func column(text []string, line int, key string) int {
+	if line < 1 || line > len(text) {
+		return 1
+	}
+	s := text[line-1]
+	if i := strings.Index(s, key); key != "" && i >= 0 {
+		return i + 1
+	}
+	return len(s) - len(strings.TrimLeft(s, " -")) + 1
+}
+
+// suggest lists the keys of the struct type called name somewhere inside t.
+func suggest(t reflect.Type, name string) string {
+	var keys []string
+	walk(t, map[reflect.Type]bool{}, func(s reflect.Type) {
+		if s.String() != name || keys != nil {
+			return
+		}
+		for i := range s.NumField() {
+			f := s.Field(i)
+			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			if key == "" {
+				key = strings.ToLower(f.Name)
+			}
+			if key != "-" && f.IsExported() {
+				keys = append(keys, key)
+			}
+		}
+	})
+	if len(keys) == 0 {
+		return ""
+	}
+	slices.Sort(keys)
+	return "; allowed: " + strings.Join(keys, ", ")
+}
+
+func walk(t reflect.Type, seen map[reflect.Type]bool, visit func(reflect.Type)) {
+	if t == nil || seen[t] {
+		return
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		walk(t.Elem(), seen, visit)
+	case reflect.Struct:
+		visit(t)
+		for i := range t.NumField() {
+			walk(t.Field(i).Type, seen, visit)
+		}
+	}
+}
