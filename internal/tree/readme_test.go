@@ -1,0 +1,59 @@
+package tree
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Every mage target that the documents name exists, with the flags they use.
+func TestDocumentedTargetsExist(t *testing.T) {
+	root, err := Root()
+	require.NoError(t, err)
+	list := exec.Command("go", "run", "mage.go", "-l")
+	list.Dir = root
+	out, err := list.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	targets := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); strings.HasPrefix(line, "  ") && len(f) > 1 {
+			targets[strings.ToLower(strings.TrimSuffix(f[0], "*"))] = true
+		}
+	}
+	require.True(t, targets["reproduce"], "%s", out)
+
+	call := regexp.MustCompile(`(?:go run mage\.go|\bmage) ([a-zA-Z]+(?::[a-zA-Z]+)?)((?: -[a-z]+=\S+)*)`)
+	docs, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	require.NoError(t, err)
+	docs = append(docs, filepath.Join(root, "README.md"), filepath.Join(root, "ARCHITECTURE.md"),
+		filepath.Join(root, ".github", "workflows", "ci.yaml"), filepath.Join(root, ".ci", "run"))
+	found := 0
+	for _, doc := range docs {
+		b, err := os.ReadFile(doc)
+		require.NoError(t, err)
+		for _, m := range call.FindAllStringSubmatch(string(b), -1) {
+			if m[1] == "TARGET" {
+				continue
+			}
+			found++
+			require.True(t, targets[strings.ToLower(m[1])], "%s names target %s, which does not exist", doc, m[1])
+			if m[2] == "" {
+				continue
+			}
+			help := exec.Command("go", "run", "mage.go", "-h", m[1])
+			help.Dir = root
+			usage, err := help.CombinedOutput()
+			require.NoError(t, err, "%s", usage)
+			for _, flag := range strings.Fields(m[2]) {
+				name, _, _ := strings.Cut(flag, "=")
+				require.Contains(t, strings.ToLower(string(usage)), name+"=", "%s uses %s with %s", doc, m[1], name)
+			}
+		}
+	}
+	require.Greater(t, found, 3)
+}

@@ -1,0 +1,29 @@
+// Package tree holds the tests that look at the repository as a whole: who
+// imports whom, whether the README's commands exist, whether the workflow is
+// well formed. It has no code of its own but Root.
+package tree
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Root finds the repository's root: the nearest parent directory with a
+// go.mod.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", fmt.Errorf("no go.mod in this directory or above: run inside the repository")
+		}
+		dir = parent
+	}
+}
