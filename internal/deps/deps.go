@@ -49,7 +49,8 @@ func Kernel() Group {
 // BPF compiles BPF C.
 func BPF() Group {
 	return Group{"bpf", []Package{
-		{"clang", ""}, {"llvm", "llvm-strip"},
+		// Pinned: the committed objects are compared byte for byte.
+		{"clang-14", ""}, {"llvm-14", "llvm-strip-14"},
 		{"libbpf-dev", "/usr/include/bpf/bpf_helpers.h"},
 		{"linux-libc-dev", "/usr/include/x86_64-linux-gnu/asm/types.h"},
 	}}
