@@ -1,0 +1,18 @@
+// Package policy ranks functions by how soon they should run and says how long
+// each may keep a CPU.
+//
+// It is ALPS's algorithm: the invocations of the last seconds are scheduled
+// again by SRPT, shortest remaining time first; what each function would have
+// got there, waiting time and turns on the CPU, is what it gets a rank and a
+// slice for (Fu et al., USENIX ATC 2024, section 4; docs/policy.md has every
+// parameter).
+//
+//	records ─▶ one core's share ─▶ SRPT ─▶ per function: waits, turns
+//	                                        │
+//	         []Decision ◀─ rank ◀─ tune ◀─ learn
+//
+// The package is pure: records in, decisions out. It reads no clock, opens no
+// file and does not know that BPF exists, so the daemon and the simulator run
+// the same code. Times are KTime, lengths are time.Duration; both count whole
+// nanoseconds, and the simulation is exact in them.
+package policy
