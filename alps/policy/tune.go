@@ -1,0 +1,33 @@
+package policy
+
+import (
+	"math"
+	"time"
+)
+
+// steady makes a learnt slice of what is known about its spread: the less
+// predictable, the shorter; 0 where it is not worth having.
+func (p Params) steady(learnt, stdev float64) time.Duration {
+	slice := learnt
+	if p.Unpredictability {
+		slice *= p.Alpha
+	}
+	if p.SliceCap > 0 {
+		slice = min(slice, float64(p.SliceCap))
+	}
+	if p.Unpredictability {
+		slice -= p.Beta * stdev
+	}
+	return whole(max(slice, 0))
+}
+
+// pressure is the factor, at most 1, by which slices shrink under load, in
+// percent.
+func (p Params) pressure(load float64) float64 {
+	if !p.Overload || !(load >= p.Theta) { // a load that is not a number is none
+		return 1
+	}
+	return min((100+p.Theta-min(load, 100))/(100*p.Gamma), 1)
+}
+
+func whole(ns float64) time.Duration { return time.Duration(math.Round(ns)) }
