@@ -1,0 +1,60 @@
+package records
+
+import (
+	"encoding/csv"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/ds2-lab/alps/alps/policy"
+)
+
+// Jobs are the rows for policy.SRPT.
+func Jobs(rows []Row) []policy.Job {
+	jobs := make([]policy.Job, len(rows))
+	for i, r := range rows {
+		jobs[i] = policy.Job{ID: r.ID, Arrive: r.Arrive, Burst: r.Burst}
+	}
+	return jobs
+}
+
+// Window is the rows for policy.Policy.Update. When an invocation ended is not
+// in a row and not asked by Update; End is left 0.
+func Window(rows []Row) []policy.Record {
+	records := make([]policy.Record, len(rows))
+	for i, r := range rows {
+		records[i] = policy.Record{UID: r.Function, Arrive: r.Arrive, CPU: r.Burst}
+	}
+	return records
+}
+
+// WriteOutcomes writes id,function,wait_ms,slices_ms, in the order of rows;
+// slices are separated by spaces.
+func WriteOutcomes(w io.Writer, rows []Row, outcomes []policy.Outcome) error {
+	c := csv.NewWriter(w)
+	_ = c.Write([]string{"id", "function", "wait_ms", "slices_ms"}) // Error tells
+	var text []string
+	for i, r := range rows {
+		text = text[:0]
+		for _, s := range outcomes[i].Slices {
+			text = append(text, FormatMS(s))
+		}
+		_ = c.Write([]string{strconv.FormatInt(r.ID, 10), r.Function, FormatMS(outcomes[i].Wait), strings.Join(text, " ")})
+	}
+	c.Flush()
+	return c.Error()
+}
+
+// WriteDecisions writes function,rank,slice_ms,mean_ms,stdev_ms,n: mean and
+// standard deviation of the n turns that SRPT gave the function.
+func WriteDecisions(w io.Writer, decisions []policy.Decision) error {
+	c := csv.NewWriter(w)
+	_ = c.Write([]string{"function", "rank", "slice_ms", "mean_ms", "stdev_ms", "n"}) // Error tells
+	for _, d := range decisions {
+		_ = c.Write([]string{
+			d.UID, strconv.Itoa(d.Rank), FormatMS(d.Slice), FormatMS(d.MeanSlice), FormatMS(d.StdevSlice), strconv.Itoa(d.N),
+		})
+	}
+	c.Flush()
+	return c.Error()
+}
