@@ -1,0 +1,348 @@
+package kernel
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/ds2-lab/alps/internal/atomicfile"
+	"github.com/ds2-lab/alps/internal/cache"
+	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/digest"
+	"github.com/ds2-lab/alps/internal/progress"
+)
+
+// Options say how to build. The zero value of each field but Dir works.
+type Options struct {
+	Dir      string   // the directory with kernels.yaml; required
+	Src      string   // build from this tree instead of the declared sources
+	Extra    []string // more configuration fragments, by path; they win
+	Force    bool     // build even if it is cached
+	Jobs     int      // 0: one per CPU
+	Progress *progress.Reporter
+}
+
+// Built is a kernel that is ready to boot.
+type Built struct {
+	Name         string `json:"name"`    // in kernels.yaml
+	Release      string `json:"release"` // what uname -r will say
+	Source       string `json:"source"`  // commit, package version or tree digest
+	ConfigDigest string `json:"config_digest"`
+	Key          string `json:"key"`
+	Compiler     string `json:"compiler"`
+
+	BzImage string `json:"-"`
+	Config  string `json:"-"`
+	Hit     bool   `json:"-"` // it was built before
+}
+
+// Build returns the kernel called name ("": the default), building it if no
+// build with the same source, series, fragments and compiler is cached. The
+// error matches ErrUnavailable if no source could be reached.
+func Build(ctx context.Context, name string, o Options) (Built, error) {
+	kernels, err := List(o.Dir)
+	if err != nil {
+		return Built{}, err
+	}
+	k, err := Find(kernels, name)
+	if err != nil {
+		return Built{}, err
+	}
+	var fragments [][]symbol
+	for _, f := range k.Config {
+		syms, err := readFragment(filepath.Join(o.Dir, f.V))
+		if err != nil {
+			return Built{}, err
+		}
+		fragments = append(fragments, syms)
+	}
+	for _, f := range o.Extra {
+		syms, err := readFragment(f)
+		if err != nil {
+			return Built{}, err
+		}
+		fragments = append(fragments, syms)
+	}
+	b := &builder{kernel: k, opts: o, symbols: merge(fragments...)}
+	if b.compiler, err = compiler(ctx); err != nil {
+		return Built{}, err
+	}
+	src, err := locate(ctx, k, o.Src, func(id string) bool {
+		key, err := b.key(id)
+		if err != nil || o.Force {
+			return false
+		}
+		dir, err := cache.Dir("kernel")
+		if err != nil {
+			return false
+		}
+		_, err = os.Stat(filepath.Join(dir, key))
+		return err == nil
+	})
+	if err != nil {
+		return Built{}, err
+	}
+	key, err := b.key(src.id)
+	if err != nil {
+		return Built{}, err
+	}
+	if o.Force {
+		dir, err := cache.Dir("kernel")
+		if err != nil {
+			return Built{}, err
+		}
+		if err := os.RemoveAll(filepath.Join(dir, key)); err != nil {
+			return Built{}, err
+		}
+	}
+	e, err := cache.Get(ctx, "kernel", key, func(ctx context.Context, dir string) error {
+		return b.build(ctx, src, key, dir)
+	})
+	if err != nil {
+		return Built{}, fmt.Errorf("kernel %s: %w", k.Name.V, err)
+	}
+	data, err := os.ReadFile(filepath.Join(e.Dir, "kernel.json"))
+	if err != nil {
+		return Built{}, fmt.Errorf("kernel %s: %w", k.Name.V, err)
+	}
+	built := Built{Hit: e.Hit, BzImage: filepath.Join(e.Dir, "bzImage"), Config: filepath.Join(e.Dir, "config")}
+	return built, json.Unmarshal(data, &built)
+}
+
+type builder struct {
+	kernel   Kernel
+	opts     Options
+	symbols  []symbol
+	compiler string
+}
+
+// key names a build by everything that goes into it.
+func (b *builder) key(source string) (string, error) {
+	d := digest.New("kernel/1").Str("source", source).Str("compiler", b.compiler)
+	if b.kernel.Patches.V != "" {
+		d.Dir("patches", filepath.Join(b.opts.Dir, b.kernel.Patches.V))
+	}
+	return d.Str("config", string(render(b.symbols))).Sum()
+}
+
+func compiler(ctx context.Context) (string, error) {
+	var all []string
+	for _, args := range [][]string{{"gcc", "--version"}, {"ld", "--version"}, {"pahole", "--version"}} {
+		out, err := command.Output(ctx, command.Cmd{Args: args})
+		if err != nil {
+			return "", fmt.Errorf("kernel: %w", err)
+		}
+		line, _, _ := strings.Cut(string(out), "\n")
+		all = append(all, line)
+	}
+	return strings.Join(all, "; "), nil
+}
+
+func (b *builder) build(ctx context.Context, src origin, key, dir string) (err error) {
+	logDir, err := cache.Dir("log")
+	if err != nil {
+		return err
+	}
+	logPath := filepath.Join(logDir, "kernel-"+b.kernel.Name.V+".log")
+	log, err := os.Create(logPath)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w\n(log: %s)", err, logPath)
+		}
+	}()
+
+	tree := filepath.Join(dir, "src")
+	if err := os.Mkdir(tree, 0o755); err != nil {
+		return err
+	}
+	step := b.opts.Progress.Step("kernel "+b.kernel.Name.V+": source", 0, 0)
+	if err := src.unpack(ctx, tree); err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	step.Done("")
+	if err := b.patch(ctx, tree, log); err != nil {
+		return err
+	}
+	if err := b.configure(ctx, tree, log); err != nil {
+		return err
+	}
+	if err := b.compile(ctx, tree, log); err != nil {
+		return err
+	}
+	out := filepath.Join(tree, buildDir)
+	if err := verifyHooks(out); err != nil {
+		return err
+	}
+	return b.keep(out, dir, key, src.id)
+}
+
+// buildDir is inside the tree so that the compiler is given relative paths and
+// ccache hits wherever the tree lies.
+const buildDir = "build"
+
+// patch applies the series. No fuzz: a hunk that fits only roughly may land
+// in the wrong function.
+func (b *builder) patch(ctx context.Context, tree string, log io.Writer) error {
+	if b.kernel.Patches.V == "" {
+		return nil
+	}
+	dir, err := filepath.Abs(filepath.Join(b.opts.Dir, b.kernel.Patches.V))
+	if err != nil {
+		return err
+	}
+	series, err := filepath.Glob(filepath.Join(dir, "*.patch"))
+	if err != nil || len(series) == 0 {
+		return fmt.Errorf("%s: no *.patch in it", dir)
+	}
+	for _, p := range series {
+		err := command.Run(ctx, command.Cmd{
+			Args: []string{"patch", "-p1", "-F0", "--no-backup-if-mismatch", "-i", p}, Dir: tree, Stdout: log, Stderr: log})
+		if err != nil {
+			return fmt.Errorf("apply %s: %w", filepath.Base(p), err)
+		}
+	}
+	return nil
+}
+
+func (b *builder) configure(ctx context.Context, tree string, log io.Writer) error {
+	fragment := filepath.Join(tree, "alps.config")
+	if err := os.WriteFile(fragment, render(b.symbols), 0o644); err != nil {
+		return err
+	}
+	for _, target := range []string{"allnoconfig", "olddefconfig"} {
+		c := b.make(tree, target)
+		c.Env = append(c.Env, "KCONFIG_ALLCONFIG="+fragment)
+		c.Stdout, c.Stderr = log, log
+		if err := command.Run(ctx, c); err != nil {
+			return fmt.Errorf("configure: %w", err)
+		}
+	}
+	dotConfig, err := os.ReadFile(filepath.Join(tree, buildDir, ".config"))
+	if err != nil {
+		return err
+	}
+	if err := verify(b.symbols, dotConfig); err != nil {
+		return fmt.Errorf("configuration is not what was asked:\n%w", err)
+	}
+	return nil
+}
+
+func (b *builder) make(tree string, targets ...string) command.Cmd {
+	jobs := b.opts.Jobs
+	if jobs == 0 {
+		jobs = runtime.NumCPU()
+	}
+	args := []string{"make", "O=" + buildDir, "-j" + strconv.Itoa(jobs), "CC=ccache gcc", "HOSTCC=ccache gcc", "PAHOLE=" + filepath.Join(tree, "pahole.sh")}
+	return command.Cmd{Args: append(args, targets...), Dir: tree,
+		// A build must not know who built it, where and when.
+		Env: []string{"KBUILD_BUILD_USER=alps", "KBUILD_BUILD_HOST=alps", "KBUILD_BUILD_TIMESTAMP=1970-01-01"}}
+}
+
+// paholeWrapper keeps a newer pahole from emitting BTF that the tree's own
+// tools cannot read (64-bit enumerations, unknown to 5.18).
+const paholeWrapper = `#!/bin/sh
+case " $* " in
+*" -J "*) exec pahole --skip_encoding_btf_enum64 "$@" ;;
+esac
+exec pahole "$@"
+`
+
+func (b *builder) compile(ctx context.Context, tree string, log io.Writer) error {
+	flags, err := os.ReadFile(filepath.Join(tree, "scripts/pahole-flags.sh"))
+	wrapper := "#!/bin/sh\nexec pahole \"$@\"\n"
+	if err == nil && !bytes.Contains(flags, []byte("enum64")) {
+		wrapper = paholeWrapper
+	}
+	if err := os.WriteFile(filepath.Join(tree, "pahole.sh"), []byte(wrapper), 0o755); err != nil {
+		return err
+	}
+	ccache, err := cache.Dir("ccache")
+	if err != nil {
+		return err
+	}
+	step := b.opts.Progress.Step("kernel "+b.kernel.Name.V+": compile", 0, 0)
+	c := b.make(tree, "bzImage")
+	c.Env = append(c.Env, "CCACHE_DIR="+ccache, "CCACHE_BASEDIR="+tree, "CCACHE_NOHASHDIR=1", "CCACHE_MAXSIZE=2G")
+	count := &objectCounter{log: log, total: b.objects(0), step: step}
+	c.Stdout, c.Stderr = count, log
+	if err := command.Run(ctx, c); err != nil {
+		return fmt.Errorf("compile: %w", err)
+	}
+	b.objects(count.n)
+	step.Done("")
+	return nil
+}
+
+// objects remembers how many lines make prints for this kernel, for the next
+// build's time left. n = 0 only asks.
+func (b *builder) objects(n int) int {
+	dir, err := cache.Dir("history")
+	if err != nil {
+		return 0
+	}
+	path := filepath.Join(dir, "kernel-"+b.kernel.Name.V+".lines")
+	if n > 0 {
+		_ = atomicfile.Write(path, []byte(strconv.Itoa(n)), 0o644)
+		return n
+	}
+	data, _ := os.ReadFile(path)
+	if n, err = strconv.Atoi(string(data)); err != nil {
+		return 2200 // as counted for the fragments in this directory
+	}
+	return n
+}
+
+// objectCounter passes make's output on and reports how far it is.
+type objectCounter struct {
+	log      io.Writer
+	n, total int
+	step     *progress.Step
+}
+
+func (c *objectCounter) Write(p []byte) (int, error) {
+	c.n += bytes.Count(p, []byte("\n"))
+	c.step.Frac(min(float64(c.n)/float64(c.total), 0.99))
+	return c.log.Write(p)
+}
+
+// keep leaves in dir what is needed to boot and to tell what it is.
+func (b *builder) keep(out, dir, key, source string) error {
+	release, err := os.ReadFile(filepath.Join(out, "include/config/kernel.release"))
+	if err != nil {
+		return err
+	}
+	config, err := os.ReadFile(filepath.Join(out, ".config"))
+	if err != nil {
+		return err
+	}
+	sum, err := digest.New("kernel config").Str("config", string(config)).Sum()
+	if err != nil {
+		return err
+	}
+	meta, err := json.MarshalIndent(Built{
+		Name: b.kernel.Name.V, Release: strings.TrimSpace(string(release)), Source: source,
+		ConfigDigest: sum, Key: key, Compiler: b.compiler,
+	}, "", "\t")
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.Rename(filepath.Join(out, "arch/x86/boot/bzImage"), filepath.Join(dir, "bzImage")),
+		os.Rename(filepath.Join(out, "System.map"), filepath.Join(dir, "System.map")),
+		os.WriteFile(filepath.Join(dir, "config"), config, 0o644),
+		os.WriteFile(filepath.Join(dir, "kernel.json"), meta, 0o644),
+		os.RemoveAll(filepath.Join(dir, "src")), // a gigabyte; ccache makes it cheap to have again
+	)
+}

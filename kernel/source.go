@@ -1,0 +1,188 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/digest"
+)
+
+// gitProbe is how long a git server may take to name its tag.
+const gitProbe = 20 * time.Second
+
+// origin is a source that can be had: what identifies it and how to get it.
+type origin struct {
+	id     string // content identity: commit, package version, tree digest
+	unpack func(ctx context.Context, dir string) error
+}
+
+// locate finds the first reachable source of k. A git source is identified by
+// its commit, so one that was built before needs no network.
+func locate(ctx context.Context, k Kernel, src string, cached func(id string) bool) (origin, error) {
+	if src != "" {
+		return localTree(src)
+	}
+	var errs []error
+	for _, s := range k.Sources {
+		o, err := s.locate(ctx, cached)
+		if err == nil {
+			return o, nil
+		}
+		if ctx.Err() != nil {
+			return origin{}, ctx.Err()
+		}
+		errs = append(errs, err)
+	}
+	return origin{}, fmt.Errorf("kernel %s: %w:\n%w\n(a local tree can be given by -src=DIR)", k.Name.V, ErrUnavailable, errors.Join(errs...))
+}
+
+func (s Source) locate(ctx context.Context, cached func(id string) bool) (origin, error) {
+	if s.Package.V != "" {
+		return s.locatePackage(ctx)
+	}
+	o := origin{id: "git " + s.Commit.V, unpack: s.unpackGit}
+	if cached(o.id) {
+		return o, nil
+	}
+	probe, cancel := context.WithTimeout(ctx, gitProbe)
+	defer cancel()
+	_, err := command.Output(probe, command.Cmd{
+		Args: []string{"git", "ls-remote", "--exit-code", s.Git.V, "refs/tags/" + s.Tag.V},
+		Env:  []string{"GIT_TERMINAL_PROMPT=0"},
+	})
+	if err != nil {
+		return origin{}, fmt.Errorf("%s: %w", s.Git.V, err)
+	}
+	return o, nil
+}
+
+func (s Source) unpackGit(ctx context.Context, dir string) error {
+	git := func(args ...string) ([]byte, error) {
+		return command.Output(ctx, command.Cmd{Args: append([]string{"git", "-C", dir}, args...), Env: []string{"GIT_TERMINAL_PROMPT=0"}})
+	}
+	for _, args := range [][]string{
+		{"init", "-q"},
+		{"fetch", "-q", "--depth=1", s.Git.V, "refs/tags/" + s.Tag.V},
+	} {
+		if _, err := git(args...); err != nil {
+			return err
+		}
+	}
+	head, err := git("rev-parse", "FETCH_HEAD^{commit}")
+	if err != nil {
+		return err
+	}
+	if got := strings.TrimSpace(string(head)); got != s.Commit.V {
+		return fmt.Errorf("%s: tag %s is commit %s, kernels.yaml wants %s", s.Git.V, s.Tag.V, got, s.Commit.V)
+	}
+	if _, err := git("-c", "advice.detachedHead=false", "checkout", "-q", "FETCH_HEAD"); err != nil {
+		return err
+	}
+	// Without the repository setlocalversion adds nothing to the release.
+	return os.RemoveAll(filepath.Join(dir, ".git"))
+}
+
+// locatePackage asks apt which version it would install.
+func (s Source) locatePackage(ctx context.Context) (origin, error) {
+	version, sum := aptVersion(ctx, s.Package.V)
+	if version == "" && os.Geteuid() == 0 {
+		// A bare machine has no package lists yet.
+		_ = command.Run(ctx, command.Cmd{Args: []string{"apt-get", "-q", "update"}})
+		version, sum = aptVersion(ctx, s.Package.V)
+	}
+	if version == "" {
+		return origin{}, fmt.Errorf("package %s: apt knows no such package (try apt-get update)", s.Package.V)
+	}
+	spec := s.Package.V + "=" + version
+	return origin{
+		id: "package " + spec + " sha256 " + sum,
+		unpack: func(ctx context.Context, dir string) error {
+			return unpackPackage(ctx, s.Package.V, spec, dir)
+		},
+	}, nil
+}
+
+func aptVersion(ctx context.Context, pkg string) (version, sha256 string) {
+	out, err := command.Output(ctx, command.Cmd{Args: []string{"apt-cache", "show", "--no-all-versions", pkg}})
+	if err != nil {
+		return "", ""
+	}
+	for line := range strings.Lines(string(out)) {
+		if v, ok := strings.CutPrefix(line, "Version: "); ok && version == "" {
+			version = strings.TrimSpace(v)
+		}
+		if v, ok := strings.CutPrefix(line, "SHA256: "); ok && sha256 == "" {
+			sha256 = strings.TrimSpace(v)
+		}
+	}
+	return version, sha256
+}
+
+// unpackPackage lets apt download and authenticate spec, and unpacks the
+// tarball in it. Nothing is installed.
+func unpackPackage(ctx context.Context, pkg, spec, dir string) error {
+	work, err := os.MkdirTemp(filepath.Dir(dir), "deb")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	if err := command.Run(ctx, command.Cmd{Args: []string{"apt-get", "-q", "download", spec}, Dir: work}); err != nil {
+		return err
+	}
+	debs, err := filepath.Glob(filepath.Join(work, "*.deb"))
+	if err != nil || len(debs) != 1 {
+		return fmt.Errorf("download %s: %d packages came", spec, len(debs))
+	}
+	if err := command.Run(ctx, command.Cmd{Args: []string{"dpkg-deb", "-x", debs[0], work}}); err != nil {
+		return err
+	}
+	return command.Run(ctx, command.Cmd{Args: []string{
+		"tar", "-xf", filepath.Join(work, "usr/src", pkg+".tar.xz"), "-C", dir, "--strip-components=1"}})
+}
+
+// localTree is a tree of the user's. It is copied, never written to, and
+// identified by the names, sizes and times of its files.
+func localTree(src string) (origin, error) {
+	if _, err := os.Stat(filepath.Join(src, "kernel/sched/fair.c")); err != nil {
+		return origin{}, fmt.Errorf("-src=%s: not a kernel tree: %w", src, err)
+	}
+	d := digest.New("kernel tree")
+	err := filepath.WalkDir(src, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.Name() == ".git" {
+			return fs.SkipDir
+		}
+		if e.IsDir() {
+			return nil
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(src, path)
+		if err != nil {
+			return err
+		}
+		d.Str(rel, fmt.Sprint(info.Size(), info.ModTime().UnixNano()))
+		return nil
+	})
+	if err != nil {
+		return origin{}, fmt.Errorf("-src=%s: %w", src, err)
+	}
+	sum, err := d.Sum()
+	if err != nil {
+		return origin{}, err
+	}
+	return origin{id: "tree " + sum, unpack: func(ctx context.Context, dir string) error {
+		return command.Run(ctx, command.Cmd{Args: []string{"rsync", "-a", "--exclude=/.git", src + "/", dir + "/"}})
+	}}, nil
+}
