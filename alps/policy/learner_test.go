@@ -151,3 +151,10 @@ func TestForestStaysWithinWhatWasSeen(t *testing.T) {
 		require.Equal(t, got, used.predict(ys, Paper().Seed))
 	}
 }
+
+func TestForestDescribesASlice(t *testing.T) {
+	var f forest
+	asked := f.describe([]float64{1, 2, 4, 8, 16, 32})
+	require.Equal(t, [features]float64{6, 32, 15}, asked)
+	require.Equal(t, [features][]float64{{1, 2, 3, 4, 5}, {1, 2, 4, 8, 16}, {1, 1.5, 7. / 3, 3.75, 7.5}}, f.rows)
+}

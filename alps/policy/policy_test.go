@@ -325,3 +325,34 @@ func FuzzUpdate(f *testing.F) {
 		}
 	})
 }
+
+// Slices reach the learner in the order of time, whichever core they are of.
+func TestSlicesOfSeveralCoresAreInOrderOfTime(t *testing.T) {
+	var records []Record
+	for i := range 20 {
+		records = append(records, rec("f", 1000*i, 10+i))
+	}
+	params := Paper()
+	params.Learner = LinearRegression
+	ds := policyOf(t, params).Update(records, 0, 4)
+	require.Equal(t, 30*ms, ds[0].Learnt)
+}
+
+func TestLeastBurstIsANanosecond(t *testing.T) {
+	params := Paper()
+	params.BurstFactor = 0.1
+	d := policyOf(t, params).Update([]Record{{UID: "f", CPU: 1}}, 0, 1)[0]
+	require.Equal(t, time.Duration(1), d.MeanSlice)
+	require.Equal(t, 1, d.N)
+}
+
+func TestMeansAreRounded(t *testing.T) {
+	var sum total
+	for _, d := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1, math.MaxInt64 - 1, math.MaxInt64 - 1} {
+		sum.add(d)
+	}
+	require.Equal(t, time.Duration(math.MaxInt64-1), sum.mean()) // …¾
+	sum.add(math.MaxInt64)
+	sum.add(math.MaxInt64)
+	require.Equal(t, time.Duration(math.MaxInt64), sum.mean()) // …½
+}
