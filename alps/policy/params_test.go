@@ -2,7 +2,12 @@ package policy
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,4 +72,33 @@ func TestParamsJSON(t *testing.T) {
 		require.ErrorContains(t, json.Unmarshal([]byte(text), &p), says)
 		require.Equal(t, want, p, "nothing changes")
 	}
+}
+
+// The table in docs/policy.md has every field, and both presets as they are.
+func TestDocumentedParams(t *testing.T) {
+	text, err := os.ReadFile("../../docs/policy.md")
+	require.NoError(t, err)
+	type row struct{ paper, artifact string }
+	rows := map[string]row{}
+	clean := func(cell string) string { return strings.TrimRight(strings.TrimSpace(cell), " ¹²³") }
+	for _, line := range strings.Split(string(text), "\n") {
+		if c := strings.Split(line, "|"); len(c) == 8 && strings.HasPrefix(c[2], " `") {
+			rows[strings.Trim(c[2], " `")] = row{clean(c[4]), clean(c[5])}
+		}
+	}
+	show := func(p Params, field string) string {
+		switch v := reflect.ValueOf(p).FieldByName(field).Interface().(type) {
+		case bool:
+			return map[bool]string{true: "on", false: "off"}[v]
+		case time.Duration:
+			return regexp.MustCompile(`^0s$`).ReplaceAllString(v.String(), "0")
+		default:
+			return fmt.Sprint(v)
+		}
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Params]()) {
+		require.Equal(t, row{show(Paper(), f.Name), show(Artifact(), f.Name)}, rows[f.Name], f.Name)
+		delete(rows, f.Name)
+	}
+	require.Empty(t, rows)
 }
