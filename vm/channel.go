@@ -1,0 +1,239 @@
+package vm
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/term"
+)
+
+// Cmd is a command for the guest's shell, run as root.
+type Cmd struct {
+	Line           string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// ExitError is a guest command that ended with another code than 0.
+type ExitError struct {
+	Line   string
+	Code   int    // 128 + signal for a killed one
+	Stderr string // its last output
+}
+
+func (e *ExitError) Error() string {
+	msg := fmt.Sprintf("guest: %s: exit code %d", e.Line, e.Code)
+	if s := strings.TrimSpace(e.Stderr); s != "" {
+		msg += ": " + s
+	}
+	return msg
+}
+
+// ErrGone means that the guest went away under a command.
+var ErrGone = errors.New("the guest is gone")
+
+func dial(port int) (*ssh.Client, error) {
+	key, err := KeyPair()
+	if err != nil {
+		return nil, err
+	}
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	conn, err := net.DialTimeout("tcp", addr, 2*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	// QEMU accepts before the guest does; the handshake tells.
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	c, chans, reqs, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{
+		User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
+		// The loopback of this machine, a guest made by this cache.
+		HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+	})
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	conn.SetDeadline(time.Time{})
+	return ssh.NewClient(c, chans, reqs), nil
+}
+
+// Run runs c in the guest. The error is an *ExitError if it ended with
+// another code than 0.
+func (m *Machine) Run(ctx context.Context, c Cmd) error {
+	s, err := m.client.NewSession()
+	if err != nil {
+		return fmt.Errorf("guest: %s: %w: %w", c.Line, ErrGone, err)
+	}
+	defer s.Close()
+	tail := &tailBuffer{}
+	s.Stdin, s.Stdout, s.Stderr = c.Stdin, c.Stdout, io.MultiWriter(orDiscard(c.Stderr), tail)
+	stop := context.AfterFunc(ctx, func() {
+		// sshd passes no signal on to a shell line; closing the session hangs up.
+		s.Signal(ssh.SIGTERM)
+		s.Close()
+	})
+	defer stop()
+	err = s.Run(c.Line)
+	if ctx.Err() != nil {
+		return fmt.Errorf("guest: %s: %w", c.Line, context.Cause(ctx))
+	}
+	return m.explain(c.Line, err, tail.String())
+}
+
+func (m *Machine) explain(line string, err error, stderr string) error {
+	var exit *ssh.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &exit):
+		code := exit.ExitStatus()
+		if exit.Signal() != "" && code == 0 {
+			code = 128
+		}
+		return &ExitError{Line: line, Code: code, Stderr: stderr}
+	}
+	return fmt.Errorf("guest: %s: %w: %w", line, ErrGone, err)
+}
+
+// Output runs line and returns what it wrote to standard output, trimmed.
+func (m *Machine) Output(ctx context.Context, line string) (string, error) {
+	var b strings.Builder
+	err := m.Run(ctx, Cmd{Line: line, Stdout: &b})
+	return strings.TrimSpace(b.String()), err
+}
+
+// WaitDocker waits until dockerd answers.
+func (m *Machine) WaitDocker(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		_, err := m.Output(ctx, "docker version --format '{{.Server.Version}}'")
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			log, _ := m.Output(context.WithoutCancel(ctx), "journalctl -u docker -n 15 --no-pager -o cat")
+			return fmt.Errorf("guest: Docker is not up after %s:\n%s", limit, log)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// Info is what the guest says of itself.
+type Info struct {
+	KernelRelease string
+	CPUs          int
+	Docker        string
+}
+
+// Info asks the guest.
+func (m *Machine) Info(ctx context.Context) (Info, error) {
+	out, err := m.Output(ctx, "uname -r; nproc --all; docker version --format '{{.Server.Version}}'")
+	if err != nil {
+		return Info{}, err
+	}
+	f := strings.Fields(out)
+	if len(f) != 3 {
+		return Info{}, fmt.Errorf("guest: unexpected answer %q", out)
+	}
+	n, err := strconv.Atoi(f[1])
+	return Info{KernelRelease: f[0], CPUs: n, Docker: f[2]}, err
+}
+
+// Shell gives the terminal to a login shell in the guest until it ends.
+func (m *Machine) Shell(ctx context.Context) error {
+	s, err := m.client.NewSession()
+	if err != nil {
+		return fmt.Errorf("guest: %w: %w", ErrGone, err)
+	}
+	defer s.Close()
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	s.Stdin, s.Stdout, s.Stderr = os.Stdin, os.Stdout, os.Stderr
+	fd := int(os.Stdin.Fd())
+	if term.IsTerminal(fd) {
+		width, height, err := term.GetSize(fd)
+		if err != nil {
+			width, height = 80, 24
+		}
+		name := os.Getenv("TERM")
+		if name == "" {
+			name = "vt100"
+		}
+		if err := s.RequestPty(name, height, width, ssh.TerminalModes{ssh.ECHO: 1}); err != nil {
+			return fmt.Errorf("guest: terminal: %w", err)
+		}
+		old, err := term.MakeRaw(fd)
+		if err != nil {
+			return fmt.Errorf("terminal: %w", err)
+		}
+		defer term.Restore(fd, old)
+		resized := make(chan os.Signal, 1)
+		signal.Notify(resized, syscall.SIGWINCH)
+		defer signal.Stop(resized)
+		go func() {
+			for range resized {
+				if w, h, err := term.GetSize(fd); err == nil {
+					s.WindowChange(h, w)
+				}
+			}
+		}()
+	}
+	if err := s.Shell(); err != nil {
+		return fmt.Errorf("guest: shell: %w", err)
+	}
+	return m.explain("shell", s.Wait(), "")
+}
+
+func orDiscard(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
+}
+
+// tailBuffer keeps the end of what is written to it.
+type tailBuffer struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (t *tailBuffer) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, p...)
+	if n := len(t.b) - 2048; n > 0 {
+		t.b = t.b[n:]
+	}
+	return len(p), nil
+}
+
+func (t *tailBuffer) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.b)
+}
+
+func mustSub(f embed.FS) fs.FS {
+	sub, err := fs.Sub(f, "guest")
+	if err != nil {
+		panic(err) // the directory is embedded by name
+	}
+	return sub
+}

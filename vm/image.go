@@ -1,0 +1,257 @@
+package vm
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"embed"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/ds2-lab/alps/internal/atomicfile"
+	"github.com/ds2-lab/alps/internal/cache"
+	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/digest"
+	"github.com/ds2-lab/alps/internal/progress"
+)
+
+// suite is the Debian release of the guest: the last with Docker 20.10, the
+// paper's.
+const suite = "bookworm"
+
+// diskSize is virtual; what is not written takes no room.
+const diskSize = "8G"
+
+// packages is the guest's whole system.
+var packages = []string{"systemd", "systemd-sysv", "udev", "dbus", "docker.io", "iptables",
+	"openssh-server", "iproute2", "curl", "procps", "util-linux"}
+
+//go:embed all:guest
+var guestFiles embed.FS
+
+//go:embed provision.sh
+var provisionScript string
+
+// ImageOptions say what goes into the disk.
+type ImageOptions struct {
+	Kernel   string // bzImage to provision with; required
+	Accel    Accel  // as resolved
+	Lambda   string // docker-archive tar of the functions' image, loaded into Docker; "" for none
+	Progress *progress.Reporter
+}
+
+// Image is a provisioned disk.
+type Image struct {
+	Path   string // qcow2
+	Digest string // of everything that went in
+	Hit    bool
+}
+
+// BuildImage returns the guest's disk, making it if one with the same content
+// is not cached: a base by mmdebstrap and mke2fs, then one boot in which the
+// functions' container image is loaded into Docker.
+func BuildImage(ctx context.Context, o ImageOptions) (Image, error) {
+	key, err := KeyPair()
+	if err != nil {
+		return Image{}, err
+	}
+	sources := aptSources()
+	d := digest.New("vm base/1").Str("suite", suite).Str("packages", strings.Join(packages, " ")).
+		Str("size", diskSize).FS("guest", guestFiles).Str("script", provisionScript).
+		Str("key", string(ssh.MarshalAuthorizedKey(key.PublicKey())))
+	baseKey, err := d.Sum()
+	if err != nil {
+		return Image{}, err
+	}
+	base, err := cache.Get(ctx, "image-base", baseKey, func(ctx context.Context, dir string) error {
+		step := o.Progress.Step("image: Debian "+suite, 0, 0)
+		if err := buildBase(ctx, dir, sources, key); err != nil {
+			return fmt.Errorf("image: %w", err)
+		}
+		step.Done("")
+		return nil
+	})
+	if err != nil {
+		return Image{}, err
+	}
+	full := digest.New("vm image/1").Str("base", baseKey)
+	if o.Lambda != "" {
+		full.File("lambda", o.Lambda)
+	}
+	sum, err := full.Sum()
+	if err != nil {
+		return Image{}, err
+	}
+	e, err := cache.Get(ctx, "image", sum, func(ctx context.Context, dir string) error {
+		step := o.Progress.Step("image: provision in a guest", 0, 0)
+		if err := provision(ctx, filepath.Join(base.Dir, "base.raw"), filepath.Join(dir, "disk.qcow2"), o); err != nil {
+			return fmt.Errorf("image: provision: %w", err)
+		}
+		step.Done("")
+		return nil
+	})
+	if err != nil {
+		return Image{}, err
+	}
+	return Image{Path: filepath.Join(e.Dir, "disk.qcow2"), Digest: sum, Hit: e.Hit}, nil
+}
+
+// aptSources is the host's own list of Debian sources, if it has one for the
+// guest's release; else mmdebstrap's default serves.
+func aptSources() string {
+	release, err := os.ReadFile("/etc/os-release")
+	if err != nil || !bytes.Contains(release, []byte("VERSION_CODENAME="+suite)) {
+		return ""
+	}
+	for _, path := range []string{"/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"} {
+		if data, err := os.ReadFile(path); err == nil && bytes.Contains(data, []byte(suite)) {
+			return path
+		}
+	}
+	return ""
+}
+
+func buildBase(ctx context.Context, dir, sources string, key ssh.Signer) error {
+	overlay := filepath.Join(dir, "files")
+	if err := writeGuestFiles(overlay, key); err != nil {
+		return err
+	}
+	tar := filepath.Join(dir, "root.tar")
+	args := []string{"mmdebstrap", "--quiet", "--variant=minbase", "--format=tar",
+		"--include=" + strings.Join(packages, ","),
+		"--aptopt=APT::Install-Recommends \"false\"",
+		"--customize-hook=copy-in " + overlay + "/etc /",
+		"--customize-hook=chroot \"$1\" sh /etc/alps-setup.sh",
+		"--customize-hook=rm \"$1/etc/alps-setup.sh\""}
+	for _, path := range []string{"doc", "man", "locale", "info"} {
+		args = append(args, "--dpkgopt=path-exclude=/usr/share/"+path+"/*")
+	}
+	args = append(args, suite, tar)
+	if sources != "" {
+		args = append(args, sources)
+	}
+	if err := command.Run(ctx, command.Cmd{Args: args}); err != nil {
+		return err
+	}
+	// fakeroot lets a plain user unpack owners and devices and put them into
+	// the file system.
+	script := `set -e; mkdir root; tar -C root -xf root.tar; rm root.tar
+truncate -s ` + diskSize + ` base.raw
+PATH=$PATH:/usr/sbin:/sbin mke2fs -q -F -t ext4 -L root -E lazy_itable_init=1,lazy_journal_init=1 -d root base.raw
+rm -r root files`
+	sh := []string{"sh", "-c", script}
+	if os.Geteuid() != 0 {
+		sh = append([]string{"fakeroot", "--"}, sh...)
+	}
+	return command.Run(ctx, command.Cmd{Args: sh, Dir: dir})
+}
+
+// writeGuestFiles lays out the embedded files and the ssh keys under dir.
+func writeGuestFiles(dir string, key ssh.Signer) error {
+	if err := os.CopyFS(dir, mustSub(guestFiles)); err != nil {
+		return err
+	}
+	hostPEM, _, err := newKey()
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.MkdirAll(filepath.Join(dir, "etc/ssh"), 0o755),
+		os.WriteFile(filepath.Join(dir, "etc/ssh/authorized_keys"), ssh.MarshalAuthorizedKey(key.PublicKey()), 0o644),
+		os.WriteFile(filepath.Join(dir, "etc/ssh/ssh_host_ed25519_key"), hostPEM, 0o600),
+		os.WriteFile(filepath.Join(dir, "etc/alps-setup.sh"), []byte(provisionScript), 0o755),
+	)
+}
+
+// provision boots base once and loads the container image.
+func provision(ctx context.Context, base, disk string, o ImageOptions) error {
+	if err := command.Run(ctx, command.Cmd{Args: []string{"qemu-img", "convert", "-O", "qcow2", base, disk}}); err != nil {
+		return err
+	}
+	m, err := Start(ctx, Config{Kernel: o.Kernel, Disk: disk, Writable: true, Extra: o.Lambda, Accel: o.Accel})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := m.WaitDocker(ctx, 3*time.Minute); err != nil {
+		return err
+	}
+	if o.Lambda != "" {
+		// A tar on a raw disk: no copy through an emulated network.
+		if err := m.Run(ctx, Cmd{Line: "docker load -q -i /dev/vdb"}); err != nil {
+			return fmt.Errorf("load %s into Docker: %w", filepath.Base(o.Lambda), err)
+		}
+	}
+	if err := m.Run(ctx, Cmd{Line: "rm -rf /var/log/journal /tmp/*; sync"}); err != nil {
+		return err
+	}
+	return m.PowerOff(ctx)
+}
+
+// ToolsDisk makes a read-only file system of dir's content, mounted by guests
+// at /opt/alps, and returns its path. It is keyed by that content.
+func ToolsDisk(ctx context.Context, dir string) (string, error) {
+	key, err := digest.New("tools disk/1").Dir("dir", dir).Sum()
+	if err != nil {
+		return "", err
+	}
+	e, err := cache.Get(ctx, "tools", key, func(ctx context.Context, out string) error {
+		image := filepath.Join(out, "tools.raw")
+		if err := os.WriteFile(image, nil, 0o644); err != nil {
+			return err
+		}
+		if err := os.Truncate(image, 256<<20); err != nil {
+			return err
+		}
+		return command.Run(ctx, command.Cmd{
+			Args: []string{"sh", "-c", `PATH=$PATH:/usr/sbin:/sbin exec mke2fs -q -F -t ext4 -O ^has_journal -L ALPS -d "$0" "$1"`, dir, image}})
+	})
+	if err != nil {
+		return "", fmt.Errorf("tools disk: %w", err)
+	}
+	return filepath.Join(e.Dir, "tools.raw"), nil
+}
+
+// KeyPair is the cache's ssh key; it opens every guest made with this cache.
+func KeyPair() (ssh.Signer, error) {
+	dir, err := cache.Dir("ssh")
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "id_ed25519")
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		if data, _, err = newKey(); err == nil {
+			err = atomicfile.Write(path, data, 0o600)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ssh key: %w", err)
+	}
+	signer, err := ssh.ParsePrivateKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("ssh key %s: %w (delete it to have a new one)", path, err)
+	}
+	return signer, nil
+}
+
+func newKey() (private []byte, public ssh.PublicKey, err error) {
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	block, err := ssh.MarshalPrivateKey(priv, "alps")
+	if err != nil {
+		return nil, nil, err
+	}
+	public, err = ssh.NewPublicKey(pub)
+	return pem.EncodeToMemory(block), public, err
+}

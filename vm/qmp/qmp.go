@@ -1,0 +1,321 @@
+// Package qmp speaks QEMU's machine protocol over a unix socket.
+//
+// Monitor implements go-qemu's qmp.Monitor. Unlike that library's own socket
+// monitor it matches replies to requests by id, gives every reply a buffer of
+// its own, and never lets a slow reader of events hold up a reply.
+package qmp
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	goqemu "github.com/digitalocean/go-qemu/qmp"
+)
+
+// Event is something QEMU tells unasked, such as SHUTDOWN or GUEST_PANICKED.
+type Event = goqemu.Event
+
+// ErrClosed is returned for requests whose reply can no longer come.
+var ErrClosed = errors.New("qmp: connection closed")
+
+// handshake bounds the greeting and the negotiation.
+const handshake = 30 * time.Second
+
+// Monitor is one connection. It is safe for concurrent use.
+type Monitor struct {
+	path string
+
+	mu      sync.Mutex
+	conn    net.Conn
+	next    uint64
+	waiting map[string]chan reply
+	err     error // why the connection ended
+	done    chan struct{}
+	subs    map[*queue]bool
+	early   []Event // events before the first subscriber
+}
+
+var _ goqemu.Monitor = (*Monitor)(nil)
+
+type reply struct {
+	raw []byte
+	err error
+}
+
+// New returns a monitor for the socket at path; Connect opens it.
+func New(path string) *Monitor { return &Monitor{path: path} }
+
+// Connect opens the socket, reads the greeting and negotiates.
+func (m *Monitor) Connect() error {
+	conn, err := net.DialTimeout("unix", m.path, handshake)
+	if err != nil {
+		return fmt.Errorf("qmp: %w", err)
+	}
+	m.mu.Lock()
+	m.conn, m.err = conn, nil
+	m.waiting, m.subs, m.done = map[string]chan reply{}, map[*queue]bool{}, make(chan struct{})
+	m.mu.Unlock()
+	greeted := make(chan struct{})
+	go m.read(conn, greeted)
+	ctx, cancel := context.WithTimeout(context.Background(), handshake)
+	defer cancel()
+	select {
+	case <-greeted:
+	case <-m.done:
+		return m.err
+	case <-ctx.Done():
+		conn.Close()
+		return fmt.Errorf("qmp: %s: no greeting within %s", m.path, handshake)
+	}
+	if _, err := m.Do(ctx, "qmp_capabilities", nil); err != nil {
+		conn.Close()
+		return err
+	}
+	return nil
+}
+
+// Disconnect closes the connection. Requests under way end with ErrClosed.
+func (m *Monitor) Disconnect() error {
+	m.mu.Lock()
+	conn, done := m.conn, m.done
+	m.mu.Unlock()
+	if conn == nil {
+		return nil
+	}
+	err := conn.Close()
+	<-done
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Done is closed when the connection has ended.
+func (m *Monitor) Done() <-chan struct{} { return m.done }
+
+// Do executes a command and returns what its "return" holds. args may be nil.
+func (m *Monitor) Do(ctx context.Context, command string, args any) (json.RawMessage, error) {
+	req := map[string]any{"execute": command}
+	if args != nil {
+		req["arguments"] = args
+	}
+	raw, err := json.Marshal(req)
+	if err != nil {
+		return nil, fmt.Errorf("qmp: %s: %w", command, err)
+	}
+	raw, err = m.roundTrip(ctx, raw)
+	if err != nil {
+		return nil, fmt.Errorf("qmp: %s: %w", command, err)
+	}
+	ret, err := result(raw)
+	if err != nil {
+		return nil, fmt.Errorf("qmp: %s: %w", command, err)
+	}
+	return ret, nil
+}
+
+// result takes a reply apart.
+func result(raw []byte) (json.RawMessage, error) {
+	var r struct {
+		Return json.RawMessage
+		Error  *struct{ Class, Desc string }
+	}
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return nil, err
+	}
+	if r.Error != nil {
+		return nil, fmt.Errorf("%s: %s", r.Error.Class, r.Error.Desc)
+	}
+	return r.Return, nil
+}
+
+// Run implements go-qemu's Monitor: a whole request in, a whole reply out.
+func (m *Monitor) Run(command []byte) ([]byte, error) {
+	raw, err := m.roundTrip(context.Background(), command)
+	if err != nil {
+		return nil, fmt.Errorf("qmp: %w", err)
+	}
+	if _, err := result(raw); err != nil {
+		return nil, fmt.Errorf("qmp: %w", err)
+	}
+	return raw, nil
+}
+
+func (m *Monitor) roundTrip(ctx context.Context, command []byte) ([]byte, error) {
+	var req map[string]json.RawMessage
+	if err := json.Unmarshal(command, &req); err != nil {
+		return nil, err
+	}
+	ch := make(chan reply, 1)
+	m.mu.Lock()
+	if m.conn == nil || m.err != nil {
+		m.mu.Unlock()
+		return nil, ErrClosed
+	}
+	m.next++
+	id := strconv.FormatUint(m.next, 10)
+	req["id"] = json.RawMessage(strconv.Quote(id))
+	raw, err := json.Marshal(req)
+	if err == nil {
+		m.waiting[id] = ch
+		// Written under the lock: two requests must not interleave.
+		_, err = m.conn.Write(append(raw, '\n'))
+	}
+	m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case r := <-ch:
+		return r.raw, r.err
+	case <-ctx.Done():
+		m.mu.Lock()
+		delete(m.waiting, id)
+		m.mu.Unlock()
+		return nil, ctx.Err()
+	}
+}
+
+// Events returns events from now on (the first caller also gets those that
+// came before) until ctx or the connection ends. A reader may be as slow as it
+// likes.
+func (m *Monitor) Events(ctx context.Context) (<-chan Event, error) {
+	m.mu.Lock()
+	if m.conn == nil || m.err != nil {
+		m.mu.Unlock()
+		return nil, ErrClosed
+	}
+	q := newQueue(m.early)
+	m.early = nil
+	m.subs[q] = true
+	done := m.done
+	m.mu.Unlock()
+	out := make(chan Event)
+	go func() {
+		defer close(out)
+		defer func() {
+			m.mu.Lock()
+			delete(m.subs, q)
+			m.mu.Unlock()
+		}()
+		for {
+			e, ok := q.pop()
+			if !ok {
+				select {
+				case <-q.ready:
+					continue
+				case <-ctx.Done():
+					return
+				case <-done:
+					if e, ok = q.pop(); !ok {
+						return
+					}
+				}
+			}
+			select {
+			case out <- e:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, nil
+}
+
+// read is the only reader of the connection.
+func (m *Monitor) read(conn io.Reader, greeted chan struct{}) {
+	dec := json.NewDecoder(bufio.NewReader(conn))
+	var err error
+	for {
+		// A fresh message each time: its bytes are handed out.
+		var raw json.RawMessage
+		if err = dec.Decode(&raw); err != nil {
+			break
+		}
+		var head struct {
+			QMP   json.RawMessage
+			Event string
+			ID    string
+		}
+		if err = json.Unmarshal(raw, &head); err != nil {
+			break
+		}
+		switch {
+		case head.QMP != nil:
+			close(greeted)
+		case head.Event != "":
+			var e Event
+			if err = json.Unmarshal(raw, &e); err == nil {
+				m.publish(e)
+			}
+		default:
+			m.mu.Lock()
+			ch := m.waiting[head.ID]
+			delete(m.waiting, head.ID)
+			m.mu.Unlock()
+			if ch != nil {
+				ch <- reply{raw: raw}
+			}
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = fmt.Errorf("%w: %w", ErrClosed, err)
+	for id, ch := range m.waiting {
+		ch <- reply{err: m.err}
+		delete(m.waiting, id)
+	}
+	close(m.done)
+}
+
+func (m *Monitor) publish(e Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.subs) == 0 {
+		m.early = append(m.early, e)
+		return
+	}
+	for q := range m.subs {
+		q.push(e)
+	}
+}
+
+// queue is an unbounded queue with a wake-up channel.
+type queue struct {
+	mu    sync.Mutex
+	items []Event
+	ready chan struct{}
+}
+
+func newQueue(items []Event) *queue {
+	return &queue{items: items, ready: make(chan struct{}, 1)}
+}
+
+func (q *queue) push(e Event) {
+	q.mu.Lock()
+	q.items = append(q.items, e)
+	q.mu.Unlock()
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) pop() (Event, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.items) == 0 {
+		return Event{}, false
+	}
+	e := q.items[0]
+	q.items = q.items[1:]
+	return e, true
+}

@@ -1,0 +1,163 @@
+// Package vm makes the guest's disk, starts QEMU, and gives a channel into the
+// guest.
+//
+// A guest is a kernel booted directly, a provisioned Debian disk under a
+// throw-away overlay, and a small read-only tools disk with our own binaries.
+// QEMU is driven over QMP; commands run over ssh with a key of the cache's own.
+// Nothing here needs root.
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// Accel is how QEMU runs the guest.
+type Accel string
+
+const (
+	Auto   Accel = "auto"   // KVM if a probe guest boots under it, else TCG
+	KVM    Accel = "kvm"    // hardware
+	TCG    Accel = "tcg"    // emulation, several times slower
+	ICount Accel = "icount" // emulation with a clock that counts instructions; one CPU
+)
+
+// ParseAccel reads an accelerator's name; "" is Auto.
+func ParseAccel(s string) (Accel, error) {
+	switch a := Accel(s); a {
+	case "":
+		return Auto, nil
+	case Auto, KVM, TCG, ICount:
+		return a, nil
+	}
+	return "", fmt.Errorf("accel %q: allowed: auto, kvm, tcg, icount", s)
+}
+
+// Config is a guest. Kernel and Disk are required.
+type Config struct {
+	Kernel   string // bzImage
+	Disk     string // qcow2; never written to
+	Tools    string // ext4 image mounted at /opt/alps; "" for none
+	Extra    string // one more raw disk, /dev/vdc (vdb without Tools); "" for none
+	Accel    Accel  // as resolved: not Auto
+	CPUs     int    // 0: 2, or 1 under icount
+	MemMiB   int    // 0: 2048
+	Forwards []int  // guest TCP ports reachable on the same port of the host's loopback
+	Writable bool   // write to Disk itself, not to an overlay
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Kernel == "" || c.Disk == "":
+		return errors.New("vm: Kernel and Disk are required")
+	case c.CPUs < 0 || c.CPUs > 64:
+		return fmt.Errorf("vm: %d CPUs: allowed 1 to 64", c.CPUs)
+	case c.Accel == ICount && c.CPUs > 1:
+		return fmt.Errorf("vm: %d CPUs: icount has one", c.CPUs)
+	case c.MemMiB != 0 && c.MemMiB < 512:
+		return fmt.Errorf("vm: %d MiB of memory: at least 512 are needed", c.MemMiB)
+	}
+	return nil
+}
+
+func (c Config) cpus() int {
+	switch {
+	case c.CPUs > 0:
+		return c.CPUs
+	case c.Accel == ICount:
+		return 1
+	}
+	return 2
+}
+
+// paths are the files of one running guest.
+type paths struct {
+	dir     string // holds the others
+	overlay string
+	qmp     string
+	console string
+	sshPort int
+}
+
+// kernelArgs is the guest's command line.
+func (c Config) kernelArgs() string {
+	args := []string{"root=/dev/vda", "rw", "console=ttyS0", "panic=-1", "mitigations=off",
+		"random.trust_cpu=on", "systemd.unified_cgroup_hierarchy=1", "audit=0",
+		// An emulated guest's clocks are compared while the host is busy
+		// elsewhere, found wanting, and replaced by a slow one.
+		"tsc=reliable", "loglevel=4"}
+	if c.Accel == ICount {
+		args = append(args, "no_timer_check")
+	}
+	return strings.Join(args, " ")
+}
+
+// args is the QEMU command line: a pure sum of its parts, in a fixed order.
+func (c Config) args(p paths) []string {
+	mem := c.MemMiB
+	if mem == 0 {
+		mem = 2048
+	}
+	a := []string{"qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
+		"-display", "none", "-vga", "none",
+		"-smp", strconv.Itoa(c.cpus()), "-m", strconv.Itoa(mem)}
+	switch c.Accel {
+	case KVM:
+		a = append(a, "-machine", "q35,accel=kvm", "-cpu", "host")
+	case ICount:
+		a = append(a, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max", "-icount", "shift=0,sleep=off")
+	default:
+		a = append(a, "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max")
+	}
+	a = append(a, "-kernel", c.Kernel, "-append", c.kernelArgs())
+	disk := func(path, format string, ro bool) {
+		opt := "if=none,id=d" + strconv.Itoa(len(a)) + ",file=" + path + ",format=" + format + ",cache=unsafe"
+		if ro {
+			opt += ",read-only=on"
+		}
+		a = append(a, "-drive", opt, "-device", "virtio-blk-pci,drive=d"+strconv.Itoa(len(a)))
+	}
+	if c.Writable {
+		disk(c.Disk, "qcow2", false)
+	} else {
+		disk(p.overlay, "qcow2", false)
+	}
+	if c.Tools != "" {
+		disk(c.Tools, "raw", true)
+	}
+	if c.Extra != "" {
+		disk(c.Extra, "raw", true)
+	}
+	net := "user,id=n0,hostfwd=tcp:127.0.0.1:" + strconv.Itoa(p.sshPort) + "-:22"
+	for _, port := range c.Forwards {
+		net += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", port, port)
+	}
+	return append(a, "-netdev", net, "-device", "virtio-net-pci,netdev=n0,romfile=",
+		"-device", "virtio-rng-pci",
+		"-chardev", "file,id=c0,path="+p.console, "-serial", "chardev:c0",
+		"-qmp", "unix:"+p.qmp+",server=on,wait=off")
+}
+
+// Plan is the command line Start would run, with its own files named by
+// placeholders. It starts nothing.
+func Plan(c Config) ([]string, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return c.args(paths{overlay: "OVERLAY.qcow2", qmp: "QMP.sock", console: "CONSOLE.log", sshPort: 2222}), nil
+}
+
+// DefaultCPUs is how many CPUs a guest gets where nobody says: the host's, up
+// to 24 under KVM; 2 under emulation, where more only get in each other's way.
+func DefaultCPUs(a Accel) int {
+	switch a {
+	case KVM:
+		return min(max(runtime.NumCPU(), 2), 24)
+	case ICount:
+		return 1
+	}
+	return 2
+}
