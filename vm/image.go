@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -19,6 +18,7 @@ import (
 	"github.com/ds2-lab/alps/internal/atomicfile"
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/deps"
 	"github.com/ds2-lab/alps/internal/digest"
 	"github.com/ds2-lab/alps/internal/progress"
 )
@@ -63,7 +63,7 @@ func BuildImage(ctx context.Context, o ImageOptions) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	sources := aptSources()
+	sources := deps.DebianSources(suite)
 	d := digest.New("vm base/1").Str("suite", suite).Str("packages", strings.Join(packages, " ")).
 		Str("size", diskSize).FS("guest", guestFiles).Str("script", provisionScript).
 		Str("key", string(ssh.MarshalAuthorizedKey(key.PublicKey())))
@@ -102,21 +102,6 @@ func BuildImage(ctx context.Context, o ImageOptions) (Image, error) {
 		return Image{}, err
 	}
 	return Image{Path: filepath.Join(e.Dir, "disk.qcow2"), Digest: sum, Hit: e.Hit}, nil
-}
-
-// aptSources is the host's own list of Debian sources, if it has one for the
-// guest's release; else mmdebstrap's default serves.
-func aptSources() string {
-	release, err := os.ReadFile("/etc/os-release")
-	if err != nil || !bytes.Contains(release, []byte("VERSION_CODENAME="+suite)) {
-		return ""
-	}
-	for _, path := range []string{"/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"} {
-		if data, err := os.ReadFile(path); err == nil && bytes.Contains(data, []byte(suite)) {
-			return path
-		}
-	}
-	return ""
 }
 
 func buildBase(ctx context.Context, dir, sources string, key ssh.Signer) error {

@@ -1,0 +1,117 @@
+package openlambda
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/ds2-lab/alps/internal/cache"
+	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/deps"
+	"github.com/ds2-lab/alps/internal/digest"
+	"github.com/ds2-lab/alps/internal/progress"
+)
+
+// imageSuite is the Debian release of the functions' image.
+const imageSuite = "bookworm"
+
+// imagePackages is what the functions need: an interpreter and igraph.
+var imagePackages = []string{"python3-minimal", "python3-igraph"}
+
+//go:embed sandbox/server.py
+var serverPy []byte
+
+// trim removes what no function reads.
+const trim = `cd "$1" && rm -rf usr/share/doc usr/share/man usr/share/locale usr/share/zoneinfo usr/share/info \
+usr/share/perl5 usr/lib/x86_64-linux-gnu/perl-base usr/lib/x86_64-linux-gnu/gconv usr/lib/udev usr/lib/systemd \
+var/lib/apt var/lib/dpkg var/cache var/log boot media mnt srv usr/share/bash-completion usr/lib/python3/dist-packages/igraph/drawing/*/__pycache__`
+
+// ImageOptions say how to make the functions' image.
+type ImageOptions struct {
+	Progress *progress.Reporter
+}
+
+// Image is a docker-archive (docker load -i Path) tagged lambda:latest.
+type Image struct {
+	Path   string
+	Digest string // of everything that went in
+	Hit    bool
+}
+
+// BuildImage returns the functions' container image, making it without a
+// Docker daemon if one with the same content is not cached.
+func BuildImage(ctx context.Context, o ImageOptions) (Image, error) {
+	key, err := digest.New("lambda/1").Str("suite", imageSuite).Str("packages", strings.Join(imagePackages, " ")).
+		Str("server", string(serverPy)).Str("trim", trim).Sum()
+	if err != nil {
+		return Image{}, err
+	}
+	e, err := cache.Get(ctx, "lambda", key, func(ctx context.Context, dir string) error {
+		step := o.Progress.Step("functions' container image", 0, 0)
+		if err := buildImage(ctx, dir); err != nil {
+			return fmt.Errorf("image lambda: %w", err)
+		}
+		step.Done("")
+		return nil
+	})
+	if err != nil {
+		return Image{}, err
+	}
+	return Image{Path: filepath.Join(e.Dir, "lambda.tar"), Digest: key, Hit: e.Hit}, nil
+}
+
+func buildImage(ctx context.Context, dir string) error {
+	server, root := filepath.Join(dir, "server.py"), filepath.Join(dir, "root.tar")
+	if err := os.WriteFile(server, serverPy, 0o644); err != nil {
+		return err
+	}
+	args := []string{"mmdebstrap", "--quiet", "--variant=essential", "--format=tar",
+		"--include=" + strings.Join(imagePackages, ","),
+		`--aptopt=APT::Install-Recommends "false"`,
+		"--customize-hook=upload " + server + " /server.py",
+		// Compiled once here, not in every container.
+		`--customize-hook=chroot "$1" python3 -m compileall -q /usr/lib/python3 /usr/lib/python3.11 || true`,
+		"--customize-hook=" + trim,
+		imageSuite, root}
+	if sources := deps.DebianSources(imageSuite); sources != "" {
+		args = append(args, sources)
+	}
+	if err := command.Run(ctx, command.Cmd{Args: args}); err != nil {
+		return err
+	}
+	layer, err := tarball.LayerFromFile(root)
+	if err != nil {
+		return err
+	}
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return err
+	}
+	cf, err := img.ConfigFile()
+	if err != nil {
+		return err
+	}
+	cf = cf.DeepCopy()
+	cf.Architecture, cf.OS = "amd64", "linux"
+	cf.Config = v1.Config{Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1", "PYTHONHASHSEED=0"}, WorkingDir: "/"}
+	if img, err = mutate.ConfigFile(img, cf); err != nil {
+		return err
+	}
+	tag, err := name.NewTag("lambda:latest")
+	if err != nil {
+		return err
+	}
+	if err := tarball.WriteToFile(filepath.Join(dir, "lambda.tar"), tag, img); err != nil {
+		return err
+	}
+	return os.Remove(root)
+}
