@@ -1,0 +1,145 @@
+package alps
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/bpf"
+)
+
+// cgroupRoot is where cgroup v2 is mounted.
+const cgroupRoot = "/sys/fs/cgroup"
+
+// listen opens the socket for root only. A live daemon on it is an error, a
+// dead one's socket is replaced.
+func listen(path string) (net.Listener, error) {
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("socket %s: a daemon is listening already", path)
+	} else if errors.Is(err, syscall.ECONNREFUSED) {
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("socket: %w", err)
+		}
+	}
+	old := syscall.Umask(0o177)
+	defer syscall.Umask(old)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	return l, nil
+}
+
+func (d *daemon) serve(ctx context.Context, l net.Listener) error {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { reply(w, d.status(), nil) })
+	mux.HandleFunc("GET /policy", func(w http.ResponseWriter, _ *http.Request) {
+		e, err := d.entries()
+		reply(w, e, err)
+	})
+	mux.HandleFunc("PUT /mode", func(w http.ResponseWriter, r *http.Request) {
+		var m client.Mode
+		if err := decodeBody(r, &m); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if err := d.setMode(m); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		reply(w, struct{}{}, nil)
+	})
+	mux.HandleFunc("PUT /functions/{uid}", func(w http.ResponseWriter, r *http.Request) {
+		f := client.Function{}
+		if err := decodeBody(r, &f); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		f.UID = r.PathValue("uid")
+		if err := d.register(f); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		reply(w, struct{}{}, nil)
+	})
+	mux.HandleFunc("GET /events", d.stream)
+	s := &http.Server{Handler: mux, BaseContext: func(net.Listener) context.Context { return ctx }}
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return ctx.Err()
+}
+
+func decodeBody(r *http.Request, out any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<20))
+	dec.DisallowUnknownFields()
+	return dec.Decode(out)
+}
+
+func reply(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v)
+}
+
+// register makes the cgroup at f.Cgroup a function.
+func (d *daemon) register(f client.Function) error {
+	f.Cgroup = filepath.Clean("/" + strings.TrimPrefix(f.Cgroup, cgroupRoot))
+	id, err := bpf.CgroupOf(cgroupRoot + f.Cgroup)
+	if err != nil {
+		return err
+	}
+	f.ID = uint64(id)
+	return d.setFunctions(func(all map[bpf.CgroupID]client.Function) { all[id] = f })
+}
+
+// stream sends events to one reader until it goes.
+func (d *daemon) stream(w http.ResponseWriter, r *http.Request) {
+	ch := make(chan client.Event, 65536)
+	d.mu.Lock()
+	d.readers[ch] = true
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		delete(d.readers, ch)
+		d.mu.Unlock()
+	}()
+	flush := http.NewResponseController(w)
+	w.WriteHeader(http.StatusOK)
+	flush.Flush()
+	enc := json.NewEncoder(w)
+	tick := time.NewTicker(50 * time.Millisecond) // a flush per event would cost more than the event
+	defer tick.Stop()
+	dirty := false
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case e := <-ch:
+			if enc.Encode(e) != nil {
+				return
+			}
+			dirty = true
+		case <-tick.C:
+			if dirty && flush.Flush() != nil {
+				return
+			}
+			dirty = false
+		}
+	}
+}

@@ -1,0 +1,185 @@
+// Package client speaks to the ALPS daemon over its socket.
+//
+// The daemon serves HTTP on a unix socket that only root may open:
+//
+//	GET /status             Status
+//	GET /policy             []Entry, what the kernel's map holds
+//	PUT /mode               Mode; clears the window and the map
+//	PUT /functions/{uid}    Registration of a cgroup as a function
+//	GET /events             Event, one JSON line per finished invocation
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/policy"
+)
+
+// DefaultSocket is where the daemon listens unless told otherwise.
+const DefaultSocket = "/run/alps.sock"
+
+// Mode is what decides: plain CFS, observed only, or ALPS.
+type Mode struct {
+	Policy string         `json:"policy"`           // cfs or alps
+	Order  string         `json:"order,omitempty"`  // off, fifo, strict or bounded; "" is bounded
+	Step   string         `json:"step,omitempty"`   // bias per rank under bounded, as "1s"
+	Params *policy.Params `json:"params,omitempty"` // nil: the paper's
+}
+
+// Function is a cgroup whose processes are invocations.
+type Function struct {
+	UID    string `json:"uid"`
+	Name   string `json:"name"`
+	Cgroup string `json:"cgroup"` // below /sys/fs/cgroup
+	ID     uint64 `json:"id"`     // the cgroup's
+}
+
+// Status is what the daemon believes.
+type Status struct {
+	Mode       Mode              `json:"mode"`
+	Generation uint64            `json:"generation"` // updates of the policy since the start
+	LoadPct    float64           `json:"load_pct"`   // CPU utilisation at the last update
+	Lost       uint64            `json:"lost"`       // invocations that were not reported
+	Records    int               `json:"records"`    // in the window
+	Functions  []Function        `json:"functions"`
+	Decisions  []policy.Decision `json:"decisions"`
+	UpdateNS   int64             `json:"update_ns"` // what the last update took
+	LastError  string            `json:"last_error,omitempty"`
+}
+
+// Entry is one row of the kernel's map.
+type Entry struct {
+	Function
+	BiasUS  uint32 `json:"bias_us"`
+	SliceUS uint32 `json:"slice_us"`
+}
+
+// Event is one finished invocation. Times are CLOCK_MONOTONIC, ns.
+type Event struct {
+	UID           string `json:"uid"`
+	Function      string `json:"function"`
+	Cgroup        uint64 `json:"cgroup"`
+	PID           uint32 `json:"pid"`
+	NSPID         uint32 `json:"nspid"`
+	ArriveNS      uint64 `json:"arrive_ns"`
+	StartNS       uint64 `json:"start_ns"`
+	EndNS         uint64 `json:"end_ns"`
+	CPUNS         uint64 `json:"cpu_ns"`
+	SwitchesVol   uint32 `json:"switches_vol"`
+	SwitchesInvol uint32 `json:"switches_invol"`
+}
+
+// Client is a connection to a daemon.
+type Client struct {
+	http *http.Client
+}
+
+// New returns a client of the daemon at socket; "" is DefaultSocket.
+func New(socket string) *Client {
+	if socket == "" {
+		socket = DefaultSocket
+	}
+	return &Client{http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+			if err != nil {
+				err = fmt.Errorf("%w (is the daemon running? start it with: alps run)", err)
+			}
+			return conn, err
+		},
+	}}}
+}
+
+// Status asks what the daemon believes.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var s Status
+	return s, c.do(ctx, http.MethodGet, "/status", nil, &s)
+}
+
+// Policy asks what the kernel's map holds.
+func (c *Client) Policy(ctx context.Context) ([]Entry, error) {
+	var e []Entry
+	return e, c.do(ctx, http.MethodGet, "/policy", nil, &e)
+}
+
+// SetMode switches what decides. The window and the map are cleared.
+func (c *Client) SetMode(ctx context.Context, m Mode) error {
+	return c.do(ctx, http.MethodPut, "/mode", m, nil)
+}
+
+// Register makes a cgroup (a path below /sys/fs/cgroup) a function.
+func (c *Client) Register(ctx context.Context, f Function) error {
+	return c.do(ctx, http.MethodPut, "/functions/"+f.UID, f, nil)
+}
+
+// Events calls ready once the stream is open, then f for every invocation that
+// finishes, until ctx or the daemon ends.
+func (c *Client) Events(ctx context.Context, ready func(), f func(Event)) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://alps/events", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("events: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("events: %s", resp.Status)
+	}
+	ready()
+	sc := bufio.NewScanner(resp.Body)
+	for sc.Scan() {
+		var e Event
+		if err := json.Unmarshal(sc.Bytes(), &e); err != nil {
+			return fmt.Errorf("events: %w", err)
+		}
+		f(e)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := sc.Err(); err != nil {
+		return fmt.Errorf("events: %w", err)
+	}
+	return fmt.Errorf("events: %w: the daemon ended the stream", io.ErrUnexpectedEOF)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(data)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, "http://alps"+path, body)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("daemon: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		data, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		return fmt.Errorf("daemon: %s %s: %s", method, path, strings.TrimSpace(string(data)))
+	}
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"io"
+	"log/slog"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/ds2-lab/alps/alps"
+	"github.com/ds2-lab/alps/alps/client"
+)
+
+// runDaemon runs until SIGINT or SIGTERM, then leaves the kernel to CFS.
+func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
+	fs := newFlags("alps run", stderr, "[flags]", "Runs the daemon. It needs root and a kernel with the ALPS hooks.")
+	mode := newModeFlags(fs)
+	socket := fs.String("socket", client.DefaultSocket, "listen on this unix `path`, for root only")
+	docker := fs.String("docker", "", "Docker's `address`; empty: from the environment; none: register cgroups by hand")
+	cpus := fs.String("cpus", "", "the functions' CPUs, a `list` such as 1-3; empty: all")
+	if code, done := parse(fs, args); done {
+		return code
+	}
+	m, err := mode()
+	if err != nil {
+		return usage(fs, err)
+	}
+	list, err := alps.ParseCPUs(*cpus)
+	if err != nil {
+		return usage(fs, err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	err = alps.Run(ctx, alps.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list,
+		Log: slog.New(slog.NewTextHandler(stderr, nil))})
+	if err != nil {
+		return fail(stderr, err)
+	}
+	return 0
+}
+
+// runMode switches a running daemon.
+func runMode(args []string, _ io.Reader, _, stderr io.Writer) int {
+	fs := newFlags("alps mode", stderr, "[flags]", "Switches what decides. The daemon forgets what it had learnt.")
+	mode := newModeFlags(fs)
+	socket := fs.String("socket", "", "the daemon's `socket`")
+	if code, done := parse(fs, args); done {
+		return code
+	}
+	m, err := mode()
+	if err != nil {
+		return usage(fs, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := client.New(*socket).SetMode(ctx, m); err != nil {
+		return fail(stderr, err)
+	}
+	return 0
+}
+
+// newModeFlags declares the flags of a mode; the result reads them.
+func newModeFlags(fs *flag.FlagSet) func() (client.Mode, error) {
+	policy := fs.String("policy", "alps", "alps, or cfs to observe only")
+	order := fs.String("order", alps.OrderBounded, "off, fifo, strict or bounded")
+	step := fs.Duration("step", alps.DefaultStep, "bias between neighbouring ranks under bounded")
+	params := newParamFlags(fs, true)
+	return func() (client.Mode, error) {
+		p, err := params.Params()
+		if err != nil {
+			return client.Mode{}, err
+		}
+		return client.Mode{Policy: *policy, Order: *order, Step: step.String(), Params: &p}, nil
+	}
+}

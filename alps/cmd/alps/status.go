@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/client"
+)
+
+// runStatus prints what the daemon believes.
+func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	fs := newFlags("alps status", stderr, "[-json]", "Prints what the daemon believes: functions, ranks, slices.")
+	socket := fs.String("socket", "", "the daemon's `socket`")
+	asJSON := fs.Bool("json", false, "print JSON")
+	if code, done := parse(fs, args); done {
+		return code
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	s, err := client.New(*socket).Status(ctx)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	if *asJSON {
+		return printJSON(stdout, stderr, s)
+	}
+	fmt.Fprintf(stdout, "policy %s  order %s  step %s  update %d  load %.0f %%  window %d records  lost %d  last update took %s\n",
+		s.Mode.Policy, s.Mode.Order, s.Mode.Step, s.Generation, s.LoadPct, s.Records, s.Lost, time.Duration(s.UpdateNS))
+	if s.LastError != "" {
+		fmt.Fprintln(stdout, "last error:", s.LastError)
+	}
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "uid\trank\tslice\tmean wait\tmean slice\tmean CPU\tinvocations\tage\t")
+	for _, d := range s.Decisions {
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t\n", d.UID, d.Rank, ms(d.Slice), ms(d.MeanWait), ms(d.MeanSlice), ms(d.MeanCPU), d.Invocations, d.Age)
+	}
+	if err := w.Flush(); err != nil {
+		return fail(stderr, err)
+	}
+	fmt.Fprintf(stdout, "%d functions\n", len(s.Functions))
+	for _, f := range s.Functions {
+		fmt.Fprintf(stdout, "  %s %s %s\n", f.UID, f.Name, f.Cgroup)
+	}
+	return 0
+}
+
+// runPolicyMap prints what the kernel's map holds.
+func runPolicyMap(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	fs := newFlags("alps policy", stderr, "[-json]", "Prints what the kernel's policy map holds, read back from the kernel.")
+	socket := fs.String("socket", "", "the daemon's `socket`")
+	asJSON := fs.Bool("json", false, "print JSON")
+	if code, done := parse(fs, args); done {
+		return code
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	entries, err := client.New(*socket).Policy(ctx)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	if *asJSON {
+		return printJSON(stdout, stderr, entries)
+	}
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "uid\tfunction\tbias\tslice\tcgroup id\t")
+	for _, e := range entries {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t\n", e.UID, e.Name,
+			time.Duration(e.BiasUS)*time.Microsecond, ms(time.Duration(e.SliceUS)*time.Microsecond), e.ID)
+	}
+	if err := w.Flush(); err != nil {
+		return fail(stderr, err)
+	}
+	return 0
+}
+
+func printJSON(stdout, stderr io.Writer, v any) int {
+	enc := json.NewEncoder(stdout)
+	enc.SetIndent("", "\t")
+	if err := enc.Encode(v); err != nil {
+		return fail(stderr, err)
+	}
+	return 0
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1fms", float64(d)/1e6) }

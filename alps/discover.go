@@ -1,0 +1,122 @@
+package alps
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	dockerapi "github.com/moby/moby/client"
+
+	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/bpf"
+)
+
+// Labels of a function's container.
+const (
+	labelUID  = "alps.function.uid"
+	labelName = "alps.function.name"
+)
+
+// resync is how often containers are listed even if Docker told of no change.
+const resync = 30 * time.Second
+
+// discover keeps the functions equal to Docker's labelled containers. Docker
+// may go and come back; what is running then stays registered.
+func (d *daemon) discover(ctx context.Context) error {
+	opts := []dockerapi.Opt{dockerapi.FromEnv}
+	if d.config.Docker != "" {
+		opts = append(opts, dockerapi.WithHost(d.config.Docker))
+	}
+	api, err := dockerapi.New(opts...)
+	if err != nil {
+		return fmt.Errorf("docker: %w", err)
+	}
+	defer api.Close()
+	found := map[bpf.CgroupID]client.Function{}
+	for {
+		watch, cancel := context.WithCancel(ctx)
+		events := api.Events(watch, dockerapi.EventsListOptions{
+			Filters: dockerapi.Filters{}.Add("type", "container").Add("event", "start", "die").Add("label", labelUID)})
+		err := d.syncContainers(ctx, api, found)
+		for err == nil && ctx.Err() == nil {
+			select {
+			case <-events.Messages:
+				err = d.syncContainers(ctx, api, found)
+			case err = <-events.Err:
+			case <-time.After(resync):
+				err = d.syncContainers(ctx, api, found)
+			case <-ctx.Done():
+			}
+		}
+		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		d.log.Warn("docker", "err", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// syncContainers lists the labelled containers and registers their cgroups;
+// found is what it registered before.
+func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, found map[bpf.CgroupID]client.Function) error {
+	list, err := api.ContainerList(ctx, dockerapi.ContainerListOptions{Filters: dockerapi.Filters{}.Add("label", labelUID)})
+	if err != nil {
+		return err
+	}
+	now := map[bpf.CgroupID]client.Function{}
+	for _, c := range list.Items {
+		info, err := api.ContainerInspect(ctx, c.ID, dockerapi.ContainerInspectOptions{})
+		if err != nil || info.Container.State == nil || info.Container.State.Pid == 0 {
+			continue // it ended meanwhile
+		}
+		path, err := cgroupOfPID(info.Container.State.Pid)
+		if err != nil {
+			continue
+		}
+		id, err := bpf.CgroupOf(cgroupRoot + path)
+		if err != nil {
+			continue
+		}
+		now[id] = client.Function{UID: c.Labels[labelUID], Name: c.Labels[labelName], Cgroup: path, ID: uint64(id)}
+	}
+	err = d.setFunctions(func(all map[bpf.CgroupID]client.Function) {
+		for id := range found {
+			if _, ok := now[id]; !ok {
+				d.log.Info("function gone", "uid", all[id].UID, "name", all[id].Name)
+				delete(all, id)
+			}
+		}
+		for id, f := range now {
+			if _, ok := all[id]; !ok {
+				d.log.Info("function", "uid", f.UID, "name", f.Name, "cgroup", f.Cgroup)
+			}
+			all[id] = f
+		}
+	})
+	clear(found)
+	for id, f := range now {
+		found[id] = f
+	}
+	return err
+}
+
+// cgroupOfPID is a process's path in the unified hierarchy.
+func cgroupOfPID(pid int) (string, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(data)) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("process %d is in no cgroup v2", pid)
+}
