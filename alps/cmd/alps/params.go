@@ -1,0 +1,121 @@
+package main
+
+import (
+	"encoding"
+	"flag"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/policy"
+)
+
+// paramFlags are the policy's parameters as flags: a preset chosen by -like,
+// changed by the flags that were given.
+type paramFlags struct {
+	fs    *flag.FlagSet
+	like  like
+	given policy.Params // values of the flags that were given, the paper's for the others
+	apply map[string]func(to *policy.Params, from policy.Params)
+}
+
+type like string
+
+func (l *like) String() string { return string(*l) }
+
+func (l *like) Set(s string) error {
+	if s != "paper" && s != "artifact" {
+		return fmt.Errorf("%q is neither paper nor artifact", s)
+	}
+	*l = like(s)
+	return nil
+}
+
+func (l like) params() policy.Params {
+	if l == "artifact" {
+		return policy.Artifact()
+	}
+	return policy.Paper()
+}
+
+// newParamFlags adds the flags to fs. Those about the flow of windows make
+// sense only for a policy that runs; running says whether this one does.
+// After fs.Parse, ask Params.
+func newParamFlags(fs *flag.FlagSet, running bool) *paramFlags {
+	f := &paramFlags{fs: fs, like: "paper", given: policy.Paper(), apply: map[string]func(*policy.Params, policy.Params){}}
+	fs.Var(&f.like, "like", "`preset`: paper, or artifact, the paper's public code")
+	type params = policy.Params
+	number := func(name string, field func(*params) *float64, usage string) {
+		p := field(&f.given)
+		fs.Float64Var(p, name, *p, usage)
+		f.apply[name] = func(to *params, from params) { *field(to) = *field(&from) }
+	}
+	length := func(name string, field func(*params) *time.Duration, usage string) {
+		p := field(&f.given)
+		fs.DurationVar(p, name, *p, usage)
+		f.apply[name] = func(to *params, from params) { *field(to) = *field(&from) }
+	}
+	truth := func(name string, field func(*params) *bool, usage string) {
+		p := field(&f.given)
+		fs.BoolVar(p, name, *p, usage)
+		f.apply[name] = func(to *params, from params) { *field(to) = *field(&from) }
+	}
+	choice := func(name string, value encoding.TextUnmarshaler, byDefault encoding.TextMarshaler, apply func(*params, params), usage string) {
+		fs.TextVar(value, name, byDefault, usage)
+		f.apply[name] = apply
+	}
+	number("alpha", func(p *params) *float64 { return &p.Alpha }, "slice = alpha × learnt − beta × stdev, at least 0")
+	number("beta", func(p *params) *float64 { return &p.Beta }, "see alpha")
+	number("gamma", func(p *params) *float64 { return &p.Gamma }, "from a load of theta % on, slices shrink by (100 + theta − load) / (100 × gamma)")
+	number("theta", func(p *params) *float64 { return &p.Theta }, "see gamma; in `percent`")
+	truth("unpred", func(p *params) *bool { return &p.Unpredictability }, "tune slices for unpredictability: alpha, beta")
+	truth("overload", func(p *params) *bool { return &p.Overload }, "tune slices for overload: gamma, theta")
+	choice("learner", &f.given.Learner, f.given.Learner, func(to *params, from params) { to.Learner = from.Learner },
+		"how the next slice is learnt, by `name`: avg, lr, rf or ewma")
+	number("ewma-weight", func(p *params) *float64 { return &p.EWMAWeight }, "weight of the newest slice, for ewma")
+	fs.IntVar(&f.given.Records, "records", f.given.Records, "learn from at most the newest `n` records; 0 is no limit")
+	f.apply["records"] = func(to *params, from params) { to.Records = from.Records }
+	choice("share", &f.given.Share, f.given.Share, func(to *params, from params) { to.Share = from.Share },
+		"what the simulated cores serve, by `name`: deal a share each, sample one share, or global one queue")
+	fs.Uint64Var(&f.given.Seed, "seed", f.given.Seed, "of the shares and of rf")
+	f.apply["seed"] = func(to *params, from params) { to.Seed = from.Seed }
+	length("granularity", func(p *params) *time.Duration { return &p.Granularity }, "a simulated turn is not preempted before")
+	choice("rank-by", &f.given.RankBy, f.given.RankBy, func(to *params, from params) { to.RankBy = from.RankBy },
+		"ranks follow, by `name`: wait, the mean under SRPT, or slice, the learnt one")
+	truth("mean-burst", func(p *params) *bool { return &p.MeanBurst }, "simulate every record with its function's mean CPU time")
+	number("burst-factor", func(p *params) *float64 { return &p.BurstFactor }, "simulate so much of the CPU time")
+	length("slice-cap", func(p *params) *time.Duration { return &p.SliceCap }, "alpha × learnt is at most this; 0 is no cap")
+	truth("monotone", func(p *params) *bool { return &p.Monotone }, "no slice is above that of the rank before")
+	if running {
+		number("smoothing", func(p *params) *float64 { return &p.Smoothing }, "weight of the former slice")
+		length("window", func(p *params) *time.Duration { return &p.Window }, "learn from what ended within this; 0 is no bound")
+		length("period", func(p *params) *time.Duration { return &p.Period }, "update so often; 0 is the window")
+		truth("remember", func(p *params) *bool { return &p.Remember }, "keep the rank of a function that is not in the window")
+	}
+	return f
+}
+
+// Params are the preset's, changed by the flags, and checked.
+func (f *paramFlags) Params() (policy.Params, error) {
+	p := f.like.params()
+	f.fs.Visit(func(g *flag.Flag) {
+		if apply := f.apply[g.Name]; apply != nil {
+			apply(&p, f.given)
+		}
+	})
+	return p, p.Validate()
+}
+
+// percent is a flag for a load.
+type percent float64
+
+func (l *percent) String() string { return strconv.FormatFloat(float64(*l), 'g', -1, 64) }
+
+func (l *percent) Set(s string) error {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v >= 0 && v <= 100) {
+		return fmt.Errorf("%q is outside [0, 100]", s)
+	}
+	*l = percent(v)
+	return nil
+}

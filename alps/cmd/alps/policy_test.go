@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/stretchr/testify/require"
+)
+
+// goldenPolicy compares got with testdata/name; GOLDEN_UPDATE=1 rewrites it.
+func goldenPolicy(t *testing.T, name, got string) {
+	path := filepath.Join("testdata", name)
+	if os.Getenv("GOLDEN_UPDATE") != "" {
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+		return
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	if string(want) != got {
+		ext := filepath.Ext(path)
+		require.NoError(t, os.WriteFile(strings.TrimSuffix(path, ext)+".got"+ext, []byte(got), 0o644))
+	}
+	require.Equal(t, string(want), got)
+}
+
+// TestPolicyGoldens runs `alps srpt` and `alps learn` on a window of eighty
+// invocations in testdata.
+func TestPolicyGoldens(t *testing.T) {
+	input, err := os.ReadFile("testdata/window.csv")
+	require.NoError(t, err)
+	for name, args := range map[string]string{
+		"srpt.csv":             "srpt",
+		"srpt-granularity.csv": "srpt -granularity 8ms",
+		"srpt-cores.csv":       "srpt -granularity 8ms -cores 2",
+		"learn.csv":            "learn",
+		"learn-load.csv":       "learn -learner avg -alpha 2 -beta 1 -gamma 1 -theta 50 -load 85",
+		"learn-lr.csv":         "learn -learner lr",
+		"learn-rf.csv":         "learn -learner rf",
+		"learn-ewma.csv":       "learn -learner ewma",
+		"learn-untuned.csv":    "learn -unpred=false -overload=false -load 85",
+		"learn-cores.csv":      "learn -cores 2",
+		"learn-global.csv":     "learn -cores 2 -share global",
+		"learn-artifact.csv":   "learn -like artifact -load 85",
+		"learn-like-wait.csv":  "learn -rank-by wait -like artifact -load 85 -monotone=false",
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := runPolicy(args, string(input))
+			require.Zero(t, code, stderr)
+			require.Empty(t, stderr)
+			goldenPolicy(t, name, stdout)
+		})
+	}
+}
+
+func runPolicy(args, stdin string) (code int, stdout, stderr string) {
+	words := strings.Fields(args)
+	command := map[string]func([]string, *strings.Reader, *bytes.Buffer, *bytes.Buffer) int{
+		"srpt": func(a []string, in *strings.Reader, out, err *bytes.Buffer) int { return runSRPT(a, in, out, err) },
+		"learn": func(a []string, in *strings.Reader, out, err *bytes.Buffer) int {
+			return runLearn(a, in, out, err)
+		},
+	}[words[0]]
+	var out, err bytes.Buffer
+	code = command(words[1:], strings.NewReader(stdin), &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestPolicyCommandsRefuse(t *testing.T) {
+	good := "1,fib,0,5\n"
+	for _, c := range []struct {
+		args, stdin string
+		code        int
+		stderr      string
+	}{
+		{"srpt", "1,fib,0,5\n2,fib,x,5\n", 1, "stdin:2:7: arrive_ms: \"x\" is not a number of milliseconds such as 12 or 12.345678\n"},
+		{"learn", "1,fib,0\n", 1, "stdin:1:7: 3 of 4 fields; burst_ms is missing\n"},
+		{"learn", "", 1, "stdin:1:1: no rows; want a line of id,function,arrive_ms,burst_ms for each invocation\n"},
+		{"srpt -cores 0", good, 2, "alps srpt: cores: 0 is outside [1, 4096] (-h lists the flags)\n"},
+		{"srpt -granularity -1ms", good, 2, "alps srpt: granularity: -1ms is outside [0s, 24h] (-h lists the flags)\n"},
+		{"srpt records.csv", good, 2, "alps srpt: unexpected argument \"records.csv\" (-h lists the flags)\n"},
+		{"learn -cores 5000", good, 2, "alps learn: cores: 5000 is outside [1, 4096] (-h lists the flags)\n"},
+		{"learn -alpha 0 -theta 101", good, 2, "alps learn: policy: alpha: 0 is outside (0, 1000]\npolicy: theta: 101 is outside [0, 100] (-h lists the flags)\n"},
+		{"learn -gamma NaN", good, 2, "alps learn: policy: gamma: NaN is outside (0, 1000] (-h lists the flags)\n"},
+	} {
+		code, stdout, stderr := runPolicy(c.args, c.stdin)
+		require.Equal(t, c.code, code, c.args)
+		require.Empty(t, stdout, c.args)
+		require.Equal(t, c.stderr, stderr, c.args)
+	}
+	for args, says := range map[string]string{
+		"learn -learner mean":  `invalid value "mean" for flag -learner: learner: "mean" is none of avg, lr, rf, ewma`,
+		"learn -like mine":     `invalid value "mine" for flag -like: "mine" is neither paper nor artifact`,
+		"learn -load 101":      `invalid value "101" for flag -load: "101" is outside [0, 100]`,
+		"learn -window 5s":     `flag provided but not defined: -window`,
+		"srpt -granularity 8":  `invalid value "8" for flag -granularity`,
+		"learn -share halves":  `share: "halves" is none of deal, sample, global`,
+		"learn -rank-by speed": `rank_by: "speed" is none of wait, slice`,
+	} {
+		code, stdout, stderr := runPolicy(args, good)
+		require.Equal(t, 2, code, args)
+		require.Empty(t, stdout, args)
+		require.Contains(t, stderr, says, args)
+	}
+}
+
+func TestLearnSaysWhatItLeavesOut(t *testing.T) {
+	code, stdout, stderr := runPolicy("learn", "1,fib,0,5\n2,fib,1,0\n")
+	require.Zero(t, code)
+	require.Equal(t, "function,rank,slice_ms,mean_ms,stdev_ms,n\nfib,1,10,5,0,1\n", stdout)
+	require.Equal(t, "stdin: 1 rows without CPU time are left out\n", stderr)
+}
+
+// A preset holds except where a flag was given, wherever -like stands.
+func TestParamFlags(t *testing.T) {
+	parsed := func(args ...string) policy.Params {
+		var stderr bytes.Buffer
+		fs := newFlags("test", &stderr, "", "")
+		flags := newParamFlags(fs, true)
+		require.NoError(t, fs.Parse(args), stderr.String())
+		p, err := flags.Params()
+		require.NoError(t, err)
+		return p
+	}
+	require.Equal(t, policy.Paper(), parsed())
+	require.Equal(t, policy.Artifact(), parsed("-like=artifact"))
+	want := policy.Artifact()
+	want.Alpha, want.Window, want.Learner, want.Monotone = 2, 5e9, policy.EWMA, false
+	require.Equal(t, want, parsed("-alpha=2", "-window=5s", "-learner=ewma", "-monotone=false", "-like=artifact"))
+	// Every parameter has its flag.
+	got := parsed("-alpha=3", "-beta=3", "-gamma=3", "-theta=3", "-unpred=false", "-overload=false", "-learner=rf", "-ewma-weight=0.3",
+		"-window=3s", "-period=3s", "-records=3", "-share=global", "-granularity=3s", "-seed=3", "-remember=false", "-rank-by=slice",
+		"-mean-burst", "-burst-factor=3", "-slice-cap=3s", "-monotone", "-smoothing=0.3")
+	require.Equal(t, policy.Params{
+		Alpha: 3, Beta: 3, Gamma: 3, Theta: 3, Learner: policy.RandomForest, EWMAWeight: 0.3, Window: 3e9, Period: 3e9, Records: 3,
+		Share: policy.ShareGlobal, Granularity: 3e9, Seed: 3, RankBy: policy.BySlice, MeanBurst: true, BurstFactor: 3, SliceCap: 3e9,
+		Monotone: true, Smoothing: 0.3,
+	}, got)
+}
