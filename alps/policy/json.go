@@ -9,6 +9,7 @@ import (
 
 // wire is Params as people write it: lengths are "5s", not nanoseconds.
 type wire struct {
+	Like             *string  `json:"like,omitempty"` // read only
 	Alpha            *float64 `json:"alpha,omitempty"`
 	Beta             *float64 `json:"beta,omitempty"`
 	Gamma            *float64 `json:"gamma,omitempty"`
@@ -58,10 +59,25 @@ func (p *Params) wire() wire {
 func (p Params) MarshalJSON() ([]byte, error) { return json.Marshal(p.wire()) }
 
 // UnmarshalJSON changes the fields that are named in data and leaves the
-// others as they are, so begin with Paper or Artifact. A misspelt field is an
-// error, and then nothing changes.
+// others as they are; the zero Params begins as Paper. "like": "artifact" or
+// "paper" begins with that instead. A misspelt field is an error, and then
+// nothing changes.
 func (p *Params) UnmarshalJSON(data []byte) error {
 	changed := *p
+	if changed == (Params{}) {
+		changed = Paper()
+	}
+	var base struct{ Like string }
+	if err := json.Unmarshal(data, &base); err != nil {
+		return fmt.Errorf("read policy parameters: %w", err)
+	}
+	if base.Like != "" {
+		preset, err := Like(base.Like)
+		if err != nil {
+			return fmt.Errorf("read policy parameters: %w", err)
+		}
+		changed = preset
+	}
 	w := changed.wire()
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()

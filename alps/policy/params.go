@@ -89,6 +89,30 @@ func Artifact() Params {
 	return p
 }
 
+// Like is Paper or Artifact, by name.
+func Like(name string) (Params, error) {
+	switch name {
+	case "paper":
+		return Paper(), nil
+	case "artifact":
+		return Artifact(), nil
+	}
+	return Params{}, fmt.Errorf("like: %q is none of paper, artifact", name)
+}
+
+// NewWindow is a window that keeps what Update can use of cores: a sample of
+// them needs as many times more records than it keeps.
+func (p Params) NewWindow(cores int) Window {
+	w := Window{Length: p.Window, Limit: p.Records}
+	if p.Share == ShareSample {
+		w.Limit *= max(cores, 1)
+	}
+	if w.Limit == 0 || w.Limit > maxRecords {
+		w.Limit = maxRecords
+	}
+	return w
+}
+
 // Every is how often to update.
 func (p Params) Every() time.Duration {
 	if p.Period > 0 {

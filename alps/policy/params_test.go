@@ -58,6 +58,16 @@ func TestParamsJSON(t *testing.T) {
 		require.NoError(t, json.Unmarshal(text, &back))
 		require.Equal(t, p, back)
 	}
+	var zero Params
+	require.NoError(t, json.Unmarshal([]byte(`{"theta":60}`), &zero))
+	sixty := Paper()
+	sixty.Theta = 60
+	require.Equal(t, sixty, zero, "begins as the paper's")
+	require.NoError(t, json.Unmarshal([]byte(`{"theta":60,"like":"artifact"}`), &zero))
+	sixty = Artifact()
+	sixty.Theta = 60
+	require.Equal(t, sixty, zero)
+
 	p := Artifact()
 	require.NoError(t, json.Unmarshal([]byte(`{"alpha":3,"learner":"rf","window":"10s","share":"global","rank_by":"wait"}`), &p))
 	want := Artifact()
@@ -68,6 +78,8 @@ func TestParamsJSON(t *testing.T) {
 		`{"learner":"mean"}`:    `learner: "mean" is none of avg, lr, rf, ewma`,
 		`{"window":"5"}`:        `missing unit`,
 		`{"window":5000000000}`: `read policy parameters`,
+		`{"like":"mine"}`:       `like: "mine" is none of paper, artifact`,
+		`[]`:                    `read policy parameters`,
 	} {
 		require.ErrorContains(t, json.Unmarshal([]byte(text), &p), says)
 		require.Equal(t, want, p, "nothing changes")
@@ -101,4 +113,13 @@ func TestDocumentedParams(t *testing.T) {
 		delete(rows, f.Name)
 	}
 	require.Empty(t, rows)
+}
+
+func TestNewWindow(t *testing.T) {
+	require.Equal(t, Window{Length: 5 * time.Second, Limit: maxRecords}, Paper().NewWindow(24))
+	require.Equal(t, Window{Limit: 2400}, Artifact().NewWindow(24))
+	require.Equal(t, Window{Limit: 100}, Artifact().NewWindow(0))
+	p := Artifact()
+	p.Share = ShareDeal
+	require.Equal(t, Window{Limit: 100}, p.NewWindow(24))
 }

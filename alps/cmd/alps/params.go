@@ -24,18 +24,9 @@ type like string
 func (l *like) String() string { return string(*l) }
 
 func (l *like) Set(s string) error {
-	if s != "paper" && s != "artifact" {
-		return fmt.Errorf("%q is neither paper nor artifact", s)
-	}
+	_, err := policy.Like(s)
 	*l = like(s)
-	return nil
-}
-
-func (l like) params() policy.Params {
-	if l == "artifact" {
-		return policy.Artifact()
-	}
-	return policy.Paper()
+	return err
 }
 
 // newParamFlags adds the flags to fs. Those about the flow of windows make
@@ -97,7 +88,10 @@ func newParamFlags(fs *flag.FlagSet, running bool) *paramFlags {
 
 // Params are the preset's, changed by the flags, and checked.
 func (f *paramFlags) Params() (policy.Params, error) {
-	p := f.like.params()
+	p, err := policy.Like(string(f.like))
+	if err != nil {
+		return p, err
+	}
 	f.fs.Visit(func(g *flag.Flag) {
 		if apply := f.apply[g.Name]; apply != nil {
 			apply(&p, f.given)
