@@ -147,7 +147,7 @@ func (d *daemon) setMode(m client.Mode) error {
 		return err
 	}
 	d.mode, d.policy, d.decisions = next, p, nil
-	d.window = policy.Window{Length: next.params.Window, Limit: next.params.Records}
+	d.window = next.params.NewWindow(d.load.count())
 	select {
 	case d.changed <- struct{}{}:
 	default:

@@ -25,7 +25,7 @@ const (
 	strictStep = 100 * time.Second
 	// The hooks answer an int of microseconds.
 	maxHook = math.MaxInt32 * time.Microsecond
-	// maxSlice is refused: nobody means to give a function the CPU for so long.
+	// maxSlice bounds what a large alpha makes of a long function's slice.
 	maxSlice = 10 * time.Second
 	maxRank  = 10_000
 )
@@ -74,9 +74,6 @@ func (m mode) entry(d policy.Decision) (bpf.Entry, error) {
 	if d.Rank < 1 || d.Rank > maxRank {
 		return bpf.Entry{}, fmt.Errorf("function %s: rank %d: allowed: 1 to %d", d.UID, d.Rank, maxRank)
 	}
-	if d.Slice < 0 || d.Slice > maxSlice {
-		return bpf.Entry{}, fmt.Errorf("function %s: slice %s: allowed: 0 to %s", d.UID, d.Slice, maxSlice)
-	}
 	var bias time.Duration
 	switch m.order {
 	case OrderFIFO:
@@ -88,6 +85,6 @@ func (m mode) entry(d policy.Decision) (bpf.Entry, error) {
 	}
 	return bpf.Entry{
 		BiasUS:  uint32(min(bias, maxHook) / time.Microsecond),
-		SliceUS: uint32(d.Slice / time.Microsecond),
+		SliceUS: uint32(min(max(d.Slice, 0), maxSlice) / time.Microsecond),
 	}, nil
 }

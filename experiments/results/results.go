@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ds2-lab/alps/internal/atomicfile"
 )
 
 // Header is invocations.csv's first line.
@@ -276,4 +278,49 @@ func ReadAll(root string) ([]Result, error) {
 		all = append(all, r)
 	}
 	return all, nil
+}
+
+// planName lists, per experiment, the keys that its latest run consists of.
+const planName = "plan.json"
+
+// WritePlan records which keys below root/experiment belong together.
+func WritePlan(root, experiment string, keys []string) error {
+	data, err := json.MarshalIndent(keys, "", "\t")
+	if err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	dir := filepath.Join(root, experiment)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	if err := atomicfile.Write(filepath.Join(dir, planName), append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	return nil
+}
+
+// ReadPlan reads the results of an experiment's latest plan, and the keys of
+// those that are missing.
+func ReadPlan(root, experiment string) (found []Result, missing []string, err error) {
+	path := filepath.Join(root, experiment, planName)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("results: %w", err)
+	}
+	var keys []string
+	if err := json.Unmarshal(data, &keys); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, k := range keys {
+		r, err := Read(filepath.Join(root, experiment, k))
+		if errors.Is(err, os.ErrNotExist) {
+			missing = append(missing, k)
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		found = append(found, r)
+	}
+	return found, missing, nil
 }

@@ -1,0 +1,81 @@
+// Alps-load runs in the guest: it calibrates the functions and replays traces.
+//
+//	alps-load calibrate < trace.csv     {"costs": […]}
+//	alps-load replay MODE-JSON < trace.csv
+//	                                    stats as one JSON line, then invocations.csv
+//
+// Progress goes to standard error as "done total" lines.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	alpsclient "github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/experiments/load"
+	"github.com/ds2-lab/alps/experiments/results"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "alps-load:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		return errors.New("usage: alps-load calibrate | replay MODE-JSON < trace.csv")
+	}
+	reqs, err := load.ReadTrace("stdin", stdin)
+	if err != nil {
+		return err
+	}
+	var told time.Time
+	r := &load.Replayer{Daemon: alpsclient.New(""), Progress: func(done, total int) {
+		if now := time.Now(); done == total || now.Sub(told) > time.Second {
+			told = now
+			fmt.Fprintln(stderr, done, total)
+		}
+	}}
+	switch {
+	case args[0] == "calibrate" && len(args) == 1:
+		r.Progress = nil
+		costs := map[string]load.Cost{}
+		for _, q := range reqs {
+			if _, ok := costs[q.Function]; ok {
+				continue
+			}
+			c, err := r.Calibrate(ctx, q.Function, q.UID, q.Port)
+			if err != nil {
+				return err
+			}
+			costs[q.Function] = c
+			fmt.Fprintln(stderr, len(costs), len(load.Unit))
+		}
+		return json.NewEncoder(stdout).Encode(costs)
+	case args[0] == "replay" && len(args) == 2:
+		var mode alpsclient.Mode
+		if err := json.Unmarshal([]byte(args[1]), &mode); err != nil {
+			return fmt.Errorf("mode: %w", err)
+		}
+		out, err := r.Replay(ctx, mode, reqs)
+		if err != nil {
+			return err
+		}
+		if err := json.NewEncoder(stdout).Encode(out); err != nil {
+			return err
+		}
+		return results.WriteCSV(stdout, out.Invocations)
+	}
+	return fmt.Errorf("unknown command %q", args)
+}

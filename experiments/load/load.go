@@ -1,0 +1,316 @@
+// Package load replays a trace against the worker, inside the guest, and joins
+// what the client saw with what the kernel's observer saw.
+//
+// It is an open loop: a request is sent when it is due, whatever became of the
+// ones before.
+package load
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	alpsclient "github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/experiments/results"
+	olclient "github.com/ds2-lab/alps/openlambda/client"
+)
+
+// Header is the first line of the trace that the host sends into the guest.
+const Header = "id,function,uid,group,n,port,size,rounds,due_ns"
+
+// Request is one row: an invocation and when it is due after the start.
+type Request struct {
+	ID       int
+	Function string
+	UID      string
+	Group    string
+	N        int // the trace's argument, kept in the results
+	Port     string
+	Size     int // the argument the function gets here
+	Rounds   int // how often its body runs
+	Due      time.Duration
+}
+
+// WriteTrace writes the header and a row per request.
+func WriteTrace(w io.Writer, reqs []Request) error {
+	if _, err := fmt.Fprintln(w, Header); err != nil {
+		return err
+	}
+	for _, r := range reqs {
+		if _, err := fmt.Fprintf(w, "%d,%s,%s,%s,%d,%s,%d,%d,%d\n", r.ID, r.Function, r.UID, r.Group, r.N, r.Port, r.Size, r.Rounds, r.Due.Nanoseconds()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadTrace reads what WriteTrace wrote. Errors begin with name:line.
+func ReadTrace(name string, r io.Reader) ([]Request, error) {
+	cr := csv.NewReader(r)
+	cr.FieldsPerRecord = 9
+	var out []Request
+	for line := 1; ; line++ {
+		rec, err := cr.Read()
+		if errors.Is(err, io.EOF) {
+			if line == 1 {
+				return nil, fmt.Errorf("%s:1: empty: want the header %s", name, Header)
+			}
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
+		}
+		if line == 1 {
+			if strings.Join(rec, ",") != Header {
+				return nil, fmt.Errorf("%s:1: header %q: want %s", name, strings.Join(rec, ","), Header)
+			}
+			continue
+		}
+		nums := map[int]int64{}
+		for _, i := range []int{0, 4, 6, 7, 8} {
+			n, err := strconv.ParseInt(rec[i], 10, 64)
+			if err != nil || n < 0 {
+				return nil, fmt.Errorf("%s:%d: %s: %q is not a number ≥ 0", name, line, strings.Split(Header, ",")[i], rec[i])
+			}
+			nums[i] = n
+		}
+		out = append(out, Request{ID: int(nums[0]), Function: rec[1], UID: rec[2], Group: rec[3], N: int(nums[4]), Port: rec[5],
+			Size: int(nums[6]), Rounds: int(nums[7]), Due: time.Duration(nums[8])})
+	}
+}
+
+// Outcome is a replay's result.
+type Outcome struct {
+	Invocations []results.Invocation `json:"-"`
+
+	MeanGap time.Duration `json:"mean_gap_ns"`
+	LateP50 time.Duration `json:"late_p50_ns"` // sent − due
+	LateP99 time.Duration `json:"late_p99_ns"`
+	LateMax time.Duration `json:"late_max_ns"`
+	Span    time.Duration `json:"span_ns"` // the time the trace covers: last due plus a mean gap
+	Took    time.Duration `json:"took_ns"` // until the last invocation ended
+	CPU     time.Duration `json:"cpu_ns"`  // of all invocations
+	Failed  int           `json:"failed"`
+	Lost    uint64        `json:"lost"`
+	Errors  []string      `json:"errors"`
+}
+
+// Replayer sends requests. Daemon observes them.
+type Replayer struct {
+	Daemon   *alpsclient.Client
+	Base     func(port string) string // "": http://127.0.0.1:port
+	Drain    time.Duration            // after the last is due; 0: 5 minutes
+	Progress func(done, total int)    // may be nil
+}
+
+// monotonicNS is the clock of the observer's events.
+func monotonicNS() int64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock
+	return ts.Nano()
+}
+
+// pidKey finds the event of a reply: the pid is the one in the container.
+type pidKey struct {
+	uid   string
+	nspid uint32
+}
+
+// Replay switches the daemon to mode, sends reqs when they are due, and
+// returns when all were answered and observed. reqs must be in order of Due.
+func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Request) (Outcome, error) {
+	if len(reqs) == 0 {
+		return Outcome{}, errors.New("load: the trace is empty")
+	}
+	if err := r.Daemon.SetMode(ctx, mode); err != nil {
+		return Outcome{}, err
+	}
+	before, err := r.Daemon.Status(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	drain := r.Drain
+	if drain == 0 {
+		drain = 5 * time.Minute
+	}
+	limit := reqs[len(reqs)-1].Due + drain
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not drained %s after the last request was due", drain))
+	defer cancel()
+	seen := newObserved()
+	if err := seen.follow(ctx, r.Daemon); err != nil {
+		return Outcome{}, err
+	}
+	sent := make([]int64, len(reqs))
+	replies := make([]olclient.Reply, len(reqs))
+	errs := make([]error, len(reqs))
+	hc := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	defer hc.CloseIdleConnections()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	done := 0
+	start := monotonicNS() + int64(50*time.Millisecond)
+	for i, q := range reqs {
+		if err := sleepUntil(ctx, start+int64(q.Due)); err != nil {
+			break
+		}
+		sent[i] = monotonicNS()
+		wg.Go(func() {
+			base := "http://127.0.0.1:" + q.Port
+			if r.Base != nil {
+				base = r.Base(q.Port)
+			}
+			replies[i], errs[i] = olclient.Invoke(ctx, hc, base, q.Function, olclient.Request{
+				N: strconv.Itoa(q.Size), ID: strconv.Itoa(q.ID), Job: q.Function, Rounds: strconv.Itoa(q.Rounds)})
+			mu.Lock()
+			done++
+			if r.Progress != nil {
+				r.Progress(done, len(reqs))
+			}
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	seen.wait(ctx, done, 5*time.Second)
+	after, err := r.Daemon.Status(context.WithoutCancel(ctx))
+	if err != nil {
+		return Outcome{}, err
+	}
+	out := join(reqs, start, sent, replies, errs, seen)
+	out.Lost = after.Lost - before.Lost
+	if ctx.Err() != nil {
+		return out, context.Cause(ctx)
+	}
+	return out, nil
+}
+
+func sleepUntil(ctx context.Context, at int64) error {
+	left := time.Duration(at - monotonicNS())
+	if left <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(left):
+		return nil
+	}
+}
+
+// join makes a row of every request. Pids may come again within a long run, so
+// an event belongs to a reply only if its process began after the request.
+func join(reqs []Request, start int64, sent []int64, replies []olclient.Reply, errs []error, seen *observed) Outcome {
+	out := Outcome{Errors: []string{}}
+	var late []time.Duration
+	var last int64
+	for i, q := range reqs {
+		inv := results.Invocation{ID: q.ID, Function: q.Function, UID: q.UID, Group: q.Group, N: q.N,
+			SendNS: sent[i], Status: results.Failed}
+		var e *alpsclient.Event
+		if sent[i] != 0 {
+			late = append(late, time.Duration(sent[i]-start)-q.Due)
+		}
+		switch {
+		case sent[i] == 0:
+			errs[i] = errors.New("never sent")
+		case errs[i] == nil:
+			if e = seen.take(pidKey{q.UID, replies[i].PID}, sent[i]); e == nil {
+				errs[i] = fmt.Errorf("uid %s pid %d: answered, but not observed", q.UID, replies[i].PID)
+			}
+		}
+		if e != nil {
+			inv.ArriveNS, inv.StartNS, inv.EndNS, inv.CPUNS = int64(e.ArriveNS), int64(e.StartNS), int64(e.EndNS), int64(e.CPUNS)
+			inv.SwitchesVol, inv.SwitchesInvol = int(e.SwitchesVol), int(e.SwitchesInvol)
+			inv.Status = results.OK
+			out.CPU += time.Duration(e.CPUNS)
+			last = max(last, inv.EndNS)
+		} else {
+			out.Failed++
+			if len(out.Errors) < 20 {
+				out.Errors = append(out.Errors, fmt.Sprintf("invocation %d: %v", q.ID, errs[i]))
+			}
+		}
+		out.Invocations = append(out.Invocations, inv)
+	}
+	if n := len(reqs); n > 1 {
+		out.MeanGap = reqs[n-1].Due / time.Duration(n-1)
+	}
+	out.Span = reqs[len(reqs)-1].Due + out.MeanGap
+	out.Took = time.Duration(last - start)
+	if len(late) > 0 {
+		slices.Sort(late)
+		out.LateP50, out.LateP99, out.LateMax = late[len(late)/2], late[len(late)*99/100], late[len(late)-1]
+	}
+	return out
+}
+
+// observed collects the daemon's events.
+type observed struct {
+	mu    sync.Mutex
+	byPID map[pidKey][]alpsclient.Event
+	n     int
+	err   error
+}
+
+func newObserved() *observed { return &observed{byPID: map[pidKey][]alpsclient.Event{}} }
+
+// follow returns when the stream of events is open.
+func (o *observed) follow(ctx context.Context, d *alpsclient.Client) error {
+	open := make(chan struct{})
+	failed := make(chan error, 1)
+	go func() {
+		err := d.Events(ctx, func() { close(open) }, func(e alpsclient.Event) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			k := pidKey{e.UID, e.NSPID}
+			o.byPID[k] = append(o.byPID[k], e)
+			o.n++
+		})
+		o.mu.Lock()
+		o.err = err
+		o.mu.Unlock()
+		failed <- err
+	}()
+	select {
+	case <-open:
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+// wait gives the last events time to come: n of them, or as long as patience.
+func (o *observed) wait(ctx context.Context, n int, patience time.Duration) {
+	deadline := time.Now().Add(patience)
+	for time.Now().Before(deadline) && ctx.Err() == nil {
+		o.mu.Lock()
+		enough := o.n >= n || o.err != nil
+		o.mu.Unlock()
+		if enough {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// take removes the first event of k whose process began at or after since.
+func (o *observed) take(k pidKey, since int64) *alpsclient.Event {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, e := range o.byPID[k] {
+		if int64(e.ArriveNS) >= since {
+			o.byPID[k] = slices.Delete(o.byPID[k], i, i+1)
+			return &e
+		}
+	}
+	return nil
+}

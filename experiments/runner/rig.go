@@ -1,0 +1,230 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/digest"
+	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/kernel"
+	"github.com/ds2-lab/alps/openlambda"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// fallbackKernel is built where the default's source cannot be had.
+const fallbackKernel = "6.1"
+
+// RigOptions say what to boot. Root is required.
+type RigOptions struct {
+	Root     string // of the repository
+	Kernel   string // in kernels.yaml; "": the default, or the fallback
+	Src      string // kernel tree to build from
+	Accel    vm.Accel
+	CPUs     int // 0: vm.DefaultCPUs
+	MemMiB   int
+	Progress *progress.Reporter
+}
+
+// Parts is everything a guest is made of, built or found in the cache.
+type Parts struct {
+	Kernel      kernel.Built
+	Fallback    bool // another kernel than asked for
+	Image       vm.Image
+	Lambda      openlambda.Image
+	Tools       string // disk
+	ToolsDigest string
+	Accel       vm.Accel
+	AccelWhy    string
+	CPUs        int
+
+	opts RigOptions
+}
+
+// Prepare builds kernel, container image, disk and tools.
+func Prepare(ctx context.Context, o RigOptions) (Parts, error) {
+	p := Parts{opts: o}
+	ko := kernel.Options{Dir: filepath.Join(o.Root, "kernel"), Src: o.Src, Progress: o.Progress}
+	var err error
+	p.Kernel, err = kernel.Build(ctx, o.Kernel, ko)
+	if errors.Is(err, kernel.ErrUnavailable) && o.Kernel == "" {
+		o.Progress.Printf("WARNING: the paper's kernel cannot be had here; building %s instead. Results and figures will say so.\n%v", fallbackKernel, err)
+		p.Fallback = true
+		p.Kernel, err = kernel.Build(ctx, fallbackKernel, ko)
+	}
+	if err != nil {
+		return Parts{}, err
+	}
+	if p.Accel, p.AccelWhy, err = vm.Resolve(ctx, o.Accel, p.Kernel.BzImage); err != nil {
+		return Parts{}, err
+	}
+	if p.CPUs = o.CPUs; p.CPUs == 0 {
+		p.CPUs = vm.DefaultCPUs(p.Accel)
+	}
+	o.Progress.Printf("accelerator %s: %s", p.Accel, p.AccelWhy)
+	if p.Lambda, err = openlambda.BuildImage(ctx, openlambda.ImageOptions{Progress: o.Progress}); err != nil {
+		return Parts{}, err
+	}
+	if p.Image, err = vm.BuildImage(ctx, vm.ImageOptions{Kernel: p.Kernel.BzImage, Accel: p.Accel, Lambda: p.Lambda.Path, Progress: o.Progress}); err != nil {
+		return Parts{}, err
+	}
+	p.Tools, p.ToolsDigest, err = buildTools(ctx, o.Root)
+	return p, err
+}
+
+// buildTools compiles our binaries for the guest and puts them with the
+// functions' sources on a disk.
+func buildTools(ctx context.Context, root string) (disk, sum string, err error) {
+	dir, err := os.MkdirTemp("", "alps-tools")
+	if err != nil {
+		return "", "", err
+	}
+	defer os.RemoveAll(dir)
+	bin := filepath.Join(dir, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return "", "", err
+	}
+	// Without paths and revision the same code gives the same bytes.
+	err = command.Run(ctx, command.Cmd{Dir: root, Env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64"},
+		Args: []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin + "/",
+			"./alps/cmd/alps", "./openlambda/cmd/ol", "./experiments/cmd/alps-load"}})
+	if err != nil {
+		return "", "", fmt.Errorf("tools: %w", err)
+	}
+	if err := os.CopyFS(filepath.Join(dir, "registry"), os.DirFS(filepath.Join(root, "openlambda/functions"))); err != nil {
+		return "", "", fmt.Errorf("tools: %w", err)
+	}
+	os.RemoveAll(filepath.Join(dir, "registry", "__pycache__"))
+	if sum, err = digest.New("tools/1").Dir("dir", dir).Sum(); err != nil {
+		return "", "", err
+	}
+	disk, err = vm.ToolsDisk(ctx, dir)
+	return disk, sum, err
+}
+
+// VMConfig is the guest that Boot starts.
+func (p Parts) VMConfig() vm.Config {
+	return vm.Config{Kernel: p.Kernel.BzImage, Disk: p.Image.Path, Tools: p.Tools, Accel: p.Accel, CPUs: p.CPUs, MemMiB: p.opts.MemMiB}
+}
+
+// functionCPUs is the guest's CPUs but 0, which the system keeps; a guest with
+// one CPU shares it.
+func (p Parts) functionCPUs() string {
+	switch p.CPUs {
+	case 1:
+		return "0"
+	case 2:
+		return "1"
+	}
+	return "1-" + strconv.Itoa(p.CPUs-1)
+}
+
+// FunctionCPUs is how many CPUs the functions have.
+func (p Parts) FunctionCPUs() int { return max(1, p.CPUs-1) }
+
+// Rig is a running guest with daemon, worker and functions.
+type Rig struct {
+	Machine *vm.Machine
+	Info    vm.Info
+	Parts   Parts
+}
+
+// Boot starts a guest, the daemon (observing, plain CFS) and the functions of
+// ports.
+func (p Parts) Boot(ctx context.Context, ports []string) (*Rig, error) {
+	step := p.opts.Progress.Step("guest: boot, daemon, functions", 0, 0)
+	m, err := vm.Start(ctx, p.VMConfig())
+	if err != nil {
+		return nil, err
+	}
+	r := &Rig{Machine: m, Parts: p}
+	if err := r.setUp(ctx, ports, step); err != nil {
+		m.Close()
+		return nil, err
+	}
+	step.Done("")
+	return r, nil
+}
+
+func (r *Rig) setUp(ctx context.Context, ports []string, step *progress.Step) error {
+	if err := r.Machine.WaitDocker(ctx, 3*time.Minute); err != nil {
+		return err
+	}
+	var err error
+	if r.Info, err = r.Machine.Info(ctx); err != nil {
+		return err
+	}
+	cpus := r.Parts.functionCPUs()
+	step.Detail("daemon")
+	var lines []string
+	if r.Parts.CPUs > 1 {
+		// System, daemon and client stay off the functions' CPUs.
+		for _, unit := range []string{"system.slice", "init.scope"} {
+			lines = append(lines, "systemctl set-property --runtime "+unit+" AllowedCPUs=0")
+		}
+	}
+	lines = append(lines, "systemd-run --quiet --collect --unit=alps -p Restart=no alps run -policy cfs -cpus "+cpus)
+	if err := r.Machine.Run(ctx, vm.Cmd{Line: strings.Join(lines, " && ")}); err != nil {
+		return err
+	}
+	step.Detail("functions")
+	line := "systemd-run --quiet --wait --pipe --collect -p KillMode=process ol functions init -cpus " + cpus
+	if len(ports) > 0 {
+		line += " -ports " + strings.Join(ports, ",")
+	}
+	if err := r.Machine.Run(ctx, vm.Cmd{Line: line}); err != nil {
+		return err
+	}
+	want := len(ports)
+	if want == 0 {
+		want = len(openlambda.Artifact)
+	}
+	return r.awaitFunctions(ctx, want)
+}
+
+// awaitFunctions waits until the daemon has found n functions.
+func (r *Rig) awaitFunctions(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for {
+		out, err := r.Machine.Output(ctx, "alps status | grep '^[0-9]* functions'")
+		if err == nil && out == strconv.Itoa(n)+" functions" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			log, _ := r.Machine.Output(context.WithoutCancel(ctx), "journalctl -u alps -n 20 --no-pager -o cat")
+			return fmt.Errorf("the daemon has not found %d functions (last answer %q, %v):\n%s", n, out, err, log)
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+}
+
+// Close ends the guest.
+func (r *Rig) Close() error { return r.Machine.Close() }
+
+// revision is the repository's commit, with + if files differ from it.
+func revision(ctx context.Context, root string) string {
+	out, err := command.Output(ctx, command.Cmd{Args: []string{"git", "-C", root, "rev-parse", "--short=12", "HEAD"}})
+	if err != nil {
+		return "unknown"
+	}
+	rev := strings.TrimSpace(string(out))
+	if changed, err := command.Output(ctx, command.Cmd{Args: []string{"git", "-C", root, "status", "--porcelain", "--untracked-files=no"}}); err != nil || len(changed) > 0 {
+		rev += "+"
+	}
+	return rev
+}
+
+// ports of a list of requests, each once, sorted.
+func uniquePorts(ports []string) []string {
+	slices.Sort(ports)
+	return slices.Compact(ports)
+}

@@ -1,0 +1,154 @@
+package figures
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/ds2-lab/alps/experiments/results"
+)
+
+// minP99 is how many samples a 99th percentile needs; with fewer the maximum
+// is shown, and called so.
+const minP99 = 200
+
+var groupNames = []string{"G1", "G2", "G3", "G4"}
+
+// bar is one number of Fig 6.
+type bar struct {
+	Group     string
+	Stat      string // p50, p75, p90, p99 or max, mean
+	Scheduler string
+	Engine    string
+	OursMS    float64 // NaN if there is no sample
+	PaperMS   float64 // NaN if the paper has none; a maximum is not compared
+	N         int
+}
+
+// fig06 is the table behind the figure.
+type fig06 struct {
+	Workload   string
+	Engine     string
+	Schedulers []string // in the order they are drawn
+	Bars       []bar
+	Switches   map[string]float64 // scheduler → mean switches per invocation
+	EndToEnd   map[string]float64 // scheduler → mean from request to exit, ms
+	Overall    map[string]float64 // scheduler → mean turnaround, ms
+}
+
+// schedulerOrder is that of the paper's figures.
+var schedulerOrder = []string{"rr", "fifo", "cfs", "sfs", "alps", "srpt"}
+
+// newFig06 pools the valid runs of one engine by scheduler.
+func newFig06(runs []results.Result, engine string) (fig06, error) {
+	paper, err := paperFig06()
+	if err != nil {
+		return fig06{}, err
+	}
+	f := fig06{Engine: engine, Switches: map[string]float64{}, EndToEnd: map[string]float64{}, Overall: map[string]float64{}}
+	byScheduler := map[string][]results.Invocation{}
+	for _, r := range runs {
+		if r.Run.Engine != engine || !r.Run.Valid {
+			continue
+		}
+		f.Workload = r.Run.Workload
+		byScheduler[r.Run.Scheduler] = append(byScheduler[r.Run.Scheduler], r.Invocations...)
+	}
+	for s := range byScheduler {
+		f.Schedulers = append(f.Schedulers, s)
+	}
+	rank := func(s string) int {
+		if i := slices.Index(schedulerOrder, s); i >= 0 {
+			return i
+		}
+		return len(schedulerOrder)
+	}
+	slices.SortFunc(f.Schedulers, func(a, b string) int {
+		if d := rank(a) - rank(b); d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+	for _, s := range f.Schedulers {
+		var all, e2e, sw []float64
+		for _, i := range byScheduler[s] {
+			if i.Status == results.OK {
+				all = append(all, ms(i.Turnaround().Nanoseconds()))
+				e2e = append(e2e, ms(i.EndToEnd().Nanoseconds()))
+				sw = append(sw, float64(i.SwitchesVol+i.SwitchesInvol))
+			}
+		}
+		f.Overall[s], f.EndToEnd[s], f.Switches[s] = stat.Mean(all, nil), stat.Mean(e2e, nil), stat.Mean(sw, nil)
+	}
+	for _, g := range groupNames {
+		for _, s := range f.Schedulers {
+			var v []float64
+			for _, i := range byScheduler[s] {
+				if i.Group == g && i.Status == results.OK {
+					v = append(v, ms(i.Turnaround().Nanoseconds()))
+				}
+			}
+			slices.Sort(v)
+			ref, known := paper[f.Workload][g][s]
+			if !known {
+				nan := math.NaN()
+				ref = stats{nan, nan, nan, nan, nan}
+			}
+			add := func(name string, ours, paper float64) {
+				f.Bars = append(f.Bars, bar{g, name, s, engine, ours, paper, len(v)})
+			}
+			add("p50", quantile(0.50, v), ref.P50)
+			add("p75", quantile(0.75, v), ref.P75)
+			add("p90", quantile(0.90, v), ref.P90)
+			if len(v) >= minP99 {
+				add("p99", quantile(0.99, v), ref.P99)
+			} else {
+				add("max", quantile(1, v), math.NaN())
+			}
+			add("mean", stat.Mean(v, nil), ref.Mean)
+		}
+	}
+	return f, nil
+}
+
+func ms(ns int64) float64 { return float64(ns) / 1e6 }
+
+// quantile of sorted values; NaN of none.
+func quantile(p float64, sorted []float64) float64 {
+	if len(sorted) == 0 {
+		return math.NaN()
+	}
+	return stat.Quantile(p, stat.Empirical, sorted, nil)
+}
+
+// tsv is the table as people review it.
+func (f fig06) tsv() string {
+	var b strings.Builder
+	b.WriteString("workload\tengine\tgroup\tstat\tscheduler\tours_ms\tpaper_ms\tours/paper\tn\n")
+	for _, r := range f.Bars {
+		fmt.Fprintf(&b, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", f.Workload, r.Engine, r.Group, r.Stat, r.Scheduler,
+			num(r.OursMS, 1), num(r.PaperMS, 1), num(r.OursMS/r.PaperMS, 2), r.N)
+	}
+	return b.String()
+}
+
+// num prints a number with fixed precision, and nothing for none.
+func num(v float64, digits int) string {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return ""
+	}
+	return fmt.Sprintf("%.*f", digits, v)
+}
+
+// find returns a bar's value.
+func (f fig06) find(group, statistic, scheduler string) (bar, bool) {
+	for _, b := range f.Bars {
+		if b.Group == group && b.Stat == statistic && b.Scheduler == scheduler {
+			return b, true
+		}
+	}
+	return bar{}, false
+}

@@ -1,0 +1,47 @@
+package figures
+
+import (
+	"embed"
+	"encoding/csv"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+//go:embed paper/*.csv
+var paperFiles embed.FS
+
+// stats is what Fig 6 shows of one group under one scheduler, in ms.
+type stats struct {
+	P50, P75, P90, P99, Mean float64
+}
+
+// paperFig06 is the paper's bars: workload → group → scheduler (lower case).
+func paperFig06() (map[string]map[string]map[string]stats, error) {
+	f, err := paperFiles.Open("paper/fig06.csv")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("paper/fig06.csv: %w", err)
+	}
+	out := map[string]map[string]map[string]stats{}
+	for i, r := range rows[1:] {
+		var v [5]float64
+		for j := range v {
+			if v[j], err = strconv.ParseFloat(r[3+j], 64); err != nil {
+				return nil, fmt.Errorf("paper/fig06.csv:%d: %w", i+2, err)
+			}
+		}
+		if out[r[0]] == nil {
+			out[r[0]] = map[string]map[string]stats{}
+		}
+		if out[r[0]][r[1]] == nil {
+			out[r[0]][r[1]] = map[string]stats{}
+		}
+		out[r[0]][r[1]][strings.ToLower(r[2])] = stats{v[0], v[1], v[2], v[3], v[4]}
+	}
+	return out, nil
+}
