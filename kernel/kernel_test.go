@@ -1,0 +1,164 @@
+package kernel
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestDeclaredKernels(t *testing.T) {
+	kernels, err := List(".")
+	require.NoError(t, err)
+	def, err := Find(kernels, "")
+	require.NoError(t, err)
+	require.Equal(t, "5.18-rc5", def.Name.V)
+	require.Equal(t, "672c0c5173427e6b3e2a9bbb7be51ceeec78093a", def.Sources[0].Commit.V)
+	_, err = Find(kernels, "6.1")
+	require.NoError(t, err)
+	_, err = Find(kernels, "6.2")
+	require.EqualError(t, err, `kernel "6.2" is not in kernels.yaml; allowed: 5.18-rc5, 6.1`)
+	for _, k := range kernels {
+		for _, f := range k.Config {
+			_, err := readFragment(f.V)
+			require.NoError(t, err)
+		}
+		series, err := filepath.Glob(filepath.Join(k.Patches.V, "*.patch"))
+		require.NoError(t, err)
+		require.NotEmpty(t, series, k.Name.V)
+	}
+}
+
+func TestComplaintsNameThePlace(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"default: a\nkernels:\n- name: a\n  sources: [{git: x, tag: v1, commit: 12}]\n  config: [c]\n",
+			`k.yaml:4:39: kernels[0].sources[0].commit: "12": 40 hexadecimal digits are needed`},
+		{"default: b\nkernels:\n- name: a\n  sources: [{package: p}]\n  config: [c]\n",
+			`k.yaml:1:10: default: "b" is not among the kernels; allowed: a`},
+		{"default: a\nkernels:\n- name: a\n  sorces: []\n", `k.yaml:4:3: sorces: no such key`},
+		{"default: a\nkernels:\n- name: a\n  sources: [{git: x, package: p}]\n  config: [c]\n", "give either git or package"},
+	} {
+		_, err := parse("k.yaml", []byte(c.in))
+		require.ErrorContains(t, err, c.want)
+	}
+}
+
+func fragment(t *testing.T, text string) string {
+	path := filepath.Join(t.TempDir(), "f.config")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+	return path
+}
+
+func TestVerifyNamesWhatWasAskedAndWhatCame(t *testing.T) {
+	path := fragment(t, "# a comment\nCONFIG_A=y\nCONFIG_B=100\n# CONFIG_C is not set\n\nCONFIG_D=\"x y\"\nCONFIG_E=y\n")
+	syms, err := readFragment(path)
+	require.NoError(t, err)
+	require.NoError(t, verify(syms, []byte("CONFIG_A=y\nCONFIG_B=100\nCONFIG_D=\"x y\"\nCONFIG_E=y\nCONFIG_Z=y\n")))
+	err = verify(syms, []byte("# CONFIG_A is not set\nCONFIG_B=250\nCONFIG_C=y\nCONFIG_D=\"x y\"\nCONFIG_E=m\n"))
+	require.EqualError(t, err, strings.Join([]string{
+		path + ":2: CONFIG_A: asked for y, came out n: a dependency is missing or the symbol does not exist in this kernel",
+		path + ":3: CONFIG_B: asked for 100, came out 250",
+		path + ":4: CONFIG_C: asked for n, came out y: something selects it",
+		path + ":7: CONFIG_E: asked for y, came out m",
+	}, "\n"))
+}
+
+func TestFragmentsRefuseNonsense(t *testing.T) {
+	path := fragment(t, "CONFIG_A=y\nCONFIG_A=n\n")
+	_, err := readFragment(path)
+	require.EqualError(t, err, path+":2: CONFIG_A is set already in line 1")
+	path = fragment(t, "CONFG_A y\n")
+	_, err = readFragment(path)
+	require.ErrorContains(t, err, path+":1: ")
+}
+
+func TestLaterFragmentsWin(t *testing.T) {
+	a := []symbol{{name: "CONFIG_A", value: "y"}, {name: "CONFIG_B", value: "1"}}
+	b := []symbol{{name: "CONFIG_A", value: "n"}}
+	require.Equal(t, "# CONFIG_A is not set\nCONFIG_B=1\n", string(render(merge(a, b))))
+}
+
+// Whatever goes into a kernel must change its key.
+func TestKeyFollowsEveryInput(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "p"), 0o755))
+	patch := filepath.Join(dir, "p", "1.patch")
+	require.NoError(t, os.WriteFile(patch, []byte("a"), 0o644))
+	b := &builder{opts: Options{Dir: dir}, compiler: "gcc 12", symbols: []symbol{{name: "CONFIG_A", value: "y"}}}
+	b.kernel.Patches.V = "p"
+	keys := map[string]bool{}
+	add := func(source string) {
+		k, err := b.key(source)
+		require.NoError(t, err)
+		require.False(t, keys[k])
+		keys[k] = true
+	}
+	add("s1")
+	add("s2")
+	b.compiler = "gcc 13"
+	add("s1")
+	b.symbols[0].value = "n"
+	add("s1")
+	require.NoError(t, os.WriteFile(patch, []byte("b"), 0o644))
+	add("s1")
+}
+
+// A series people review stays small: lines of code added, without comments.
+func TestSeriesStaySmall(t *testing.T) {
+	for _, name := range []string{"5.18-rc5", "6.1"} {
+		files, err := filepath.Glob("patches/" + name + "/*.patch")
+		require.NoError(t, err)
+		added := 0
+		hooks := map[string]int{}
+		for _, path := range files {
+			f, err := os.Open(path)
+			require.NoError(t, err)
+			defer f.Close()
+			sc := bufio.NewScanner(f)
+			for sc.Scan() {
+				line, ok := strings.CutPrefix(sc.Text(), "+")
+				text := strings.TrimSpace(line)
+				if !ok || strings.HasPrefix(line, "++") || text == "" || strings.HasPrefix(text, "*") || strings.HasPrefix(text, "/*") || strings.HasPrefix(text, "//") {
+					continue
+				}
+				added++
+				for _, h := range Hooks {
+					hooks[h] += strings.Count(text, h+"(")
+				}
+			}
+		}
+		require.LessOrEqual(t, added, 140, name)
+		for _, h := range Hooks {
+			require.GreaterOrEqual(t, hooks[h], 3, "%s: %s is declared, defined and called", name, h)
+		}
+	}
+}
+
+func TestAForeignTreeIsRefused(t *testing.T) {
+	_, err := localTree(t.TempDir())
+	require.ErrorContains(t, err, "not a kernel tree")
+}
+
+func TestLocalTreesAreTakenByContent(t *testing.T) {
+	src := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(src, "kernel/sched"), 0o755))
+	file := filepath.Join(src, "kernel/sched/fair.c")
+	require.NoError(t, os.WriteFile(file, []byte("int x;"), 0o644))
+	a, err := localTree(src)
+	require.NoError(t, err)
+	b, err := localTree(src)
+	require.NoError(t, err)
+	require.Equal(t, a.id, b.id)
+	require.NoError(t, os.WriteFile(file, []byte("int xy;"), 0o644))
+	b, err = localTree(src)
+	require.NoError(t, err)
+	require.NotEqual(t, a.id, b.id)
+	dst := t.TempDir()
+	require.NoError(t, b.unpack(t.Context(), dst))
+	got, err := os.ReadFile(filepath.Join(dst, "kernel/sched/fair.c"))
+	require.NoError(t, err)
+	require.Equal(t, "int xy;", string(got))
+}
