@@ -167,6 +167,9 @@ int BPF_PROG(observe_fork, struct task_struct *parent, struct task_struct *child
 	}
 	if (!bpf_map_lookup_elem(&functions, &cgroup_id))
 		return 0;
+	/* The function's own warm process comes from outside. */
+	if (cgroup_of(parent) != cgroup_id)
+		return 0;
 	/* A grandchild belongs to the invocation that forked it. */
 	if (bpf_map_lookup_elem(&running, &parent_tgid))
 		return 0;

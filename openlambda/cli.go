@@ -273,8 +273,9 @@ func (c *cli) functionsInit() error {
 	}
 	cfg := DefaultConfig(dir)
 	cfg.Invocation, cfg.Registry = c.invocation, c.registry
+	all := len(want) == 0
 	for _, f := range Artifact {
-		if len(want) == 0 || want[f.Port] {
+		if all || want[f.Port] {
 			cfg.Functions = append(cfg.Functions, f)
 			delete(want, f.Port)
 		}

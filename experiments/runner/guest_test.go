@@ -1,0 +1,126 @@
+package runner
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	alpsclient "github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/experiments/load"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/internal/tree"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// The guest ring: these need the parts that the target testVM builds first.
+func guestParts(t *testing.T) Parts {
+	if os.Getenv("ALPS_KERNEL") == "" {
+		if strings.Contains(os.Getenv("MUST_RUN"), "guest") {
+			t.Fatal("ALPS_KERNEL is not set: run the target testVM")
+		}
+		t.Skip("needs a guest: run the target testVM")
+	}
+	root, err := tree.Root()
+	require.NoError(t, err)
+	p, err := Prepare(t.Context(), RigOptions{Root: root, Kernel: os.Getenv("ALPS_KERNEL_NAME"), Progress: progress.New(os.Stderr)})
+	require.NoError(t, err)
+	return p
+}
+
+// The hooks, the observer and the heartbeat are tested by package bpf's own
+// test binary, inside the guest.
+func TestGuestHooks(t *testing.T) {
+	p := guestParts(t)
+	binary := filepath.Join(t.TempDir(), "bpf.test")
+	build := exec.Command("go", "test", "-c", "-o", binary, "./bpf")
+	build.Dir, build.Env = p.opts.Root, append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	data, err := os.ReadFile(binary)
+	require.NoError(t, err)
+	cfg := p.VMConfig()
+	m, err := vm.Start(t.Context(), cfg)
+	require.NoError(t, err)
+	defer m.Close()
+	require.NoError(t, m.Run(t.Context(), vm.Cmd{Line: "cat > /tmp/bpf.test && chmod +x /tmp/bpf.test", Stdin: bytes.NewReader(data)}))
+	var log bytes.Buffer
+	err = m.Run(t.Context(), vm.Cmd{Line: "MUST_RUN=hook /tmp/bpf.test -test.v -test.run Guest -test.timeout 10m", Stdout: &log, Stderr: &log})
+	t.Logf("in the guest:\n%s", log.String())
+	require.NoError(t, err)
+	require.Contains(t, log.String(), "--- PASS: TestGuestHooksSteer")
+	kernelLog, err := m.Output(t.Context(), "dmesg | grep -E 'WARNING|BUG:|Oops|INFO: rcu' | head")
+	require.NoError(t, err)
+	require.Empty(t, kernelLog)
+}
+
+// One invocation of every function through worker, container, observer and
+// daemon; then ALPS learns and publishes; then CFS again.
+func TestGuestRig(t *testing.T) {
+	p := guestParts(t)
+	ctx := t.Context()
+	ports := []string{"5002", "5008", "5009", "5010", "5014", "5020"} // one of each function
+	begun := time.Now()
+	rig, err := p.Boot(ctx, ports)
+	require.NoError(t, err)
+	defer rig.Close()
+	t.Logf("boot, daemon and %d containers: %s; guest %+v", len(ports), progress.Round(time.Since(begun)), rig.Info)
+
+	hello, err := rig.Machine.Output(ctx, `curl -s -X POST localhost:5002/run/fib -d '{"n":"20","id":"20","job":"fib"}'`)
+	require.NoError(t, err)
+	lines := strings.Split(hello, "\n")
+	require.Equal(t, "6765", lines[0])
+	require.Regexp(t, `^20 [0-9.]+ [0-9.]+ [0-9]+ 20 fib$`, lines[1])
+
+	var reqs []load.Request
+	names := map[string]string{"5002": "fib", "5008": "graphBfs", "5009": "graphMst", "5010": "graphPagerank", "5014": "featureExtractor", "5020": "floatOperation"}
+	uids := map[string]string{"5002": "3", "5008": "8", "5009": "9", "5010": "10", "5014": "14", "5020": "20"}
+	for i := range 24 {
+		port := ports[i%len(ports)]
+		fn := names[port]
+		reqs = append(reqs, load.Request{ID: i + 1, Function: fn, UID: uids[port], Group: "G1", N: 1, Port: port, Size: load.Unit[fn], Rounds: 20, Due: time.Duration(i) * 400 * time.Millisecond})
+	}
+	replay := func(mode alpsclient.Mode) (load.Outcome, []results.Invocation) {
+		var in, out bytes.Buffer
+		require.NoError(t, load.WriteTrace(&in, reqs))
+		wire, err := json.Marshal(mode)
+		require.NoError(t, err)
+		require.NoError(t, rig.Machine.Run(ctx, vm.Cmd{Line: "alps-load replay '" + string(wire) + "'", Stdin: &in, Stdout: &out}))
+		head, body, _ := bytes.Cut(out.Bytes(), []byte("\n"))
+		var o load.Outcome
+		require.NoError(t, json.Unmarshal(head, &o))
+		inv, err := results.ReadCSV("out", bytes.NewReader(body))
+		require.NoError(t, err)
+		return o, inv
+	}
+	o, inv := replay(alpsclient.Mode{Policy: "alps"})
+	require.Zero(t, o.Failed, "%v", o.Errors)
+	require.Zero(t, o.Lost)
+	require.Len(t, inv, len(reqs))
+	for _, i := range inv {
+		require.Equal(t, results.OK, i.Status)
+		require.Positive(t, i.CPUNS)
+		require.True(t, i.SendNS <= i.ArriveNS && i.ArriveNS <= i.StartNS && i.StartNS <= i.EndNS, "%+v", i)
+	}
+	policy, err := rig.Machine.Output(ctx, "alps policy")
+	require.NoError(t, err)
+	t.Logf("policy after %s:\n%s", o.Took, policy)
+	for _, uid := range uids {
+		require.Regexp(t, `(?m)^ *`+uid+` `, policy, "function %s has no entry", uid)
+	}
+	_, _ = replay(alpsclient.Mode{Policy: "cfs"})
+	policy, err = rig.Machine.Output(ctx, "alps policy")
+	require.NoError(t, err)
+	require.Len(t, strings.Split(policy, "\n"), 1, "CFS again: the map must be empty:\n%s", policy)
+
+	again, err := rig.Machine.Output(ctx, "ol functions delete && docker ps -aq")
+	require.NoError(t, err)
+	require.Empty(t, again)
+}
