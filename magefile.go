@@ -396,7 +396,7 @@ func Reproduce(ctx context.Context,
 	}
 	var errs []error
 	for _, n := range names {
-		if err := runner.Run(ctx, n, runner.Options{Rig: o, Profile: size}); err != nil {
+		if err := runner.Run(ctx, n, runner.Options{Rig: o, Profile: size, Parts: &p}); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}

@@ -219,11 +219,11 @@ func (d *daemon) update() error {
 	entries := map[bpf.CgroupID]bpf.Entry{}
 	var errs []error
 	for id, f := range d.functions {
-		i := slices.IndexFunc(d.decisions, func(x policy.Decision) bool { return x.UID == f.UID })
-		if i < 0 {
-			continue // plain CFS until it is known
+		decision, ok := d.decide(f.UID)
+		if !ok {
+			continue // plain CFS until something is known
 		}
-		e, err := d.mode.entry(d.decisions[i])
+		e, err := d.mode.entry(decision)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -237,6 +237,21 @@ func (d *daemon) update() error {
 	}
 	// Silent for two periods, this daemon is as good as dead.
 	return errors.Join(append(errs, d.kernel.KeepAlive(2*d.mode.params.Every()))...)
+}
+
+// decide finds what is wanted of a function. One that nothing is known of,
+// among others that are ranked, gets the median rank and the kernel's slice:
+// without an entry its bias would be 0, and it would go before all others.
+func (d *daemon) decide(uid string) (policy.Decision, bool) {
+	if len(d.decisions) == 0 {
+		return policy.Decision{}, false
+	}
+	for _, x := range d.decisions {
+		if x.UID == uid {
+			return x, true
+		}
+	}
+	return policy.Decision{UID: uid, Rank: d.decisions[len(d.decisions)/2].Rank}, true // sorted by rank
 }
 
 // setFunctions changes the set of functions and tells the kernel.

@@ -37,6 +37,7 @@ type Options struct {
 	Rig     RigOptions
 	Profile string // in profiles.yaml; "" is smoke
 	Results string // directory; "" is Rig.Root/results
+	Parts   *Parts // built before; nil: Run builds them
 }
 
 func (o Options) dir() string { return filepath.Join(o.Rig.Root, "experiments") }
@@ -192,11 +193,15 @@ func Run(ctx context.Context, name string, o Options) error {
 	if err != nil {
 		return err
 	}
-	parts, err := Prepare(ctx, o.Rig)
-	if err != nil {
-		return err
+	parts := o.Parts
+	if parts == nil {
+		p, err := Prepare(ctx, o.Rig)
+		if err != nil {
+			return err
+		}
+		parts = &p
 	}
-	if err := j.setKeys(parts); err != nil {
+	if err := j.setKeys(*parts); err != nil {
 		return err
 	}
 	var keys []string

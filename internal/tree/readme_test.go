@@ -27,7 +27,7 @@ func TestDocumentedTargetsExist(t *testing.T) {
 	}
 	require.True(t, targets["reproduce"], "%s", out)
 
-	call := regexp.MustCompile(`(?:go run mage\.go|\bmage) ([a-zA-Z]+(?::[a-zA-Z]+)?)((?: -[a-z]+=\S+)*)`)
+	call := regexp.MustCompile("(?:go run mage\\.go|`mage) ([a-zA-Z]+(?::[a-zA-Z]+)?)((?: -[a-z]+=\\S+)*)")
 	docs, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	require.NoError(t, err)
 	docs = append(docs, filepath.Join(root, "README.md"), filepath.Join(root, "ARCHITECTURE.md"),
