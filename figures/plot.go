@@ -53,6 +53,8 @@ func (g groupedBars) Plot(c draw.Canvas, p *plot.Plot) {
 			rect := func(lo, hi float64, fill color.Color, outline bool) {
 				pts := []vg.Point{{X: x(left), Y: y(lo)}, {X: x(left + width*0.92), Y: y(lo)}, {X: x(left + width*0.92), Y: y(hi)}, {X: x(left), Y: y(hi)}}
 				if outline {
+					// A white edge keeps the line visible on a dark bar.
+					c.StrokeLines(draw.LineStyle{Color: color.White, Width: vg.Points(1.6)}, append(pts, pts[0]))
 					c.StrokeLines(draw.LineStyle{Color: paperInk, Width: vg.Points(0.7), Dashes: []vg.Length{vg.Points(2), vg.Points(1.5)}}, append(pts, pts[0]))
 				} else {
 					c.FillPolygon(fill, pts)
@@ -137,6 +139,7 @@ func (f fig06) panels() [][]*plot.Plot {
 	var row []*plot.Plot
 	for i, g := range groupNames {
 		p := plot.New()
+		sans(p)
 		var sts []string
 		n := 0
 		for _, b := range f.Bars {
@@ -145,7 +148,6 @@ func (f fig06) panels() [][]*plot.Plot {
 			}
 		}
 		p.Title.Text = fmt.Sprintf("%s (n = %d)", g, n)
-		p.Title.TextStyle.Font.Size = font.Points(10)
 		bars := groupedBars{stats: sts, schedulers: f.Schedulers, value: func(st, s string) (float64, float64) {
 			b, ok := f.find(g, st, s)
 			if !ok {
@@ -175,6 +177,15 @@ func (f fig06) panels() [][]*plot.Plot {
 		row = append(row, p)
 	}
 	return [][]*plot.Plot{row}
+}
+
+// sans sets every text of p without serifs: small labels read better so.
+func sans(p *plot.Plot) {
+	for _, f := range []*font.Font{&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font,
+		&p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font} {
+		f.Variant = "Sans"
+		f.Size = font.Points(9)
+	}
 }
 
 const (
