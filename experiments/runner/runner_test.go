@@ -1,0 +1,102 @@
+package runner
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/load"
+	"github.com/ds2-lab/alps/vm"
+)
+
+func options() Options { return Options{Rig: RigOptions{Root: "../.."}, Profile: "smoke"} }
+
+func TestPlanStartsNothingAndShowsAll(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, Plan("fig06", options(), &b))
+	for _, want := range []string{"1/4", "4/4", "cfs", "alps", "240 invocations", "qemu-system-x86_64"} {
+		require.Contains(t, b.String(), want)
+	}
+	require.ErrorContains(t, Plan("fig6", options(), &b), "there are: fig06")
+	o := options()
+	o.Profile = "tiny"
+	require.ErrorContains(t, Plan("fig06", o, &b), "allowed: smoke, quick, paper")
+}
+
+func TestRoundsAreInterleavedAndShareTheirTrace(t *testing.T) {
+	j, err := newJob("fig06", options())
+	require.NoError(t, err)
+	var order []string
+	for _, r := range j.runs {
+		order = append(order, r.scheduler.Name.V)
+	}
+	require.Equal(t, []string{"cfs", "alps", "alps", "cfs"}, order)
+	require.Equal(t, j.runs[0].rows, j.runs[1].rows)
+	require.NotEqual(t, j.runs[0].rows, j.runs[2].rows)
+	g4 := 0
+	for _, row := range j.runs[0].rows {
+		if j.classes[row.Class].Group == "G4" {
+			g4++
+		}
+	}
+	require.GreaterOrEqual(t, g4, 3, "every group is there in a short run")
+}
+
+func TestKeysFollowEveryInput(t *testing.T) {
+	j, err := newJob("fig06", options())
+	require.NoError(t, err)
+	seen := map[string]bool{}
+	keys := func(change func(*Parts, *job)) {
+		p := Parts{Accel: vm.TCG, CPUs: 2, ToolsDigest: "t"}
+		p.Kernel.Key, p.Image.Digest = "k", "i"
+		change(&p, j)
+		require.NoError(t, j.setKeys(p))
+		for _, r := range j.runs {
+			require.False(t, seen[r.key], r.key)
+			seen[r.key] = true
+		}
+	}
+	keys(func(*Parts, *job) {})
+	keys(func(p *Parts, _ *job) { p.Kernel.Key = "k2" })
+	keys(func(p *Parts, _ *job) { p.Image.Digest = "i2" })
+	keys(func(p *Parts, _ *job) { p.ToolsDigest = "t2" })
+	keys(func(p *Parts, _ *job) { p.Accel = vm.KVM })
+	keys(func(p *Parts, _ *job) { p.CPUs = 4 })
+	keys(func(_ *Parts, j *job) { j.exp.Load.V = 0.8 })
+	keys(func(_ *Parts, j *job) { j.classes[0].CPU++ })
+	keys(func(_ *Parts, j *job) { j.runs[0].mode.Order = "fifo"; j.runs[3].mode.Order = "fifo"; j.runs[1].mode.Step = "2s"; j.runs[2].mode.Step = "2s" })
+}
+
+// CPU demand over the functions' CPUs is the load asked for, with the costs of
+// this machine.
+func TestRequestsGiveTheLoad(t *testing.T) {
+	j, err := newJob("fig06", options())
+	require.NoError(t, err)
+	costs := map[string]load.Cost{}
+	for fn, size := range load.Unit {
+		costs[fn] = load.Cost{Function: fn, Size: size, Base: 9 * time.Millisecond, PerRound: 400 * time.Microsecond}
+	}
+	reqs, err := j.requests(j.runs[0], costs, 3)
+	require.NoError(t, err)
+	var work time.Duration
+	for _, r := range reqs {
+		work += costs[r.Function].CPU(r.Rounds)
+		require.Equal(t, load.Unit[r.Function], r.Size)
+	}
+	last := reqs[len(reqs)-1].Due
+	span := last + last/time.Duration(len(reqs)-1)
+	require.InEpsilon(t, 0.9, float64(work)/float64(span)/3, 1e-3)
+	delete(costs, "fib")
+	_, err = j.requests(j.runs[0], costs, 3)
+	require.ErrorContains(t, err, "fib was not calibrated")
+}
+
+func TestFunctionCPUs(t *testing.T) {
+	for cpus, want := range map[int]string{1: "0", 2: "1", 24: "1-23"} {
+		require.Equal(t, want, Parts{CPUs: cpus}.functionCPUs())
+	}
+	require.Equal(t, "a b", strings.Join(uniquePorts([]string{"b", "a", "b"}), " "))
+}
