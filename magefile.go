@@ -438,16 +438,18 @@ func Test(ctx context.Context) error {
 // TestVM runs the guest tests: boot, containers, hooks, orders.
 func TestVM(ctx context.Context,
 	kernel *string, // in kernels.yaml
+	src *string, // build it from this tree
 ) error {
 	o, err := rig(ctx, value(kernel))
 	if err != nil {
 		return err
 	}
+	o.Src = value(src)
 	p, err := runner.Prepare(ctx, o)
 	if err != nil {
 		return err
 	}
-	env := []string{"MUST_RUN=guest", "ALPS_KERNEL=" + p.Kernel.BzImage, "ALPS_KERNEL_NAME=" + p.Kernel.Name, "ALPS_LAMBDA=" + p.Lambda.Path}
+	env := []string{"MUST_RUN=guest", "ALPS_KERNEL=" + p.Kernel.BzImage, "ALPS_KERNEL_NAME=" + p.Kernel.Name, "ALPS_KERNEL_SRC=" + o.Src, "ALPS_LAMBDA=" + p.Lambda.Path}
 	return goTest(ctx, env, "-count=1", "-p=1", "-v", "-timeout=40m", "-run=Guest", "./vm", "./experiments/runner")
 }
 

@@ -30,7 +30,7 @@ func guestParts(t *testing.T) Parts {
 	}
 	root, err := tree.Root()
 	require.NoError(t, err)
-	p, err := Prepare(t.Context(), RigOptions{Root: root, Kernel: os.Getenv("ALPS_KERNEL_NAME"), Progress: progress.New(os.Stderr)})
+	p, err := Prepare(t.Context(), RigOptions{Root: root, Kernel: os.Getenv("ALPS_KERNEL_NAME"), Src: os.Getenv("ALPS_KERNEL_SRC"), Progress: progress.New(os.Stderr)})
 	require.NoError(t, err)
 	return p
 }

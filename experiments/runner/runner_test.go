@@ -67,7 +67,12 @@ func TestKeysFollowEveryInput(t *testing.T) {
 	keys(func(p *Parts, _ *job) { p.CPUs = 4 })
 	keys(func(_ *Parts, j *job) { j.exp.Load.V = 0.8 })
 	keys(func(_ *Parts, j *job) { j.classes[0].CPU++ })
-	keys(func(_ *Parts, j *job) { j.runs[0].mode.Order = "fifo"; j.runs[3].mode.Order = "fifo"; j.runs[1].mode.Step = "2s"; j.runs[2].mode.Step = "2s" })
+	keys(func(_ *Parts, j *job) {
+		j.runs[0].mode.Order = "fifo"
+		j.runs[3].mode.Order = "fifo"
+		j.runs[1].mode.Step = "2s"
+		j.runs[2].mode.Step = "2s"
+	})
 }
 
 // CPU demand over the functions' CPUs is the load asked for, with the costs of
