@@ -185,6 +185,7 @@ func (Vm) Shell(ctx context.Context,
 	if err != nil {
 		return err
 	}
+	p.Shared = true
 	if value(bare) {
 		m, err := vm.Start(ctx, p.VMConfig())
 		if err != nil {

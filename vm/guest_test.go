@@ -42,7 +42,7 @@ func TestGuest(t *testing.T) {
 	require.NoError(t, err)
 
 	begun := time.Now()
-	m, err := vm.Start(ctx, vm.Config{Kernel: kernel, Disk: image.Path, Tools: disk, Accel: accel})
+	m, err := vm.Start(ctx, vm.Config{Kernel: kernel, Disk: image.Path, Tools: disk, Accel: accel, Shared: true})
 	require.NoError(t, err)
 	defer m.Close()
 	t.Logf("channel after %s", progress.Round(time.Since(begun)))

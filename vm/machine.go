@@ -48,6 +48,7 @@ type state struct {
 	SSHPort int    `json:"ssh_port"`
 	Kernel  string `json:"kernel"`
 	Accel   Accel  `json:"accel"`
+	Shared  bool   `json:"shared"`
 }
 
 const stateName = "vm.json"
@@ -99,7 +100,7 @@ func (m *Machine) boot(ctx context.Context) error {
 		defer close(m.exited)
 		m.exitErr = command.Run(run, command.Cmd{Args: c.args(m.paths)})
 	}()
-	st, err := json.Marshal(state{PID: os.Getpid(), SSHPort: m.paths.sshPort, Kernel: c.Kernel, Accel: c.Accel})
+	st, err := json.Marshal(state{PID: os.Getpid(), SSHPort: m.paths.sshPort, Kernel: c.Kernel, Accel: c.Accel, Shared: c.Shared})
 	if err != nil {
 		return err
 	}
@@ -225,8 +226,8 @@ func (m *Machine) Close() error {
 	return nil
 }
 
-// Running attaches to the guest most recently started by another process that
-// still lives.
+// Running attaches to the shared guest of another process. Guests that measure
+// are not shared, so nobody disturbs them by accident.
 func Running() (*Machine, error) {
 	root, err := cache.Dir("run")
 	if err != nil {
@@ -238,7 +239,7 @@ func Running() (*Machine, error) {
 	}
 	for i := len(files) - 1; i >= 0; i-- {
 		st, ok := readState(files[i])
-		if !ok || !alive(st.PID) {
+		if !ok || !st.Shared || !alive(st.PID) {
 			continue
 		}
 		client, err := dial(st.SSHPort)

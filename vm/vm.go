@@ -46,6 +46,7 @@ type Config struct {
 	CPUs     int    // 0: 2, or 1 under icount
 	MemMiB   int    // 0: 2048
 	Forwards []int  // guest TCP ports reachable on the same port of the host's loopback
+	Shared   bool   // other processes may find it with Running
 	Writable bool   // write to Disk itself, not to an overlay
 }
 

@@ -45,6 +45,8 @@ type Parts struct {
 	AccelWhy    string
 	CPUs        int
 
+	Shared bool // a guest booted of these can be found by vm.Running
+
 	opts RigOptions
 }
 
@@ -111,7 +113,7 @@ func buildTools(ctx context.Context, root string) (disk, sum string, err error) 
 
 // VMConfig is the guest that Boot starts.
 func (p Parts) VMConfig() vm.Config {
-	return vm.Config{Kernel: p.Kernel.BzImage, Disk: p.Image.Path, Tools: p.Tools, Accel: p.Accel, CPUs: p.CPUs, MemMiB: p.opts.MemMiB}
+	return vm.Config{Kernel: p.Kernel.BzImage, Disk: p.Image.Path, Tools: p.Tools, Accel: p.Accel, CPUs: p.CPUs, MemMiB: p.opts.MemMiB, Shared: p.Shared}
 }
 
 // functionCPUs is the guest's CPUs but 0, which the system keeps; a guest with
