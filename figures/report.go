@@ -89,7 +89,7 @@ func (s *section) claims(f fig06) {
 			fmt.Sprintf("%+.1f %%", 100*(alps/cfs-1)), verdict(alps < cfs)})
 	}
 	for _, g := range groupNames {
-		for _, st := range []string{"p50", "mean"} {
+		for _, st := range []string{"p50", "p99", "mean"} {
 			c, ok1 := f.find(g, st, "cfs")
 			a, ok2 := f.find(g, st, "alps")
 			if !ok1 || !ok2 || math.IsNaN(c.OursMS) || math.IsNaN(a.OursMS) || math.IsNaN(c.PaperMS) || math.IsNaN(a.PaperMS) {

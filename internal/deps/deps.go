@@ -61,7 +61,8 @@ func Image() Group {
 	return Group{"image", []Package{
 		{"mmdebstrap", ""}, {"e2fsprogs", "mke2fs"}, {"qemu-utils", "qemu-img"},
 		{"debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"},
-		{"openssh-client", "ssh-keygen"},
+		// For users who are not root.
+		{"fakeroot", ""}, {"uidmap", "newuidmap"},
 	}}
 }
 
