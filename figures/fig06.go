@@ -37,6 +37,7 @@ type fig06 struct {
 	Switches   map[string]float64 // scheduler → mean switches per invocation
 	EndToEnd   map[string]float64 // scheduler → mean from request to exit, ms
 	Overall    map[string]float64 // scheduler → mean turnaround, ms
+	Footer     string             // the conditions, in one line
 }
 
 // schedulerOrder is that of the paper's figures.
@@ -55,6 +56,7 @@ func newFig06(runs []results.Result, engine string) (fig06, error) {
 			continue
 		}
 		f.Workload = r.Run.Workload
+		f.Footer = footer(r.Run)
 		byScheduler[r.Run.Scheduler] = append(byScheduler[r.Run.Scheduler], r.Invocations...)
 	}
 	for s := range byScheduler {
@@ -112,6 +114,16 @@ func newFig06(runs []results.Result, engine string) (fig06, error) {
 		}
 	}
 	return f, nil
+}
+
+// footer names the conditions that all pooled runs share.
+func footer(r results.Run) string {
+	kernel := "kernel " + r.Kernel
+	if r.KernelFallback {
+		kernel += " (not the paper's 5.18-rc5)"
+	}
+	return fmt.Sprintf("%s; %s, %d of %d CPUs for functions; %s, %d invocations a run; load asked %.0f %%; code %s",
+		kernel, r.Accelerator, r.FunctionCPUs, r.CPUs, r.Workload, r.Invocations, 100*r.LoadAsked, r.Revision)
 }
 
 func ms(ns int64) float64 { return float64(ns) / 1e6 }

@@ -195,6 +195,11 @@ const (
 
 func (f fig06) draw(c draw.Canvas) {
 	plots := f.panels()
+	style := plots[0][0].X.Tick.Label
+	style.Font.Size = font.Points(7)
+	style.XAlign, style.YAlign = draw.XLeft, draw.YBottom
+	c.FillText(style, vg.Point{X: c.Min.X + vg.Points(6), Y: c.Min.Y + vg.Points(3)}, f.Footer)
+	c = draw.Crop(c, 0, 0, vg.Points(12), 0)
 	t := draw.Tiles{Rows: 1, Cols: len(groupNames), PadX: vg.Points(6), PadLeft: vg.Points(2), PadRight: vg.Points(4), PadTop: vg.Points(4), PadBottom: vg.Points(2)}
 	for i, row := range plot.Align(plots, t, c) {
 		for j, sub := range row {
