@@ -79,18 +79,37 @@ func (m *Machine) Run(ctx context.Context, c Cmd) error {
 	}
 	defer s.Close()
 	tail := &tailBuffer{}
-	s.Stdin, s.Stdout, s.Stderr = c.Stdin, c.Stdout, io.MultiWriter(orDiscard(c.Stderr), tail)
-	stop := context.AfterFunc(ctx, func() {
-		// sshd passes no signal on to a shell line; closing the session hangs up.
+	s.Stdout, s.Stderr = c.Stdout, io.MultiWriter(orDiscard(c.Stderr), tail)
+	if err := feed(s, c.Stdin); err != nil {
+		return fmt.Errorf("guest: %s: %w: %w", c.Line, ErrGone, err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Run(c.Line) }()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		// sshd answers a close only when the command has ended: do not wait.
 		s.Signal(ssh.SIGTERM)
-		s.Close()
-	})
-	defer stop()
-	err = s.Run(c.Line)
-	if ctx.Err() != nil {
 		return fmt.Errorf("guest: %s: %w", c.Line, context.Cause(ctx))
 	}
 	return m.explain(c.Line, err, tail.String())
+}
+
+// feed copies in to the session's standard input. A session given a reader
+// itself would wait for it to end, and a terminal never does.
+func feed(s *ssh.Session, in io.Reader) error {
+	if in == nil {
+		return nil
+	}
+	pipe, err := s.StdinPipe()
+	if err != nil {
+		return err
+	}
+	go func() {
+		io.Copy(pipe, in)
+		pipe.Close()
+	}()
+	return nil
 }
 
 func (m *Machine) explain(line string, err error, stderr string) error {
@@ -165,7 +184,10 @@ func (m *Machine) Shell(ctx context.Context) error {
 	defer s.Close()
 	stop := context.AfterFunc(ctx, func() { s.Close() })
 	defer stop()
-	s.Stdin, s.Stdout, s.Stderr = os.Stdin, os.Stdout, os.Stderr
+	s.Stdout, s.Stderr = os.Stdout, os.Stderr
+	if err := feed(s, os.Stdin); err != nil {
+		return fmt.Errorf("guest: %w: %w", ErrGone, err)
+	}
 	fd := int(os.Stdin.Fd())
 	if term.IsTerminal(fd) {
 		width, height, err := term.GetSize(fd)
