@@ -2,7 +2,9 @@ package runner
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,16 +49,22 @@ func TestGuestHooks(t *testing.T) {
 	data, err := os.ReadFile(binary)
 	require.NoError(t, err)
 	cfg := p.VMConfig()
-	m, err := vm.Start(t.Context(), cfg)
+	// These tests attach and detach several times. QEMU's multi-threaded
+	// emulation can freeze there: a CPU keeps running the old translation of a
+	// patched call. With one CPU there is no other to miss the patch.
+	cfg.CPUs = 1
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 6*time.Minute, errors.New("the guest froze or is far too slow"))
+	defer cancel()
+	m, err := vm.Start(ctx, cfg)
 	require.NoError(t, err)
 	defer m.Close()
-	require.NoError(t, m.Run(t.Context(), vm.Cmd{Line: "cat > /tmp/bpf.test && chmod +x /tmp/bpf.test", Stdin: bytes.NewReader(data)}))
+	require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/bpf.test && chmod +x /tmp/bpf.test", Stdin: bytes.NewReader(data)}))
 	var log bytes.Buffer
-	err = m.Run(t.Context(), vm.Cmd{Line: "MUST_RUN=hook /tmp/bpf.test -test.v -test.run Guest -test.timeout 10m", Stdout: &log, Stderr: &log})
+	err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=hook /tmp/bpf.test -test.v -test.run Guest -test.timeout 10m", Stdout: &log, Stderr: &log})
 	t.Logf("in the guest:\n%s", log.String())
 	require.NoError(t, err)
 	require.Contains(t, log.String(), "--- PASS: TestGuestHooksSteer")
-	kernelLog, err := m.Output(t.Context(), "dmesg | grep -E 'WARNING|BUG:|Oops|INFO: rcu' | head")
+	kernelLog, err := m.Output(ctx, "dmesg | grep -E 'WARNING|BUG:|Oops|INFO: rcu' | head || true")
 	require.NoError(t, err)
 	require.Empty(t, kernelLog)
 }
@@ -65,7 +73,8 @@ func TestGuestHooks(t *testing.T) {
 // daemon; then ALPS learns and publishes; then CFS again.
 func TestGuestRig(t *testing.T) {
 	p := guestParts(t)
-	ctx := t.Context()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the guest froze or is far too slow"))
+	defer cancel()
 	ports := []string{"5002", "5008", "5009", "5010", "5014", "5020"} // one of each function
 	begun := time.Now()
 	rig, err := p.Boot(ctx, ports)
