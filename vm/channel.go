@@ -73,9 +73,9 @@ func dial(port int) (*ssh.Client, error) {
 // Run runs c in the guest. The error is an *ExitError if it ended with
 // another code than 0.
 func (m *Machine) Run(ctx context.Context, c Cmd) error {
-	s, err := m.client.NewSession()
+	s, err := m.session(ctx)
 	if err != nil {
-		return fmt.Errorf("guest: %s: %w: %w", c.Line, ErrGone, err)
+		return fmt.Errorf("guest: %s: %w", c.Line, err)
 	}
 	defer s.Close()
 	tail := &tailBuffer{}
@@ -127,6 +127,45 @@ func (m *Machine) explain(line string, err error, stderr string) error {
 	return fmt.Errorf("guest: %s: %w: %w", line, ErrGone, err)
 }
 
+// session opens a session, which a guest that froze never grants.
+func (m *Machine) session(ctx context.Context) (*ssh.Session, error) {
+	type result struct {
+		s   *ssh.Session
+		err error
+	}
+	got := make(chan result, 1)
+	go func() {
+		s, err := m.client.NewSession()
+		got <- result{s, err}
+	}()
+	select {
+	case r := <-got:
+		if r.err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrGone, r.err)
+		}
+		return r.s, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// answerLimit is how long a guest that lives may take to run a small command.
+const answerLimit = 15 * time.Second
+
+// Answers reports whether the guest still runs commands.
+func (m *Machine) Answers(ctx context.Context) bool {
+	_, err := m.LastWords(ctx, "true")
+	return err == nil
+}
+
+// LastWords runs line for a message about a failure: soon, or not at all, even
+// if ctx has ended.
+func (m *Machine) LastWords(ctx context.Context, line string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
+	defer cancel()
+	return m.Output(ctx, line)
+}
+
 // Output runs line and returns what it wrote to standard output, trimmed.
 func (m *Machine) Output(ctx context.Context, line string) (string, error) {
 	var b strings.Builder
@@ -144,7 +183,7 @@ func (m *Machine) WaitDocker(ctx context.Context, limit time.Duration) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			log, _ := m.Output(context.WithoutCancel(ctx), "journalctl -u docker -n 15 --no-pager -o cat")
+			log, _ := m.LastWords(ctx, "journalctl -u docker -n 15 --no-pager -o cat")
 			return fmt.Errorf("guest: Docker is not up after %s:\n%s", limit, log)
 		}
 		select {

@@ -138,22 +138,41 @@ type Rig struct {
 	Parts   Parts
 }
 
+// bootTries is how often an emulated guest may freeze. QEMU's multi-threaded
+// emulation was seen to, with all its CPUs spinning, when the kernel patches the
+// hooks' calls (about one attachment in thirty); never under KVM or one CPU.
+const bootTries = 3
+
+// setUpLimit is several times what an emulated guest needs.
+const setUpLimit = 4 * time.Minute
+
 // Boot starts a guest, the daemon (observing, plain CFS) and the functions of
 // ports.
 func (p Parts) Boot(ctx context.Context, ports []string) (*Rig, error) {
 	step := p.opts.Progress.Step("guest: boot, daemon, functions", 0, 0)
-	m, err := vm.Start(ctx, p.VMConfig())
-	if err != nil {
-		return nil, err
-	}
-	r := &Rig{Machine: m, Parts: p}
-	if err := r.setUp(ctx, ports, step); err != nil {
+	for try := 1; ; try++ {
+		m, err := vm.Start(ctx, p.VMConfig())
+		if err != nil {
+			return nil, err
+		}
+		r := &Rig{Machine: m, Parts: p}
+		limit, cancel := context.WithTimeoutCause(ctx, setUpLimit, errFroze)
+		err = r.setUp(limit, ports, step)
+		cancel()
+		if err == nil {
+			step.Done("")
+			return r, nil
+		}
+		froze := ctx.Err() == nil && !m.Answers(ctx)
 		m.Close()
-		return nil, err
+		if !froze || p.Accel != vm.TCG || try == bootTries {
+			return nil, err
+		}
+		p.opts.Progress.Printf("the guest froze (console: %s); booting another", m.Console())
 	}
-	step.Done("")
-	return r, nil
 }
+
+var errFroze = fmt.Errorf("not set up within %s", setUpLimit)
 
 func (r *Rig) setUp(ctx context.Context, ports []string, step *progress.Step) error {
 	if err := r.Machine.WaitDocker(ctx, 3*time.Minute); err != nil {
@@ -202,7 +221,7 @@ func (r *Rig) awaitFunctions(ctx context.Context, n int) error {
 		}
 		select {
 		case <-ctx.Done():
-			log, _ := r.Machine.Output(context.WithoutCancel(ctx), "journalctl -u alps -n 20 --no-pager -o cat")
+			log, _ := r.Machine.LastWords(ctx, "journalctl -u alps -n 20 --no-pager -o cat")
 			return fmt.Errorf("the daemon has not found %d functions (last answer %q, %v):\n%s", n, out, err, log)
 		case <-time.After(300 * time.Millisecond):
 		}
