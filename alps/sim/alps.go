@@ -1,0 +1,79 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/ds2-lab/alps/alps/policy"
+)
+
+// strictStep is more than any turnaround: ranks decide alone.
+const strictStep = time.Hour
+
+// alpsClass is CFS with both hooks answered by package policy, as the daemon does.
+type alpsClass struct {
+	*fair
+	policy  *policy.Policy
+	window  policy.Window
+	biases  []int64
+	slices  []int64
+	byUID   map[string]int32
+	unknown bool
+	order   string
+	step    time.Duration
+}
+
+func newALPS(m *machine, s Spec) (*alpsClass, error) {
+	p, err := policy.New(s.Params)
+	if err != nil {
+		return nil, err
+	}
+	a := &alpsClass{fair: newCFS(m, false), policy: p, window: s.Params.NewWindow(len(m.cores)), order: s.Order, step: s.Step,
+		biases: make([]int64, len(m.Functions)), slices: make([]int64, len(m.Functions)), byUID: map[string]int32{}}
+	for i, f := range m.Functions {
+		a.byUID[f.UID] = int32(i)
+	}
+	a.hooks = &hooks{
+		now:  func() int64 { return m.now },
+		bias: func(function int32) int64 { return a.biases[function] },
+		keep: func(e *entity) int64 { return a.slices[e.function()] },
+	}
+	return a, nil
+}
+
+func (a *alpsClass) exit(core int, t *task) {
+	a.fair.exit(core, t)
+	a.window.Add(policy.Record{UID: a.m.Functions[t.function].UID, Arrive: policy.KTime(t.arrived), End: a.m.ktime(), CPU: time.Duration(t.demand + t.extra)})
+}
+
+func (a *alpsClass) period() time.Duration { return a.policy.Params().Every() }
+
+func (a *alpsClass) update(loadPct float64) {
+	decisions := a.policy.Update(a.window.Records(a.m.ktime()), loadPct, len(a.m.cores))
+	clear(a.slices)
+	clear(a.biases)
+	if len(decisions) == 0 {
+		return
+	}
+	// What nothing is known of gets the median rank, as the daemon gives it.
+	median := decisions[len(decisions)/2].Rank
+	for i := range a.biases {
+		a.biases[i] = a.biasOf(median)
+	}
+	for _, d := range decisions {
+		i := a.byUID[d.UID]
+		a.biases[i], a.slices[i] = a.biasOf(d.Rank), int64(d.Slice)
+	}
+}
+
+// biasOf turns a rank into the hook's answer.
+func (a *alpsClass) biasOf(rank int) int64 {
+	switch a.order {
+	case OrderOff:
+		return 0
+	case OrderFIFO:
+		return 1
+	case OrderStrict:
+		return int64(rank) * int64(strictStep)
+	}
+	return int64(rank) * int64(a.step)
+}

@@ -1,0 +1,23 @@
+// Package sim is a machine in virtual time: cores with runqueues, timer ticks,
+// context switches and load balancing, on which invocations compete under one
+// of several schedulers.
+//
+//	invocations ─▶ machine ─▶ place, enqueue, pick, tick ─▶ outcomes
+//	                  │              scheduler
+//	                  └──────── policy (alps) every period of virtual time
+//
+// A scheduler is one file and one small interface (scheduler). cfs follows the
+// rules of kernel/sched/fair.c of Linux 5.18, eevdf those of 6.12, fifo and rr
+// kernel/sched/rt.c; alps adds the two hooks of package kernel to cfs and asks
+// the same package policy that the daemon asks.
+//
+// What is modelled: one process per invocation that computes and never blocks;
+// one cgroup per function, with the group entities and shares that follow;
+// placement at fork, balancing when a core idles and now and then; the time
+// lost by switching and by refilling caches. What is not: memory, devices,
+// interrupts, SMT, frequency. docs/fidelity.md compares the outcome with the
+// plots of the paper.
+//
+// Everything is exact in whole nanoseconds and depends on the configuration
+// only: equal input gives equal output, byte for byte.
+package sim

@@ -1,0 +1,154 @@
+package sim
+
+// hooks are the two of package kernel's patch, for one policy. A nil *hooks is
+// a kernel with nothing attached.
+type hooks struct {
+	now  func() int64
+	bias func(function int32) int64 // ns by which a group yields; 0: no opinion
+	keep func(e *entity) int64      // ns e may keep the CPU in this turn; 0: no opinion
+}
+
+// advice is a hook's word on a decision.
+type advice uint8
+
+const (
+	silent advice = iota // CFS decides
+	yes
+	no
+)
+
+// function is the cgroup that e is, or is in.
+func (e *entity) function() int32 {
+	if e.my != nil {
+		return e.my.group
+	}
+	return e.on.group
+}
+
+func (e *entity) inTurn() bool { return e.sum-e.turn < e.slice }
+
+// queue is alps_queue: e, not in the tree, is about to enter it or to begin
+// another turn. Interrupted within its turn, it keeps its place.
+func (h *hooks) queue(f *fair, q *fairQueue, e *entity) {
+	if h == nil {
+		return
+	}
+	if !e.queued || !e.inTurn() {
+		e.since, e.turn = h.now(), e.sum
+	}
+	if h.askBias(q, e) || q.ranked != (q.biased > 0) {
+		h.rebuild(f, q)
+	}
+	if q.ranked {
+		e.vruntime = q.min
+	}
+}
+
+// askBias says whether the answer is another than the last one.
+func (h *hooks) askBias(q *fairQueue, e *entity) bool {
+	was := e.bias
+	e.bias = 0
+	if e.my != nil {
+		e.bias = h.bias(e.my.group)
+	}
+	if biased := e.bias > 0; biased != e.wasBiased {
+		e.wasBiased = biased
+		if biased {
+			q.biased++
+		} else {
+			q.biased--
+		}
+	}
+	return e.bias != was
+}
+
+// rebuild is alps_rebuild: the tree in today's order, without lag.
+func (h *hooks) rebuild(f *fair, q *fairQueue) {
+	for _, e := range q.tree {
+		h.askBias(q, e)
+	}
+	q.ranked = q.biased > 0
+	for _, e := range q.tree {
+		e.vruntime = q.min
+		e.key = f.keyOf(q, e)
+	}
+	for i := len(q.tree)/2 - 1; i >= 0; i-- {
+		q.down(i)
+	}
+}
+
+// left is alps_leave.
+func (h *hooks) left(f *fair, q *fairQueue, e *entity) {
+	if h == nil {
+		return
+	}
+	if e.wasBiased {
+		e.wasBiased = false
+		q.biased--
+	}
+	if q.ranked && q.biased == 0 {
+		h.rebuild(f, q)
+	}
+}
+
+// tick is alps_tick: yes ends the turn.
+func (h *hooks) tick(f *fair, q *fairQueue, e *entity) advice {
+	if h == nil {
+		return silent
+	}
+	e.slice = h.keep(e)
+	if e.slice == 0 && q.ranked {
+		e.slice = f.rules.(*cfs).slice(e)
+	}
+	switch {
+	case e.slice == 0:
+		return silent
+	case e.inTurn():
+		return no
+	}
+	return yes
+}
+
+// preempts is alps_preempts.
+func (h *hooks) preempts(f *fair, curr, e *entity) advice {
+	if h == nil {
+		return silent
+	}
+	if s := h.keep(curr); s > 0 {
+		curr.slice = s
+		if curr.inTurn() {
+			return no
+		}
+	}
+	if !curr.on.ranked {
+		return silent
+	}
+	if e.since+e.bias >= curr.since+curr.bias {
+		return no
+	}
+	curr.slice = 0 // the turn ends here
+	return yes
+}
+
+// choose is alps_pick; nil leaves it to CFS.
+func (h *hooks) choose(f *fair, q *fairQueue, curr *entity) *entity {
+	if h == nil || !q.ranked {
+		return nil
+	}
+	left := q.first()
+	if left == nil || curr == nil {
+		if left == nil {
+			return curr
+		}
+		return left
+	}
+	if curr.inTurn() {
+		return curr
+	}
+	h.queue(f, q, curr)
+	left = q.first()
+	if curr.since+curr.bias < left.since+left.bias {
+		return curr
+	}
+	return left
+}

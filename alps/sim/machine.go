@@ -1,0 +1,414 @@
+package sim
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/policy"
+)
+
+// scheduler decides; the machine does. All calls are made at machine.now, and
+// core is an index.
+type scheduler interface {
+	// place chooses the core for a new task.
+	place(t *task) int
+	// enqueue makes t runnable on core. It says whether t takes the CPU from
+	// the task that runs there; an idle core is asked to pick in any case.
+	enqueue(core int, t *task) (preempts bool)
+	// pick says who runs next on core. prev ran there and still can, or is nil.
+	// The task it returns is on core and no longer waits.
+	pick(core int, prev *task) *task
+	// charge tells that t, running on core, has used the CPU for ran.
+	charge(core int, t *task, ran int64)
+	// tick says whether t, running on core, must be weighed against the others.
+	tick(core int, t *task) bool
+	// exit tells that t, which ran on core, has ended.
+	exit(core int, t *task)
+}
+
+// updater is a scheduler that also wants to be called periodically, with the
+// CPU utilisation since the last time, in percent.
+type updater interface {
+	period() time.Duration
+	update(loadPct float64)
+}
+
+// never is a time that does not come.
+const never = math.MaxInt64
+
+// task is an invocation's process while it lives.
+type task struct {
+	index    int32 // of the invocation
+	function int32
+	demand   int64
+	left     int64 // of the CPU time, refills included
+	extra    int64 // refills
+	arrived  int64
+	first    int64 // on a CPU; -1 before
+	off      int64 // when it last left a CPU
+	invol    int32
+
+	se       entity // fair schedulers
+	at       int32  // the core whose runqueue it is in
+	estimate int64  // srpt: what the scheduler believes the demand to be
+	key      int64  // order in a list
+	seq      uint64 // ties of key
+	pos      int    // in a heap
+	next     *task  // in a list
+	prev     *task  // in a list
+	turn     int64  // CPU time used in this turn
+	class    taskOf // sfs
+}
+
+type taskOf uint8
+
+// served is the CPU time t has had, without refills.
+func (t *task) served() int64 { return t.demand + t.extra - t.left }
+
+// core is one CPU.
+type core struct {
+	cur    *task
+	from   int64 // cur's turn began
+	since  int64 // cur is charged up to here; in the future while the core switches
+	tickAt int64
+	lastID int32 // invocation that ran last; -1: none
+	event  int64 // next
+	pos    int   // in machine.events
+	idle   int64 // since when; never while busy
+}
+
+type machine struct {
+	Config
+	cores  []core
+	events []int32 // heap of cores by event, then index
+	now    int64
+	tick   int64
+	sched  scheduler
+	rng    *rand.Rand
+
+	invocations []Invocation
+	arrivals    []arrival
+	nextArrival int
+	free        *task // recycled
+	out         []Outcome
+	live        int
+	ended       int
+
+	updater  updater
+	updateAt int64
+	busyAt   int64 // busy time at the last update
+	lastAt   int64
+
+	overhead   int64 // busy beyond what tasks were charged
+	charged    int64
+	switches   int64
+	migrations int64
+	updates    int
+	seq        uint64
+}
+
+type arrival struct {
+	at    int64
+	index int32
+}
+
+func (m *machine) nextSeq() uint64 { m.seq++; return m.seq }
+
+// run is the event loop. Of what happens at one moment, ends and ticks come
+// first, by core; then arrivals, by index; then the policy's update.
+func (m *machine) run(ctx context.Context) error {
+	const checkEvery = 1 << 14
+	deadline := never - 1
+	if n := len(m.arrivals); n > 0 {
+		deadline = int(m.arrivals[n-1].at) + int(m.drain())
+	}
+	for step := 0; m.ended < len(m.arrivals); step++ {
+		if step%checkEvery == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if m.Progress != nil {
+				m.Progress(m.ended)
+			}
+		}
+		c := m.events[0]
+		at := m.cores[c].event
+		arrive := int64(never)
+		if m.nextArrival < len(m.arrivals) {
+			arrive = m.arrivals[m.nextArrival].at
+		}
+		t := min(at, arrive, m.updateAt)
+		if t > int64(deadline) {
+			return nil
+		}
+		m.now = t
+		switch {
+		case t == at:
+			m.coreEvent(int(c))
+		case t == arrive:
+			a := m.arrivals[m.nextArrival]
+			m.nextArrival++
+			m.arrive(int(a.index))
+		default:
+			m.update()
+		}
+	}
+	return nil
+}
+
+func (m *machine) drain() time.Duration {
+	if m.Drain > 0 {
+		return m.Drain
+	}
+	n := len(m.arrivals)
+	return max(10*time.Duration(m.arrivals[n-1].at-m.arrivals[0].at), time.Minute)
+}
+
+func (m *machine) arrive(index int) {
+	inv := &m.invocations[index]
+	t := m.newTask()
+	*t = task{index: int32(index), function: int32(inv.Function), demand: int64(inv.CPU), left: int64(inv.CPU),
+		arrived: m.now, first: -1, off: m.now, at: -1}
+	t.se.task = t
+	m.live++
+	k := m.sched.place(t)
+	t.at = int32(k)
+	if p := int64(m.Platform.CPU); p > 0 {
+		m.steal(k, p)
+	}
+	m.wake(k, t)
+}
+
+// wake makes t runnable on core k and lets it run there if it may.
+func (m *machine) wake(k int, t *task) {
+	m.settle(k)
+	if m.sched.enqueue(k, t) || m.cores[k].cur == nil {
+		m.resched(k)
+	}
+}
+
+// steal takes d of core k's time from whoever runs there.
+func (m *machine) steal(k int, d int64) {
+	m.settle(k)
+	c := &m.cores[k]
+	c.since = max(c.since, m.now) + d
+	m.overhead += d
+	m.schedule(k)
+}
+
+// settle charges core k's task for what it has run.
+func (m *machine) settle(k int) {
+	c := &m.cores[k]
+	if c.cur == nil || c.since >= m.now {
+		return
+	}
+	ran := m.now - c.since
+	c.since = m.now
+	c.cur.left -= ran
+	m.charged += ran
+	m.sched.charge(k, c.cur, ran)
+}
+
+// coreEvent is an end of core k's task, or a tick.
+func (m *machine) coreEvent(k int) {
+	c := &m.cores[k]
+	m.settle(k)
+	if c.cur == nil {
+		panic("sim: an event on an idle core")
+	}
+	if c.cur.left == 0 && c.since <= m.now {
+		m.exit(k)
+		return
+	}
+	c.tickAt += m.tick
+	if m.sched.tick(k, c.cur) {
+		m.resched(k)
+		return
+	}
+	m.schedule(k)
+}
+
+func (m *machine) exit(k int) {
+	c := &m.cores[k]
+	t := c.cur
+	o := &m.out[t.index]
+	*o = Outcome{Send: m.invocations[t.index].Arrive, Arrive: time.Duration(t.arrived), Start: time.Duration(t.first),
+		End: time.Duration(m.now), CPU: time.Duration(t.demand + t.extra), Invol: t.invol, Done: true}
+	m.slice(c, t)
+	m.sched.exit(k, t)
+	c.cur = nil
+	m.live--
+	m.ended++
+	t.next, m.free = m.free, t
+	m.run1(k, m.sched.pick(k, nil))
+}
+
+// slice reports the turn of t, which ends now.
+func (m *machine) slice(c *core, t *task) {
+	if m.Slice != nil && m.now > c.from {
+		m.Slice(int(t.index), time.Duration(m.now-c.from))
+	}
+}
+
+// resched lets the scheduler choose anew on core k.
+func (m *machine) resched(k int) {
+	m.settle(k)
+	c := &m.cores[k]
+	prev := c.cur
+	next := m.sched.pick(k, prev)
+	if next == prev && prev != nil {
+		m.schedule(k)
+		return
+	}
+	if prev != nil {
+		m.slice(c, prev)
+		prev.off = m.now
+		prev.invol++
+		m.switches++
+	}
+	m.run1(k, next)
+}
+
+// run1 lets t, or nobody, run on core k.
+func (m *machine) run1(k int, t *task) {
+	c := &m.cores[k]
+	c.cur = t
+	if t == nil {
+		if c.idle == never {
+			c.idle = m.now
+		}
+		c.since = max(c.since, m.now) // what is being stolen is still stolen
+		m.schedule(k)
+		return
+	}
+	if c.idle != never {
+		c.idle = never
+		c.tickAt = (m.now/m.tick + 1) * m.tick
+	}
+	if t.at != int32(k) {
+		panic("sim: a task runs where it is not")
+	}
+	from := max(c.since, m.now)
+	if c.lastID != t.index {
+		from += int64(m.Switch)
+		m.overhead += int64(m.Switch)
+		if t.first >= 0 {
+			t.left += int64(m.Refill)
+			t.extra += int64(m.Refill)
+		}
+	}
+	c.lastID = t.index
+	c.from, c.since = m.now, from
+	if t.first < 0 {
+		t.first = m.now
+	}
+	m.schedule(k)
+}
+
+// moved tells that the scheduler took the waiting t to core k.
+func (m *machine) moved(t *task, k int) {
+	t.at = int32(k)
+	m.migrations++
+}
+
+func (m *machine) update() {
+	busy := m.busy()
+	load := 0.0
+	if span := m.now - m.lastAt; span > 0 {
+		load = 100 * float64(busy-m.busyAt) / float64(span*int64(len(m.cores)))
+	}
+	m.busyAt, m.lastAt = busy, m.now
+	m.updates++
+	m.updater.update(load)
+	m.updateAt = m.now + int64(m.updater.period())
+}
+
+// busy is the cores' time up to now that was not idle.
+func (m *machine) busy() int64 {
+	total := m.charged + m.overhead
+	for k := range m.cores {
+		c := &m.cores[k]
+		if c.cur != nil && c.since < m.now {
+			total += m.now - c.since
+		}
+		if c.since > m.now {
+			total -= c.since - m.now
+		}
+	}
+	return total
+}
+
+func (m *machine) newTask() *task {
+	if t := m.free; t != nil {
+		m.free = t.next
+		return t
+	}
+	return new(task)
+}
+
+// schedule finds core k's next event.
+func (m *machine) schedule(k int) {
+	c := &m.cores[k]
+	at := int64(never)
+	if c.cur != nil {
+		at = min(max(c.since, m.now)+c.cur.left, max(c.tickAt, m.now))
+	}
+	if at == c.event {
+		return
+	}
+	c.event = at
+	m.sift(c.pos)
+}
+
+func (m *machine) earlier(a, b int32) bool {
+	x, y := m.cores[a].event, m.cores[b].event
+	return x < y || x == y && a < b
+}
+
+// sift restores the heap after the event of the core at i has changed.
+func (m *machine) sift(i int) {
+	h := m.events
+	k := h[i]
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !m.earlier(k, h[parent]) {
+			break
+		}
+		h[i] = h[parent]
+		m.cores[h[i]].pos = i
+		i = parent
+	}
+	for {
+		child := 2*i + 1
+		if child >= len(h) {
+			break
+		}
+		if child+1 < len(h) && m.earlier(h[child+1], h[child]) {
+			child++
+		}
+		if !m.earlier(h[child], k) {
+			break
+		}
+		h[i] = h[child]
+		m.cores[h[i]].pos = i
+		i = child
+	}
+	h[i] = k
+	m.cores[k].pos = i
+}
+
+// ktime is now as the policy counts time.
+func (m *machine) ktime() policy.KTime { return policy.KTime(m.now) }
+
+// idlest is an idle core, the one that became idle last; -1 if all are busy.
+func (m *machine) idlest() int {
+	best, at := -1, int64(-1)
+	for k := range m.cores {
+		if c := &m.cores[k]; c.cur == nil && c.idle != never && c.idle > at {
+			best, at = k, c.idle
+		}
+	}
+	return best
+}

@@ -1,0 +1,18 @@
+package sim
+
+// rrSlice is SCHED_RR's turn (RR_TIMESLICE).
+const rrSlice = 100e6
+
+// rr is SCHED_RR: fifo with turns, counted in ticks.
+type rr struct{ *rt }
+
+func (r rr) tick(core int, t *task) bool {
+	if r.overrun(core) {
+		return true
+	}
+	if t.turn < rrSlice-r.m.tick/2 {
+		return false
+	}
+	t.turn = 0
+	return r.queue[core].n > 0
+}

@@ -1,0 +1,102 @@
+package sim
+
+import "time"
+
+// rt is the kernel's real-time class at one priority (kernel/sched/rt.c): a
+// queue per core, first come first served.
+type rt struct {
+	m     *machine
+	queue []list
+	quota int64   // of CPU time per period and core (sched_rt_runtime_us); 0: no limit
+	used  []int64 // of the period's quota (rt_time)
+	held  []bool  // throttled until the period ends
+}
+
+const (
+	rtPeriod = time.Second            // sched_rt_period_us
+	rtQuota  = 950 * time.Millisecond // sched_rt_runtime_us
+)
+
+func newRT(m *machine, quota time.Duration) *rt {
+	n := len(m.cores)
+	return &rt{m: m, queue: make([]list, n), quota: int64(quota), used: make([]int64, n), held: make([]bool, n)}
+}
+
+// place takes a core without real-time work if there is one (find_lowest_rq).
+// Else the process stays where its parent forked it, which is any core.
+func (r *rt) place(*task) int {
+	if k := r.m.idlest(); k >= 0 {
+		return k
+	}
+	return r.m.rng.IntN(len(r.queue))
+}
+
+// enqueue never preempts: all have one priority.
+func (r *rt) enqueue(core int, t *task) bool {
+	r.queue[core].append(t)
+	return false
+}
+
+func (r *rt) pick(core int, prev *task) *task {
+	q := &r.queue[core]
+	if r.held[core] {
+		if prev != nil {
+			q.prepend(prev)
+		}
+		return nil
+	}
+	if prev != nil {
+		q.append(prev)
+	}
+	if q.n == 0 && !r.pull(core) {
+		return nil
+	}
+	t := q.head
+	q.remove(t)
+	return t
+}
+
+// pull brings the first that waits on the next core that has one (pull_rt_task).
+func (r *rt) pull(core int) bool {
+	for i := 1; i < len(r.queue); i++ {
+		from := &r.queue[(core+i)%len(r.queue)]
+		if t := from.head; t != nil {
+			from.remove(t)
+			r.m.moved(t, core)
+			r.queue[core].append(t)
+			return true
+		}
+	}
+	return false
+}
+
+func (r *rt) charge(core int, t *task, ran int64) {
+	r.used[core] += ran
+	t.turn += ran
+}
+
+// overrun says that the class has used up its time on core.
+func (r *rt) overrun(core int) bool {
+	if r.quota > 0 && r.used[core] > r.quota {
+		r.held[core] = true
+	}
+	return r.held[core]
+}
+
+func (r *rt) exit(core int, _ *task) { r.overrun(core) }
+
+func (r *rt) period() time.Duration { return rtPeriod }
+
+// update begins a period (do_sched_rt_period_timer).
+func (r *rt) update(float64) {
+	for k := range r.used {
+		r.m.settle(k)
+		r.used[k] = max(r.used[k]-r.quota, 0)
+		if r.held[k] && (r.quota == 0 || r.used[k] < r.quota) {
+			r.held[k] = false
+			if r.m.cores[k].cur == nil {
+				r.m.resched(k)
+			}
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package sim
+
+// srpt serves the shortest remaining time first, of what it believes the
+// demands to be. Without global every core serves its own share, dealt at random.
+type srpt struct {
+	m        *machine
+	global   bool
+	estimate func(t *task) int64
+	queues   []taskHeap // one per core, or one
+}
+
+func newSRPT(m *machine, global bool, estimate func(*task) int64) *srpt {
+	n := len(m.cores)
+	if global {
+		n = 1
+	}
+	return &srpt{m: m, global: global, estimate: estimate, queues: make([]taskHeap, n)}
+}
+
+// oracle knows the demand.
+func oracle(t *task) int64 { return t.demand }
+
+// noisy is off by up to half.
+func noisy(m *machine) func(*task) int64 {
+	return func(t *task) int64 { return int64(float64(t.demand) * (0.5 + m.rng.Float64())) }
+}
+
+// random knows nothing of the given share of the tasks: their estimate is some
+// other invocation's demand.
+func random(m *machine, share float64) func(*task) int64 {
+	return func(t *task) int64 {
+		if m.rng.Float64() >= share {
+			return t.demand
+		}
+		return int64(m.invocations[m.rng.IntN(len(m.invocations))].CPU)
+	}
+}
+
+// left is what the scheduler believes to be left; who has outlived its estimate
+// is believed to be about to end.
+func (s *srpt) left(t *task) int64 { return max(t.estimate-t.served(), 0) }
+
+func (s *srpt) queue(core int) *taskHeap {
+	if s.global {
+		return &s.queues[0]
+	}
+	return &s.queues[core]
+}
+
+func (s *srpt) place(t *task) int {
+	t.estimate = s.estimate(t)
+	if !s.global {
+		return s.m.rng.IntN(len(s.queues))
+	}
+	if k := s.m.idlest(); k >= 0 {
+		return k
+	}
+	// The core whose task has most left, of those that began last the first.
+	longest := 0
+	for k := range s.m.cores {
+		s.m.settle(k)
+		if s.left(s.m.cores[k].cur) > s.left(s.m.cores[longest].cur) {
+			longest = k
+		}
+	}
+	return longest
+}
+
+func (s *srpt) enqueue(core int, t *task) bool {
+	t.key, t.seq = s.left(t), uint64(t.index)
+	s.queue(core).push(t)
+	cur := s.m.cores[core].cur
+	return cur == nil || t.key < s.left(cur)
+}
+
+func (s *srpt) pick(core int, prev *task) *task {
+	q := s.queue(core)
+	if prev != nil {
+		prev.key = s.left(prev)
+		q.push(prev)
+	}
+	t := q.pop()
+	if t != nil && int(t.at) != core {
+		s.m.moved(t, core)
+	}
+	return t
+}
+
+func (s *srpt) charge(int, *task, int64) {}
+
+func (s *srpt) tick(int, *task) bool { return false }
+
+func (s *srpt) exit(int, *task) {}
+
+// taskHeap is a heap by key, then seq.
+type taskHeap []*task
+
+func (h taskHeap) before(a, b *task) bool { return a.key < b.key || a.key == b.key && a.seq < b.seq }
+
+func (h *taskHeap) push(t *task) {
+	*h = append(*h, t)
+	q, i := *h, len(*h)-1
+	for i > 0 && h.before(t, q[(i-1)/2]) {
+		q[i] = q[(i-1)/2]
+		i = (i - 1) / 2
+	}
+	q[i] = t
+}
+
+// pop removes and returns the first, or nil.
+func (h *taskHeap) pop() *task {
+	q := *h
+	last := len(q) - 1
+	if last < 0 {
+		return nil
+	}
+	first, t := q[0], q[last]
+	q[last] = nil
+	q = q[:last]
+	*h = q
+	if last == 0 {
+		return first
+	}
+	i := 0
+	for {
+		child := 2*i + 1
+		if child >= last {
+			break
+		}
+		if child+1 < last && h.before(q[child+1], q[child]) {
+			child++
+		}
+		if !h.before(q[child], t) {
+			break
+		}
+		q[i] = q[child]
+		i = child
+	}
+	q[i] = t
+	return first
+}
