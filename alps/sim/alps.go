@@ -7,19 +7,18 @@ import (
 )
 
 // strictStep is more than any turnaround: ranks decide alone.
-const strictStep = time.Hour
+const strictStep = 100 * time.Second
 
 // alpsClass is CFS with both hooks answered by package policy, as the daemon does.
 type alpsClass struct {
 	*fair
-	policy  *policy.Policy
-	window  policy.Window
-	biases  []int64
-	slices  []int64
-	byUID   map[string]int32
-	unknown bool
-	order   string
-	step    time.Duration
+	policy *policy.Policy
+	window policy.Window
+	biases []int64
+	slices []int64
+	byUID  map[string]int32
+	order  string
+	step   time.Duration
 }
 
 func newALPS(m *machine, s Spec) (*alpsClass, error) {
@@ -27,21 +26,30 @@ func newALPS(m *machine, s Spec) (*alpsClass, error) {
 	if err != nil {
 		return nil, err
 	}
+	groups := len(m.Functions) + 2 // the others have no entry
 	a := &alpsClass{fair: newCFS(m, false), policy: p, window: s.Params.NewWindow(len(m.cores)), order: s.Order, step: s.Step,
-		biases: make([]int64, len(m.Functions)), slices: make([]int64, len(m.Functions)), byUID: map[string]int32{}}
+		biases: make([]int64, groups), slices: make([]int64, groups), byUID: map[string]int32{}}
 	for i, f := range m.Functions {
 		a.byUID[f.UID] = int32(i)
 	}
 	a.hooks = &hooks{
 		now:  func() int64 { return m.now },
 		bias: func(function int32) int64 { return a.biases[function] },
-		keep: func(e *entity) int64 { return a.slices[e.function()] },
+		keep: func(e *entity) int64 {
+			if g := e.function(); g >= 0 {
+				return a.slices[g]
+			}
+			return 0
+		},
 	}
 	return a, nil
 }
 
 func (a *alpsClass) exit(core int, t *task) {
 	a.fair.exit(core, t)
+	if t.platform {
+		return
+	}
 	a.window.Add(policy.Record{UID: a.m.Functions[t.function].UID, Arrive: policy.KTime(t.arrived), End: a.m.ktime(), CPU: time.Duration(t.demand + t.extra)})
 }
 
@@ -56,8 +64,11 @@ func (a *alpsClass) update(loadPct float64) {
 	}
 	// What nothing is known of gets the median rank, as the daemon gives it.
 	median := decisions[len(decisions)/2].Rank
-	for i := range a.biases {
+	for i := range a.m.Functions {
 		a.biases[i] = a.biasOf(median)
+	}
+	if a.order == OrderFIFO && a.m.Platform.Beside {
+		a.biases[a.m.platform()] = a.biasOf(0) // as the artifact, which compares whatever is queued
 	}
 	for _, d := range decisions {
 		i := a.byUID[d.UID]
@@ -71,7 +82,7 @@ func (a *alpsClass) biasOf(rank int) int64 {
 	case OrderOff:
 		return 0
 	case OrderFIFO:
-		return 1
+		return 1000 // µs is the hook's unit
 	case OrderStrict:
 		return int64(rank) * int64(strictStep)
 	}

@@ -1,6 +1,9 @@
 package sim
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // nice0 is the weight of a task, and of a whole group over all cores
 // (NICE_0_LOAD, cpu.weight 100).
@@ -40,40 +43,68 @@ type fair struct {
 	m     *machine
 	rules rules
 	hooks *hooks // nil: none
-	flat  bool   // no groups
+	flat  bool   // no groups of functions
+	tops  int32  // number of the group that holds the functions
 
 	root    []*fairQueue
 	groups  [][]*entity // core → function → entity, made when needed
-	runs    []int64     // function → runnable tasks over all cores
+	runs    []int64     // group → runnable tasks over all cores
+	ended   []fading    // group
 	nr      []int       // core → runnable tasks
 	waiting []list      // core → tasks that wait, the longest off a CPU first
 	balance []int64     // core → when to balance again
 }
 
+// fading is a number that fades from a moment on.
+type fading struct {
+	n  float64
+	at int64
+}
+
 func newFair(m *machine, flat bool) *fair {
 	n := len(m.cores)
-	f := &fair{m: m, flat: flat, root: make([]*fairQueue, n), groups: make([][]*entity, n), runs: make([]int64, len(m.Functions)),
+	groups := len(m.Functions) + 2 // with the platform, and the functions' parent
+	f := &fair{m: m, flat: flat, tops: int32(groups - 1), root: make([]*fairQueue, n), groups: make([][]*entity, n), runs: make([]int64, groups), ended: make([]fading, groups),
 		nr: make([]int, n), waiting: make([]list, n), balance: make([]int64, n)}
 	for k := range n {
 		f.root[k] = &fairQueue{core: k, group: -1}
-		f.groups[k] = make([]*entity, len(m.Functions))
+		f.groups[k] = make([]*entity, groups)
 		f.balance[k] = int64(k+1) * busyBalance / int64(n)
 	}
 	return f
 }
 
-// queueOf is the queue of function's tasks on core.
-func (f *fair) queueOf(core int, function int32) *fairQueue {
-	if f.flat {
-		return f.root[core]
+// inside says that a group's parent is that of the functions.
+func (f *fair) inside(group int32) bool {
+	return group < f.m.platform() || group == f.m.platform() && f.m.Platform.Beside
+}
+
+// queueOf is the queue of a group's tasks on core. The functions have a parent
+// of their own, beside the platform.
+func (f *fair) queueOf(core int, group int32) *fairQueue {
+	if f.flat && f.inside(group) {
+		group = f.tops
 	}
-	e := f.groups[core][function]
+	e := f.groups[core][group]
 	if e == nil {
-		e = &entity{pos: -1, on: f.root[core], weight: nice0}
-		e.my = &fairQueue{core: core, group: function, owner: e}
-		f.groups[core][function] = e
+		on := f.root[core]
+		if f.inside(group) {
+			on = f.queueOf(core, f.tops)
+		}
+		e = &entity{pos: -1, on: on, parent: on.owner, weight: nice0}
+		e.my = &fairQueue{core: core, group: group, owner: e}
+		f.groups[core][group] = e
 	}
 	return e.my
+}
+
+// runnable counts a task into its groups, or out of them.
+func (f *fair) runnable(t *task, n int) {
+	f.nr[t.at] += n
+	f.runs[t.function] += int64(n)
+	if f.inside(t.function) {
+		f.runs[f.tops] += int64(n)
+	}
 }
 
 func (f *fair) enqueue(core int, t *task) bool {
@@ -84,14 +115,14 @@ func (f *fair) enqueue(core int, t *task) bool {
 
 // attach makes t runnable on core.
 func (f *fair) attach(core int, t *task, how joining) {
-	f.nr[core]++
-	f.runs[t.function]++
+	f.runnable(t, 1)
 	f.waiting[core].append(t)
 	e := &t.se
 	e.on = f.queueOf(core, t.function)
 	e.parent = e.on.owner
 	for ; e != nil; e, how = e.parent, asWoke {
 		q := e.on
+		q.tasks++
 		if e.queued {
 			f.reweight(q, e)
 			continue
@@ -115,14 +146,14 @@ func (f *fair) join(q *fairQueue, e *entity, how joining) {
 // detach takes the waiting or just ended t off its core's queues.
 func (f *fair) detach(t *task) {
 	core := int(t.at)
-	f.nr[core]--
-	f.runs[t.function]--
+	f.runnable(t, -1)
 	if t.se.pos >= 0 {
 		f.waiting[core].remove(t)
 	}
 	gone := true
 	for e := &t.se; e != nil; e = e.parent {
 		q := e.on
+		q.tasks--
 		if !gone {
 			f.reweight(q, e)
 			continue
@@ -146,14 +177,28 @@ func (f *fair) detach(t *task) {
 }
 
 // shares is a group's weight on one core: its part of the group's weight is
-// that core's part of its runnable tasks (calc_group_shares). The kernel takes
-// averages over 32 ms; here the moment counts.
+// that core's part of the group's load (calc_group_shares). The kernel's load
+// follows with some delay; here new tasks count at once and ended ones fade.
 func (f *fair) shares(e *entity) int64 {
-	here, all := int64(e.my.nr), f.runs[e.my.group]
+	g := e.my.group
+	here, all := e.my.tasks*nice0, float64(f.runs[g])
+	if f.m.ShareLag > 0 {
+		all += f.faded(g)
+	}
 	if all <= 0 {
 		return nice0
 	}
-	return min(max(nice0*here/all, minShares), nice0)
+	return min(max(int64(float64(here)/all), minShares), nice0)
+}
+
+// faded is how much ended tasks still count in g's load.
+func (f *fair) faded(g int32) float64 {
+	x := &f.ended[g]
+	if x.at < f.m.now {
+		x.n *= math.Exp(-float64(f.m.now-x.at) / float64(f.m.ShareLag))
+		x.at = f.m.now
+	}
+	return x.n
 }
 
 func (f *fair) reweight(q *fairQueue, e *entity) {
@@ -356,7 +401,16 @@ func (f *fair) tick(core int, t *task) bool {
 	return expired
 }
 
-func (f *fair) exit(core int, t *task) { f.detach(t) }
+func (f *fair) exit(core int, t *task) {
+	for g := t.function; f.m.ShareLag > 0; g = f.tops {
+		f.faded(g)
+		f.ended[g].n++
+		if g == f.tops || !f.inside(g) {
+			break
+		}
+	}
+	f.detach(t)
+}
 
 // slice is the kernel's ideal turn of e (sched_slice, with ALT_PERIOD and BASE_SLICE).
 func (f *fair) slice(e *entity, latency, minimum int64) int64 {

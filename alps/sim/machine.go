@@ -46,9 +46,10 @@ type task struct {
 	left     int64 // of the CPU time, refills included
 	extra    int64 // refills
 	arrived  int64
-	first    int64 // on a CPU; -1 before
-	off      int64 // when it last left a CPU
+	born     uint64 // its number among the tasks, from 1
+	first    int64  // on a CPU; -1 before
 	invol    int32
+	platform bool // it is the platform's, for an invocation that has no process yet
 
 	se       entity // fair schedulers
 	at       int32  // the core whose runqueue it is in
@@ -59,24 +60,21 @@ type task struct {
 	next     *task  // in a list
 	prev     *task  // in a list
 	turn     int64  // CPU time used in this turn
-	class    taskOf // sfs
 }
-
-type taskOf uint8
 
 // served is the CPU time t has had, without refills.
 func (t *task) served() int64 { return t.demand + t.extra - t.left }
 
 // core is one CPU.
 type core struct {
-	cur    *task
-	from   int64 // cur's turn began
-	since  int64 // cur is charged up to here; in the future while the core switches
-	tickAt int64
-	lastID int32 // invocation that ran last; -1: none
-	event  int64 // next
-	pos    int   // in machine.events
-	idle   int64 // since when; never while busy
+	cur     *task
+	from    int64 // cur's turn began
+	since   int64 // cur is charged up to here; in the future while the core switches
+	tickAt  int64
+	lastSeq uint64 // the task that ran last, by born; 0: none
+	event   int64  // next
+	pos     int    // in machine.events
+	idle    int64  // since when; never while busy
 }
 
 type machine struct {
@@ -93,7 +91,6 @@ type machine struct {
 	nextArrival int
 	free        *task // recycled
 	out         []Outcome
-	live        int
 	ended       int
 
 	updater  updater
@@ -107,6 +104,7 @@ type machine struct {
 	migrations int64
 	updates    int
 	seq        uint64
+	born       uint64
 }
 
 type arrival struct {
@@ -150,7 +148,7 @@ func (m *machine) run(ctx context.Context) error {
 		case t == arrive:
 			a := m.arrivals[m.nextArrival]
 			m.nextArrival++
-			m.arrive(int(a.index))
+			m.arrive(a.index)
 		default:
 			m.update()
 		}
@@ -166,23 +164,39 @@ func (m *machine) drain() time.Duration {
 	return max(10*time.Duration(m.arrivals[n-1].at-m.arrivals[0].at), time.Minute)
 }
 
-func (m *machine) arrive(index int) {
-	inv := &m.invocations[index]
-	t := m.newTask()
-	*t = task{index: int32(index), function: int32(inv.Function), demand: int64(inv.CPU), left: int64(inv.CPU),
-		arrived: m.now, first: -1, off: m.now, at: -1}
-	t.se.task = t
-	m.live++
-	k := m.sched.place(t)
-	t.at = int32(k)
-	if p := int64(m.Platform.CPU); p > 0 {
-		m.steal(k, p)
+// arrive is a request: the platform's work comes first, if it has any.
+func (m *machine) arrive(index int32) {
+	if p := m.Platform.CPU; p > 0 {
+		m.spawn(&task{index: index, function: m.platform(), platform: true, demand: int64(p)})
+		return
 	}
-	m.wake(k, t)
+	m.fork(index)
 }
 
-// wake makes t runnable on core k and lets it run there if it may.
-func (m *machine) wake(k int, t *task) {
+// fork begins the invocation's own process.
+func (m *machine) fork(index int32) {
+	inv := &m.invocations[index]
+	m.out[index].Arrive = time.Duration(m.now)
+	m.spawn(&task{index: index, function: int32(inv.Function), demand: int64(inv.CPU)})
+}
+
+// platform is the group of the platform's own work, the one after the functions.
+func (m *machine) platform() int32 { return int32(len(m.Functions)) }
+
+// spawn lets a task like blank begin.
+func (m *machine) spawn(blank *task) {
+	t := m.free
+	if t != nil {
+		m.free = t.next
+	} else {
+		t = new(task)
+	}
+	*t = *blank
+	m.born++
+	t.left, t.arrived, t.born, t.first = t.demand, m.now, m.born, -1
+	t.se.task = t
+	k := m.sched.place(t)
+	t.at = int32(k)
 	m.settle(k)
 	if m.sched.enqueue(k, t) || m.cores[k].cur == nil {
 		m.resched(k)
@@ -233,21 +247,26 @@ func (m *machine) coreEvent(k int) {
 func (m *machine) exit(k int) {
 	c := &m.cores[k]
 	t := c.cur
-	o := &m.out[t.index]
-	*o = Outcome{Send: m.invocations[t.index].Arrive, Arrive: time.Duration(t.arrived), Start: time.Duration(t.first),
-		End: time.Duration(m.now), CPU: time.Duration(t.demand + t.extra), Invol: t.invol, Done: true}
+	index, platform := t.index, t.platform
+	if !platform {
+		o := &m.out[index]
+		o.Start, o.End, o.CPU = time.Duration(t.first), time.Duration(m.now), time.Duration(t.demand+t.extra)
+		o.Invol, o.Done = t.invol, true
+		m.ended++
+	}
 	m.slice(c, t)
 	m.sched.exit(k, t)
 	c.cur = nil
-	m.live--
-	m.ended++
 	t.next, m.free = m.free, t
-	m.run1(k, m.sched.pick(k, nil))
+	m.dispatch(k, m.sched.pick(k, nil))
+	if platform {
+		m.fork(index)
+	}
 }
 
 // slice reports the turn of t, which ends now.
 func (m *machine) slice(c *core, t *task) {
-	if m.Slice != nil && m.now > c.from {
+	if m.Slice != nil && m.now > c.from && !t.platform {
 		m.Slice(int(t.index), time.Duration(m.now-c.from))
 	}
 }
@@ -264,15 +283,14 @@ func (m *machine) resched(k int) {
 	}
 	if prev != nil {
 		m.slice(c, prev)
-		prev.off = m.now
 		prev.invol++
 		m.switches++
 	}
-	m.run1(k, next)
+	m.dispatch(k, next)
 }
 
-// run1 lets t, or nobody, run on core k.
-func (m *machine) run1(k int, t *task) {
+// dispatch lets t, or nobody, run on core k.
+func (m *machine) dispatch(k int, t *task) {
 	c := &m.cores[k]
 	c.cur = t
 	if t == nil {
@@ -291,7 +309,7 @@ func (m *machine) run1(k int, t *task) {
 		panic("sim: a task runs where it is not")
 	}
 	from := max(c.since, m.now)
-	if c.lastID != t.index {
+	if c.lastSeq != t.born {
 		from += int64(m.Switch)
 		m.overhead += int64(m.Switch)
 		if t.first >= 0 {
@@ -299,7 +317,7 @@ func (m *machine) run1(k int, t *task) {
 			t.extra += int64(m.Refill)
 		}
 	}
-	c.lastID = t.index
+	c.lastSeq = t.born
 	c.from, c.since = m.now, from
 	if t.first < 0 {
 		t.first = m.now
@@ -338,14 +356,6 @@ func (m *machine) busy() int64 {
 		}
 	}
 	return total
-}
-
-func (m *machine) newTask() *task {
-	if t := m.free; t != nil {
-		m.free = t.next
-		return t
-	}
-	return new(task)
 }
 
 // schedule finds core k's next event.

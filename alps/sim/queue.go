@@ -34,6 +34,7 @@ type fairQueue struct {
 	curr   *entity
 	next   *entity // to be preferred at the next pick (the next buddy)
 	nr     int     // with curr
+	tasks  int64   // below it
 	load   int64   // sum of the weights, with curr
 	min    int64   // min_vruntime: never decreases
 	core   int

@@ -3,7 +3,7 @@ package sim
 import "time"
 
 // rt is the kernel's real-time class at one priority (kernel/sched/rt.c): a
-// queue per core, first come first served.
+// queue per core, first come first served. The platform is in it, too.
 type rt struct {
 	m     *machine
 	queue []list
@@ -48,31 +48,32 @@ func (r *rt) pick(core int, prev *task) *task {
 	if prev != nil {
 		q.append(prev)
 	}
-	if q.n == 0 && !r.pull(core) {
-		return nil
+	if q.n == 0 {
+		r.pull(core)
 	}
 	t := q.head
-	q.remove(t)
+	if t != nil {
+		q.remove(t)
+	}
 	return t
 }
 
 // pull brings the first that waits on the next core that has one (pull_rt_task).
-func (r *rt) pull(core int) bool {
+func (r *rt) pull(core int) {
 	for i := 1; i < len(r.queue); i++ {
 		from := &r.queue[(core+i)%len(r.queue)]
 		if t := from.head; t != nil {
 			from.remove(t)
 			r.m.moved(t, core)
 			r.queue[core].append(t)
-			return true
+			return
 		}
 	}
-	return false
 }
 
 func (r *rt) charge(core int, t *task, ran int64) {
-	r.used[core] += ran
 	t.turn += ran
+	r.used[core] += ran
 }
 
 // overrun says that the class has used up its time on core.

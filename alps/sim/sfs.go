@@ -10,19 +10,22 @@ type sfsClass struct {
 	last  int64
 	sum   int64
 	slice int64
-	cores int64 // factor on the mean gap
+	turns float64 // the first turn, in mean gaps
 }
 
 // sfsWindow is how many gaps count.
 const sfsWindow = 100
 
-func newSFS(m *machine, factor int) *sfsClass {
-	s := &sfsClass{fair: newCFS(m, false), last: -1, cores: int64(factor)}
+func newSFS(m *machine, gaps float64) *sfsClass {
+	s := &sfsClass{fair: newCFS(m, false), last: -1, turns: gaps}
 	s.hooks = &hooks{
 		now:  func() int64 { return m.now },
 		bias: func(int32) int64 { return 0 },
 		keep: func(e *entity) int64 {
-			if e.my != nil {
+			if g := e.function(); g < 0 || g >= m.platform() {
+				return 0
+			}
+			for e.my != nil {
 				if e = e.my.curr; e == nil {
 					return 0
 				}
@@ -37,12 +40,15 @@ func newSFS(m *machine, factor int) *sfsClass {
 }
 
 func (s *sfsClass) enqueue(core int, t *task) bool {
+	if t.platform {
+		return s.fair.enqueue(core, t)
+	}
 	if s.last >= 0 {
 		gap := s.m.now - s.last
 		s.sum += gap - s.gaps[s.n%sfsWindow]
 		s.gaps[s.n%sfsWindow] = gap
 		s.n++
-		s.slice = s.cores * s.sum / int64(min(s.n, sfsWindow))
+		s.slice = int64(s.turns * float64(s.sum) / float64(min(s.n, sfsWindow)))
 	}
 	s.last = s.m.now
 	return s.fair.enqueue(core, t)

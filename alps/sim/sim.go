@@ -37,6 +37,9 @@ type Config struct {
 	Switch   time.Duration // what a core loses when it changes tasks
 	Refill   time.Duration // CPU time, beyond its demand, of a task that finds its cache used by others
 	Platform Platform
+	// ShareLag is how long, by and large, an ended task still counts in the load
+	// of its group, by which the group's shares are split among the cores.
+	ShareLag time.Duration
 
 	// Drain is how long after the last arrival a run may go on; 0 is ten times
 	// the span of the arrivals, at least a minute. What is left then is not Done.
@@ -51,8 +54,9 @@ type Config struct {
 // Platform is what a FaaS platform costs per invocation before the function's
 // process exists.
 type Platform struct {
-	CPU    time.Duration // taken on the core that the process then begins on
-	Delay  time.Duration // passes without a CPU
+	CPU    time.Duration // of a process of the platform's, which ends by forking the function's
+	Beside bool          // that process competes with the functions as one of them, not with their parent
+	Delay  time.Duration // passes before, without a CPU
 	Jitter time.Duration // and, uniformly, up to so much more
 }
 
@@ -61,6 +65,7 @@ type Spec struct {
 	Name   string        // one of Names
 	Order  string        // of alps: off, fifo, strict, bounded; "" is bounded
 	Step   time.Duration // of bounded: bias between neighbouring ranks; 0 is 1 s
+	Gaps   float64       // of sfs: the first turn is so many mean gaps between arrivals; 0 is 1
 	Params policy.Params // of alps; the zero value is policy.Paper
 }
 
@@ -121,7 +126,7 @@ func newMachine(c Config, invocations []Invocation) *machine {
 	m := &machine{Config: c, tick: int64(c.Tick), rng: rand.New(rand.NewPCG(c.Seed, 0x73696d)), invocations: invocations,
 		updateAt: never, cores: make([]core, c.Cores), events: make([]int32, c.Cores), out: make([]Outcome, len(invocations))}
 	for k := range m.cores {
-		m.cores[k] = core{event: never, pos: k, lastID: -1, tickAt: never}
+		m.cores[k] = core{event: never, pos: k, tickAt: never}
 		m.events[k] = int32(k)
 	}
 	m.arrivals = make([]arrival, len(invocations))
@@ -162,7 +167,7 @@ func check(c Config, s *Spec, invocations []Invocation) error {
 	if c.Cores < 1 || c.Cores > maxCores {
 		bad("cores: %d is outside [1, %d]", c.Cores, maxCores)
 	}
-	for name, d := range map[string]time.Duration{"tick": c.Tick, "switch": c.Switch, "refill": c.Refill, "drain": c.Drain,
+	for name, d := range map[string]time.Duration{"tick": c.Tick, "switch": c.Switch, "refill": c.Refill, "share lag": c.ShareLag, "drain": c.Drain,
 		"platform cpu": c.Platform.CPU, "platform delay": c.Platform.Delay, "platform jitter": c.Platform.Jitter} {
 		if d < 0 || d > 24*time.Hour {
 			bad("%s: %v is outside [0s, 24h]", name, d)
@@ -204,6 +209,12 @@ func check(c Config, s *Spec, invocations []Invocation) error {
 	}
 	if !slices.Contains(Orders(), s.Order) {
 		bad("order %q is none of %s", s.Order, strings.Join(Orders(), ", "))
+	}
+	if s.Gaps == 0 {
+		s.Gaps = 1
+	}
+	if !(s.Gaps > 0 && s.Gaps <= 1e6) {
+		bad("gaps: %v is outside (0, 1e6]", s.Gaps)
 	}
 	if s.Step == 0 {
 		s.Step = time.Second
