@@ -1,16 +1,6 @@
 package sim
 
-import (
-	"math"
-	"math/bits"
-)
-
-// nice0 is the weight of a task, and of a whole group over all cores
-// (NICE_0_LOAD, cpu.weight 100).
-const nice0 = 1024
-
-// minShares is the least weight of a group's entity (MIN_SHARES).
-const minShares = 2
+import "math/bits"
 
 // rules are what distinguishes the fair schedulers.
 type rules interface {
@@ -53,12 +43,6 @@ type fair struct {
 	nr      []int       // core → runnable tasks
 	waiting []list      // core → tasks that wait, the longest off a CPU first
 	balance []int64     // core → when to balance again
-}
-
-// fading is a number that fades from a moment on.
-type fading struct {
-	n  float64
-	at int64
 }
 
 func newFair(m *machine, flat bool) *fair {
@@ -176,40 +160,6 @@ func (f *fair) detach(t *task) {
 	}
 }
 
-// shares is a group's weight on one core: its part of the group's weight is
-// that core's part of the group's load (calc_group_shares). The kernel's load
-// follows with some delay; here new tasks count at once and ended ones fade.
-func (f *fair) shares(e *entity) int64 {
-	g := e.my.group
-	here, all := e.my.tasks*nice0, float64(f.runs[g])
-	if f.m.ShareLag > 0 {
-		all += f.faded(g)
-	}
-	if all <= 0 {
-		return nice0
-	}
-	return min(max(int64(float64(here)/all), minShares), nice0)
-}
-
-// faded is how much ended tasks still count in g's load.
-func (f *fair) faded(g int32) float64 {
-	x := &f.ended[g]
-	if x.at < f.m.now {
-		x.n *= math.Exp(-float64(f.m.now-x.at) / float64(f.m.ShareLag))
-		x.at = f.m.now
-	}
-	return x.n
-}
-
-func (f *fair) reweight(q *fairQueue, e *entity) {
-	if e.my == nil {
-		return
-	}
-	w := f.shares(e)
-	q.load += w - e.weight
-	e.weight = w
-}
-
 func (f *fair) insert(q *fairQueue, e *entity) {
 	f.hooks.queue(f, q, e)
 	q.insert(e, f.keyOf(q, e), f.m.nextSeq())
@@ -227,17 +177,14 @@ func (f *fair) advance(q *fairQueue) {
 	v := q.min
 	if q.curr != nil && q.curr.queued {
 		v = q.curr.vruntime
-		if first := f.leftmost(q); first != nil {
+		if first := q.first(); first != nil {
 			v = min(v, first.vruntime)
 		}
-	} else if first := f.leftmost(q); first != nil {
+	} else if first := q.first(); first != nil {
 		v = first.vruntime
 	}
 	q.min = max(q.min, v)
 }
-
-// leftmost is the waiting entity that min_vruntime follows.
-func (f *fair) leftmost(q *fairQueue) *entity { return q.first() }
 
 func (f *fair) charge(core int, t *task, ran int64) {
 	for e := &t.se; e != nil; e = e.parent {
@@ -399,17 +346,6 @@ func (f *fair) tick(core int, t *task) bool {
 		}
 	}
 	return expired
-}
-
-func (f *fair) exit(core int, t *task) {
-	for g := t.function; f.m.ShareLag > 0; g = f.tops {
-		f.faded(g)
-		f.ended[g].n++
-		if g == f.tops || !f.inside(g) {
-			break
-		}
-	}
-	f.detach(t)
 }
 
 // slice is the kernel's ideal turn of e (sched_slice, with ALT_PERIOD and BASE_SLICE).

@@ -118,10 +118,7 @@ func (m *machine) nextSeq() uint64 { m.seq++; return m.seq }
 // first, by core; then arrivals, by index; then the policy's update.
 func (m *machine) run(ctx context.Context) error {
 	const checkEvery = 1 << 14
-	deadline := never - 1
-	if n := len(m.arrivals); n > 0 {
-		deadline = int(m.arrivals[n-1].at) + int(m.drain())
-	}
+	deadline := m.deadline()
 	for step := 0; m.ended < len(m.arrivals); step++ {
 		if step%checkEvery == 0 {
 			if err := ctx.Err(); err != nil {
@@ -138,7 +135,7 @@ func (m *machine) run(ctx context.Context) error {
 			arrive = m.arrivals[m.nextArrival].at
 		}
 		t := min(at, arrive, m.updateAt)
-		if t > int64(deadline) {
+		if t > deadline {
 			return nil
 		}
 		m.now = t
@@ -156,12 +153,17 @@ func (m *machine) run(ctx context.Context) error {
 	return nil
 }
 
-func (m *machine) drain() time.Duration {
-	if m.Drain > 0 {
-		return m.Drain
-	}
+// deadline is when to give up.
+func (m *machine) deadline() int64 {
 	n := len(m.arrivals)
-	return max(10*time.Duration(m.arrivals[n-1].at-m.arrivals[0].at), time.Minute)
+	if n == 0 {
+		return 0
+	}
+	first, last := m.arrivals[0].at, m.arrivals[n-1].at
+	if m.Drain > 0 {
+		return last + int64(m.Drain)
+	}
+	return last + max(10*(last-first), int64(time.Minute))
 }
 
 // arrive is a request: the platform's work comes first, if it has any.

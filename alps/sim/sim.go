@@ -98,13 +98,25 @@ func Run(ctx context.Context, c Config, s Spec, invocations []Invocation) (Resul
 	if err := check(c, &s, invocations); err != nil {
 		return Result{}, err
 	}
-	m := newMachine(c, invocations)
-	build, err := scheduling(s.Name)
+	m, err := start(c, s, invocations)
 	if err != nil {
 		return Result{}, err
 	}
+	if err := m.run(ctx); err != nil {
+		return Result{}, fmt.Errorf("simulate %s: %w", s.Name, err)
+	}
+	return m.result(), nil
+}
+
+// start puts the scheduler onto a machine where nothing has happened yet.
+func start(c Config, s Spec, invocations []Invocation) (*machine, error) {
+	m := newMachine(c, invocations)
+	build, err := scheduling(s.Name)
+	if err != nil {
+		return nil, err
+	}
 	if m.sched, err = build(m, s); err != nil {
-		return Result{}, err
+		return nil, err
 	}
 	inner := m.sched
 	if g, ok := inner.(*ghost); ok {
@@ -113,10 +125,7 @@ func Run(ctx context.Context, c Config, s Spec, invocations []Invocation) (Resul
 	if u, ok := inner.(updater); ok {
 		m.updater, m.updateAt = u, int64(u.period())
 	}
-	if err := m.run(ctx); err != nil {
-		return Result{}, err
-	}
-	return m.result(), nil
+	return m, nil
 }
 
 func newMachine(c Config, invocations []Invocation) *machine {
