@@ -15,8 +15,6 @@ import (
 // is shown, and called so.
 const minP99 = 200
 
-var groupNames = []string{"G1", "G2", "G3", "G4"}
-
 // bar is one number of Fig 6.
 type bar struct {
 	Group     string
@@ -85,7 +83,7 @@ func newFig06(runs []results.Result, engine string) (fig06, error) {
 		}
 		f.Overall[s], f.EndToEnd[s], f.Switches[s] = stat.Mean(all, nil), stat.Mean(e2e, nil), stat.Mean(sw, nil)
 	}
-	for _, g := range groupNames {
+	for _, g := range results.Groups {
 		for _, s := range f.Schedulers {
 			var v []float64
 			for _, i := range byScheduler[s] {
@@ -102,13 +100,13 @@ func newFig06(runs []results.Result, engine string) (fig06, error) {
 			add := func(name string, ours, paper float64) {
 				f.Bars = append(f.Bars, bar{g, name, s, engine, ours, paper, len(v)})
 			}
-			add("p50", quantile(0.50, v), ref.P50)
-			add("p75", quantile(0.75, v), ref.P75)
-			add("p90", quantile(0.90, v), ref.P90)
+			add("p50", results.Quantile(0.50, v), ref.P50)
+			add("p75", results.Quantile(0.75, v), ref.P75)
+			add("p90", results.Quantile(0.90, v), ref.P90)
 			if len(v) >= minP99 {
-				add("p99", quantile(0.99, v), ref.P99)
+				add("p99", results.Quantile(0.99, v), ref.P99)
 			} else {
-				add("max", quantile(1, v), math.NaN())
+				add("max", results.Quantile(1, v), math.NaN())
 			}
 			add("mean", stat.Mean(v, nil), ref.Mean)
 		}
@@ -127,14 +125,6 @@ func footer(r results.Run) string {
 }
 
 func ms(ns int64) float64 { return float64(ns) / 1e6 }
-
-// quantile of sorted values; NaN of none.
-func quantile(p float64, sorted []float64) float64 {
-	if len(sorted) == 0 {
-		return math.NaN()
-	}
-	return stat.Quantile(p, stat.Empirical, sorted, nil)
-}
 
 // tsv is the table as people review it.
 func (f fig06) tsv() string {

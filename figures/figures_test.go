@@ -43,7 +43,7 @@ func fixed(scheduler string, round int, scale float64) results.Result {
 			base := []float64{70, 120, 326, 2500}[g]
 			d := int64(base * scale * (1 + rng.ExpFloat64()) * 1e6)
 			at := int64(i+1) * 1e8
-			r.Invocations = append(r.Invocations, results.Invocation{ID: len(r.Invocations) + 1, Function: "f", UID: "1", Group: groupNames[g], N: 1,
+			r.Invocations = append(r.Invocations, results.Invocation{ID: len(r.Invocations) + 1, Function: "f", UID: "1", Group: results.Groups[g], N: 1,
 				SendNS: at - 1e6, ArriveNS: at, StartNS: at + 1e5, EndNS: at + d, CPUNS: int64(base * 1e6), SwitchesVol: 1, SwitchesInvol: int(rng.IntN(9)), Status: results.OK})
 		}
 	}
@@ -82,7 +82,7 @@ func TestPercentilesAreHonest(t *testing.T) {
 func write(t *testing.T, root string, runs ...results.Result) []string {
 	var keys []string
 	for _, r := range runs {
-		require.NoError(t, results.Write(filepath.Join(root, "fig06", r.Run.Key), r.Run, r.Invocations))
+		require.NoError(t, results.Write(filepath.Join(root, "fig06", r.Run.Key), r))
 		keys = append(keys, r.Run.Key)
 	}
 	return keys

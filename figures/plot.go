@@ -12,6 +12,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/ds2-lab/alps/experiments/results"
 )
 
 // colours are fixed per scheduler everywhere, from Okabe and Ito's palette,
@@ -137,7 +139,7 @@ func (k key) Thumbnail(c *draw.Canvas) {
 // panels makes one plot per group.
 func (f fig06) panels() [][]*plot.Plot {
 	var row []*plot.Plot
-	for i, g := range groupNames {
+	for i, g := range results.Groups {
 		p := plot.New()
 		sans(p)
 		var sts []string
@@ -200,7 +202,7 @@ func (f fig06) draw(c draw.Canvas) {
 	style.XAlign, style.YAlign = draw.XLeft, draw.YBottom
 	c.FillText(style, vg.Point{X: c.Min.X + vg.Points(6), Y: c.Min.Y + vg.Points(3)}, f.Footer)
 	c = draw.Crop(c, 0, 0, vg.Points(12), 0)
-	t := draw.Tiles{Rows: 1, Cols: len(groupNames), PadX: vg.Points(6), PadLeft: vg.Points(2), PadRight: vg.Points(4), PadTop: vg.Points(4), PadBottom: vg.Points(2)}
+	t := draw.Tiles{Rows: 1, Cols: len(results.Groups), PadX: vg.Points(6), PadLeft: vg.Points(2), PadRight: vg.Points(4), PadTop: vg.Points(4), PadBottom: vg.Points(2)}
 	for i, row := range plot.Align(plots, t, c) {
 		for j, sub := range row {
 			plots[i][j].Draw(sub)

@@ -52,7 +52,7 @@ func (s *section) fill(f fig06, svg []byte) {
 		text = text[i:]
 	}
 	s.SVG = template.HTML(text)
-	for _, g := range groupNames {
+	for _, g := range results.Groups {
 		for _, st := range []string{"p50", "p75", "p90", "p99", "max", "mean"} {
 			c, ok1 := f.find(g, st, "cfs")
 			a, ok2 := f.find(g, st, "alps")
@@ -88,7 +88,7 @@ func (s *section) claims(f fig06) {
 		s.Claims = append(s.Claims, claim{"ALPS's mean turnaround is below CFS's (Huawei, 90 %)", "−41.8 %",
 			fmt.Sprintf("%+.1f %%", 100*(alps/cfs-1)), verdict(alps < cfs)})
 	}
-	for _, g := range groupNames {
+	for _, g := range results.Groups {
 		for _, st := range []string{"p50", "p99", "mean"} {
 			c, ok1 := f.find(g, st, "cfs")
 			a, ok2 := f.find(g, st, "alps")

@@ -1,25 +1,26 @@
-// Package results is what a run leaves behind: invocations.csv and run.json in
-// a directory of its own. It is their only reader and writer.
+// Package results is what a run leaves behind, in a directory of its own:
+// run.json, invocations.csv, and slices.csv where turns on a CPU were counted.
+// What was computed and not run has a table.csv instead of invocations. The
+// package is the only reader and writer of these files.
 //
-// A directory is whole or absent: both files are written into a temporary
+// A directory is whole or absent: its files are written into a temporary
 // sibling which is renamed.
 package results
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/ds2-lab/alps/internal/atomicfile"
 )
 
 // Header is invocations.csv's first line.
@@ -58,15 +59,16 @@ func (i Invocation) EndToEnd() time.Duration { return time.Duration(i.EndNS - i.
 
 // Engines.
 const (
-	EngineVM  = "vm"
-	EngineSim = "sim"
+	EngineVM   = "vm"
+	EngineSim  = "sim"
+	EngineHost = "host" // computed by the program itself; nothing was scheduled
 )
 
 // Run is run.json: the conditions of a run.
 type Run struct {
 	Experiment string `json:"experiment"`
 	Key        string `json:"key"`
-	Engine     string `json:"engine"` // vm or sim
+	Engine     string `json:"engine"` // vm, sim or host
 	Profile    string `json:"profile"`
 	Workload   string `json:"workload"`
 	Scheduler  string `json:"scheduler"`
@@ -97,11 +99,24 @@ type Run struct {
 	LateMax      time.Duration `json:"late_max_ns"`
 	Took         time.Duration `json:"took_ns"`
 
+	Sim      *Sim           `json:"sim,omitempty"`
+	Observer map[string]any `json:"observer,omitempty"` // what else the kernel's observer counted
+
 	Failed  int      `json:"failed"`
 	Lost    uint64   `json:"lost"` // events
 	Errors  []string `json:"errors"`
 	Valid   bool     `json:"valid"`
 	Invalid []string `json:"invalid"` // reasons
+}
+
+// Sim is what only a simulated run knows. Durations are virtual time.
+type Sim struct {
+	Span       time.Duration `json:"span_ns"`    // first arrival to last end
+	BusyShare  float64       `json:"busy_share"` // of the cores over the span: demand, refills, switches, platform
+	Switches   int64         `json:"switches"`
+	Migrations int64         `json:"migrations"`
+	Updates    int           `json:"updates"`    // of the policy
+	Unfinished int           `json:"unfinished"` // invocations, when the run was given up
 }
 
 // Judge fills Valid and Invalid from what was recorded.
@@ -116,6 +131,9 @@ func (r *Run) Judge() {
 	if r.Lost > 0 {
 		r.Invalid = append(r.Invalid, fmt.Sprintf("%d events were lost", r.Lost))
 	}
+	if s := r.Sim; s != nil && s.Unfinished > 0 {
+		r.Invalid = append(r.Invalid, fmt.Sprintf("%d of %d invocations had not ended after %s of virtual time: the load does not drain", s.Unfinished, r.Invocations, s.Span))
+	}
 	r.Valid = len(r.Invalid) == 0
 }
 
@@ -124,16 +142,19 @@ type Result struct {
 	Dir         string
 	Run         Run
 	Invocations []Invocation
+	Slices      []Slices // nil: not counted
+	Table       *Table   // of EngineHost, and then there are no invocations
 }
 
 const (
-	csvName  = "invocations.csv"
-	jsonName = "run.json"
+	csvName    = "invocations.csv"
+	jsonName   = "run.json"
+	slicesName = "slices.csv"
+	tableName  = "table.csv"
 )
 
-// Write makes dir with both files, whole or not at all. An existing dir is
-// replaced.
-func Write(dir string, run Run, invocations []Invocation) error {
+// Write makes dir, whole or not at all. An existing dir is replaced.
+func Write(dir string, r Result) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
@@ -145,17 +166,14 @@ func Write(dir string, run Run, invocations []Invocation) error {
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
-	var b strings.Builder
-	if err := WriteCSV(&b, invocations); err != nil {
+	files, err := r.files()
+	if err != nil {
 		return err
 	}
-	meta, err := json.MarshalIndent(run, "", "\t")
-	if err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
-	if err := errors.Join(writeSync(filepath.Join(tmp, csvName), []byte(b.String())),
-		writeSync(filepath.Join(tmp, jsonName), append(meta, '\n'))); err != nil {
-		return fmt.Errorf("results: %w", err)
+	for name, data := range files {
+		if err := writeSync(filepath.Join(tmp, name), data); err != nil {
+			return fmt.Errorf("results: %w", err)
+		}
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("results: %w", err)
@@ -164,6 +182,29 @@ func Write(dir string, run Run, invocations []Invocation) error {
 		return fmt.Errorf("results: %w", err)
 	}
 	return nil
+}
+
+// files are the names and contents of a result.
+func (r Result) files() (map[string][]byte, error) {
+	meta, err := json.MarshalIndent(r.Run, "", "\t")
+	if err != nil {
+		return nil, fmt.Errorf("results: %w", err)
+	}
+	files := map[string][]byte{jsonName: append(meta, '\n')}
+	add := func(name string, write func(io.Writer) error) {
+		var b bytes.Buffer
+		err = errors.Join(err, write(&b))
+		files[name] = b.Bytes()
+	}
+	if r.Run.Engine == EngineHost {
+		add(tableName, r.Table.write)
+		return files, err
+	}
+	add(csvName, func(w io.Writer) error { return WriteCSV(w, r.Invocations) })
+	if r.Slices != nil {
+		add(slicesName, func(w io.Writer) error { return writeSlices(w, r.Slices) })
+	}
+	return files, err
 }
 
 func writeSync(path string, data []byte) error {
@@ -191,49 +232,77 @@ func WriteCSV(w io.Writer, invocations []Invocation) error {
 
 // ReadCSV reads what WriteCSV wrote. Errors begin with name:line.
 func ReadCSV(name string, r io.Reader) ([]Invocation, error) {
-	cr := csv.NewReader(r)
-	cr.FieldsPerRecord = 13
-	cr.ReuseRecord = true
 	var out []Invocation
+	err := readRows(name, r, Header, func(f *fields) error {
+		inv := Invocation{ID: int(f.num(0)), Function: f.text(1), UID: f.text(2), Group: f.text(3), N: int(f.num(4)),
+			ArriveNS: f.num(5), SendNS: f.num(6), StartNS: f.num(7), EndNS: f.num(8), CPUNS: f.num(9),
+			SwitchesVol: int(f.num(10)), SwitchesInvol: int(f.num(11)), Status: f.text(12)}
+		out = append(out, inv)
+		switch {
+		case f.err != nil:
+			return f.err
+		case inv.Status != OK && inv.Status != Failed:
+			return fmt.Errorf("status: %q: allowed: ok, failed", inv.Status)
+		case inv.Status == OK && inv.EndNS < inv.ArriveNS:
+			return errors.New("end_ns is before arrive_ns")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// fields are those of one row; the first that is not what it should be is kept.
+type fields struct {
+	header []string
+	rec    []string
+	names  map[string]string // so that what repeats is one string
+	err    error
+}
+
+func (f *fields) num(i int) int64 {
+	n, err := strconv.ParseInt(f.rec[i], 10, 64)
+	if err != nil && f.err == nil {
+		f.err = fmt.Errorf("%s: %q is not a number", f.header[i], f.rec[i])
+	}
+	return n
+}
+
+func (f *fields) text(i int) string {
+	s, ok := f.names[f.rec[i]]
+	if !ok {
+		s = strings.Clone(f.rec[i])
+		f.names[s] = s
+	}
+	return s
+}
+
+// readRows reads CSV under a header. Errors begin with name:line.
+func readRows(name string, r io.Reader, header string, row func(*fields) error) error {
+	f := fields{header: strings.Split(header, ","), names: map[string]string{}}
+	cr := csv.NewReader(r)
+	cr.FieldsPerRecord = len(f.header)
+	cr.ReuseRecord = true
 	for line := 1; ; line++ {
 		rec, err := cr.Read()
-		if errors.Is(err, io.EOF) {
-			if line == 1 {
-				return nil, fmt.Errorf("%s:1: empty: want the header %s", name, Header)
-			}
-			return out, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
-		}
-		if line == 1 {
-			if strings.Join(rec, ",") != Header {
-				return nil, fmt.Errorf("%s:1: header %q: want %s", name, strings.Join(rec, ","), Header)
-			}
+		switch {
+		case errors.Is(err, io.EOF) && line == 1:
+			return fmt.Errorf("%s:1: empty: want the header %s", name, header)
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s:%d: %w", name, line, err)
+		case line == 1 && strings.Join(rec, ",") != header:
+			return fmt.Errorf("%s:1: header %q: want %s", name, strings.Join(rec, ","), header)
+		case line == 1:
 			continue
 		}
-		var bad error
-		num := func(i int) int64 {
-			n, err := strconv.ParseInt(rec[i], 10, 64)
-			if err != nil && bad == nil {
-				bad = fmt.Errorf("%s:%d: %s: %q is not a number", name, line, strings.Split(Header, ",")[i], rec[i])
-			}
-			return n
+		f.rec = rec
+		if err := row(&f); err != nil {
+			return fmt.Errorf("%s:%d: %w", name, line, err)
 		}
-		inv := Invocation{ID: int(num(0)), Function: rec[1], UID: rec[2], Group: rec[3], N: int(num(4)),
-			ArriveNS: num(5), SendNS: num(6), StartNS: num(7), EndNS: num(8), CPUNS: num(9),
-			SwitchesVol: int(num(10)), SwitchesInvol: int(num(11)), Status: strings.Clone(rec[12])}
-		inv.Function, inv.UID, inv.Group = strings.Clone(inv.Function), strings.Clone(inv.UID), strings.Clone(inv.Group)
-		if inv.Status != OK && inv.Status != Failed && bad == nil {
-			bad = fmt.Errorf("%s:%d: status: %q: allowed: ok, failed", name, line, inv.Status)
-		}
-		if inv.Status == OK && inv.EndNS < inv.ArriveNS && bad == nil {
-			bad = fmt.Errorf("%s:%d: end_ns is before arrive_ns", name, line)
-		}
-		if bad != nil {
-			return nil, bad
-		}
-		out = append(out, inv)
 	}
 }
 
@@ -250,77 +319,32 @@ func Read(dir string) (Result, error) {
 	if err := dec.Decode(&res.Run); err != nil {
 		return Result{}, fmt.Errorf("%s: %w", meta, err)
 	}
-	f, err := os.Open(filepath.Join(dir, csvName))
-	if err != nil {
-		return Result{}, fmt.Errorf("results: %w", err)
+	if res.Run.Engine == EngineHost {
+		res.Table = &Table{}
+		return res, readFile(dir, tableName, res.Table.read)
 	}
-	defer f.Close()
-	res.Invocations, err = ReadCSV(f.Name(), f)
+	err = readFile(dir, csvName, func(name string, r io.Reader) (err error) {
+		res.Invocations, err = ReadCSV(name, r)
+		return err
+	})
+	if err != nil {
+		return res, err
+	}
+	err = readFile(dir, slicesName, func(name string, r io.Reader) (err error) {
+		res.Slices, err = readSlices(name, r)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // not every run counts them
+	}
 	return res, err
 }
 
-// ReadAll reads every result below root/<experiment>/<key>, in name order.
-func ReadAll(root string) ([]Result, error) {
-	files, err := filepath.Glob(filepath.Join(root, "*", "*", jsonName))
-	if err != nil {
-		return nil, fmt.Errorf("results: %w", err)
-	}
-	slices.Sort(files)
-	var all []Result
-	for _, f := range files {
-		if strings.HasPrefix(filepath.Base(filepath.Dir(f)), ".") {
-			continue // being written
-		}
-		r, err := Read(filepath.Dir(f))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, r)
-	}
-	return all, nil
-}
-
-// planName lists, per experiment, the keys that its latest run consists of.
-const planName = "plan.json"
-
-// WritePlan records which keys below root/experiment belong together.
-func WritePlan(root, experiment string, keys []string) error {
-	data, err := json.MarshalIndent(keys, "", "\t")
+func readFile(dir, name string, read func(name string, r io.Reader) error) error {
+	f, err := os.Open(filepath.Join(dir, name))
 	if err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
-	dir := filepath.Join(root, experiment)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
-	if err := atomicfile.Write(filepath.Join(dir, planName), append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
-	return nil
-}
-
-// ReadPlan reads the results of an experiment's latest plan, and the keys of
-// those that are missing.
-func ReadPlan(root, experiment string) (found []Result, missing []string, err error) {
-	path := filepath.Join(root, experiment, planName)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("results: %w", err)
-	}
-	var keys []string
-	if err := json.Unmarshal(data, &keys); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	for _, k := range keys {
-		r, err := Read(filepath.Join(root, experiment, k))
-		if errors.Is(err, os.ErrNotExist) {
-			missing = append(missing, k)
-			continue
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		found = append(found, r)
-	}
-	return found, missing, nil
+	defer f.Close()
+	return read(f.Name(), f)
 }

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,7 @@ func TestWriteRead(t *testing.T) {
 	root := t.TempDir()
 	run := Run{Experiment: "fig06", Key: "cfs-r1-x", Engine: EngineVM, LateP50: time.Millisecond, Valid: true, Invalid: []string{}, Errors: []string{}}
 	dir := filepath.Join(root, "fig06", "cfs-r1-x")
-	require.NoError(t, Write(dir, run, two))
+	require.NoError(t, Write(dir, Result{Run: run, Invocations: two}))
 	got, err := Read(dir)
 	require.NoError(t, err)
 	require.Equal(t, run, got.Run)
@@ -35,9 +36,65 @@ func TestWriteRead(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	require.Equal(t, []string{"alps-r1-y"}, missing)
-	all, err := ReadAll(root)
+}
+
+func TestSimulatedResults(t *testing.T) {
+	root := t.TempDir()
+	var turns Turns
+	for _, d := range []time.Duration{4 * time.Millisecond, 1499 * time.Nanosecond, 4 * time.Millisecond, time.Microsecond} {
+		turns.Add("G2", d)
+	}
+	turns.Add("G1", time.Second)
+	want := []Slices{{"G1", time.Second, 1}, {"G2", time.Microsecond, 2}, {"G2", 4 * time.Millisecond, 2}}
+	require.Equal(t, want, turns.Slices())
+	run := Run{Key: "cfs-huawei-90-x", Engine: EngineSim, Sim: &Sim{Span: time.Second, BusyShare: 0.9, Updates: 3}}
+	require.NoError(t, Write(SimDir(root, run.Key), Result{Run: run, Invocations: two, Slices: turns.Slices()}))
+	table := Table{Columns: []string{"records", "avg_us"}, Rows: [][]string{{"100", "8.1"}}}
+	require.NoError(t, Write(SimDir(root, "t"), Result{Run: Run{Key: "t", Engine: EngineHost}, Table: &table}))
+	require.NoError(t, WriteSimPlan(root, "table2", []Series{{Name: "a", Key: run.Key}, {Name: "b", Key: "t"}}))
+
+	got, err := ReadSimPlan(root, "table2")
 	require.NoError(t, err)
-	require.Len(t, all, 1)
+	require.Equal(t, "a", got[0].Name)
+	require.Equal(t, run, got[0].Result.Run)
+	require.Equal(t, two, got[0].Result.Invocations)
+	require.Equal(t, want, got[0].Result.Slices)
+	require.Equal(t, &table, got[1].Result.Table)
+	require.NoError(t, os.RemoveAll(SimDir(root, "t")))
+	_, err = ReadSimPlan(root, "table2")
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "table2: series b: ")
+}
+
+func TestReadSlicesNamesTheLine(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                  "f.csv:1: empty",
+		slicesHeader + "\nG1,1,1\nG1,1,1\n": "f.csv:3: rows are not sorted by group and length, or one is there twice",
+		slicesHeader + "\nG1,-1,1\n":        "f.csv:2: length_us: -1: allowed: 0 to 86400000000",
+		slicesHeader + "\nG1,1,0\n":         "f.csv:2: count: 0: at least 1 is needed",
+		slicesHeader + "\nG1,9223372036854775807,1": "f.csv:2: length_us: ",
+		slicesHeader + "\nG1,1\n":                   "f.csv:2: ",
+	} {
+		_, err := readSlices("f.csv", strings.NewReader(in))
+		require.ErrorContains(t, err, want, "%q", in)
+	}
+}
+
+func TestSummarize(t *testing.T) {
+	var in []Invocation
+	for i := range 100 {
+		in = append(in, Invocation{Group: "G2", EndNS: int64(i+1) * 1e6, SwitchesInvol: i % 2, Status: OK})
+	}
+	in = append(in, Invocation{Group: "G2", Status: Failed}, Invocation{Group: "G4", ArriveNS: 5e6, EndNS: 6e6, Status: OK})
+	s := Summarize(in)
+	require.Len(t, s, 5)
+	require.Equal(t, Summary{Group: "G2", N: 100, P50: 50, P75: 75, P90: 90, P99: 99, Mean: 50.5, Switches: 0.5}, s[1])
+	require.Equal(t, 101, s[4].N)
+	require.Zero(t, s[0].N)
+	require.True(t, math.IsNaN(s[0].Mean) && math.IsNaN(s[0].P99) && math.IsNaN(s[0].Switches))
+	for cpu, group := range map[time.Duration]string{0: "G1", 50*time.Millisecond - 1: "G1", 50 * time.Millisecond: "G2", 399 * time.Millisecond: "G3", 400 * time.Millisecond: "G4"} {
+		require.Equal(t, group, GroupOf(cpu))
+	}
 }
 
 func TestReadCSVNamesTheLine(t *testing.T) {
@@ -64,13 +121,18 @@ func TestJudge(t *testing.T) {
 	r.Judge()
 	require.False(t, r.Valid)
 	require.Len(t, r.Invalid, 3)
+
+	sim := Run{Invocations: 40, Sim: &Sim{Span: time.Minute, Unfinished: 3}}
+	sim.Judge()
+	require.False(t, sim.Valid)
+	require.Equal(t, []string{"3 of 40 invocations had not ended after 1m0s of virtual time: the load does not drain"}, sim.Invalid)
 }
 
 // A result that is being written, or was torn, is not a result.
 func TestHalfAResultIsNone(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "fig06", "k")
-	require.NoError(t, Write(dir, Run{}, two))
+	require.NoError(t, Write(dir, Result{Invocations: two}))
 	require.NoError(t, os.Remove(filepath.Join(dir, "invocations.csv")))
 	_, err := Read(dir)
 	require.ErrorIs(t, err, os.ErrNotExist)
@@ -89,6 +151,22 @@ func FuzzReadCSV(f *testing.F) {
 			return // quoting is read but not written
 		}
 		again, err := ReadCSV("f", strings.NewReader(b.String()))
+		require.NoError(t, err)
+		require.Equal(t, rows, again)
+	})
+}
+
+func FuzzReadSlices(f *testing.F) {
+	f.Add(slicesHeader + "\nG1,1,1\nG1,4000,12\nG2,0,3\n")
+	f.Fuzz(func(t *testing.T, in string) {
+		rows, err := readSlices("f", strings.NewReader(in))
+		if err != nil {
+			require.Nil(t, rows)
+			return
+		}
+		var b strings.Builder
+		require.NoError(t, writeSlices(&b, rows))
+		again, err := readSlices("f", strings.NewReader(b.String()))
 		require.NoError(t, err)
 		require.Equal(t, rows, again)
 	})

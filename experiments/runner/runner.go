@@ -239,7 +239,7 @@ func Run(ctx context.Context, name string, o Options) error {
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w\n(console: %s)", name, label, err, rig.Machine.Console())
 		}
-		if err := results.Write(dir, meta, invocations); err != nil {
+		if err := results.Write(dir, results.Result{Run: meta, Invocations: invocations}); err != nil {
 			return err
 		}
 		step.Done(fmt.Sprintf("load %.2f", meta.LoadAchieved))

@@ -1,0 +1,89 @@
+package results
+
+import (
+	"cmp"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// slicesHeader is slices.csv's first line. Rows are sorted, and there is one
+// for each length that a group's turns had.
+const slicesHeader = "group,length_us,count"
+
+// Slices are turns on a CPU of one length, to the microsecond.
+type Slices struct {
+	Group  string
+	Length time.Duration
+	Count  int64
+}
+
+func byLength(a, b Slices) int {
+	return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Length, b.Length))
+}
+
+// Turns counts turns. The zero Turns is ready.
+type Turns struct {
+	counts map[Slices]int64 // Count is 0 in the key
+}
+
+// Add counts one turn, rounded to a microsecond.
+func (t *Turns) Add(group string, length time.Duration) {
+	if t.counts == nil {
+		t.counts = map[Slices]int64{}
+	}
+	t.counts[Slices{Group: group, Length: length.Round(time.Microsecond)}]++
+}
+
+// Slices are the turns counted, sorted.
+func (t *Turns) Slices() []Slices {
+	out := make([]Slices, 0, len(t.counts))
+	for s, n := range t.counts {
+		s.Count = n
+		out = append(out, s)
+	}
+	slices.SortFunc(out, byLength)
+	return out
+}
+
+func writeSlices(w io.Writer, rows []Slices) error {
+	c := csv.NewWriter(w)
+	if _, err := fmt.Fprintln(w, slicesHeader); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	for _, s := range rows {
+		_ = c.Write([]string{s.Group, fmt.Sprint(s.Length.Microseconds()), fmt.Sprint(s.Count)}) // Error tells
+	}
+	c.Flush()
+	return c.Error()
+}
+
+func readSlices(name string, r io.Reader) ([]Slices, error) {
+	out := []Slices{}
+	err := readRows(name, r, slicesHeader, func(f *fields) error {
+		us := f.num(1)
+		s := Slices{Group: f.text(0), Length: time.Duration(us) * time.Microsecond, Count: f.num(2)}
+		switch {
+		case f.err != nil:
+			return f.err
+		case us < 0 || us > int64(maxLength/time.Microsecond):
+			return fmt.Errorf("length_us: %d: allowed: 0 to %d", us, maxLength.Microseconds())
+		case s.Count < 1:
+			return fmt.Errorf("count: %d: at least 1 is needed", s.Count)
+		case len(out) > 0 && byLength(out[len(out)-1], s) >= 0:
+			return errors.New("rows are not sorted by group and length, or one is there twice")
+		}
+		out = append(out, s)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// maxLength of a turn that is believed.
+const maxLength = 24 * time.Hour

@@ -1,0 +1,64 @@
+package results
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"gonum.org/v1/gonum/stat"
+)
+
+// Groups of functions by isolated CPU time, Table 1 of the paper.
+var Groups = []string{"G1", "G2", "G3", "G4"}
+
+// groupBounds are where the next group begins.
+var groupBounds = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond}
+
+// GroupOf is the group of a function that takes so much CPU time.
+func GroupOf(cpu time.Duration) string {
+	i, exact := slices.BinarySearch(groupBounds, cpu)
+	if exact {
+		i++
+	}
+	return Groups[i]
+}
+
+// All is the name of a summary over all groups.
+const All = "all"
+
+// Summary is the turnaround of a group's finished invocations, in ms, and
+// their mean number of involuntary switches. Without invocations the numbers
+// are NaN.
+type Summary struct {
+	Group                    string
+	N                        int
+	P50, P75, P90, P99, Mean float64
+	Switches                 float64
+}
+
+// Summarize gives a summary per group, in order, and one of all.
+func Summarize(invocations []Invocation) []Summary {
+	var out []Summary
+	for _, g := range append(slices.Clone(Groups), All) {
+		var v []float64
+		switches := 0
+		for _, i := range invocations {
+			if i.Status == OK && (g == All || i.Group == g) {
+				v = append(v, float64(i.Turnaround())/1e6)
+				switches += i.SwitchesInvol
+			}
+		}
+		slices.Sort(v)
+		out = append(out, Summary{Group: g, N: len(v), P50: Quantile(0.50, v), P75: Quantile(0.75, v), P90: Quantile(0.90, v),
+			P99: Quantile(0.99, v), Mean: stat.Mean(v, nil), Switches: float64(switches) / float64(len(v))})
+	}
+	return out
+}
+
+// Quantile of sorted values; NaN of none.
+func Quantile(p float64, sorted []float64) float64 {
+	if len(sorted) == 0 {
+		return math.NaN()
+	}
+	return stat.Quantile(p, stat.Empirical, sorted, nil)
+}

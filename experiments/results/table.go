@@ -1,0 +1,36 @@
+package results
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+)
+
+// Table is a result that is no invocations: its columns are named by what
+// they hold, with units.
+type Table struct {
+	Columns []string
+	Rows    [][]string
+}
+
+func (t *Table) write(w io.Writer) error {
+	c := csv.NewWriter(w)
+	_ = c.Write(t.Columns) // Error tells
+	_ = c.WriteAll(t.Rows)
+	if err := c.Error(); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	return nil
+}
+
+func (t *Table) read(name string, r io.Reader) error {
+	rows, err := csv.NewReader(r).ReadAll()
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err) // it says the line
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("%s:1: empty: want a line of column names", name)
+	}
+	t.Columns, t.Rows = rows[0], rows[1:]
+	return nil
+}
