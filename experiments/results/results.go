@@ -111,8 +111,9 @@ type Run struct {
 
 // Sim is what only a simulated run knows. Durations are virtual time.
 type Sim struct {
-	Span       time.Duration `json:"span_ns"`    // first arrival to last end
-	BusyShare  float64       `json:"busy_share"` // of the cores over the span: demand, refills, switches, platform
+	Model      string        `json:"model,omitempty"` // digest of the simulator's and the policy's source
+	Span       time.Duration `json:"span_ns"`         // first arrival to last end
+	BusyShare  float64       `json:"busy_share"`      // of the cores over the span: demand, refills, switches, platform
 	Switches   int64         `json:"switches"`
 	Migrations int64         `json:"migrations"`
 	Updates    int           `json:"updates"`    // of the policy
@@ -166,12 +167,8 @@ func Write(dir string, r Result) error {
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
-	files, err := r.files()
-	if err != nil {
-		return err
-	}
-	for name, data := range files {
-		if err := writeSync(filepath.Join(tmp, name), data); err != nil {
+	for name, write := range r.files() {
+		if err := writeSync(filepath.Join(tmp, name), write); err != nil {
 			return fmt.Errorf("results: %w", err)
 		}
 	}
@@ -185,35 +182,30 @@ func Write(dir string, r Result) error {
 }
 
 // files are the names and contents of a result.
-func (r Result) files() (map[string][]byte, error) {
-	meta, err := json.MarshalIndent(r.Run, "", "\t")
-	if err != nil {
-		return nil, fmt.Errorf("results: %w", err)
-	}
-	files := map[string][]byte{jsonName: append(meta, '\n')}
-	add := func(name string, write func(io.Writer) error) {
-		var b bytes.Buffer
-		err = errors.Join(err, write(&b))
-		files[name] = b.Bytes()
-	}
+func (r Result) files() map[string]func(io.Writer) error {
+	files := map[string]func(io.Writer) error{jsonName: func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "\t")
+		return enc.Encode(r.Run)
+	}}
 	if r.Run.Engine == EngineHost {
-		add(tableName, r.Table.write)
-		return files, err
+		files[tableName] = r.Table.write
+		return files
 	}
-	add(csvName, func(w io.Writer) error { return WriteCSV(w, r.Invocations) })
+	files[csvName] = func(w io.Writer) error { return WriteCSV(w, r.Invocations) }
 	if r.Slices != nil {
-		add(slicesName, func(w io.Writer) error { return writeSlices(w, r.Slices) })
+		files[slicesName] = func(w io.Writer) error { return writeSlices(w, r.Slices) }
 	}
-	return files, err
+	return files
 }
 
-func writeSync(path string, data []byte) error {
+func writeSync(path string, write func(io.Writer) error) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(write(f), f.Sync(), f.Close())
 }
 
 // WriteCSV writes the header and a row per invocation.
@@ -306,19 +298,29 @@ func readRows(name string, r io.Reader, header string, row func(*fields) error) 
 	}
 }
 
-// Read reads one result directory.
-func Read(dir string) (Result, error) {
+// ReadRun reads the conditions of one result directory.
+func ReadRun(dir string) (Run, error) {
+	var run Run
 	meta := filepath.Join(dir, jsonName)
 	data, err := os.ReadFile(meta)
 	if err != nil {
-		return Result{}, fmt.Errorf("results: %w", err)
+		return run, fmt.Errorf("results: %w", err)
 	}
-	res := Result{Dir: dir}
-	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&res.Run); err != nil {
-		return Result{}, fmt.Errorf("%s: %w", meta, err)
+	if err := dec.Decode(&run); err != nil {
+		return run, fmt.Errorf("%s: %w", meta, err)
 	}
+	return run, nil
+}
+
+// Read reads one result directory.
+func Read(dir string) (Result, error) {
+	run, err := ReadRun(dir)
+	if err != nil {
+		return Result{}, err
+	}
+	res := Result{Dir: dir, Run: run}
 	if res.Run.Engine == EngineHost {
 		res.Table = &Table{}
 		return res, readFile(dir, tableName, res.Table.read)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -51,14 +52,15 @@ func (t *Turns) Slices() []Slices {
 
 func writeSlices(w io.Writer, rows []Slices) error {
 	c := csv.NewWriter(w)
-	if _, err := fmt.Fprintln(w, slicesHeader); err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
+	_ = c.Write(strings.Split(slicesHeader, ","))
 	for _, s := range rows {
 		_ = c.Write([]string{s.Group, fmt.Sprint(s.Length.Microseconds()), fmt.Sprint(s.Count)}) // Error tells
 	}
 	c.Flush()
-	return c.Error()
+	if err := c.Error(); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	return nil
 }
 
 func readSlices(name string, r io.Reader) ([]Slices, error) {

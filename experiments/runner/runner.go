@@ -61,6 +61,7 @@ type run struct {
 type job struct {
 	opts    Options
 	exp     spec.Experiment
+	part    spec.VM
 	profile spec.Profile
 	classes []trace.Class
 	ports   []string
@@ -80,19 +81,19 @@ func newJob(name string, o Options) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{opts: o, exp: exp, profile: profile, classes: exp.Mix.Trace()}
+	if exp.VM == nil {
+		return nil, fmt.Errorf("%s: no part of it has engine vm: it is simulated (experiments:run -engine=sim %s)", name, name)
+	}
+	j := &job{opts: o, exp: exp, part: *exp.VM, profile: profile, classes: exp.VM.Mix.TraceClasses()}
 	for _, c := range j.classes {
 		j.ports = append(j.ports, c.Port)
 	}
 	j.ports = uniquePorts(j.ports)
 	for round := 1; round <= profile.Rounds.V; round++ {
-		rows, err := exp.Rows(profile, round)
-		if err != nil {
-			return nil, err
-		}
-		for i := range exp.Schedulers {
+		rows := j.part.Rows(profile, round)
+		for i := range j.part.Schedulers {
 			// Who goes first changes from round to round.
-			s := exp.Schedulers[(i+round-1)%len(exp.Schedulers)]
+			s := j.part.Schedulers[(i+round-1)%len(j.part.Schedulers)]
 			mode, err := modeOf(s)
 			if err != nil {
 				return nil, err
@@ -136,7 +137,7 @@ func (j *job) setKeys(p Parts) error {
 			Load    float64
 			Factor  float64
 			Unit    map[string]int
-		}{j.classes, r.rows, j.exp.Load.V, j.profile.TimeFactor.V, load.Unit})
+		}{j.classes, r.rows, j.part.Load.V, j.profile.TimeFactor.V, load.Unit})
 		if err != nil {
 			return err
 		}
@@ -157,8 +158,8 @@ func Plan(name string, o Options, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s: %s\nprofile %s: %d invocations, %d rounds, CPU times × %g, load %g\n\n", name, j.exp.Title.V,
-		j.profile.Name.V, j.profile.Invocations.V, j.profile.Rounds.V, j.profile.TimeFactor.V, j.exp.Load.V)
+	fmt.Fprintf(w, "%s: %s\nprofile %s: %d invocations, %d rounds, CPU times × %g, load %g\n\n", name, j.exp.Title,
+		j.profile.Name.V, j.profile.Invocations.V, j.profile.Rounds.V, j.profile.TimeFactor.V, j.part.Load.V)
 	var total time.Duration
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, r := range j.runs {
@@ -184,7 +185,7 @@ func (j *job) span(r run) time.Duration {
 	for _, row := range r.rows {
 		work += time.Duration(float64(j.classes[row.Class].CPU) * j.profile.TimeFactor.V)
 	}
-	return time.Duration(float64(work)/j.exp.Load.V) + 5*time.Second
+	return time.Duration(float64(work)/j.part.Load.V) + 5*time.Second
 }
 
 // Run runs the experiment called name and returns when every run is there.
@@ -262,7 +263,11 @@ func (j *job) requests(r run, costs map[string]load.Cost, cpus int) ([]load.Requ
 		rounds[i] = cost.Rounds(time.Duration(float64(c.CPU) * j.profile.TimeFactor.V))
 		demand[i] = cost.CPU(rounds[i])
 	}
-	due := trace.Scale(r.rows, demand, j.exp.Load.V, cpus)
+	each := make([]time.Duration, len(r.rows))
+	for i, row := range r.rows {
+		each[i] = demand[row.Class]
+	}
+	due := trace.Scale(r.rows, each, j.part.Load.V, cpus)
 	reqs := make([]load.Request, len(r.rows))
 	for i, row := range r.rows {
 		c := j.classes[row.Class]
@@ -367,12 +372,12 @@ func (j *job) replay(ctx context.Context, rig *Rig, costs map[string]load.Cost, 
 	}
 	params["costs"] = costs
 	meta := results.Run{
-		Experiment: j.exp.Name, Key: r.key, Engine: results.EngineVM, Profile: j.profile.Name.V, Workload: j.exp.Mix.Name.V,
-		Scheduler: r.scheduler.Name.V, Round: r.round, Seed: j.exp.RoundSeed(r.round), Parameters: params,
+		Experiment: j.exp.Name, Key: r.key, Engine: results.EngineVM, Profile: j.profile.Name.V, Workload: j.part.Mix.Name.V,
+		Scheduler: r.scheduler.Name.V, Round: r.round, Seed: j.part.RoundSeed(r.round), Parameters: params,
 		Kernel: rig.Info.KernelRelease, KernelName: p.Kernel.Name, KernelFallback: p.Fallback, KernelSource: p.Kernel.Source,
 		ConfigDigest: p.Kernel.ConfigDigest, Accelerator: string(p.Accel), CPUs: p.CPUs, FunctionCPUs: cpus,
 		ImageDigest: p.Image.Digest, Docker: rig.Info.Docker, Revision: revision(ctx, p.opts.Root),
-		Invocations: len(invocations), TimeFactor: j.profile.TimeFactor.V, LoadAsked: j.exp.Load.V,
+		Invocations: len(invocations), TimeFactor: j.profile.TimeFactor.V, LoadAsked: j.part.Load.V,
 		LoadAchieved: float64(stats.CPU) / (float64(stats.Span) * float64(cpus)),
 		MeanGap:      stats.MeanGap, LateP50: stats.LateP50, LateP99: stats.LateP99, LateMax: stats.LateMax, Took: stats.Took,
 		Failed: stats.Failed, Lost: stats.Lost, Errors: stats.Errors,

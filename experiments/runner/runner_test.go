@@ -20,7 +20,8 @@ func TestPlanStartsNothingAndShowsAll(t *testing.T) {
 	for _, want := range []string{"1/4", "4/4", "cfs", "alps", "240 invocations", "qemu-system-x86_64"} {
 		require.Contains(t, b.String(), want)
 	}
-	require.ErrorContains(t, Plan("fig6", options(), &b), "there are: fig06")
+	require.ErrorContains(t, Plan("fig6", options(), &b), "there are: fig01, ")
+	require.ErrorContains(t, Plan("fig01", options(), &b), "no part of it has engine vm")
 	o := options()
 	o.Profile = "tiny"
 	require.ErrorContains(t, Plan("fig06", o, &b), "allowed: smoke, quick, paper")
@@ -65,7 +66,7 @@ func TestKeysFollowEveryInput(t *testing.T) {
 	keys(func(p *Parts, _ *job) { p.ToolsDigest = "t2" })
 	keys(func(p *Parts, _ *job) { p.Accel = vm.KVM })
 	keys(func(p *Parts, _ *job) { p.CPUs = 4 })
-	keys(func(_ *Parts, j *job) { j.exp.Load.V = 0.8 })
+	keys(func(_ *Parts, j *job) { j.part.Load.V = 0.8 })
 	keys(func(_ *Parts, j *job) { j.classes[0].CPU++ })
 	keys(func(_ *Parts, j *job) {
 		j.runs[0].mode.Order = "fifo"

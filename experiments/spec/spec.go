@@ -9,120 +9,60 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ds2-lab/alps/alps/policy"
-	"github.com/ds2-lab/alps/experiments/trace"
+	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/internal/yamlx"
 )
 
-// Experiment is experiments/NAME.yaml.
+// Experiment is experiments/NAME.yaml: a figure and the parts that make its
+// numbers, each with an engine.
 type Experiment struct {
-	Name string `yaml:"-"`
-	Path string `yaml:"-"`
+	Name, Path    string
+	Figure, Title string
 
-	Figure     yamlx.At[string]  `yaml:"figure"`
-	Title      yamlx.At[string]  `yaml:"title"`
-	Workload   yamlx.At[string]  `yaml:"workload"` // a file beside this one
-	Trace      *Trace            `yaml:"trace"`    // the artifact's file instead of a generated trace
-	Load       yamlx.At[float64] `yaml:"load"`     // of the functions' CPUs
-	Seed       yamlx.At[uint64]  `yaml:"seed"`
-	Schedulers []Scheduler       `yaml:"schedulers"`
-
-	Mix Workload `yaml:"-"` // what Workload names
+	VM    *VM // nil: nothing runs in a guest
+	Sims  []Sim
+	Hosts []Host
 }
 
-// Trace is a file in the artifact's form.
-type Trace struct {
-	File yamlx.At[string] `yaml:"file"`
+// file is an experiment as it is written.
+type file struct {
+	Figure yamlx.At[string] `yaml:"figure"`
+	Title  yamlx.At[string] `yaml:"title"`
+	Parts  []part           `yaml:"parts"`
 }
 
-// Scheduler is one series of a figure.
-type Scheduler struct {
-	Name   yamlx.At[string]         `yaml:"name"`
-	Policy yamlx.At[string]         `yaml:"policy"` // cfs or alps
-	Order  yamlx.At[string]         `yaml:"order"`  // off, fifo, strict, bounded
-	Step   yamlx.At[time.Duration]  `yaml:"step"`   // bias per rank under bounded
-	Params map[string]yamlx.At[any] `yaml:"params"` // changes to the paper's parameters, by their JSON names
-}
-
-// PolicyParams are the paper's with the changes of the YAML.
-func (s Scheduler) PolicyParams() (policy.Params, error) {
-	p := policy.Paper()
-	if len(s.Params) == 0 {
-		return p, nil
-	}
-	changes := map[string]any{}
-	for k, v := range s.Params {
-		changes[k] = v.V
-	}
-	data, err := json.Marshal(changes)
-	if err != nil {
-		return p, err
-	}
-	if err := json.Unmarshal(data, &p); err != nil {
-		return p, err
-	}
-	return p, p.Validate()
-}
-
-// Workload is a mix of functions.
-type Workload struct {
-	Name    yamlx.At[string] `yaml:"name"`
-	Gap     Gap              `yaml:"gap"`
-	Classes []Class          `yaml:"classes"`
-}
-
-// Gap is the distribution of the time between invocations, in units that a
-// load turns into time.
-type Gap struct {
-	Distribution yamlx.At[string]  `yaml:"distribution"` // poisson
-	Mean         yamlx.At[float64] `yaml:"mean"`
-}
-
-// Class is one function with one argument.
-type Class struct {
-	Function yamlx.At[string]        `yaml:"function"`
-	UID      yamlx.At[string]        `yaml:"uid"`
-	Port     yamlx.At[string]        `yaml:"port"`
-	Group    yamlx.At[string]        `yaml:"group"`
-	N        yamlx.At[int]           `yaml:"n"`
-	Count    yamlx.At[int]           `yaml:"count"` // relative frequency
-	CPU      yamlx.At[time.Duration] `yaml:"cpu"`
-}
-
-// Trace turns the classes into package trace's.
-func (w Workload) Trace() []trace.Class {
-	total := 0
-	for _, c := range w.Classes {
-		total += c.Count.V
-	}
-	out := make([]trace.Class, len(w.Classes))
-	for i, c := range w.Classes {
-		out[i] = trace.Class{Function: c.Function.V, UID: c.UID.V, Port: c.Port.V, Group: c.Group.V, N: c.N.V,
-			CPU: c.CPU.V, Share: float64(c.Count.V) / float64(total)}
-	}
-	return out
-}
-
-// Profile is a size.
-type Profile struct {
-	Name        yamlx.At[string]  `yaml:"name"`
-	Invocations yamlx.At[int]     `yaml:"invocations"` // per run
-	Rounds      yamlx.At[int]     `yaml:"rounds"`
-	TimeFactor  yamlx.At[float64] `yaml:"time_factor"`
-	AtLeast     yamlx.At[int]     `yaml:"at_least"`
+// part is of one engine, and has only the keys of that engine beside the
+// common ones.
+type part struct {
+	Engine    yamlx.At[string]   `yaml:"engine"`
+	Seed      yamlx.At[uint64]   `yaml:"seed"`
+	Workloads []yamlx.At[string] `yaml:"workloads"` // files in workloads/, without .yaml
+	VM        `yaml:",inline"`
+	Sim       `yaml:",inline"`
+	Host      `yaml:",inline"`
 }
 
 var (
-	nameRE = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
-	groups = []string{"G1", "G2", "G3", "G4"}
+	nameRE = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
 	orders = []string{"off", "fifo", "strict", "bounded"}
 )
+
+// maxStep is the longest bias between neighbouring ranks.
+const maxStep = time.Hour / 2
+
+// Disk reads files where they lie, by any path. It is for Load and its kin,
+// which read from an embed.FS as well.
+type Disk struct{}
+
+// Open implements fs.FS.
+func (Disk) Open(name string) (fs.File, error) { return os.Open(name) }
 
 // List names the experiments in dir, sorted.
 func List(dir string) ([]string, error) {
@@ -140,7 +80,7 @@ func List(dir string) ([]string, error) {
 	return names, nil
 }
 
-// Load reads dir/name.yaml and the workload it names.
+// Load reads dir/name.yaml and the workloads it names.
 func Load(dir, name string) (Experiment, error) {
 	path := filepath.Join(dir, name+".yaml")
 	data, err := os.ReadFile(path)
@@ -151,173 +91,135 @@ func Load(dir, name string) (Experiment, error) {
 	if err != nil {
 		return Experiment{}, fmt.Errorf("experiment: %w", err)
 	}
-	e := Experiment{Name: name, Path: path}
-	if err := yamlx.Decode(path, data, &e); err != nil {
-		return Experiment{}, err
-	}
-	errs := &yamlx.Errors{File: path}
-	if !nameRE.MatchString(e.Figure.V) {
-		errs.Add(e.Figure.Pos(), "figure", "%q: a name such as fig06 is needed", e.Figure.V)
-	}
-	if e.Load.V <= 0 || e.Load.V > 2 {
-		errs.Add(e.Load.Pos(), "load", "%v is outside (0, 2]", e.Load.V)
-	}
-	if len(e.Schedulers) == 0 {
-		errs.Add(yamlx.Pos{}, "schedulers", "missing; give at least one")
-	}
-	seen := map[string]bool{}
-	for i, s := range e.Schedulers {
-		s.check(fmt.Sprintf("schedulers[%d]", i), errs)
-		if seen[s.Name.V] {
-			errs.Add(s.Name.Pos(), fmt.Sprintf("schedulers[%d].name", i), "%q is there twice", s.Name.V)
-		}
-		seen[s.Name.V] = true
-	}
-	if e.Workload.V == "" {
-		errs.Add(yamlx.Pos{}, "workload", "missing; name a file of a workload")
-	}
-	if e.Trace != nil {
-		if _, err := os.Stat(e.tracePath()); err != nil {
-			errs.Add(e.Trace.File.Pos(), "trace.file", "%v: give the path of a trace in the artifact's form, relative to %s", err, filepath.Dir(path))
-		}
-	}
-	if err := errs.Err(); err != nil {
-		return Experiment{}, err
-	}
-	e.Mix, err = loadWorkload(filepath.Join(dir, e.Workload.V))
-	return e, err
+	return parse(name, path, data)
 }
 
-func (e Experiment) tracePath() string {
-	if filepath.IsAbs(e.Trace.File.V) {
-		return e.Trace.File.V
-	}
-	return filepath.Join(filepath.Dir(e.Path), e.Trace.File.V)
-}
-
-// Rows is the experiment's trace for one round: n rows from the file or from
-// the generator.
-func (e Experiment) Rows(p Profile, round int) ([]trace.Row, error) {
-	classes := e.Mix.Trace()
-	if e.Trace == nil {
-		return trace.Generate(classes, p.Invocations.V, e.Mix.Gap.Mean.V, p.AtLeast.V, e.RoundSeed(round)), nil
-	}
-	f, err := os.Open(e.tracePath())
-	if err != nil {
-		return nil, fmt.Errorf("trace: %w", err)
-	}
-	defer f.Close()
-	rows, err := trace.Read(e.Trace.File.V, f, classes)
-	if err != nil {
-		return nil, err
-	}
-	return rows[:min(len(rows), p.Invocations.V)], nil
-}
-
-// RoundSeed differs from round to round and is the same for all schedulers.
-func (e Experiment) RoundSeed(round int) uint64 { return e.Seed.V*1000 + uint64(round) }
-
-func (s Scheduler) check(at string, errs *yamlx.Errors) {
-	if !nameRE.MatchString(s.Name.V) {
-		errs.Add(s.Name.Pos(), at+".name", "%q: letters, digits and '-' are allowed", s.Name.V)
-	}
-	switch s.Policy.V {
-	case "cfs":
-	case "alps":
-		if s.Order.V != "" && !slices.Contains(orders, s.Order.V) {
-			errs.Add(s.Order.Pos(), at+".order", "%q: allowed: %s", s.Order.V, strings.Join(orders, ", "))
-		}
-		if s.Step.V < 0 || s.Step.V > time.Hour/2 {
-			errs.Add(s.Step.Pos(), at+".step", "%s: allowed: 1us to 30m", s.Step.V)
-		}
-		if _, err := s.PolicyParams(); err != nil {
-			errs.Add(s.Name.Pos(), at+".params", "%v", err)
-		}
-	default:
-		errs.Add(s.Policy.Pos(), at+".policy", "%q: allowed: cfs, alps", s.Policy.V)
-	}
-}
-
-func loadWorkload(path string) (Workload, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return Workload{}, fmt.Errorf("workload: %w", err)
-	}
-	var w Workload
-	if err := yamlx.Decode(path, data, &w); err != nil {
-		return Workload{}, err
-	}
-	errs := &yamlx.Errors{File: path}
-	if w.Gap.Distribution.V != "poisson" {
-		errs.Add(w.Gap.Distribution.Pos(), "gap.distribution", "%q: allowed: poisson", w.Gap.Distribution.V)
-	}
-	if w.Gap.Mean.V <= 0 {
-		errs.Add(w.Gap.Mean.Pos(), "gap.mean", "%v: a number above 0 is needed", w.Gap.Mean.V)
-	}
-	if len(w.Classes) == 0 {
-		errs.Add(yamlx.Pos{}, "classes", "missing; give at least one")
-	}
-	for i, c := range w.Classes {
-		at := fmt.Sprintf("classes[%d].", i)
-		if c.Function.V == "" {
-			errs.Add(c.Function.Pos(), at+"function", "missing")
-		}
-		if n, err := strconv.Atoi(c.UID.V); err != nil || n < 0 {
-			errs.Add(c.UID.Pos(), at+"uid", "%q: a number is needed", c.UID.V)
-		}
-		if n, err := strconv.Atoi(c.Port.V); err != nil || n < 1 || n > 65535 {
-			errs.Add(c.Port.Pos(), at+"port", "%q: allowed: 1 to 65535", c.Port.V)
-		}
-		if !slices.Contains(groups, c.Group.V) {
-			errs.Add(c.Group.Pos(), at+"group", "%q: allowed: %s", c.Group.V, strings.Join(groups, ", "))
-		}
-		if c.Count.V < 1 {
-			errs.Add(c.Count.Pos(), at+"count", "%d: at least 1 is needed", c.Count.V)
-		}
-		if c.CPU.V < time.Millisecond || c.CPU.V > time.Minute {
-			errs.Add(c.CPU.Pos(), at+"cpu", "%s: allowed: 1ms to 1m", c.CPU.V)
-		}
-	}
-	return w, errs.Err()
-}
-
-// LoadProfile reads dir/profiles.yaml and returns the profile called name.
-func LoadProfile(dir, name string) (Profile, error) {
-	path := filepath.Join(dir, "profiles.yaml")
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return Profile{}, fmt.Errorf("profiles: %w", err)
-	}
-	var f struct {
-		Profiles []Profile `yaml:"profiles"`
-	}
+func parse(name, path string, data []byte) (Experiment, error) {
+	var f file
 	if err := yamlx.Decode(path, data, &f); err != nil {
-		return Profile{}, err
+		return Experiment{}, err
 	}
+	e := Experiment{Name: name, Path: path, Figure: f.Figure.V, Title: f.Title.V}
 	errs := &yamlx.Errors{File: path}
-	var names []string
-	found := -1
-	for i, p := range f.Profiles {
-		at := fmt.Sprintf("profiles[%d].", i)
-		names = append(names, p.Name.V)
-		if p.Name.V == name {
-			found = i
-		}
-		if p.Invocations.V < 20 || p.Invocations.V > 1_000_000 {
-			errs.Add(p.Invocations.Pos(), at+"invocations", "%d: allowed: 20 to 1000000", p.Invocations.V)
-		}
-		if p.Rounds.V < 1 || p.Rounds.V > 100 {
-			errs.Add(p.Rounds.Pos(), at+"rounds", "%d: allowed: 1 to 100", p.Rounds.V)
-		}
-		if p.TimeFactor.V <= 0 || p.TimeFactor.V > 100 {
-			errs.Add(p.TimeFactor.Pos(), at+"time_factor", "%v is outside (0, 100]", p.TimeFactor.V)
+	if !nameRE.MatchString(f.Figure.V) {
+		errs.Add(f.Figure.Pos(), "figure", "%q: a name such as fig06 is needed", f.Figure.V)
+	}
+	if len(f.Parts) == 0 {
+		errs.Add(yamlx.Pos{}, "parts", "missing; give at least one")
+	}
+	for i, p := range f.Parts {
+		c := checker{Errors: errs, dir: filepath.Dir(path), at: fmt.Sprintf("parts[%d].", i)}
+		switch p.Engine.V {
+		case results.EngineVM:
+			if e.VM != nil {
+				errs.Add(p.Engine.Pos(), c.at+"engine", "a second part for vm; one is allowed")
+			}
+			e.VM = c.vm(p)
+		case results.EngineSim:
+			e.Sims = append(e.Sims, c.sim(p))
+		case results.EngineHost:
+			e.Hosts = append(e.Hosts, c.host(p))
+		default:
+			errs.Add(p.Engine.Pos(), c.at+"engine", "%q: allowed: vm, sim, host", p.Engine.V)
 		}
 	}
-	if err := errs.Err(); err != nil {
-		return Profile{}, err
+	return e, errs.Err()
+}
+
+// checker notes what is wrong with one part.
+type checker struct {
+	*yamlx.Errors
+	dir string // of the experiment
+	at  string
+}
+
+func (c checker) add(pos yamlx.Pos, key, format string, args ...any) {
+	c.Add(pos, c.at+key, format, args...)
+}
+
+// foreign complains about keys of other engines.
+func (c checker) foreign(p part, others ...any) {
+	for _, o := range others {
+		v := reflect.ValueOf(o)
+		for i := range v.NumField() {
+			if key := v.Type().Field(i).Tag.Get("yaml"); key != "-" && !v.Field(i).IsZero() {
+				c.add(p.Engine.Pos(), key, "not for engine %s", p.Engine.V)
+			}
+		}
 	}
-	if found < 0 {
-		return Profile{}, fmt.Errorf("profile %q: allowed: %s", name, strings.Join(names, ", "))
+}
+
+func (c checker) load(key string, load yamlx.At[float64]) {
+	if !(load.V > 0 && load.V <= 2) {
+		c.add(load.Pos(), key, "%v is outside (0, 2]", load.V)
 	}
-	return f.Profiles[found], nil
+}
+
+// workload loads one, in place of a complaint.
+func (c checker) workload(key string, at yamlx.At[string], path string) Workload {
+	w, err := LoadWorkload(Disk{}, filepath.Join(c.dir, path))
+	var unreadable *fs.PathError
+	switch {
+	case errors.As(err, &unreadable):
+		c.add(at.Pos(), key, "%q: %v", at.V, err)
+	case err != nil:
+		c.Join(err)
+	}
+	return w
+}
+
+// workloads loads those of a part that has several.
+func (c checker) workloads(p part) []Workload {
+	if len(p.Workloads) == 0 {
+		c.add(p.Engine.Pos(), "workloads", "missing; name at least one file of workloads/")
+	}
+	var out []Workload
+	for i, name := range p.Workloads {
+		out = append(out, c.workload(fmt.Sprintf("workloads[%d]", i), name, filepath.Join("workloads", name.V+".yaml")))
+	}
+	return out
+}
+
+// policyParams are the paper's with changes by their JSON names.
+func policyParams(changes map[string]yamlx.At[any]) (policy.Params, error) {
+	p := policy.Paper()
+	if len(changes) == 0 {
+		return p, nil
+	}
+	values := map[string]any{}
+	for k, v := range changes {
+		values[k] = v.V
+	}
+	data, err := json.Marshal(values)
+	if err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(data, &p); err != nil {
+		return p, err
+	}
+	return p, p.Validate()
+}
+
+// alps checks what a scheduler that follows the policy may be given.
+func (c checker) alps(at string, name, order yamlx.At[string], step yamlx.At[time.Duration], params map[string]yamlx.At[any]) {
+	if order.V != "" && !slices.Contains(orders, order.V) {
+		c.add(order.Pos(), at+"order", "%q: allowed: %s", order.V, strings.Join(orders, ", "))
+	}
+	if step.V < 0 || step.V > maxStep {
+		c.add(step.Pos(), at+"step", "%s: allowed: 1us to %s", step.V, maxStep)
+	}
+	if _, err := policyParams(params); err != nil {
+		c.add(name.Pos(), at+"params", "%v", err)
+	}
+}
+
+// name checks that a series' name is one and new.
+func (c checker) name(at string, name yamlx.At[string], seen map[string]bool) {
+	if !nameRE.MatchString(name.V) {
+		c.add(name.Pos(), at+"name", "%q: small letters, digits, '.' and '-' are allowed", name.V)
+	}
+	if seen[name.V] {
+		c.add(name.Pos(), at+"name", "%q is there twice", name.V)
+	}
+	seen[name.V] = true
 }

@@ -1,18 +1,13 @@
 // Package trace makes the sequence of invocations that an experiment replays.
 //
 // A workload is described by facts (function mix, distribution of gaps, seed)
-// and generated, or read from the artifact's own trace files. Either way a
-// trace has gaps in arbitrary units; Scale turns them into due times.
+// and generated, or read from a trace. Either way a trace has gaps in arbitrary
+// units; Scale turns them into due times.
 package trace
 
 import (
-	"bufio"
-	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
-	"strconv"
-	"strings"
 	"time"
 
 	"gonum.org/v1/gonum/stat/distuv"
@@ -35,11 +30,23 @@ type Row struct {
 	Gap   float64 // time to the row before, in arbitrary units
 }
 
+// Distributions of gaps.
+const (
+	Poisson     = "poisson"     // of whole numbers: smoother than a Poisson process
+	Exponential = "exponential" // a Poisson process
+)
+
+// Gap is a distribution of the time between invocations.
+type Gap struct {
+	Distribution string
+	Mean         float64 // in arbitrary units
+}
+
 // Generate draws n rows: each class as often as its share says, to the
-// nearest whole number, in random order; gaps Poisson distributed with the
-// given mean. The classes whose share rounds to less get at least atLeast
-// rows, so that a short trace has them at all.
-func Generate(classes []Class, n int, meanGap float64, atLeast int, seed uint64) []Row {
+// nearest whole number, in random order, with gaps as given. The classes whose
+// share rounds to less get at least atLeast rows, so that a short trace has
+// them at all.
+func Generate(classes []Class, n int, gap Gap, atLeast int, seed uint64) []Row {
 	rng := rand.New(rand.NewPCG(seed, 0x616c7073))
 	counts := apportion(classes, n, atLeast)
 	rows := make([]Row, 0, n)
@@ -49,7 +56,10 @@ func Generate(classes []Class, n int, meanGap float64, atLeast int, seed uint64)
 		}
 	}
 	rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
-	gaps := distuv.Poisson{Lambda: meanGap, Src: rng}
+	var gaps distuv.Rander = distuv.Poisson{Lambda: gap.Mean, Src: rng}
+	if gap.Distribution == Exponential {
+		gaps = distuv.Exponential{Rate: 1 / gap.Mean, Src: rng}
+	}
 	for i := range rows {
 		rows[i].Gap = gaps.Rand()
 	}
@@ -92,61 +102,23 @@ func apportion(classes []Class, n, atLeast int) []int {
 	return counts
 }
 
-// Read parses the artifact's form, "id n function gap port" per line. Every
-// (function, n, port) must be one of classes. Errors begin with name:line.
-func Read(name string, r io.Reader, classes []Class) ([]Row, error) {
-	type key struct {
-		function string
-		n        int
-		port     string
+// Repeat is the first n of rows, from the first again when they are used up.
+func Repeat(rows []Row, n int) []Row {
+	out := make([]Row, n)
+	for i := range out {
+		out[i] = rows[i%len(rows)]
 	}
-	index := map[key]int{}
-	for i, c := range classes {
-		index[key{c.Function, c.N, c.Port}] = i
-	}
-	var rows []Row
-	sc := bufio.NewScanner(r)
-	line := 0
-	for sc.Scan() {
-		line++
-		f := strings.Fields(sc.Text())
-		if len(f) == 0 {
-			continue
-		}
-		if len(f) != 5 {
-			return nil, fmt.Errorf("%s:%d: %d fields: want id n function gap port", name, line, len(f))
-		}
-		n, err := strconv.Atoi(f[1])
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: n: %q is not a number", name, line, f[1])
-		}
-		gap, err := strconv.ParseFloat(f[3], 64)
-		if err != nil || gap < 0 || math.IsNaN(gap) || math.IsInf(gap, 0) {
-			return nil, fmt.Errorf("%s:%d: gap: %q is not a number ≥ 0", name, line, f[3])
-		}
-		c, ok := index[key{f[2], n, f[4]}]
-		if !ok {
-			return nil, fmt.Errorf("%s:%d: the workload has no class %s n=%d port %s", name, line, f[2], n, f[4])
-		}
-		rows = append(rows, Row{Class: c, Gap: gap})
-	}
-	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("%s:%d: %w", name, line+1, err)
-	}
-	if len(rows) == 0 {
-		return nil, fmt.Errorf("%s: no rows", name)
-	}
-	return rows, nil
+	return out
 }
 
 // Scale returns when each row is due, from the first at 0, such that the CPU
-// time demanded equals load × cpus over the time until the last is due plus
-// one mean gap. demand is each class's CPU time on the machine at hand.
+// time demanded equals load × cpus over Span. demand is each row's CPU time on
+// the machine at hand.
 func Scale(rows []Row, demand []time.Duration, load float64, cpus int) []time.Duration {
 	var work time.Duration
 	gaps := 0.0
 	for i, r := range rows {
-		work += demand[r.Class]
+		work += demand[i]
 		if i > 0 {
 			gaps += r.Gap
 		}
@@ -164,4 +136,14 @@ func Scale(rows []Row, demand []time.Duration, load float64, cpus int) []time.Du
 		due[i] = time.Duration(at / gaps * span)
 	}
 	return due
+}
+
+// Span is the time that a trace covers: until the last row is due, and one
+// mean gap.
+func Span(due []time.Duration) time.Duration {
+	n := time.Duration(len(due))
+	if n < 2 {
+		return 0
+	}
+	return due[n-1] + due[n-1]/(n-1)
 }

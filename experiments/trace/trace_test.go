@@ -15,6 +15,8 @@ var classes = []Class{
 	{Function: "fib", Port: "5021", N: 35, Share: 0.01},
 }
 
+var gap = Gap{Poisson, 25}
+
 func counts(rows []Row) []int {
 	n := make([]int, len(classes))
 	for _, r := range rows {
@@ -24,69 +26,114 @@ func counts(rows []Row) []int {
 }
 
 func TestGenerate(t *testing.T) {
-	rows := Generate(classes, 1000, 25, 0, 1)
+	rows := Generate(classes, 1000, gap, 0, 1)
 	require.Equal(t, []int{700, 290, 10}, counts(rows))
-	require.Equal(t, rows, Generate(classes, 1000, 25, 0, 1))
-	require.NotEqual(t, rows, Generate(classes, 1000, 25, 0, 2))
-	require.Equal(t, []int{67, 29, 4}, counts(Generate(classes, 100, 25, 4, 1)), "rare ones are lifted")
+	require.Equal(t, rows, Generate(classes, 1000, gap, 0, 1))
+	require.NotEqual(t, rows, Generate(classes, 1000, gap, 0, 2))
+	require.Equal(t, []int{67, 29, 4}, counts(Generate(classes, 100, gap, 4, 1)), "rare ones are lifted")
 	var gaps []float64
-	for _, r := range Generate(classes, 15000, 25, 0, 1) {
+	for _, r := range Generate(classes, 15000, gap, 0, 1) {
 		gaps = append(gaps, r.Gap)
 	}
 	mean, sd := stat.MeanStdDev(gaps, nil)
 	require.InDelta(t, 25, mean, 0.2) // the file: 25.02
 	require.InDelta(t, 5, sd, 0.1)    // the file: 4.99
+	gaps = nil
+	for _, r := range Generate(classes, 15000, Gap{Exponential, 15}, 0, 1) {
+		gaps = append(gaps, r.Gap)
+	}
+	mean, sd = stat.MeanStdDev(gaps, nil)
+	require.InDelta(t, 15, mean, 0.5)
+	require.InDelta(t, 15, sd, 0.5)
+}
+
+func TestRepeat(t *testing.T) {
+	rows := []Row{{0, 1}, {1, 2}, {2, 3}}
+	require.Equal(t, []Row{{0, 1}, {1, 2}}, Repeat(rows, 2))
+	require.Equal(t, []Row{{0, 1}, {1, 2}, {2, 3}, {0, 1}}, Repeat(rows, 4))
+}
+
+func TestReadArtifact(t *testing.T) {
+	rows, err := ReadArtifact("t.exp", strings.NewReader("1 28 fib 20 5006\n\n2 35 fib 26.5 5021\n"))
+	require.NoError(t, err)
+	require.Equal(t, []Entry{{28, "fib", 20, "5006", 1}, {35, "fib", 26.5, "5021", 3}}, rows)
+	for in, want := range map[string]string{
+		"1 28 fib 20\n":                        "t.exp:1: 4 fields: want id n function gap port",
+		"1 28 fib 20 5006\n2 x fib 20 5006\n":  `t.exp:2: n: "x" is not a number`,
+		"1 28 fib 20 5006\n3 28 fib 20 5006\n": `t.exp:2: id: "3": want 2, for ids count the rows`,
+		"1 28 fib -1 5006\n":                   `t.exp:1: gap: "-1" is outside [0, 1e+09]`,
+		"1 28 fib NaN 5006\n":                  `t.exp:1: gap: "NaN" is outside [0, 1e+09]`,
+		"":                                     "t.exp: no rows",
+	} {
+		_, err := ReadArtifact("t.exp", strings.NewReader(in))
+		require.EqualError(t, err, want)
+	}
 }
 
 func TestRead(t *testing.T) {
-	rows, err := Read("t.exp", strings.NewReader("1 28 fib 20 5006\n\n2 35 fib 26.5 5021\n"), classes)
+	rows, err := Read("t.csv", strings.NewReader("# where from\nclass,gap\n1,20\n0,26.5\n"), 2)
 	require.NoError(t, err)
-	require.Equal(t, []Row{{1, 20}, {2, 26.5}}, rows)
+	require.Equal(t, []Row{{1, 20}, {0, 26.5}}, rows)
 	for in, want := range map[string]string{
-		"1 28 fib 20\n":                       "t.exp:1: 4 fields: want id n function gap port",
-		"1 28 fib 20 5006\n2 x fib 20 5006\n": `t.exp:2: n: "x" is not a number`,
-		"1 28 fib -1 5006\n":                  `t.exp:1: gap: "-1" is not a number ≥ 0`,
-		"1 28 fib NaN 5006\n":                 `t.exp:1: gap: "NaN" is not a number ≥ 0`,
-		"1 29 fib 20 5006\n":                  "t.exp:1: the workload has no class fib n=29 port 5006",
-		"":                                    "t.exp: no rows",
+		"1,20\n":              `t.csv:1: "1,20": want the header class,gap`,
+		"class,gap\n2,20\n":   `t.csv:2: class: "2": allowed: 0 to 1`,
+		"class,gap\n-1,20\n":  `t.csv:2: class: "-1": allowed: 0 to 1`,
+		"class,gap\n1,2\n0\n": `t.csv:3: "0": want class,gap`,
+		"class,gap\n1,\n":     `t.csv:2: gap: "" is outside [0, 1e+09]`,
+		"class,gap\n":         "t.csv: no rows",
 	} {
-		_, err := Read("t.exp", strings.NewReader(in), classes)
+		_, err := Read("t.csv", strings.NewReader(in), 2)
 		require.EqualError(t, err, want)
 	}
 }
 
 func TestScaleGivesTheLoad(t *testing.T) {
-	rows := Generate(classes, 500, 25, 0, 3)
-	demand := []time.Duration{40 * time.Millisecond, 100 * time.Millisecond, 2 * time.Second}
+	rows := Generate(classes, 500, gap, 0, 3)
+	var demand []time.Duration
+	var work time.Duration
+	for _, r := range rows {
+		d := []time.Duration{40 * time.Millisecond, 100 * time.Millisecond, 2 * time.Second}[r.Class]
+		demand = append(demand, d)
+		work += d
+	}
 	for _, load := range []float64{0.5, 0.9, 1.1} {
 		for _, cpus := range []int{1, 23} {
 			due := Scale(rows, demand, load, cpus)
-			var work time.Duration
-			for i, r := range rows {
-				work += demand[r.Class]
-				if i > 0 {
-					require.GreaterOrEqual(t, due[i], due[i-1])
-				}
-			}
 			require.Zero(t, due[0])
-			last := due[len(due)-1]
-			span := last + last/time.Duration(len(due)-1)
-			require.InEpsilon(t, load, float64(work)/float64(span)/float64(cpus), 1e-6)
+			require.IsNonDecreasing(t, due)
+			require.InEpsilon(t, load, float64(work)/float64(Span(due))/float64(cpus), 1e-6)
 		}
 	}
-	require.Equal(t, []time.Duration{0}, Scale([]Row{{}}, demand, 1, 1))
+	require.Equal(t, []time.Duration{0}, Scale([]Row{{}}, demand[:1], 1, 1))
 }
 
 func FuzzRead(f *testing.F) {
+	f.Add("# c\nclass,gap\n1,20\n0,26.5\n")
+	f.Fuzz(func(t *testing.T, in string) {
+		rows, err := Read("t", strings.NewReader(in), len(classes))
+		if err != nil {
+			require.Nil(t, rows)
+			return
+		}
+		demand := make([]time.Duration, len(rows))
+		for i, r := range rows {
+			require.True(t, r.Gap >= 0 && r.Class >= 0 && r.Class < len(classes))
+			demand[i] = time.Millisecond
+		}
+		require.IsNonDecreasing(t, append(Scale(rows, demand, 0.9, 2), time.Hour))
+	})
+}
+
+func FuzzReadArtifact(f *testing.F) {
 	f.Add("1 28 fib 20 5006\n2 35 fib 26 5021\n")
 	f.Fuzz(func(t *testing.T, in string) {
-		rows, err := Read("t", strings.NewReader(in), classes)
+		rows, err := ReadArtifact("t", strings.NewReader(in))
 		if err != nil {
 			require.Nil(t, rows)
 			return
 		}
 		for _, r := range rows {
-			require.True(t, r.Gap >= 0 && r.Class < len(classes))
+			require.True(t, r.Gap >= 0 && r.Function != "" && r.Port != "")
 		}
 	})
 }

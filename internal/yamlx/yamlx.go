@@ -60,6 +60,9 @@ func (e *Errors) Add(pos Pos, key, format string, args ...any) {
 	e.errs = append(e.errs, fmt.Errorf("%s: %s: %s", where, key, fmt.Sprintf(format, args...)))
 }
 
+// Join adds what was found wrong elsewhere.
+func (e *Errors) Join(err error) { e.errs = append(e.errs, err) }
+
 // Err joins what was added; nil if nothing was.
 func (e *Errors) Err() error { return errors.Join(e.errs...) }
 
@@ -131,22 +134,32 @@ func suggest(t reflect.Type, name string) string {
 		if s.String() != name || keys != nil {
 			return
 		}
-		for i := range s.NumField() {
-			f := s.Field(i)
-			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-			if key == "" {
-				key = strings.ToLower(f.Name)
-			}
-			if key != "-" && f.IsExported() {
-				keys = append(keys, key)
-			}
-		}
+		keys = keysOf(s)
 	})
 	if len(keys) == 0 {
 		return ""
 	}
 	slices.Sort(keys)
 	return "; allowed: " + strings.Join(keys, ", ")
+}
+
+// keysOf are the keys of a struct, those of inlined structs among them.
+func keysOf(s reflect.Type) []string {
+	var keys []string
+	for i := range s.NumField() {
+		f := s.Field(i)
+		key, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case options == "inline":
+			keys = append(keys, keysOf(f.Type)...)
+		case key == "-" || !f.IsExported():
+		case key == "":
+			keys = append(keys, strings.ToLower(f.Name))
+		default:
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func walk(t reflect.Type, seen map[reflect.Type]bool, visit func(reflect.Type)) {

@@ -1,0 +1,113 @@
+package simulate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/spec"
+)
+
+// host makes a part's table and writes it. Counting is quick and a time is
+// worth measuring anew, so nothing is kept.
+func host(ctx context.Context, experiment string, h spec.Host, o Options) (results.Series, error) {
+	step := o.Progress.Step(h.Measure.V, 0, 0)
+	table := groups(h)
+	if h.Measure.V == spec.MeasureCost {
+		var err error
+		if table, err = cost(ctx, h, step.Frac); err != nil {
+			return results.Series{}, err
+		}
+	}
+	s := results.Series{Name: h.Measure.V, Key: experiment + "-" + h.Measure.V}
+	r := results.Result{Table: &table, Run: results.Run{Key: s.Key, Engine: results.EngineHost, Parameters: map[string]any{"measure": h.Measure.V}, Errors: []string{}}}
+	r.Run.Judge()
+	if err := results.Write(results.SimDir(o.Results, s.Key), r); err != nil {
+		return s, err
+	}
+	step.Done("")
+	return s, nil
+}
+
+// groups counts the rows of each group.
+func groups(h spec.Host) results.Table {
+	t := results.Table{Columns: []string{"workload", "group", "invocations", "share_pct"}}
+	for _, mix := range h.Mixes {
+		classes := mix.TraceClasses()
+		n := 0
+		for _, c := range mix.Classes {
+			n += c.Count.V
+		}
+		count := map[string]int{}
+		for _, r := range mix.Rows(n, 1) {
+			count[classes[r.Class].Group]++
+		}
+		for _, g := range results.Groups {
+			t.Rows = append(t.Rows, []string{mix.Name.V, g, fmt.Sprint(count[g]), fmt.Sprintf("%.2f", 100*float64(count[g])/float64(n))})
+		}
+	}
+	return t
+}
+
+// An update is measured for so long, and so often at least.
+const (
+	costTime = 100 * time.Millisecond
+	costRuns = 20
+)
+
+// cost measures updates of the policy over windows of one core at 90 %.
+func cost(ctx context.Context, h spec.Host, frac func(float64)) (results.Table, error) {
+	t := results.Table{Columns: []string{"workload", "learner", "records", "median_us", "min_us", "updates"}}
+	total, done := len(h.Mixes)*len(h.Learn)*len(h.Records), 0
+	for _, mix := range h.Mixes {
+		for _, learner := range h.Learn {
+			for _, n := range h.Records {
+				if err := ctx.Err(); err != nil {
+					return t, fmt.Errorf("cost: %w", err)
+				}
+				took, err := updates(learner, window(mix, n.V))
+				if err != nil {
+					return t, err
+				}
+				us := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/1e3) }
+				t.Rows = append(t.Rows, []string{mix.Name.V, learner.String(), fmt.Sprint(n.V), us(took[len(took)/2]), us(took[0]), fmt.Sprint(len(took))})
+				done++
+				frac(float64(done) / float64(total))
+			}
+		}
+	}
+	return t, nil
+}
+
+// window is n records as one core sees them at 90 % load.
+func window(mix spec.Workload, n int) []policy.Record {
+	w := NewWork(mix, 0.9, 1, n, 1)
+	out := make([]policy.Record, n)
+	for i, inv := range w.Invocations {
+		at := policy.KTime(inv.Arrive)
+		out[i] = policy.Record{UID: w.Functions[inv.Function].UID, Arrive: at, End: at.Add(inv.CPU), CPU: inv.CPU}
+	}
+	return out
+}
+
+// updates are the times of single updates, sorted.
+func updates(l policy.Learner, records []policy.Record) ([]time.Duration, error) {
+	params := policy.Paper()
+	params.Learner = l
+	p, err := policy.New(params)
+	if err != nil {
+		return nil, err
+	}
+	p.Update(records, 85, 1) // the first allocates
+	var took []time.Duration
+	for begin := time.Now(); len(took) < costRuns || time.Since(begin) < costTime; {
+		at := time.Now()
+		p.Update(records, 85, 1)
+		took = append(took, time.Since(at))
+	}
+	slices.Sort(took)
+	return took, nil
+}

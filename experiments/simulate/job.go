@@ -1,0 +1,157 @@
+package simulate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/sim"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/spec"
+	"github.com/ds2-lab/alps/internal/digest"
+)
+
+// Version is that of what this package makes of work and outcomes. It is part
+// of every key: raise it when a result would come out otherwise.
+const Version = "simulate/1"
+
+// run is replaced by tests.
+var run = sim.Run
+
+// Job is one simulated run.
+type Job struct {
+	Work      *Work
+	Machine   sim.Config // without cores, functions and seed: they are the work's
+	Scheduler sim.Spec
+	Model     string // ModelDigest; "" where nobody asks
+}
+
+// ModelDigest is the digest of the source, below root, that decides what a
+// simulation yields, so that a result of another simulator is never taken for
+// this one's.
+func ModelDigest(root string) (string, error) {
+	d := digest.New("model/1")
+	for _, dir := range []string{"alps/policy", "alps/sim"} {
+		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+		if err != nil {
+			return "", err
+		}
+		for _, f := range files { // sorted
+			if !strings.HasSuffix(f, "_test.go") {
+				d.File(dir+"/"+filepath.Base(f), f)
+			}
+		}
+	}
+	return d.Sum()
+}
+
+// Label names the job for people.
+func (j Job) Label() string {
+	return fmt.Sprintf("%s %s %g %%", j.Scheduler.Name, j.Work.Workload, 100*j.Work.Load)
+}
+
+// parameters are what the result says of scheduler and machine.
+func (j Job) parameters() (map[string]any, error) {
+	p := map[string]any{}
+	add := func(name string, d time.Duration) {
+		if d != 0 {
+			p[name] = d.String()
+		}
+	}
+	add("switch", j.Machine.Switch)
+	add("refill", j.Machine.Refill)
+	add("tick", j.Machine.Tick)
+	add("platform_cpu", j.Machine.Platform.CPU)
+	add("platform_delay", j.Machine.Platform.Delay)
+	add("platform_jitter", j.Machine.Platform.Jitter)
+	if !spec.FollowsPolicy(j.Scheduler.Name) {
+		return p, nil
+	}
+	p["order"] = j.Scheduler.Order
+	add("step", j.Scheduler.Step)
+	data, err := json.Marshal(j.Scheduler.Params)
+	if err != nil {
+		return nil, err
+	}
+	var params map[string]any
+	if err := json.Unmarshal(data, &params); err != nil {
+		return nil, err
+	}
+	p["params"] = params
+	return p, nil
+}
+
+// Key names the run by all that makes it.
+func (j Job) Key() (string, error) {
+	params, err := j.parameters()
+	if err != nil {
+		return "", err
+	}
+	p, err := json.Marshal(params) // keys sorted
+	if err != nil {
+		return "", err
+	}
+	work, err := j.Work.sum()
+	if err != nil {
+		return "", err
+	}
+	sum, err := digest.New(Version).Str("model", j.Model).Str("work", work).Str("cores", fmt.Sprint(j.Work.Cores)).
+		Str("seed", fmt.Sprint(j.Work.Seed)).Str("load", fmt.Sprint(j.Work.Load)).Str("drain", j.Machine.Drain.String()).
+		Str("scheduler", j.Scheduler.Name).Str("parameters", string(p)).Sum()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s-%s-%.0f-%s", j.Scheduler.Name, j.Work.Workload, 100*j.Work.Load, sum[:12]), nil
+}
+
+// Run simulates. progress, if not nil, is told now and then how many
+// invocations have ended.
+func (j Job) Run(ctx context.Context, progress func(ended int)) (results.Result, error) {
+	w := j.Work
+	key, err := j.Key()
+	if err != nil {
+		return results.Result{}, err
+	}
+	params, err := j.parameters()
+	if err != nil {
+		return results.Result{}, err
+	}
+	var turns results.Turns
+	c := j.Machine
+	c.Cores, c.Functions, c.Seed, c.Progress = w.Cores, w.Functions, w.Seed, progress
+	c.Slice = func(i int, length time.Duration) { turns.Add(w.classes[w.rows[i].Class].Group, length) }
+	out, err := run(ctx, c, j.Scheduler, w.Invocations)
+	if err != nil {
+		return results.Result{}, fmt.Errorf("simulate %s: %w", j.Label(), err)
+	}
+	r := results.Result{Invocations: make([]results.Invocation, len(out.Outcomes)), Slices: turns.Slices()}
+	var cpu time.Duration
+	for i, o := range out.Outcomes {
+		class := w.classes[w.rows[i].Class]
+		r.Invocations[i] = results.Invocation{ID: i + 1, Function: class.Function, UID: class.UID, Group: class.Group, N: class.N,
+			ArriveNS: o.Arrive.Nanoseconds(), SendNS: o.Send.Nanoseconds(), StartNS: o.Start.Nanoseconds(), EndNS: o.End.Nanoseconds(),
+			CPUNS: o.CPU.Nanoseconds(), SwitchesInvol: int(o.Invol), Status: results.OK}
+		if !o.Done {
+			r.Invocations[i].Status = results.Failed
+		}
+		cpu += o.CPU
+	}
+	r.Run = results.Run{Key: key, Engine: results.EngineSim, Workload: w.Workload, Scheduler: j.Scheduler.Name, Round: 1, Seed: w.Seed,
+		Parameters: params, CPUs: w.Cores, FunctionCPUs: w.Cores, Invocations: len(w.Invocations), TimeFactor: 1,
+		LoadAsked: w.Load, LoadAchieved: share(cpu, w.Span, w.Cores), MeanGap: w.Span / time.Duration(len(w.Invocations)),
+		Took: out.Span, Errors: []string{}, Sim: &results.Sim{Model: j.Model, Span: out.Span, BusyShare: share(out.Busy, out.Span, w.Cores),
+			Switches: out.Switches, Migrations: out.Migrations, Updates: out.Updates, Unfinished: out.Unfinished}}
+	r.Run.Judge()
+	return r, nil
+}
+
+// share of the cores' time that was used; 0 of no time.
+func share(used, span time.Duration, cores int) float64 {
+	if span <= 0 {
+		return 0
+	}
+	return float64(used) / (float64(span) * float64(cores))
+}

@@ -1,0 +1,79 @@
+// Package simulate runs workloads in virtual time: it turns a workload, a load
+// and a seed into what alps/sim wants, and what comes back into results.
+//
+// The trace, the mix and the arithmetic of the load are those of the runs in a
+// guest; what is drawn here only is the spread of CPU times. Nothing depends on
+// the clock: the same inputs and the same simulator give the same bytes.
+package simulate
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/sim"
+	"github.com/ds2-lab/alps/experiments/spec"
+	"github.com/ds2-lab/alps/experiments/trace"
+	"github.com/ds2-lab/alps/internal/digest"
+)
+
+// Work is what arrives: the same for every scheduler it is given to.
+type Work struct {
+	Workload string
+	Load     float64 // of the cores
+	Cores    int
+	Seed     uint64
+
+	Functions   []sim.Function
+	Invocations []sim.Invocation
+	Span        time.Duration // that the arrivals cover
+
+	classes []trace.Class
+	rows    []trace.Row
+	digest  string
+}
+
+// NewWork draws n invocations of a workload such that their CPU time is load ×
+// cores over the time they come in.
+func NewWork(w spec.Workload, load float64, cores, n int, seed uint64) *Work {
+	work := &Work{Workload: w.Name.V, Load: load, Cores: cores, Seed: seed, classes: w.TraceClasses(), rows: w.Rows(n, seed)}
+	function := make([]int, len(work.classes)) // class → index
+	index := map[string]int{}                  // UID → index
+	for i, c := range work.classes {
+		f, known := index[c.UID]
+		if !known {
+			f = len(work.Functions)
+			index[c.UID] = f
+			work.Functions = append(work.Functions, sim.Function{Name: c.Function, UID: c.UID})
+		}
+		function[i] = f
+	}
+	demand := w.Demands(work.rows, seed)
+	due := trace.Scale(work.rows, demand, load, cores)
+	work.Span = trace.Span(due)
+	work.Invocations = make([]sim.Invocation, n)
+	for i, r := range work.rows {
+		work.Invocations[i] = sim.Invocation{Function: function[r.Class], Arrive: due[i], CPU: demand[i]}
+	}
+	return work
+}
+
+// sum is the digest of all that work is, classes' names and groups included.
+func (w *Work) sum() (string, error) {
+	if w.digest != "" {
+		return w.digest, nil
+	}
+	var b strings.Builder
+	var row [4]int64
+	for i, inv := range w.Invocations {
+		row = [4]int64{int64(w.rows[i].Class), int64(inv.Function), int64(inv.Arrive), int64(inv.CPU)}
+		if err := binary.Write(&b, binary.LittleEndian, row[:]); err != nil {
+			return "", err
+		}
+	}
+	var err error
+	w.digest, err = digest.New("work/1").Str("workload", w.Workload).Str("classes", fmt.Sprintf("%+v", w.classes)).
+		Str("functions", fmt.Sprintf("%+v", w.Functions)).Str("invocations", b.String()).Sum()
+	return w.digest, err
+}
