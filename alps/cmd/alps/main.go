@@ -21,6 +21,7 @@ func commands() []command {
 		{"mode", "switch the daemon between cfs and alps", runMode},
 		{"srpt", "schedule invocations by SRPT", runSRPT},
 		{"learn", "ranks and slices from invocations", runLearn},
+		{"sim", "simulate a workload under schedulers", runSim},
 	}
 }
 

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ds2-lab/alps/alps"
+	"github.com/ds2-lab/alps/alps/sim"
+	"github.com/ds2-lab/alps/experiments"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/simulate"
+	"github.com/ds2-lab/alps/experiments/spec"
+	"github.com/ds2-lab/alps/internal/progress"
+)
+
+// switchCost is what the paper measured of CFS, Table 3.
+const switchCost = 3512 * time.Nanosecond
+
+// runSim simulates a workload under schedulers.
+func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	fs := newFlags("alps sim", stderr, "[-workload huawei] [-scheduler cfs,alps] [-cores 24] [-load 0.9] [-n 15000] [-seed 1] [-out DIR] [flags]",
+		"Simulates invocations in virtual time, and prints turnaround and switches per group of\n"+
+			"functions; with -out also writes DIR/SCHEDULER/{invocations.csv,slices.csv,run.json}.\n"+
+			"A workload is huawei, azure, fib15, the path of a workload's YAML, or that of a trace\n"+
+			"of lines \"id n function gap port\" with -times. Order, step and the policy's flags are for\n"+
+			"alps and ghost-alps.")
+	workload := fs.String("workload", "huawei", "`name` or path")
+	times := fs.String("times", "", "CPU times for a trace, a YAML `file`: times: [{function: fib, n: 28, cpu: 100ms}, …]")
+	schedulers := fs.String("scheduler", "cfs,alps", "a `list` of: "+strings.Join(sim.Names(), ", "))
+	cores := fs.Int("cores", 24, "`n` cores")
+	load := fs.Float64("load", 0.9, "of the cores, in (0, 2]")
+	n := fs.Int("n", 15000, "`n` invocations")
+	out := fs.String("out", "", "write results into this `directory`")
+	asJSON := fs.Bool("json", false, "print the table as JSON")
+	order := fs.String("order", alps.OrderBounded, "off, fifo, strict or bounded")
+	step := fs.Duration("step", alps.DefaultStep, "bias between neighbouring ranks under bounded")
+	var machine sim.Config
+	fs.DurationVar(&machine.Switch, "switch", switchCost, "a core loses so much when it changes tasks")
+	fs.DurationVar(&machine.Refill, "refill", 0, "CPU time to fill a cache that others have used")
+	fs.DurationVar(&machine.Platform.CPU, "platform-cpu", 0, "CPU time of the platform per invocation")
+	fs.DurationVar(&machine.Platform.Delay, "platform-delay", 0, "what the platform takes without a CPU")
+	fs.DurationVar(&machine.Platform.Jitter, "platform-jitter", 0, "and uniformly up to so much more")
+	flags := newParamFlags(fs, true)
+	fs.Lookup("seed").Usage = "of every random choice"
+	if code, done := parse(fs, args); done {
+		return code
+	}
+	params, err := flags.Params()
+	names := strings.Split(*schedulers, ",")
+	if err := errors.Join(err, checkCores(*cores), checkSchedulers(names), checkMode(*order, *step), checkMachine(machine), checkSize(*load, *n)); err != nil {
+		return usage(fs, err)
+	}
+	mix, err := spec.FindWorkload(experiments.Files, *workload, *times)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	work := simulate.NewWork(mix, *load, *cores, *n, params.Seed)
+	var jobs []simulate.Job
+	for _, name := range names {
+		s := sim.Spec{Name: name}
+		if spec.FollowsPolicy(name) {
+			s.Order, s.Step, s.Params = *order, *step, params
+		}
+		jobs = append(jobs, simulate.Job{Work: work, Machine: machine, Scheduler: s})
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	rows := make([]simRow, len(jobs))
+	err = simulate.Run(ctx, jobs, progress.New(stderr), func(i int, r results.Result) error {
+		rows[i] = newSimRow(r)
+		if *out == "" {
+			return nil
+		}
+		return results.Write(filepath.Join(*out, r.Run.Scheduler), r)
+	})
+	if ctx.Err() != nil {
+		return fail(stderr, errors.New("interrupted"))
+	}
+	if err != nil {
+		return fail(stderr, err)
+	}
+	print := printSim
+	if *asJSON {
+		print = printSimJSON
+	}
+	if err := print(stdout, work, rows); err != nil {
+		return fail(stderr, fmt.Errorf("write table: %w", err))
+	}
+	code := 0
+	for _, r := range rows {
+		if len(r.Invalid) > 0 {
+			code = fail(stderr, fmt.Errorf("%s: not valid: %s", r.Scheduler, strings.Join(r.Invalid, "; ")))
+		}
+	}
+	return code
+}
+
+func checkSchedulers(names []string) error {
+	for i, name := range names {
+		if !slices.Contains(sim.Names(), name) {
+			return fmt.Errorf("scheduler: %q is none of %s", name, strings.Join(sim.Names(), ", "))
+		}
+		if slices.Contains(names[:i], name) {
+			return fmt.Errorf("scheduler: %q is there twice", name)
+		}
+	}
+	return nil
+}
+
+func checkMode(order string, step time.Duration) error {
+	var errs []error
+	if orders := []string{alps.OrderOff, alps.OrderFIFO, alps.OrderStrict, alps.OrderBounded}; !slices.Contains(orders, order) {
+		errs = append(errs, fmt.Errorf("order: %q is none of %s", order, strings.Join(orders, ", ")))
+	}
+	if step < time.Microsecond || step > spec.MaxStep {
+		errs = append(errs, fmt.Errorf("step: %s is outside [1us, %s]", step, spec.MaxStep))
+	}
+	return errors.Join(errs...)
+}
+
+func checkMachine(c sim.Config) error {
+	var errs []error
+	for _, cost := range []struct {
+		name string
+		d    time.Duration
+	}{{"switch", c.Switch}, {"refill", c.Refill}, {"platform-cpu", c.Platform.CPU}, {"platform-delay", c.Platform.Delay}, {"platform-jitter", c.Platform.Jitter}} {
+		if cost.d < 0 || cost.d > spec.MaxCost {
+			errs = append(errs, fmt.Errorf("%s: %s is outside [0s, %s]", cost.name, cost.d, spec.MaxCost))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func checkSize(load float64, n int) error {
+	var errs []error
+	if !(load > 0 && load <= 2) {
+		errs = append(errs, fmt.Errorf("load: %v is outside (0, 2]", load))
+	}
+	if n < 1 || n > spec.MaxInvocations {
+		errs = append(errs, fmt.Errorf("n: %d is outside [1, %d]", n, spec.MaxInvocations))
+	}
+	return errors.Join(errs...)
+}
+
+// simRow is what is printed of one scheduler.
+type simRow struct {
+	Scheduler string     `json:"scheduler"`
+	Load      float64    `json:"load_achieved"`
+	Invalid   []string   `json:"invalid"`
+	Groups    []simGroup `json:"groups"`
+}
+
+// simGroup is a results.Summary of at least one invocation.
+type simGroup struct {
+	Group    string  `json:"group"`
+	N        int     `json:"n"`
+	P50      float64 `json:"p50_ms"`
+	P75      float64 `json:"p75_ms"`
+	P90      float64 `json:"p90_ms"`
+	P99      float64 `json:"p99_ms"`
+	Mean     float64 `json:"mean_ms"`
+	Switches float64 `json:"switches"`
+}
+
+func newSimRow(r results.Result) simRow {
+	row := simRow{Scheduler: r.Run.Scheduler, Load: r.Run.LoadAchieved, Invalid: r.Run.Invalid, Groups: []simGroup{}}
+	for _, s := range results.Summarize(r.Invocations) {
+		if s.N > 0 {
+			row.Groups = append(row.Groups, simGroup(s))
+		}
+	}
+	return row
+}
+
+func printSim(w io.Writer, work *simulate.Work, rows []simRow) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, %d invocations, %d cores, load %g, seed %d; turnaround in ms, switches per invocation\n\n",
+		work.Workload, len(work.Invocations), work.Cores, work.Load, work.Seed)
+	fmt.Fprintf(&b, "%-11s  %-5s  %7s  %9s  %9s  %9s  %9s  %9s  %8s\n", "scheduler", "group", "n", "p50", "p75", "p90", "p99", "mean", "switches")
+	for _, r := range rows {
+		for _, g := range r.Groups {
+			fmt.Fprintf(&b, "%-11s  %-5s  %7d  %9.1f  %9.1f  %9.1f  %9.1f  %9.1f  %8.2f\n", r.Scheduler, g.Group, g.N, g.P50, g.P75, g.P90, g.P99, g.Mean, g.Switches)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func printSimJSON(w io.Writer, _ *simulate.Work, rows []simRow) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "\t")
+	return enc.Encode(rows)
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/alps/sim"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/simulate"
+)
+
+func sims(args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = runSim(args, nil, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestSimTable(t *testing.T) {
+	rows := []simRow{
+		{Scheduler: "cfs", Load: 0.9, Invalid: []string{}, Groups: []simGroup{
+			{"G1", 10461, 185.44, 233.6, 295.1, 521.2, 200.8, 10.96}, {"G4", 150, 8346, 10262, 13401.8, 116441.6, 8593.3, 412.5}, {"all", 10611, 1, 2, 3, 4, 5, 6}}},
+		{Scheduler: "srpt-global", Load: 0.9, Invalid: []string{}, Groups: []simGroup{{"G1", 1, 74, 74, 97.7, 142.8, 74.2, 0}}},
+	}
+	work := &simulate.Work{Workload: "huawei", Load: 0.9, Cores: 24, Seed: 1, Invocations: make([]sim.Invocation, 15000)}
+	for name, print := range map[string]func(*bytes.Buffer) error{
+		"sim.txt":  func(b *bytes.Buffer) error { return printSim(b, work, rows) },
+		"sim.json": func(b *bytes.Buffer) error { return printSimJSON(b, work, rows) },
+	} {
+		var b bytes.Buffer
+		require.NoError(t, print(&b))
+		goldenPolicy(t, name, b.String())
+	}
+}
+
+func TestSimRefuses(t *testing.T) {
+	for args, want := range map[string]string{
+		"-scheduler cfs,eevd":         "alps sim: scheduler: \"eevd\" is none of cfs, eevdf, fifo, rr, sfs, srpt, ",
+		"-scheduler cfs,cfs":          `alps sim: scheduler: "cfs" is there twice`,
+		"-load 0":                     "alps sim: load: 0 is outside (0, 2]",
+		"-load 2.1":                   "alps sim: load: 2.1 is outside (0, 2]",
+		"-load NaN":                   "alps sim: load: NaN is outside (0, 2]",
+		"-cores 0":                    "alps sim: cores: 0 is outside [1, 4096]",
+		"-n 0":                        "alps sim: n: 0 is outside [1, 10000000]",
+		"-order last":                 `alps sim: order: "last" is none of off, fifo, strict, bounded`,
+		"-step 0s":                    "alps sim: step: 0s is outside [1us, 30m0s]",
+		"-switch -1ns":                "alps sim: switch: -1ns is outside [0s, 1s]",
+		"-alpha 0":                    "alps sim: policy: alpha: 0 is outside",
+		"-load 0 -cores 0 -n 0":       "cores: 0 is outside [1, 4096]\nload: 0 is outside (0, 2]\nn: 0 is outside",
+		"-workload hwawei":            `workload "hwawei": no such file; allowed: azure, fib15, huawei, or the path`,
+		"-workload testdata/srpt.csv": "workload testdata/srpt.csv: a trace has no CPU times: give them by -times FILE.yaml",
+	} {
+		code, stdout, stderr := sims(strings.Fields(args)...)
+		require.NotZero(t, code, args)
+		require.Empty(t, stdout, args)
+		require.Contains(t, stderr, want, args)
+	}
+	dir := t.TempDir()
+	times := filepath.Join(dir, "times.yaml")
+	require.NoError(t, os.WriteFile(times, []byte("times: [{function: fib, n: 28, cpu: 100ms}]\n"), 0o644))
+	cut := filepath.Join(dir, "cut.exp")
+	for text, want := range map[string]string{
+		"1 28 fib 20 5006\n2 28 fi":           cut + ":2: 3 fields: want id n function gap port\n",
+		"1 28 fib 20 5006\n2 31 fib 20 5018":  cut + ":2: fib n=31 has no CPU time in " + times + "\n",
+		"1 28 fib 20 5006\n\n3 28 fib 2 5006": cut + ":3: id: \"3\": want 2, for ids count the rows\n",
+	} {
+		require.NoError(t, os.WriteFile(cut, []byte(text), 0o644))
+		code, _, stderr := sims("-workload", cut, "-times", times)
+		require.Equal(t, 1, code)
+		require.Equal(t, want, stderr)
+	}
+}
+
+// The whole command, on its own and on an artifact's trace.
+func TestSim(t *testing.T) {
+	dir := t.TempDir()
+	args := []string{"-scheduler", "cfs,fifo,alps", "-cores", "4", "-n", "300", "-out", filepath.Join(dir, "out")}
+	code, stdout, stderr := sims(args...)
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "huawei, 300 invocations, 4 cores, load 0.9, seed 1;")
+	for _, s := range []string{"cfs", "fifo", "alps"} {
+		require.Contains(t, stdout, "\n"+s+" ")
+		r, err := results.Read(filepath.Join(dir, "out", s))
+		require.NoError(t, err)
+		require.True(t, r.Run.Valid)
+		require.Len(t, r.Invocations, 300)
+		require.NotEmpty(t, r.Slices)
+		require.InDelta(t, 0.9, r.Run.LoadAchieved, 0.02)
+	}
+	_, again, _ := sims(args...)
+	require.Equal(t, stdout, again)
+	_, other, _ := sims(append(args, "-seed", "2")...)
+	require.NotEqual(t, stdout, other)
+
+	exp, times := filepath.Join(dir, "my.exp"), filepath.Join(dir, "times.yaml")
+	require.NoError(t, os.WriteFile(exp, []byte("1 28 fib 20 5006\n2 31 fib 26 5018\n"), 0o644))
+	require.NoError(t, os.WriteFile(times, []byte("times: [{function: fib, n: 28, cpu: 100ms}, {function: fib, n: 31, cpu: 215ms}]\n"), 0o644))
+	code, stdout, stderr = sims("-workload", exp, "-times", times, "-scheduler", "fifo", "-n", "100", "-json")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, `"group": "G3"`)
+	require.NotContains(t, stdout, `"group": "G1"`)
+}
