@@ -5,12 +5,14 @@
 //	go run mage.go -l                 list the targets
 //	go run mage.go reproduce          the main job
 //
-// It accepts one thing more than mage does: a value where a target has an
-// optional first argument may stand bare (kernel:build 6.1).
+// It accepts two things more than mage does: a value where a target has an
+// optional first argument may stand bare (kernel:build 6.1), and a required
+// first argument may stand behind the flags (experiments:run -engine=sim all).
 package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/magefile/mage/mage"
@@ -22,6 +24,9 @@ var bare = map[string]string{
 	"vm:plan":      "kernel",
 }
 
+// required are the targets whose first argument is.
+var required = []string{"experiments:run", "vm:run"}
+
 func main() {
 	var args []string
 	for i, arg := range os.Args[1:] {
@@ -31,6 +36,17 @@ func main() {
 			}
 		}
 		args = append(args, arg)
+	}
+	for i, arg := range args {
+		if !slices.Contains(required, strings.ToLower(arg)) {
+			continue
+		}
+		rest := args[i+1:]
+		if n := slices.IndexFunc(rest, func(a string) bool { return !strings.HasPrefix(a, "-") }); n > 0 {
+			first := rest[n]
+			copy(rest[1:], rest[:n])
+			rest[0] = first
+		}
 	}
 	os.Exit(mage.ParseAndRun(os.Stdout, os.Stderr, os.Stdin, args))
 }

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,11 +12,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/magefile/mage/mg"
 
+	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/runner"
+	"github.com/ds2-lab/alps/experiments/simulate"
 	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/figures"
 	"github.com/ds2-lab/alps/internal/cache"
@@ -268,25 +272,38 @@ func (Functions) Delete(ctx context.Context) error {
 	return inRunning(ctx, "ol functions delete")
 }
 
-// List lists the experiments.
+// List lists the experiments, and on which engines they run.
 func (Experiments) List() error {
-	root, err := tree.Root()
+	_, exps, err := loadExperiments("all")
 	if err != nil {
 		return err
 	}
+	for _, e := range exps {
+		fmt.Printf("%-8s %-8s %s\n", e.Name, strings.Join(e.Engines(), ","), e.Title)
+	}
+	return nil
+}
+
+// loadExperiments loads one experiment, or all.
+func loadExperiments(name string) (root string, exps []spec.Experiment, err error) {
+	if root, err = tree.Root(); err != nil {
+		return "", nil, err
+	}
 	dir := filepath.Join(root, "experiments")
-	names, err := spec.List(dir)
-	if err != nil {
-		return err
+	names := []string{name}
+	if name == "all" {
+		if names, err = spec.List(dir); err != nil {
+			return "", nil, err
+		}
 	}
 	for _, n := range names {
 		e, err := spec.Load(dir, n)
 		if err != nil {
-			return err
+			return "", nil, err
 		}
-		fmt.Printf("%-8s %s\n", n, e.Title.V)
+		exps = append(exps, e)
 	}
-	return nil
+	return root, exps, nil
 }
 
 // Plan prints what an experiment would do and starts nothing.
@@ -294,37 +311,56 @@ func (Experiments) Plan(
 	name *string, // of the experiment; all without it
 	profile *string, // smoke, quick or paper
 ) error {
-	root, err := tree.Root()
+	root, exps, err := loadExperiments(cmp.Or(value(name), "all"))
 	if err != nil {
 		return err
 	}
-	names := []string{value(name)}
-	if names[0] == "" {
-		if names, err = spec.List(filepath.Join(root, "experiments")); err != nil {
-			return err
+	for _, e := range exps {
+		if e.VM != nil {
+			if err := runner.Plan(e.Name, runner.Options{Rig: runner.RigOptions{Root: root}, Profile: value(profile)}, os.Stdout); err != nil {
+				return err
+			}
 		}
-	}
-	for _, n := range names {
-		if err := runner.Plan(n, runner.Options{Rig: runner.RigOptions{Root: root}, Profile: value(profile)}, os.Stdout); err != nil {
+		if err := simulate.Plan(e, os.Stdout); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Run runs an experiment in a guest; what is there already is kept.
+// Run runs an experiment, or "all", in a guest or in virtual time; what is there already is kept.
 func (Experiments) Run(ctx context.Context, name string,
-	profile *string, // smoke, quick or paper
-	kernel *string, // in kernels.yaml
-	accel *string, // auto, kvm, tcg or icount
+	engine *string, // vm or sim; without it vm, or sim where nothing runs in a guest
+	profile *string, // smoke, quick or paper; of vm
+	kernel *string, // in kernels.yaml; of vm
+	accel *string, // auto, kvm, tcg or icount; of vm
 ) error {
-	root, err := tree.Root()
+	// A misspelt name must not cost a kernel build.
+	root, exps, err := loadExperiments(name)
 	if err != nil {
 		return err
 	}
-	// A misspelt name must not cost a kernel build.
-	if _, err := spec.Load(filepath.Join(root, "experiments"), name); err != nil {
-		return err
+	var simulated, measured []spec.Experiment
+	for _, e := range exps {
+		switch wanted := cmp.Or(value(engine), e.Engines()[0]); {
+		case wanted != results.EngineVM && wanted != results.EngineSim:
+			return fmt.Errorf("engine %q: allowed: vm, sim", wanted)
+		case slices.Contains(e.Engines(), wanted) && wanted == results.EngineVM:
+			measured = append(measured, e)
+		case slices.Contains(e.Engines(), wanted):
+			simulated = append(simulated, e)
+		case name != "all":
+			return fmt.Errorf("%s: no part of it is for engine %s; there is: %s", name, wanted, strings.Join(e.Engines(), ", "))
+		}
+	}
+	if len(simulated) > 0 {
+		err := simulate.Experiments(ctx, simulated, simulate.Options{Root: root, Results: filepath.Join(root, "results"), Progress: console})
+		if err != nil {
+			return err
+		}
+	}
+	if len(measured) == 0 {
+		return nil
 	}
 	a, err := vm.ParseAccel(value(accel))
 	if err != nil {
@@ -335,7 +371,12 @@ func (Experiments) Run(ctx context.Context, name string,
 		return err
 	}
 	o.Accel = a
-	return runner.Run(ctx, name, runner.Options{Rig: o, Profile: value(profile)})
+	for _, e := range measured {
+		if err := runner.Run(ctx, e.Name, runner.Options{Rig: o, Profile: value(profile)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Draw draws the figures and the report from results/.
@@ -351,30 +392,32 @@ func (Figures) Draw() error {
 	return err
 }
 
+// Fidelity compares what was simulated with what the paper plots: docs/fidelity.md and .tsv.
+func (Figures) Fidelity() error {
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	return figures.Fidelity(figures.Options{Results: filepath.Join(root, "results"), Out: filepath.Join(root, "docs")})
+}
+
 // Reproduce builds everything, runs the experiments and draws the report.
 func Reproduce(ctx context.Context,
 	profile *string, // smoke, quick or paper; by the machine without it
 	figure *string, // only this one, as fig06
 	kernel *string, // in kernels.yaml
 ) error {
-	root, err := tree.Root()
+	root, exps, err := loadExperiments(cmp.Or(value(figure), "all"))
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(root, "experiments")
-	names, err := spec.List(dir)
-	if err != nil {
-		return err
-	}
-	if f := value(figure); f != "" {
-		if _, err := spec.Load(dir, f); err != nil {
-			return err
-		}
-		names = []string{f}
+	exps = slices.DeleteFunc(exps, func(e spec.Experiment) bool { return e.VM == nil })
+	if len(exps) == 0 {
+		return fmt.Errorf("%s: nothing of it runs in a guest; experiments:run %s simulates it", *figure, *figure)
 	}
 	size := value(profile)
 	if size != "" {
-		if _, err := spec.LoadProfile(dir, size); err != nil {
+		if _, err := spec.LoadProfile(filepath.Join(root, "experiments"), size); err != nil {
 			return err
 		}
 		console.Printf("profile %s: as asked", size)
@@ -396,8 +439,8 @@ func Reproduce(ctx context.Context,
 		console.Printf("profile %s: %s", size, why)
 	}
 	var errs []error
-	for _, n := range names {
-		if err := runner.Run(ctx, n, runner.Options{Rig: o, Profile: size, Parts: &p}); err != nil {
+	for _, e := range exps {
+		if err := runner.Run(ctx, e.Name, runner.Options{Rig: o, Profile: size, Parts: &p}); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}

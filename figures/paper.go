@@ -3,6 +3,7 @@ package figures
 import (
 	"embed"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -42,6 +43,42 @@ func paperFig06() (map[string]map[string]map[string]stats, error) {
 			out[r[0]][r[1]] = map[string]stats{}
 		}
 		out[r[0]][r[1]][strings.ToLower(r[2])] = stats{v[0], v[1], v[2], v[3], v[4]}
+	}
+	return out, nil
+}
+
+// curve names one of Fig 5.
+type curve struct {
+	Workload, Group string
+	LoadPct         int
+	Scheduler       string // lower case
+}
+
+// point of a curve.
+type point struct{ Quantile, MS float64 }
+
+// paperFig05 is the paper's curves, by ascending quantile.
+func paperFig05() (map[curve][]point, error) {
+	const name = "paper/fig05.csv"
+	f, err := paperFiles.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	out := map[curve][]point{}
+	for i, r := range rows[1:] {
+		load, err1 := strconv.Atoi(r[2])
+		q, err2 := strconv.ParseFloat(r[4], 64)
+		ms, err3 := strconv.ParseFloat(r[5], 64)
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, i+2, err)
+		}
+		c := curve{r[0], r[1], load, strings.ToLower(r[3])}
+		out[c] = append(out[c], point{q, ms})
 	}
 	return out, nil
 }

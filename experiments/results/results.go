@@ -64,40 +64,41 @@ const (
 	EngineHost = "host" // computed by the program itself; nothing was scheduled
 )
 
-// Run is run.json: the conditions of a run.
+// Run is run.json: the conditions of a run. What an engine does not have is
+// left out.
 type Run struct {
-	Experiment string `json:"experiment"`
+	Experiment string `json:"experiment,omitzero"`
 	Key        string `json:"key"`
 	Engine     string `json:"engine"` // vm, sim or host
-	Profile    string `json:"profile"`
-	Workload   string `json:"workload"`
-	Scheduler  string `json:"scheduler"`
-	Round      int    `json:"round"` // from 1
-	Seed       uint64 `json:"seed"`
+	Profile    string `json:"profile,omitzero"`
+	Workload   string `json:"workload,omitzero"`
+	Scheduler  string `json:"scheduler,omitzero"`
+	Round      int    `json:"round,omitzero"` // from 1
+	Seed       uint64 `json:"seed,omitzero"`
 
 	Parameters map[string]any `json:"parameters"` // of the scheduler
 
-	Kernel         string `json:"kernel"` // uname -r
-	KernelName     string `json:"kernel_name"`
-	KernelFallback bool   `json:"kernel_fallback"` // the asked kernel's source could not be had
-	KernelSource   string `json:"kernel_source"`
-	ConfigDigest   string `json:"config_digest"`
-	Accelerator    string `json:"accelerator"`
-	CPUs           int    `json:"cpus"`
-	FunctionCPUs   int    `json:"function_cpus"`
-	ImageDigest    string `json:"image_digest"`
-	Docker         string `json:"docker"`
-	Revision       string `json:"revision"` // git, with + if the tree was changed
+	Kernel         string `json:"kernel,omitzero"` // uname -r
+	KernelName     string `json:"kernel_name,omitzero"`
+	KernelFallback bool   `json:"kernel_fallback,omitzero"` // the asked kernel's source could not be had
+	KernelSource   string `json:"kernel_source,omitzero"`
+	ConfigDigest   string `json:"config_digest,omitzero"`
+	Accelerator    string `json:"accelerator,omitzero"`
+	CPUs           int    `json:"cpus,omitzero"`
+	FunctionCPUs   int    `json:"function_cpus,omitzero"`
+	ImageDigest    string `json:"image_digest,omitzero"`
+	Docker         string `json:"docker,omitzero"`
+	Revision       string `json:"revision,omitzero"` // git, with + if the tree was changed
 
-	Invocations  int           `json:"invocations"`
-	TimeFactor   float64       `json:"time_factor"` // CPU time as a multiple of the paper's
-	LoadAsked    float64       `json:"load_asked"`  // of the functions' CPUs, 0 to 1
-	LoadAchieved float64       `json:"load_achieved"`
-	MeanGap      time.Duration `json:"mean_gap_ns"`
-	LateP50      time.Duration `json:"late_p50_ns"` // sent − due
-	LateP99      time.Duration `json:"late_p99_ns"`
-	LateMax      time.Duration `json:"late_max_ns"`
-	Took         time.Duration `json:"took_ns"`
+	Invocations  int           `json:"invocations,omitzero"`
+	TimeFactor   float64       `json:"time_factor,omitzero"` // CPU time as a multiple of the paper's
+	LoadAsked    float64       `json:"load_asked,omitzero"`  // of the functions' CPUs, 0 to 1
+	LoadAchieved float64       `json:"load_achieved,omitzero"`
+	MeanGap      time.Duration `json:"mean_gap_ns,omitzero"`
+	LateP50      time.Duration `json:"late_p50_ns,omitzero"` // sent − due
+	LateP99      time.Duration `json:"late_p99_ns,omitzero"`
+	LateMax      time.Duration `json:"late_max_ns,omitzero"`
+	Took         time.Duration `json:"took_ns,omitzero"`
 
 	Sim      *Sim           `json:"sim,omitempty"`
 	Observer map[string]any `json:"observer,omitempty"` // what else the kernel's observer counted

@@ -69,6 +69,9 @@ func newPlan(exps []spec.Experiment, model string) (*plan, error) {
 
 // Plan prints what Experiments would do with one experiment.
 func Plan(e spec.Experiment, w io.Writer) error {
+	if len(e.Sims)+len(e.Hosts) == 0 {
+		return nil
+	}
 	p, err := newPlan([]spec.Experiment{e}, "")
 	if err != nil {
 		return err

@@ -3,7 +3,10 @@ package simulate
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ds2-lab/alps/alps/policy"
@@ -16,20 +19,30 @@ import (
 func host(ctx context.Context, experiment string, h spec.Host, o Options) (results.Series, error) {
 	step := o.Progress.Step(h.Measure.V, 0, 0)
 	table := groups(h)
+	params := map[string]any{"measure": h.Measure.V}
 	if h.Measure.V == spec.MeasureCost {
 		var err error
 		if table, err = cost(ctx, h, step.Frac); err != nil {
 			return results.Series{}, err
 		}
+		params["go"], params["cpu"] = runtime.Version(), cpuModel()
 	}
 	s := results.Series{Name: h.Measure.V, Key: experiment + "-" + h.Measure.V}
-	r := results.Result{Table: &table, Run: results.Run{Key: s.Key, Engine: results.EngineHost, Parameters: map[string]any{"measure": h.Measure.V}, Errors: []string{}}}
+	r := results.Result{Table: &table, Run: results.Run{Key: s.Key, Engine: results.EngineHost, Parameters: params, Errors: []string{}}}
 	r.Run.Judge()
 	if err := results.Write(results.SimDir(o.Results, s.Key), r); err != nil {
 		return s, err
 	}
 	step.Done("")
 	return s, nil
+}
+
+// cpuModel is what Linux calls the processor.
+func cpuModel() string {
+	data, _ := os.ReadFile("/proc/cpuinfo") // a missing name is no reason not to measure
+	_, rest, _ := strings.Cut(string(data), "model name\t: ")
+	name, _, _ := strings.Cut(rest, "\n")
+	return name
 }
 
 // groups counts the rows of each group.

@@ -79,7 +79,7 @@ func (p Sim) Config(s Series) sim.Config {
 const (
 	MaxCores       = 4096
 	MaxInvocations = 10_000_000
-	maxCost        = time.Second
+	MaxCost        = time.Second
 )
 
 func (c checker) sim(p part) Sim {
@@ -132,7 +132,7 @@ func (c checker) platform(at string, p *Platform) {
 }
 
 func (c checker) cost(key string, d yamlx.At[time.Duration]) {
-	if d.V < 0 || d.V > maxCost {
-		c.add(d.Pos(), key, "%s: allowed: 0s to %s", d.V, maxCost)
+	if d.V < 0 || d.V > MaxCost {
+		c.add(d.Pos(), key, "%s: allowed: 0s to %s", d.V, MaxCost)
 	}
 }

@@ -31,6 +31,19 @@ type Experiment struct {
 	Hosts []Host
 }
 
+// Engines are those that runs of the experiment need: vm and sim, which
+// stands for all that needs no guest.
+func (e Experiment) Engines() []string {
+	var out []string
+	if e.VM != nil {
+		out = append(out, results.EngineVM)
+	}
+	if len(e.Sims)+len(e.Hosts) > 0 {
+		out = append(out, results.EngineSim)
+	}
+	return out
+}
+
 // file is an experiment as it is written.
 type file struct {
 	Figure yamlx.At[string] `yaml:"figure"`
@@ -54,8 +67,8 @@ var (
 	orders = []string{"off", "fifo", "strict", "bounded"}
 )
 
-// maxStep is the longest bias between neighbouring ranks.
-const maxStep = time.Hour / 2
+// MaxStep is the longest bias between neighbouring ranks.
+const MaxStep = time.Hour / 2
 
 // Disk reads files where they lie, by any path. It is for Load and its kin,
 // which read from an embed.FS as well.
@@ -205,8 +218,8 @@ func (c checker) alps(at string, name, order yamlx.At[string], step yamlx.At[tim
 	if order.V != "" && !slices.Contains(orders, order.V) {
 		c.add(order.Pos(), at+"order", "%q: allowed: %s", order.V, strings.Join(orders, ", "))
 	}
-	if step.V < 0 || step.V > maxStep {
-		c.add(step.Pos(), at+"step", "%s: allowed: 1us to %s", step.V, maxStep)
+	if step.V < 0 || step.V > MaxStep {
+		c.add(step.Pos(), at+"step", "%s: allowed: 1us to %s", step.V, MaxStep)
 	}
 	if _, err := policyParams(params); err != nil {
 		c.add(name.Pos(), at+"params", "%v", err)

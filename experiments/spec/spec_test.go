@@ -20,7 +20,7 @@ func TestWhatIsInTheRepository(t *testing.T) {
 		e, err := Load("..", n)
 		require.NoError(t, err)
 		require.NotEmpty(t, e.Title)
-		require.True(t, e.VM != nil || len(e.Sims)+len(e.Hosts) > 0)
+		require.NotEmpty(t, e.Engines())
 	}
 	for _, want := range strings.Fields("fig01 fig02 fig03 fig05 fig06 fig07 fig08 fig09 fig10 fig11 fig12 fig13 fig14 fig15 order table1 table2") {
 		require.Contains(t, names, want)
@@ -154,7 +154,7 @@ func FuzzExperiment(f *testing.F) {
 			require.ErrorContains(t, err, path)
 			return
 		}
-		require.True(t, e.VM != nil || len(e.Sims)+len(e.Hosts) > 0)
+		require.NotEmpty(t, e.Engines())
 		for _, p := range e.Sims {
 			for _, s := range p.Series {
 				spec, err := s.Sim()

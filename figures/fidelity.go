@@ -1,0 +1,207 @@
+package figures
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/internal/atomicfile"
+)
+
+//go:embed fidelity.md.tmpl
+var fidelityText string
+
+// value is one number of a simulated figure beside the paper's.
+type value struct {
+	Figure   string // the experiment
+	Workload string
+	LoadPct  int
+	Group    string
+	Series   string
+	Stat     string // p50, …, mean
+	OursMS   float64
+	PaperMS  float64
+	N        int // invocations behind ours
+}
+
+// ratio is ours/paper.
+func (v value) ratio() float64 { return v.OursMS / v.PaperMS }
+
+// deviation is how far ours is off, as a share of the paper's.
+func (v value) deviation() float64 { return math.Abs(v.ratio() - 1) }
+
+// fidelity is what docs/fidelity.md is made of.
+type fidelity struct {
+	Values  []value
+	Runs    []results.Run // of all figures, each once
+	Invalid []string
+}
+
+// The figures that the paper's numbers are there for, and the orders of ALPS,
+// which are compared with the paper's ALPS in Fig 6.
+const (
+	fidelityBars   = "fig06"
+	fidelityCurves = "fig05"
+	fidelityOrders = "order"
+)
+
+// Fidelity compares the simulated figures with the paper's numbers and writes
+// Out/fidelity.md and Out/fidelity.tsv.
+func Fidelity(o Options) error {
+	f, err := newFidelity(o.Results)
+	if err != nil {
+		return err
+	}
+	text, err := f.markdown()
+	if err != nil {
+		return err
+	}
+	for name, data := range map[string]string{"fidelity.md": text, "fidelity.tsv": f.tsv()} {
+		if err := atomicfile.Write(filepath.Join(o.Out, name), []byte(data), 0o644); err != nil {
+			return fmt.Errorf("figures: %w", err)
+		}
+	}
+	return nil
+}
+
+func newFidelity(root string) (*fidelity, error) {
+	bars, err := paperFig06()
+	if err != nil {
+		return nil, err
+	}
+	curves, err := paperFig05()
+	if err != nil {
+		return nil, err
+	}
+	f := &fidelity{}
+	seen := map[string]bool{}
+	for _, figure := range []string{fidelityBars, fidelityCurves, fidelityOrders} {
+		series, err := results.ReadSimPlan(root, figure)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: simulate first (experiments:run -engine=sim all)", err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range series {
+			run := s.Result.Run
+			if !seen[run.Key] {
+				seen[run.Key] = true
+				f.Runs = append(f.Runs, run)
+			}
+			if !run.Valid {
+				f.Invalid = append(f.Invalid, fmt.Sprintf("%s: %s on %s: %s", figure, s.Name, run.Workload, strings.Join(run.Invalid, "; ")))
+				continue
+			}
+			switch figure {
+			case fidelityCurves:
+				f.addCurves(figure, s, curves)
+			case fidelityBars:
+				f.addBars(figure, s, run.Scheduler, bars)
+			default:
+				f.addBars(figure, s, "alps", bars)
+			}
+		}
+	}
+	return f, nil
+}
+
+// pct is a load as people say it.
+func pct(load float64) int { return int(math.Round(100 * load)) }
+
+// addBars compares a run with the paper's bars of a scheduler.
+func (f *fidelity) addBars(figure string, s results.Series, scheduler string, paper map[string]map[string]map[string]stats) {
+	run := s.Result.Run
+	for _, sum := range results.Summarize(s.Result.Invocations) {
+		ref, ok := paper[run.Workload][sum.Group][scheduler]
+		if !ok {
+			continue
+		}
+		for _, x := range []struct {
+			name        string
+			ours, paper float64
+		}{{"p50", sum.P50, ref.P50}, {"p75", sum.P75, ref.P75}, {"p90", sum.P90, ref.P90}, {"p99", sum.P99, ref.P99}, {"mean", sum.Mean, ref.Mean}} {
+			f.Values = append(f.Values, value{figure, run.Workload, pct(run.LoadAsked), sum.Group, s.Name, x.name, x.ours, x.paper, sum.N})
+		}
+	}
+}
+
+// addCurves compares a run with the paper's curves at their quantiles.
+func (f *fidelity) addCurves(figure string, s results.Series, paper map[curve][]point) {
+	run := s.Result.Run
+	for _, g := range results.Groups {
+		ours := turnarounds(s.Result.Invocations, g)
+		for _, p := range paper[curve{run.Workload, g, pct(run.LoadAsked), run.Scheduler}] {
+			f.Values = append(f.Values, value{figure, run.Workload, pct(run.LoadAsked), g, s.Name, fmt.Sprintf("p%g", 100*p.Quantile),
+				results.Quantile(p.Quantile, ours), p.MS, len(ours)})
+		}
+	}
+}
+
+// turnarounds of a group's finished invocations, ms, sorted.
+func turnarounds(invocations []results.Invocation, group string) []float64 {
+	var out []float64
+	for _, i := range invocations {
+		if i.Group == group && i.Status == results.OK {
+			out = append(out, ms(i.Turnaround().Nanoseconds()))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (f *fidelity) tsv() string {
+	var b strings.Builder
+	b.WriteString("figure\tworkload\tload_pct\tgroup\tseries\tstat\tours_ms\tpaper_ms\tours/paper\tn\n")
+	for _, v := range f.Values {
+		fmt.Fprintf(&b, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", v.Figure, v.Workload, v.LoadPct, v.Group, v.Series, v.Stat,
+			num(v.OursMS, 1), num(v.PaperMS, 1), num(v.ratio(), 3), v.N)
+	}
+	return b.String()
+}
+
+// pick are the values for which every condition holds.
+func (f *fidelity) pick(conditions ...func(value) bool) []value {
+	var out []value
+	for _, v := range f.Values {
+		if !slices.ContainsFunc(conditions, func(holds func(value) bool) bool { return !holds(v) }) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// medianDeviation in percent; NaN of none.
+func medianDeviation(values []value) float64 {
+	var d []float64
+	for _, v := range values {
+		if !math.IsNaN(v.deviation()) {
+			d = append(d, 100*v.deviation())
+		}
+	}
+	if len(d) == 0 {
+		return math.NaN()
+	}
+	slices.Sort(d)
+	return (d[(len(d)-1)/2] + d[len(d)/2]) / 2
+}
+
+func (f *fidelity) markdown() (string, error) {
+	t, err := template.New("fidelity").Parse(fidelityText)
+	if err != nil {
+		return "", fmt.Errorf("fidelity: %w", err)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, f.page()); err != nil {
+		return "", fmt.Errorf("fidelity: %w", err)
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,184 @@
+package figures
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// fidelityPage is what the template shows. Tables are Markdown.
+type fidelityPage struct {
+	Cores, Invocations, Runs int
+	Seed                     uint64
+	Model                    string
+	Invalid                  []string
+
+	Bars   string // median deviation from Fig 6 per scheduler
+	Curves string // and from Fig 5, per load
+	Orders string // and of the orders from the paper's ALPS, per group
+	Ratios string // every bar of Fig 6
+}
+
+func (f *fidelity) page() fidelityPage {
+	p := fidelityPage{Runs: len(f.Runs), Invalid: f.Invalid, Bars: f.bars(), Curves: f.curves(), Orders: f.orders(), Ratios: f.ratios()}
+	if len(f.Runs) > 0 {
+		r := f.Runs[0]
+		p.Cores, p.Invocations, p.Seed = r.CPUs, r.Invocations, r.Seed
+		if r.Sim != nil {
+			p.Model = r.Sim.Model[:min(len(r.Sim.Model), 12)]
+		}
+	}
+	return p
+}
+
+func is(figure string) func(value) bool { return func(v value) bool { return v.Figure == figure } }
+
+func on(workload string) func(value) bool {
+	return func(v value) bool { return v.Workload == workload }
+}
+
+func at(load int) func(value) bool { return func(v value) bool { return v.LoadPct == load } }
+
+func of(series string) func(value) bool { return func(v value) bool { return v.Series == series } }
+
+func in(group string) func(value) bool { return func(v value) bool { return v.Group == group } }
+
+// distinct are a field's values, in the order they appear.
+func distinct[T comparable](values []value, field func(value) T) []T {
+	var out []T
+	for _, v := range values {
+		if x := field(v); !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func series(v value) string    { return v.Series }
+func workload(v value) string  { return v.Workload }
+func group(v value) string     { return v.Group }
+func load(v value) int         { return v.LoadPct }
+func statistic(v value) string { return v.Stat }
+
+// table is a Markdown table.
+func table(head []string, rows [][]string) string {
+	var b strings.Builder
+	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
+	line(head)
+	b.WriteString("|" + strings.Repeat("---|", len(head)) + "\n")
+	for _, r := range rows {
+		line(r)
+	}
+	return b.String()
+}
+
+func percent(v float64) string {
+	if math.IsNaN(v) {
+		return ""
+	}
+	return num(v, 1) + " %"
+}
+
+// bars: per scheduler the median deviation over all groups, and over each.
+func (f *fidelity) bars() string {
+	all := f.pick(is(fidelityBars))
+	groups := distinct(all, group)
+	head := append([]string{"workload", "scheduler", "all"}, groups...)
+	var rows [][]string
+	for _, w := range distinct(all, workload) {
+		for _, s := range distinct(all, series) {
+			row := []string{w, s, percent(medianDeviation(f.pick(is(fidelityBars), on(w), of(s))))}
+			for _, g := range groups {
+				row = append(row, percent(medianDeviation(f.pick(is(fidelityBars), on(w), of(s), in(g)))))
+			}
+			rows = append(rows, row)
+		}
+	}
+	return table(head, rows)
+}
+
+// curves: per scheduler and load the median deviation over all groups and quantiles.
+func (f *fidelity) curves() string {
+	all := f.pick(is(fidelityCurves))
+	head := []string{"scheduler"}
+	for _, w := range distinct(all, workload) {
+		for _, l := range distinct(all, load) {
+			head = append(head, fmt.Sprintf("%s, %d %%", w, l))
+		}
+	}
+	var rows [][]string
+	for _, s := range distinct(all, series) {
+		row := []string{s}
+		for _, w := range distinct(all, workload) {
+			for _, l := range distinct(all, load) {
+				row = append(row, percent(medianDeviation(f.pick(is(fidelityCurves), on(w), at(l), of(s)))))
+			}
+		}
+		rows = append(rows, row)
+	}
+	return table(head, rows)
+}
+
+// orders: per order the mean turnaround as a multiple of the paper's ALPS, and
+// the median deviation over all bars; the nearest is set in bold.
+func (f *fidelity) orders() string {
+	all := f.pick(is(fidelityOrders))
+	groups := distinct(all, group)
+	head := []string{"workload", "order", "median deviation"}
+	for _, g := range groups {
+		head = append(head, g+" p50", g+" p99", g+" mean")
+	}
+	var rows [][]string
+	for _, w := range distinct(all, workload) {
+		best, bestAt := math.Inf(1), -1
+		for _, s := range distinct(all, series) {
+			d := medianDeviation(f.pick(is(fidelityOrders), on(w), of(s)))
+			if d < best {
+				best, bestAt = d, len(rows)
+			}
+			row := []string{w, s, percent(d)}
+			for _, g := range groups {
+				for _, st := range []string{"p50", "p99", "mean"} {
+					row = append(row, f.cell(fidelityOrders, w, s, g, st))
+				}
+			}
+			rows = append(rows, row)
+		}
+		if bestAt >= 0 {
+			rows[bestAt][2] = "**" + rows[bestAt][2] + "**"
+		}
+	}
+	return table(head, rows)
+}
+
+// cell is ours/paper of one bar.
+func (f *fidelity) cell(figure, w, s, g, st string) string {
+	for _, v := range f.pick(is(figure), on(w), of(s), in(g)) {
+		if v.Stat == st {
+			return num(v.ratio(), 2)
+		}
+	}
+	return ""
+}
+
+// ratios: every bar of Fig 6, ours in ms and as a multiple of the paper's.
+func (f *fidelity) ratios() string {
+	all := f.pick(is(fidelityBars))
+	stats := distinct(all, statistic)
+	head := append([]string{"workload", "scheduler", "group", "n"}, stats...)
+	var rows [][]string
+	for _, w := range distinct(all, workload) {
+		for _, s := range distinct(all, series) {
+			for _, g := range distinct(all, group) {
+				row := []string{w, s, g, ""}
+				for _, v := range f.pick(is(fidelityBars), on(w), of(s), in(g)) {
+					row[3] = fmt.Sprint(v.N)
+					row = append(row, fmt.Sprintf("%s (%s)", num(v.OursMS, 0), num(v.ratio(), 2)))
+				}
+				rows = append(rows, row)
+			}
+		}
+	}
+	return table(head, rows)
+}

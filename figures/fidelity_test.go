@@ -1,0 +1,113 @@
+package figures
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/results"
+)
+
+// like makes a run whose groups have the percentiles of the paper's bars times
+// a factor.
+func like(t *testing.T, workload, scheduler string, factor float64) results.Result {
+	paper, err := paperFig06()
+	require.NoError(t, err)
+	r := results.Result{Run: results.Run{Key: scheduler + "-" + workload + "-" + num(factor, 2), Engine: results.EngineSim, Workload: workload, Scheduler: scheduler,
+		LoadAsked: 0.9, Valid: true, Invalid: []string{}, Errors: []string{}, CPUs: 24, Seed: 1, Sim: &results.Sim{Model: "0123456789abcdef"}}}
+	for _, g := range results.Groups {
+		s := paper[workload][g][scheduler]
+		for _, x := range []struct {
+			n  int
+			ms float64
+		}{{50, s.P50}, {25, s.P75}, {15, s.P90}, {10, s.P99}} {
+			for range x.n {
+				r.Invocations = append(r.Invocations, results.Invocation{ID: len(r.Invocations) + 1, Group: g, EndNS: int64(x.ms * factor * 1e6), Status: results.OK})
+			}
+		}
+	}
+	r.Run.Invocations = len(r.Invocations)
+	return r
+}
+
+func plan(t *testing.T, root, experiment string, series map[string]results.Result, names ...string) {
+	var shown []results.Series
+	for _, name := range names {
+		r := series[name]
+		require.NoError(t, results.Write(results.SimDir(root, r.Run.Key), r))
+		shown = append(shown, results.Series{Name: name, Key: r.Run.Key})
+	}
+	require.NoError(t, results.WriteSimPlan(root, experiment, shown))
+}
+
+func TestFidelity(t *testing.T) {
+	root, out := t.TempDir(), t.TempDir()
+	require.ErrorContains(t, Fidelity(Options{Results: root, Out: out}), "simulate first (experiments:run -engine=sim all)")
+
+	stuck := like(t, "huawei", "rr", 1)
+	stuck.Run.Valid, stuck.Run.Invalid = false, []string{"the load does not drain"}
+	cfs := like(t, "huawei", "cfs", 1.1)
+	plan(t, root, "fig06", map[string]results.Result{"cfs": cfs, "rr": stuck, "alps": like(t, "huawei", "alps", 0.5)}, "rr", "cfs", "alps")
+	plan(t, root, "fig05", map[string]results.Result{"cfs": cfs}, "cfs")
+	plan(t, root, "order", map[string]results.Result{"fifo": like(t, "huawei", "alps", 1.3), "strict": like(t, "huawei", "alps", 0.9)}, "fifo", "strict")
+	f, err := newFidelity(root)
+	require.NoError(t, err)
+	require.Len(t, f.Runs, 5, "a run in two figures is one")
+
+	rows := strings.Split(f.bars(), "\n")
+	require.Equal(t, "| workload | scheduler | all | G1 | G2 | G3 | G4 |", rows[0])
+	require.Regexp(t, `^\| huawei \| cfs \| 10\.0 % \| 10\.0 % `, rows[2])
+	require.Regexp(t, `^\| huawei \| alps \| 50\.0 % \| 50\.0 % `, rows[3])
+	require.Len(t, rows, 5, "what is not valid is not compared")
+
+	rows = strings.Split(f.orders(), "\n")
+	require.Regexp(t, `^\| huawei \| fifo \| 30\.0 % \| 1\.30 \| 1\.30 \|`, rows[2])
+	require.Regexp(t, `^\| huawei \| strict \| \*\*10\.0 %\*\* \| 0\.90 \| 0\.90 \|`, rows[3])
+
+	require.Equal(t, "| scheduler | huawei, 90 % |", strings.Split(f.curves(), "\n")[0])
+	require.Contains(t, f.ratios(), "| huawei | cfs | G1 | 100 | 204 (1.10) |")
+
+	require.NoError(t, Fidelity(Options{Results: root, Out: out}))
+	page, err := os.ReadFile(filepath.Join(out, "fidelity.md"))
+	require.NoError(t, err)
+	for _, want := range []string{f.bars(), f.curves(), f.orders(), f.ratios(), "5 runs of 400 invocations on 24 cores, seed 1", "0123456789ab", "fig06: rr on huawei: the load does not drain"} {
+		require.Contains(t, string(page), want)
+	}
+	table, err := os.ReadFile(filepath.Join(out, "fidelity.tsv"))
+	require.NoError(t, err)
+	require.Contains(t, string(table), "\nfig06\thuawei\t90\tG1\tcfs\tp50\t203.9\t185.4\t1.100\t100\n")
+	require.Contains(t, string(table), "\nfig05\thuawei\t90\tG1\tcfs\tp99.5\t")
+}
+
+func TestPaperCurves(t *testing.T) {
+	curves, err := paperFig05()
+	require.NoError(t, err)
+	require.Len(t, curves, 96)
+	bars, err := paperFig06()
+	require.NoError(t, err)
+	for c, points := range curves {
+		require.Len(t, points, 24)
+		last := 0.0
+		for _, p := range points {
+			require.GreaterOrEqual(t, p.MS, last, "%v", c)
+			last = p.MS
+		}
+		// Two plots of one run.
+		if c.LoadPct == 90 {
+			p50 := points[10]
+			require.InDelta(t, 0.5, p50.Quantile, 0)
+			require.InEpsilon(t, bars[c.Workload][c.Group][c.Scheduler].P50, p50.MS, 0.06, "%v", c)
+		}
+	}
+}
+
+func TestMedianDeviation(t *testing.T) {
+	require.True(t, math.IsNaN(medianDeviation(nil)))
+	three := []value{{OursMS: 90, PaperMS: 100}, {OursMS: 300, PaperMS: 100}, {OursMS: math.NaN(), PaperMS: 1}, {OursMS: 120, PaperMS: 100}}
+	require.InDelta(t, 20, medianDeviation(three), 1e-9)
+	require.InDelta(t, 25, medianDeviation(append(three, value{OursMS: 70, PaperMS: 100})), 1e-9)
+}
