@@ -63,10 +63,17 @@ func (j Job) parameters() (map[string]any, error) {
 	}
 	add("switch", j.Machine.Switch)
 	add("refill", j.Machine.Refill)
+	add("share_lag", j.Machine.ShareLag)
 	add("tick", j.Machine.Tick)
 	add("platform_cpu", j.Machine.Platform.CPU)
 	add("platform_delay", j.Machine.Platform.Delay)
 	add("platform_jitter", j.Machine.Platform.Jitter)
+	if j.Machine.Platform.Beside {
+		p["platform_beside"] = true
+	}
+	if j.Scheduler.Gaps != 0 {
+		p["gaps"] = j.Scheduler.Gaps
+	}
 	if !spec.FollowsPolicy(j.Scheduler.Name) {
 		return p, nil
 	}
@@ -84,23 +91,22 @@ func (j Job) parameters() (map[string]any, error) {
 	return p, nil
 }
 
+// machine is the whole configuration.
+func (j Job) machine() sim.Config {
+	c := j.Machine
+	c.Cores, c.Functions, c.Seed = j.Work.Cores, j.Work.Functions, j.Work.Seed
+	return c
+}
+
 // Key names the run by all that makes it.
 func (j Job) Key() (string, error) {
-	params, err := j.parameters()
-	if err != nil {
-		return "", err
-	}
-	p, err := json.Marshal(params) // keys sorted
-	if err != nil {
-		return "", err
-	}
 	work, err := j.Work.sum()
 	if err != nil {
 		return "", err
 	}
-	sum, err := digest.New(Version).Str("model", j.Model).Str("work", work).Str("cores", fmt.Sprint(j.Work.Cores)).
-		Str("seed", fmt.Sprint(j.Work.Seed)).Str("load", fmt.Sprint(j.Work.Load)).Str("drain", j.Machine.Drain.String()).
-		Str("scheduler", j.Scheduler.Name).Str("parameters", string(p)).Sum()
+	// Printed whole, so that no field can be forgotten.
+	sum, err := digest.New(Version).Str("model", j.Model).Str("work", work).Str("machine", fmt.Sprintf("%+v", j.machine())).
+		Str("load", fmt.Sprint(j.Work.Load)).Str("scheduler", fmt.Sprintf("%+v", j.Scheduler)).Sum()
 	if err != nil {
 		return "", err
 	}
@@ -120,8 +126,8 @@ func (j Job) Run(ctx context.Context, progress func(ended int)) (results.Result,
 		return results.Result{}, err
 	}
 	var turns results.Turns
-	c := j.Machine
-	c.Cores, c.Functions, c.Seed, c.Progress = w.Cores, w.Functions, w.Seed, progress
+	c := j.machine()
+	c.Progress = progress
 	c.Slice = func(i int, length time.Duration) { turns.Add(w.classes[w.rows[i].Class].Group, length) }
 	out, err := run(ctx, c, j.Scheduler, w.Invocations)
 	if err != nil {

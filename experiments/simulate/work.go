@@ -74,6 +74,6 @@ func (w *Work) sum() (string, error) {
 	}
 	var err error
 	w.digest, err = digest.New("work/1").Str("workload", w.Workload).Str("classes", fmt.Sprintf("%+v", w.classes)).
-		Str("functions", fmt.Sprintf("%+v", w.Functions)).Str("invocations", b.String()).Sum()
+		Str("invocations", b.String()).Sum()
 	return w.digest, err
 }

@@ -20,6 +20,7 @@ type Sim struct {
 	Platform    *Platform               `yaml:"platform"`
 	Switch      yamlx.At[time.Duration] `yaml:"switch"` // lost when a core changes tasks
 	Refill      yamlx.At[time.Duration] `yaml:"refill"` // CPU time to fill a cache that others used
+	ShareLag    yamlx.At[time.Duration] `yaml:"share_lag"`
 	Series      []Series                `yaml:"series"`
 
 	Seed  uint64     `yaml:"-"`
@@ -29,6 +30,7 @@ type Sim struct {
 // Platform is what an invocation costs before its process exists.
 type Platform struct {
 	CPU    yamlx.At[time.Duration] `yaml:"cpu"`
+	Beside yamlx.At[bool]          `yaml:"beside"` // what takes the CPU time competes as a function does
 	Delay  yamlx.At[time.Duration] `yaml:"delay"`
 	Jitter yamlx.At[time.Duration] `yaml:"jitter"` // uniformly up to so much more delay
 }
@@ -39,20 +41,23 @@ type Series struct {
 	Scheduler yamlx.At[string]         `yaml:"scheduler"` // of sim.Names; left out: the name
 	Order     yamlx.At[string]         `yaml:"order"`
 	Step      yamlx.At[time.Duration]  `yaml:"step"`
+	Gaps      yamlx.At[float64]        `yaml:"gaps"` // of sfs: mean gaps in the first turn
 	Params    map[string]yamlx.At[any] `yaml:"params"`
 	Platform  *Platform                `yaml:"platform"` // in place of the part's
 }
 
 // Sim is the simulator's specification of the series.
 func (s Series) Sim() (sim.Spec, error) {
-	out := sim.Spec{Name: s.scheduler().V, Order: s.Order.V, Step: s.Step.V}
-	if !FollowsPolicy(out.Name) {
-		return out, nil
-	}
+	out := sim.Spec{Name: s.scheduler().V}
 	var err error
-	out.Params, err = policyParams(s.Params)
-	out.Order = cmp.Or(out.Order, "bounded")
-	out.Step = cmp.Or(out.Step, time.Second)
+	switch {
+	case out.Name == "sfs":
+		out.Gaps = cmp.Or(s.Gaps.V, 1)
+	case FollowsPolicy(out.Name):
+		out.Order = cmp.Or(s.Order.V, sim.OrderBounded)
+		out.Step = cmp.Or(s.Step.V, time.Second)
+		out.Params, err = policyParams(s.Params)
+	}
 	return out, err
 }
 
@@ -68,9 +73,9 @@ func FollowsPolicy(scheduler string) bool { return scheduler == "alps" || schedu
 
 // Config is the machine for one series, without functions.
 func (p Sim) Config(s Series) sim.Config {
-	c := sim.Config{Cores: p.Cores.V, Seed: p.Seed, Switch: p.Switch.V, Refill: p.Refill.V}
+	c := sim.Config{Cores: p.Cores.V, Seed: p.Seed, Switch: p.Switch.V, Refill: p.Refill.V, ShareLag: p.ShareLag.V}
 	if pl := cmp.Or(s.Platform, p.Platform); pl != nil {
-		c.Platform = sim.Platform{CPU: pl.CPU.V, Delay: pl.Delay.V, Jitter: pl.Jitter.V}
+		c.Platform = sim.Platform{CPU: pl.CPU.V, Beside: pl.Beside.V, Delay: pl.Delay.V, Jitter: pl.Jitter.V}
 	}
 	return c
 }
@@ -80,6 +85,7 @@ const (
 	MaxCores       = 4096
 	MaxInvocations = 10_000_000
 	MaxCost        = time.Second
+	MaxGaps        = 1e6
 )
 
 func (c checker) sim(p part) Sim {
@@ -101,6 +107,7 @@ func (c checker) sim(p part) Sim {
 	}
 	c.cost("switch", s.Switch)
 	c.cost("refill", s.Refill)
+	c.cost("share_lag", s.ShareLag)
 	c.platform("platform.", s.Platform)
 	if len(s.Series) == 0 {
 		c.add(p.Engine.Pos(), "series", "missing; give at least one")
@@ -117,6 +124,9 @@ func (c checker) sim(p part) Sim {
 			c.alps(at, x.Name, x.Order, x.Step, x.Params)
 		} else if !x.Order.IsZero() || !x.Step.IsZero() || x.Params != nil {
 			c.add(name.Pos(), at+"scheduler", "%q has no order, step or params; alps and ghost-alps have", name.V)
+		}
+		if !x.Gaps.IsZero() && (name.V != "sfs" || !(x.Gaps.V > 0 && x.Gaps.V <= MaxGaps)) {
+			c.add(x.Gaps.Pos(), at+"gaps", "%v: for sfs only, and in (0, %g]", x.Gaps.V, MaxGaps)
 		}
 		c.platform(at+"platform.", x.Platform)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/internal/yamlx"
 )
@@ -62,10 +63,7 @@ type part struct {
 	Host      `yaml:",inline"`
 }
 
-var (
-	nameRE = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
-	orders = []string{"off", "fifo", "strict", "bounded"}
-)
+var nameRE = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
 
 // MaxStep is the longest bias between neighbouring ranks.
 const MaxStep = time.Hour / 2
@@ -215,8 +213,8 @@ func policyParams(changes map[string]yamlx.At[any]) (policy.Params, error) {
 
 // alps checks what a scheduler that follows the policy may be given.
 func (c checker) alps(at string, name, order yamlx.At[string], step yamlx.At[time.Duration], params map[string]yamlx.At[any]) {
-	if order.V != "" && !slices.Contains(orders, order.V) {
-		c.add(order.Pos(), at+"order", "%q: allowed: %s", order.V, strings.Join(orders, ", "))
+	if order.V != "" && !slices.Contains(sim.Orders(), order.V) {
+		c.add(order.Pos(), at+"order", "%q: allowed: %s", order.V, strings.Join(sim.Orders(), ", "))
 	}
 	if step.V < 0 || step.V > MaxStep {
 		c.add(step.Pos(), at+"step", "%s: allowed: 1us to %s", step.V, MaxStep)

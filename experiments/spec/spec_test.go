@@ -96,7 +96,7 @@ func TestComplaints(t *testing.T) {
 	require.NoError(t, load(goodVM))
 	require.NoError(t, load(goodVM+"    trace: true\n"))
 	for _, c := range []struct{ add, want string }{
-		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: cores, engine, invocations, learners, load, loads, measure, platform, records, refill, schedulers, seed, series, switch, trace, workload, workloads"},
+		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: cores, engine, invocations, learners, load, loads, measure, platform, records, refill, schedulers, seed, series, share_lag, switch, trace, workload, workloads"},
 		{"      - {name: a, policy: eevdf}\n", x + `:10:27: parts[0].schedulers[1].policy: "eevdf": allowed: cfs, alps`},
 		{"      - {name: a, policy: alps, order: random}\n", x + `:10:40: parts[0].schedulers[1].order: "random": allowed: off, fifo, strict, bounded`},
 		{"      - {name: a, policy: alps, params: {alpha: -1}}\n", x + ":10:16: parts[0].schedulers[1].params: "},
@@ -110,10 +110,11 @@ func TestComplaints(t *testing.T) {
 	}
 	require.NoError(t, load(goodSim))
 	for _, c := range []struct{ old, new, want string }{
-		{"cfs", "eevd", `:10:16: parts[0].series[0].scheduler: "eevd": allowed: cfs, eevdf, fifo,`},
+		{"cfs", "eevd", `:10:16: parts[0].series[0].scheduler: "eevd": allowed: cfs, cfs-flat, eevdf, fifo,`},
 		{"name: cfs", "name: cfs, order: fifo", `:10:16: parts[0].series[0].scheduler: "cfs" has no order, step or params; alps and ghost-alps have`},
 		{"name: cfs", "name: a, scheduler: alps, order: last", `:10:43: parts[0].series[0].order: "last": allowed: off, fifo, strict, bounded`},
 		{"name: cfs", "name: cfs, platform: {delay: 2s}", `:10:39: parts[0].series[0].platform.delay: 2s: allowed: 0s to 1s`},
+		{"name: cfs", "name: sfs, gaps: -1", `:10:27: parts[0].series[0].gaps: -1: for sfs only, and in (0, 1e+06]`},
 		{"24", "0", `:7:12: parts[0].cores: 0: allowed: 1 to 4096`},
 		{"100", "0", `:8:18: parts[0].invocations: 0: allowed: 1 to 10000000`},
 		{"[0.9]", "[0.9, 2.1]", `:6:18: parts[0].loads[1]: 2.1 is outside (0, 2]`},

@@ -32,21 +32,24 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 			"functions; with -out also writes DIR/SCHEDULER/{invocations.csv,slices.csv,run.json}.\n"+
 			"A workload is huawei, azure, fib15, the path of a workload's YAML, or that of a trace\n"+
 			"of lines \"id n function gap port\" with -times. Order, step and the policy's flags are for\n"+
-			"alps and ghost-alps.")
+			"alps and ghost-alps. Schedulers:\n\n"+describeSchedulers())
 	workload := fs.String("workload", "huawei", "`name` or path")
 	times := fs.String("times", "", "CPU times for a trace, a YAML `file`: times: [{function: fib, n: 28, cpu: 100ms}, …]")
-	schedulers := fs.String("scheduler", "cfs,alps", "a `list` of: "+strings.Join(sim.Names(), ", "))
+	schedulers := fs.String("scheduler", "cfs,alps", "a `list` of schedulers")
 	cores := fs.Int("cores", 24, "`n` cores")
 	load := fs.Float64("load", 0.9, "of the cores, in (0, 2]")
 	n := fs.Int("n", 15000, "`n` invocations")
 	out := fs.String("out", "", "write results into this `directory`")
 	asJSON := fs.Bool("json", false, "print the table as JSON")
-	order := fs.String("order", alps.OrderBounded, "off, fifo, strict or bounded")
+	order := fs.String("order", sim.OrderBounded, "off, fifo, strict or bounded")
+	gaps := fs.Float64("gaps", 1, "the first turn under sfs, in mean gaps between arrivals")
 	step := fs.Duration("step", alps.DefaultStep, "bias between neighbouring ranks under bounded")
 	var machine sim.Config
 	fs.DurationVar(&machine.Switch, "switch", switchCost, "a core loses so much when it changes tasks")
 	fs.DurationVar(&machine.Refill, "refill", 0, "CPU time to fill a cache that others have used")
+	fs.DurationVar(&machine.ShareLag, "share-lag", 0, "an ended task counts so long, by and large, in the load of its cgroup")
 	fs.DurationVar(&machine.Platform.CPU, "platform-cpu", 0, "CPU time of the platform per invocation")
+	fs.BoolVar(&machine.Platform.Beside, "platform-beside", false, "the platform's process competes as a function does")
 	fs.DurationVar(&machine.Platform.Delay, "platform-delay", 0, "what the platform takes without a CPU")
 	fs.DurationVar(&machine.Platform.Jitter, "platform-jitter", 0, "and uniformly up to so much more")
 	flags := newParamFlags(fs, true)
@@ -56,7 +59,7 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	}
 	params, err := flags.Params()
 	names := strings.Split(*schedulers, ",")
-	if err := errors.Join(err, checkCores(*cores), checkSchedulers(names), checkMode(*order, *step), checkMachine(machine), checkSize(*load, *n)); err != nil {
+	if err := errors.Join(err, checkCores(*cores), checkSchedulers(names), checkMode(*order, *step, *gaps), checkMachine(machine), checkSize(*load, *n)); err != nil {
 		return usage(fs, err)
 	}
 	mix, err := spec.FindWorkload(experiments.Files, *workload, *times)
@@ -67,7 +70,10 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	var jobs []simulate.Job
 	for _, name := range names {
 		s := sim.Spec{Name: name}
-		if spec.FollowsPolicy(name) {
+		switch {
+		case name == "sfs":
+			s.Gaps = *gaps
+		case spec.FollowsPolicy(name):
 			s.Order, s.Step, s.Params = *order, *step, params
 		}
 		jobs = append(jobs, simulate.Job{Work: work, Machine: machine, Scheduler: s})
@@ -116,10 +122,21 @@ func checkSchedulers(names []string) error {
 	return nil
 }
 
-func checkMode(order string, step time.Duration) error {
+func describeSchedulers() string {
+	var b strings.Builder
+	for _, name := range sim.Names() {
+		fmt.Fprintf(&b, "  %-11s  %s\n", name, sim.Describe(name))
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func checkMode(order string, step time.Duration, gaps float64) error {
 	var errs []error
-	if orders := []string{alps.OrderOff, alps.OrderFIFO, alps.OrderStrict, alps.OrderBounded}; !slices.Contains(orders, order) {
-		errs = append(errs, fmt.Errorf("order: %q is none of %s", order, strings.Join(orders, ", ")))
+	if !slices.Contains(sim.Orders(), order) {
+		errs = append(errs, fmt.Errorf("order: %q is none of %s", order, strings.Join(sim.Orders(), ", ")))
+	}
+	if !(gaps > 0 && gaps <= spec.MaxGaps) {
+		errs = append(errs, fmt.Errorf("gaps: %v is outside (0, %g]", gaps, spec.MaxGaps))
 	}
 	if step < time.Microsecond || step > spec.MaxStep {
 		errs = append(errs, fmt.Errorf("step: %s is outside [1us, %s]", step, spec.MaxStep))
@@ -132,7 +149,7 @@ func checkMachine(c sim.Config) error {
 	for _, cost := range []struct {
 		name string
 		d    time.Duration
-	}{{"switch", c.Switch}, {"refill", c.Refill}, {"platform-cpu", c.Platform.CPU}, {"platform-delay", c.Platform.Delay}, {"platform-jitter", c.Platform.Jitter}} {
+	}{{"switch", c.Switch}, {"refill", c.Refill}, {"share-lag", c.ShareLag}, {"platform-cpu", c.Platform.CPU}, {"platform-delay", c.Platform.Delay}, {"platform-jitter", c.Platform.Jitter}} {
 		if cost.d < 0 || cost.d > spec.MaxCost {
 			errs = append(errs, fmt.Errorf("%s: %s is outside [0s, %s]", cost.name, cost.d, spec.MaxCost))
 		}

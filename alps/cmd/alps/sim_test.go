@@ -39,7 +39,7 @@ func TestSimTable(t *testing.T) {
 
 func TestSimRefuses(t *testing.T) {
 	for args, want := range map[string]string{
-		"-scheduler cfs,eevd":         "alps sim: scheduler: \"eevd\" is none of cfs, eevdf, fifo, rr, sfs, srpt, ",
+		"-scheduler cfs,eevd":         "alps sim: scheduler: \"eevd\" is none of cfs, cfs-flat, eevdf, fifo, rr, sfs, srpt, ",
 		"-scheduler cfs,cfs":          `alps sim: scheduler: "cfs" is there twice`,
 		"-load 0":                     "alps sim: load: 0 is outside (0, 2]",
 		"-load 2.1":                   "alps sim: load: 2.1 is outside (0, 2]",
@@ -48,6 +48,7 @@ func TestSimRefuses(t *testing.T) {
 		"-n 0":                        "alps sim: n: 0 is outside [1, 10000000]",
 		"-order last":                 `alps sim: order: "last" is none of off, fifo, strict, bounded`,
 		"-step 0s":                    "alps sim: step: 0s is outside [1us, 30m0s]",
+		"-gaps 0":                     "alps sim: gaps: 0 is outside (0, 1e+06]",
 		"-switch -1ns":                "alps sim: switch: -1ns is outside [0s, 1s]",
 		"-alpha 0":                    "alps sim: policy: alpha: 0 is outside",
 		"-load 0 -cores 0 -n 0":       "cores: 0 is outside [1, 4096]\nload: 0 is outside (0, 2]\nn: 0 is outside",
