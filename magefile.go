@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/magefile/mage/mg"
@@ -274,7 +273,11 @@ func (Functions) Delete(ctx context.Context) error {
 
 // List lists the experiments, and on which engines they run.
 func (Experiments) List() error {
-	_, exps, err := loadExperiments("all")
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	exps, err := spec.LoadAll(filepath.Join(root, "experiments"), spec.All)
 	if err != nil {
 		return err
 	}
@@ -284,34 +287,16 @@ func (Experiments) List() error {
 	return nil
 }
 
-// loadExperiments loads one experiment, or all.
-func loadExperiments(name string) (root string, exps []spec.Experiment, err error) {
-	if root, err = tree.Root(); err != nil {
-		return "", nil, err
-	}
-	dir := filepath.Join(root, "experiments")
-	names := []string{name}
-	if name == "all" {
-		if names, err = spec.List(dir); err != nil {
-			return "", nil, err
-		}
-	}
-	for _, n := range names {
-		e, err := spec.Load(dir, n)
-		if err != nil {
-			return "", nil, err
-		}
-		exps = append(exps, e)
-	}
-	return root, exps, nil
-}
-
 // Plan prints what an experiment would do and starts nothing.
 func (Experiments) Plan(
 	name *string, // of the experiment; all without it
 	profile *string, // smoke, quick or paper
 ) error {
-	root, exps, err := loadExperiments(cmp.Or(value(name), "all"))
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	exps, err := spec.LoadAll(filepath.Join(root, "experiments"), cmp.Or(value(name), spec.All))
 	if err != nil {
 		return err
 	}
@@ -335,23 +320,14 @@ func (Experiments) Run(ctx context.Context, name string,
 	kernel *string, // in kernels.yaml; of vm
 	accel *string, // auto, kvm, tcg or icount; of vm
 ) error {
-	// A misspelt name must not cost a kernel build.
-	root, exps, err := loadExperiments(name)
+	root, err := tree.Root()
 	if err != nil {
 		return err
 	}
-	var simulated, measured []spec.Experiment
-	for _, e := range exps {
-		switch wanted := cmp.Or(value(engine), e.Engines()[0]); {
-		case wanted != results.EngineVM && wanted != results.EngineSim:
-			return fmt.Errorf("engine %q: allowed: vm, sim", wanted)
-		case slices.Contains(e.Engines(), wanted) && wanted == results.EngineVM:
-			measured = append(measured, e)
-		case slices.Contains(e.Engines(), wanted):
-			simulated = append(simulated, e)
-		case name != "all":
-			return fmt.Errorf("%s: no part of it is for engine %s; there is: %s", name, wanted, strings.Join(e.Engines(), ", "))
-		}
+	// A misspelt name must not cost a kernel build.
+	measured, simulated, err := spec.ByEngine(filepath.Join(root, "experiments"), name, value(engine))
+	if err != nil {
+		return err
 	}
 	if len(simulated) > 0 {
 		err := simulate.Experiments(ctx, simulated, simulate.Options{Root: root, Results: filepath.Join(root, "results"), Progress: console})
@@ -407,13 +383,13 @@ func Reproduce(ctx context.Context,
 	figure *string, // only this one, as fig06
 	kernel *string, // in kernels.yaml
 ) error {
-	root, exps, err := loadExperiments(cmp.Or(value(figure), "all"))
+	root, err := tree.Root()
 	if err != nil {
 		return err
 	}
-	exps = slices.DeleteFunc(exps, func(e spec.Experiment) bool { return e.VM == nil })
-	if len(exps) == 0 {
-		return fmt.Errorf("%s: nothing of it runs in a guest; experiments:run %s simulates it", *figure, *figure)
+	exps, _, err := spec.ByEngine(filepath.Join(root, "experiments"), cmp.Or(value(figure), spec.All), results.EngineVM)
+	if err != nil {
+		return err
 	}
 	size := value(profile)
 	if size != "" {

@@ -141,7 +141,8 @@ func (j Job) Run(ctx context.Context, progress func(ended int)) (results.Result,
 			ArriveNS: o.Arrive.Nanoseconds(), SendNS: o.Send.Nanoseconds(), StartNS: o.Start.Nanoseconds(), EndNS: o.End.Nanoseconds(),
 			CPUNS: o.CPU.Nanoseconds(), SwitchesInvol: int(o.Invol), Status: results.OK}
 		if !o.Done {
-			r.Invocations[i].Status = results.Failed
+			r.Invocations[i].Status, r.Invocations[i].EndNS = results.Failed, 0
+			r.Invocations[i].StartNS = max(r.Invocations[i].StartNS, 0)
 		}
 		cpu += o.CPU
 	}

@@ -86,6 +86,7 @@ const (
 	MaxInvocations = 10_000_000
 	MaxCost        = time.Second
 	MaxGaps        = 1e6
+	MaxDrain       = 24 * time.Hour
 )
 
 func (c checker) sim(p part) Sim {

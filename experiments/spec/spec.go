@@ -3,6 +3,7 @@
 package spec
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -89,6 +90,56 @@ func List(dir string) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+// All stands for every experiment where one may be named.
+const All = "all"
+
+// LoadAll loads the experiment called name, or All.
+func LoadAll(dir, name string) ([]Experiment, error) {
+	names := []string{name}
+	if name == All {
+		var err error
+		if names, err = List(dir); err != nil {
+			return nil, err
+		}
+	}
+	var exps []Experiment
+	for _, n := range names {
+		e, err := Load(dir, n)
+		if err != nil {
+			return nil, err
+		}
+		exps = append(exps, e)
+	}
+	return exps, nil
+}
+
+// ByEngine loads the experiment called name, or All, and says what of it is to
+// run in a guest and what needs none. Without an engine that is a guest, or
+// none where nothing of an experiment runs in one.
+func ByEngine(dir, name, engine string) (vm, sim []Experiment, err error) {
+	if engine != "" && engine != results.EngineVM && engine != results.EngineSim {
+		return nil, nil, fmt.Errorf("engine %q: allowed: %s, %s", engine, results.EngineVM, results.EngineSim)
+	}
+	exps, err := LoadAll(dir, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range exps {
+		wanted := cmp.Or(engine, e.Engines()[0])
+		switch {
+		case !slices.Contains(e.Engines(), wanted):
+			if name != All {
+				return nil, nil, fmt.Errorf("%s: no part of it is for engine %s; there is: %s", name, wanted, strings.Join(e.Engines(), ", "))
+			}
+		case wanted == results.EngineVM:
+			vm = append(vm, e)
+		default:
+			sim = append(sim, e)
+		}
+	}
+	return vm, sim, nil
 }
 
 // Load reads dir/name.yaml and the workloads it names.

@@ -33,6 +33,25 @@ func TestWhatIsInTheRepository(t *testing.T) {
 	require.EqualError(t, err, `profile "huge": allowed: smoke, quick, paper`)
 }
 
+func TestByEngine(t *testing.T) {
+	count := func(name, engine string) [2]int {
+		vm, sim, err := ByEngine("..", name, engine)
+		require.NoError(t, err)
+		return [2]int{len(vm), len(sim)}
+	}
+	all, err := List("..")
+	require.NoError(t, err)
+	require.Equal(t, [2]int{1, 0}, count("fig06", ""))
+	require.Equal(t, [2]int{0, 1}, count("fig06", "sim"))
+	require.Equal(t, [2]int{0, 1}, count("table2", ""))
+	require.Equal(t, [2]int{0, len(all)}, count(All, "sim"))
+	require.Equal(t, len(all), count(All, "")[0]+count(All, "")[1])
+	_, _, err = ByEngine("..", "fig01", "vm")
+	require.EqualError(t, err, "fig01: no part of it is for engine vm; there is: sim")
+	_, _, err = ByEngine("..", "fig01", "kvm")
+	require.EqualError(t, err, `engine "kvm": allowed: vm, sim`)
+}
+
 func TestSeries(t *testing.T) {
 	e, err := Load("..", "order")
 	require.NoError(t, err)

@@ -52,6 +52,7 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	fs.BoolVar(&machine.Platform.Beside, "platform-beside", false, "the platform's process competes as a function does")
 	fs.DurationVar(&machine.Platform.Delay, "platform-delay", 0, "what the platform takes without a CPU")
 	fs.DurationVar(&machine.Platform.Jitter, "platform-jitter", 0, "and uniformly up to so much more")
+	fs.DurationVar(&machine.Drain, "drain", 0, "give up so long after the last arrival; 0 is ten times the span of the arrivals")
 	flags := newParamFlags(fs, true)
 	fs.Lookup("seed").Usage = "of every random choice"
 	if code, done := parse(fs, args); done {
@@ -153,6 +154,9 @@ func checkMachine(c sim.Config) error {
 		if cost.d < 0 || cost.d > spec.MaxCost {
 			errs = append(errs, fmt.Errorf("%s: %s is outside [0s, %s]", cost.name, cost.d, spec.MaxCost))
 		}
+	}
+	if c.Drain < 0 || c.Drain > spec.MaxDrain {
+		errs = append(errs, fmt.Errorf("drain: %s is outside [0s, %s]", c.Drain, spec.MaxDrain))
 	}
 	return errors.Join(errs...)
 }

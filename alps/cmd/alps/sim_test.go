@@ -50,6 +50,7 @@ func TestSimRefuses(t *testing.T) {
 		"-step 0s":                    "alps sim: step: 0s is outside [1us, 30m0s]",
 		"-gaps 0":                     "alps sim: gaps: 0 is outside (0, 1e+06]",
 		"-switch -1ns":                "alps sim: switch: -1ns is outside [0s, 1s]",
+		"-drain -1s":                  "alps sim: drain: -1s is outside [0s, 24h0m0s]",
 		"-alpha 0":                    "alps sim: policy: alpha: 0 is outside",
 		"-load 0 -cores 0 -n 0":       "cores: 0 is outside [1, 4096]\nload: 0 is outside (0, 2]\nn: 0 is outside",
 		"-workload hwawei":            `workload "hwawei": no such file; allowed: azure, fib15, huawei, or the path`,
@@ -96,6 +97,16 @@ func TestSim(t *testing.T) {
 	require.Equal(t, stdout, again)
 	_, other, _ := sims(append(args, "-seed", "2")...)
 	require.NotEqual(t, stdout, other)
+
+	// Overload is said, and what became of it is there to read.
+	code, stdout, stderr = sims("-load", "2", "-drain", "1ms", "-cores", "2", "-n", "200", "-scheduler", "cfs", "-out", dir)
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "\ncfs ")
+	require.Regexp(t, `cfs: not valid: \d+ of 200 invocations had not ended after \S+ of virtual time: the load does not drain\n$`, stderr)
+	r, err := results.Read(filepath.Join(dir, "cfs"))
+	require.NoError(t, err)
+	require.False(t, r.Run.Valid)
+	require.Positive(t, r.Run.Sim.Unfinished)
 
 	exp, times := filepath.Join(dir, "my.exp"), filepath.Join(dir, "times.yaml")
 	require.NoError(t, os.WriteFile(exp, []byte("1 28 fib 20 5006\n2 31 fib 26 5018\n"), 0o644))
