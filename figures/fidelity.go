@@ -27,13 +27,14 @@ type value struct {
 	Group    string
 	Series   string
 	Stat     string // p50, …, mean
-	OursMS   float64
-	PaperMS  float64
-	N        int // invocations behind ours
+	Unit     string
+	Ours     float64
+	Paper    float64
+	N        int // invocations or turns behind ours
 }
 
 // ratio is ours/paper.
-func (v value) ratio() float64 { return v.OursMS / v.PaperMS }
+func (v value) ratio() float64 { return v.Ours / v.Paper }
 
 // deviation is how far ours is off, as a share of the paper's.
 func (v value) deviation() float64 { return math.Abs(v.ratio() - 1) }
@@ -45,8 +46,8 @@ type fidelity struct {
 	Invalid []string
 }
 
-// The figures that the paper's numbers are there for, and the orders of ALPS,
-// which are compared with the paper's ALPS in Fig 6.
+// Figures whose bars or curves are compared whole; of order, with the paper's
+// ALPS in Fig 6. Of the others single numbers are, in fidelity_others.go.
 const (
 	fidelityBars   = "fig06"
 	fidelityCurves = "fig05"
@@ -81,37 +82,62 @@ func newFidelity(root string) (*fidelity, error) {
 	if err != nil {
 		return nil, err
 	}
+	others, err := paperOthers()
+	if err != nil {
+		return nil, err
+	}
 	f := &fidelity{}
-	seen := map[string]bool{}
-	for _, figure := range []string{fidelityBars, fidelityCurves, fidelityOrders} {
-		series, err := results.ReadSimPlan(root, figure)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: simulate first (experiments:run -engine=sim all)", err)
+	figures := []string{fidelityBars, fidelityCurves, fidelityOrders}
+	for _, o := range others {
+		if !slices.Contains(figures, o.Figure) {
+			figures = append(figures, o.Figure)
 		}
+	}
+	for _, figure := range figures {
+		valid, err := f.read(root, figure)
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range series {
-			run := s.Result.Run
-			if !seen[run.Key] {
-				seen[run.Key] = true
-				f.Runs = append(f.Runs, run)
-			}
-			if !run.Valid {
-				f.Invalid = append(f.Invalid, fmt.Sprintf("%s: %s on %s: %s", figure, s.Name, run.Workload, strings.Join(run.Invalid, "; ")))
-				continue
-			}
+		for _, s := range valid {
 			switch figure {
 			case fidelityCurves:
 				f.addCurves(figure, s, curves)
 			case fidelityBars:
-				f.addBars(figure, s, run.Scheduler, bars)
-			default:
+				f.addBars(figure, s, s.Result.Run.Scheduler, bars)
+			case fidelityOrders:
 				f.addBars(figure, s, "alps", bars)
 			}
 		}
+		if err := f.addOthers(figure, valid, others); err != nil {
+			return nil, err
+		}
 	}
 	return f, nil
+}
+
+// read reads the series of a figure, notes their runs, and returns those that
+// are valid.
+func (f *fidelity) read(root, figure string) ([]results.Series, error) {
+	series, err := results.ReadSimPlan(root, figure)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: simulate first (experiments:run -engine=sim all)", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var valid []results.Series
+	for _, s := range series {
+		run := s.Result.Run
+		if !slices.ContainsFunc(f.Runs, func(r results.Run) bool { return r.Key == run.Key }) {
+			f.Runs = append(f.Runs, run)
+		}
+		if run.Valid {
+			valid = append(valid, s)
+		} else {
+			f.Invalid = append(f.Invalid, fmt.Sprintf("%s: %s on %s: %s", figure, s.Name, run.Workload, strings.Join(run.Invalid, "; ")))
+		}
+	}
+	return valid, nil
 }
 
 // pct is a load as people say it.
@@ -129,7 +155,7 @@ func (f *fidelity) addBars(figure string, s results.Series, scheduler string, pa
 			name        string
 			ours, paper float64
 		}{{"p50", sum.P50, ref.P50}, {"p75", sum.P75, ref.P75}, {"p90", sum.P90, ref.P90}, {"p99", sum.P99, ref.P99}, {"mean", sum.Mean, ref.Mean}} {
-			f.Values = append(f.Values, value{figure, run.Workload, pct(run.LoadAsked), sum.Group, s.Name, x.name, x.ours, x.paper, sum.N})
+			f.Values = append(f.Values, value{figure, run.Workload, pct(run.LoadAsked), sum.Group, s.Name, x.name, "ms", x.ours, x.paper, sum.N})
 		}
 	}
 }
@@ -140,17 +166,18 @@ func (f *fidelity) addCurves(figure string, s results.Series, paper map[curve][]
 	for _, g := range results.Groups {
 		ours := turnarounds(s.Result.Invocations, g)
 		for _, p := range paper[curve{run.Workload, g, pct(run.LoadAsked), run.Scheduler}] {
-			f.Values = append(f.Values, value{figure, run.Workload, pct(run.LoadAsked), g, s.Name, fmt.Sprintf("p%g", 100*p.Quantile),
+			f.Values = append(f.Values, value{figure, run.Workload, pct(run.LoadAsked), g, s.Name, fmt.Sprintf("p%g", 100*p.Quantile), "ms",
 				results.Quantile(p.Quantile, ours), p.MS, len(ours)})
 		}
 	}
 }
 
-// turnarounds of a group's finished invocations, ms, sorted.
+// turnarounds of the finished invocations of a group, or of results.All, in ms,
+// sorted.
 func turnarounds(invocations []results.Invocation, group string) []float64 {
 	var out []float64
 	for _, i := range invocations {
-		if i.Group == group && i.Status == results.OK {
+		if (group == results.All || i.Group == group) && i.Status == results.OK {
 			out = append(out, ms(i.Turnaround().Nanoseconds()))
 		}
 	}
@@ -160,10 +187,10 @@ func turnarounds(invocations []results.Invocation, group string) []float64 {
 
 func (f *fidelity) tsv() string {
 	var b strings.Builder
-	b.WriteString("figure\tworkload\tload_pct\tgroup\tseries\tstat\tours_ms\tpaper_ms\tours/paper\tn\n")
+	b.WriteString("figure\tworkload\tload_pct\tgroup\tseries\tstat\tunit\tours\tpaper\tours/paper\tn\n")
 	for _, v := range f.Values {
-		fmt.Fprintf(&b, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", v.Figure, v.Workload, v.LoadPct, v.Group, v.Series, v.Stat,
-			num(v.OursMS, 1), num(v.PaperMS, 1), num(v.ratio(), 3), v.N)
+		fmt.Fprintf(&b, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", v.Figure, v.Workload, v.LoadPct, v.Group, v.Series, v.Stat, v.Unit,
+			num(v.Ours, 1), num(v.Paper, 1), num(v.ratio(), 3), v.N)
 	}
 	return b.String()
 }

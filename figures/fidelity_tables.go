@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/ds2-lab/alps/experiments/results"
 )
 
 // fidelityPage is what the template shows. Tables are Markdown.
@@ -18,10 +20,11 @@ type fidelityPage struct {
 	Curves string // and from Fig 5, per load
 	Orders string // and of the orders from the paper's ALPS, per group
 	Ratios string // every bar of Fig 6
+	Others string // single numbers of the other figures
 }
 
 func (f *fidelity) page() fidelityPage {
-	p := fidelityPage{Runs: len(f.Runs), Invalid: f.Invalid, Bars: f.bars(), Curves: f.curves(), Orders: f.orders(), Ratios: f.ratios()}
+	p := fidelityPage{Runs: len(f.Runs), Invalid: f.Invalid, Bars: f.bars(), Curves: f.curves(), Orders: f.orders(), Ratios: f.ratios(), Others: f.others()}
 	if len(f.Runs) > 0 {
 		r := f.Runs[0]
 		p.Cores, p.Invocations, p.Seed = r.CPUs, r.Invocations, r.Seed
@@ -80,17 +83,22 @@ func percent(v float64) string {
 	return num(v, 1) + " %"
 }
 
+func barsOf(v value) bool { return v.Figure == fidelityBars }
+
+// curvesOf leaves out the means, which the paper's curves do not show.
+func curvesOf(v value) bool { return v.Figure == fidelityCurves && v.Group != results.All }
+
 // bars: per scheduler the median deviation over all groups, and over each.
 func (f *fidelity) bars() string {
-	all := f.pick(is(fidelityBars))
+	all := f.pick(barsOf)
 	groups := distinct(all, group)
 	head := append([]string{"workload", "scheduler", "all"}, groups...)
 	var rows [][]string
 	for _, w := range distinct(all, workload) {
 		for _, s := range distinct(all, series) {
-			row := []string{w, s, percent(medianDeviation(f.pick(is(fidelityBars), on(w), of(s))))}
+			row := []string{w, s, percent(medianDeviation(f.pick(barsOf, on(w), of(s))))}
 			for _, g := range groups {
-				row = append(row, percent(medianDeviation(f.pick(is(fidelityBars), on(w), of(s), in(g)))))
+				row = append(row, percent(medianDeviation(f.pick(barsOf, on(w), of(s), in(g)))))
 			}
 			rows = append(rows, row)
 		}
@@ -100,7 +108,7 @@ func (f *fidelity) bars() string {
 
 // curves: per scheduler and load the median deviation over all groups and quantiles.
 func (f *fidelity) curves() string {
-	all := f.pick(is(fidelityCurves))
+	all := f.pick(curvesOf)
 	head := []string{"scheduler"}
 	for _, w := range distinct(all, workload) {
 		for _, l := range distinct(all, load) {
@@ -112,7 +120,7 @@ func (f *fidelity) curves() string {
 		row := []string{s}
 		for _, w := range distinct(all, workload) {
 			for _, l := range distinct(all, load) {
-				row = append(row, percent(medianDeviation(f.pick(is(fidelityCurves), on(w), at(l), of(s)))))
+				row = append(row, percent(medianDeviation(f.pick(curvesOf, on(w), at(l), of(s)))))
 			}
 		}
 		rows = append(rows, row)
@@ -164,7 +172,7 @@ func (f *fidelity) cell(figure, w, s, g, st string) string {
 
 // ratios: every bar of Fig 6, ours in ms and as a multiple of the paper's.
 func (f *fidelity) ratios() string {
-	all := f.pick(is(fidelityBars))
+	all := f.pick(barsOf)
 	stats := distinct(all, statistic)
 	head := append([]string{"workload", "scheduler", "group", "n"}, stats...)
 	var rows [][]string
@@ -172,13 +180,43 @@ func (f *fidelity) ratios() string {
 		for _, s := range distinct(all, series) {
 			for _, g := range distinct(all, group) {
 				row := []string{w, s, g, ""}
-				for _, v := range f.pick(is(fidelityBars), on(w), of(s), in(g)) {
+				for _, v := range f.pick(barsOf, on(w), of(s), in(g)) {
 					row[3] = fmt.Sprint(v.N)
-					row = append(row, fmt.Sprintf("%s (%s)", num(v.OursMS, 0), num(v.ratio(), 2)))
+					row = append(row, fmt.Sprintf("%s (%s)", num(v.Ours, 0), num(v.ratio(), 2)))
 				}
 				rows = append(rows, row)
 			}
 		}
 	}
 	return table(head, rows)
+}
+
+// others: a row per series, with what the paper says of it.
+func (f *fidelity) others() string {
+	whole := func(v value) bool {
+		return v.Figure != fidelityBars && v.Figure != fidelityOrders && !curvesOf(v)
+	}
+	type line struct {
+		figure, workload string
+		load             int
+		group, series    string
+	}
+	at := func(v value) line { return line{v.Figure, v.Workload, v.LoadPct, v.Group, v.Series} }
+	all := f.pick(whole)
+	var rows [][]string
+	for _, l := range distinct(all, at) {
+		var cells []string
+		for _, v := range all {
+			if at(v) == l {
+				cells = append(cells, strings.Join(strings.Fields(fmt.Sprintf("%s %s %s (%s)", v.Stat, num(v.Ours, 0), v.Unit, num(v.Paper, 0))), " "))
+			}
+		}
+		name := l.series
+		if l.group != results.All {
+			name += ", " + l.group
+		}
+		rows = append(rows, []string{l.figure, fmt.Sprintf("%s, %d %%", l.workload, l.load), name, strings.Join(cells, ", ")})
+	}
+	slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
+	return table([]string{"figure", "workload", "series", "ours (the paper's)"}, rows)
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -54,6 +55,13 @@ func TestFidelity(t *testing.T) {
 	plan(t, root, "fig06", map[string]results.Result{"cfs": cfs, "rr": stuck, "alps": like(t, "huawei", "alps", 0.5)}, "rr", "cfs", "alps")
 	plan(t, root, "fig05", map[string]results.Result{"cfs": cfs}, "cfs")
 	plan(t, root, "order", map[string]results.Result{"fifo": like(t, "huawei", "alps", 1.3), "strict": like(t, "huawei", "alps", 0.9)}, "fifo", "strict")
+	others, err := paperOthers()
+	require.NoError(t, err)
+	for _, o := range others {
+		if o.Figure != "fig05" {
+			plan(t, root, o.Figure, map[string]results.Result{"cfs": cfs}, "cfs")
+		}
+	}
 	f, err := newFidelity(root)
 	require.NoError(t, err)
 	require.Len(t, f.Runs, 5, "a run in two figures is one")
@@ -79,8 +87,45 @@ func TestFidelity(t *testing.T) {
 	}
 	table, err := os.ReadFile(filepath.Join(out, "fidelity.tsv"))
 	require.NoError(t, err)
-	require.Contains(t, string(table), "\nfig06\thuawei\t90\tG1\tcfs\tp50\t203.9\t185.4\t1.100\t100\n")
-	require.Contains(t, string(table), "\nfig05\thuawei\t90\tG1\tcfs\tp99.5\t")
+	require.Contains(t, string(table), "\nfig06\thuawei\t90\tG1\tcfs\tp50\tms\t203.9\t185.4\t1.100\t100\n")
+	require.Contains(t, string(table), "\nfig05\thuawei\t90\tG1\tcfs\tp99.5\tms\t")
+}
+
+func TestSingleNumbers(t *testing.T) {
+	run := func(scale int64) results.Result {
+		r := results.Result{Slices: []results.Slices{{Group: "G1", Length: 4 * time.Millisecond, Count: 60}, {Group: "G1", Length: 9 * time.Millisecond, Count: 10}, {Group: "G2", Length: 5 * time.Millisecond, Count: 30}}}
+		for i := range 10 {
+			r.Invocations = append(r.Invocations, results.Invocation{Group: []string{"G1", "G2"}[i%2], SendNS: 1e6, ArriveNS: 2e6, EndNS: 2e6 + scale*int64(i+1)*1e6, SwitchesInvol: i, Status: results.OK})
+		}
+		return r
+	}
+	r, base := run(1), run(3)
+	for _, c := range []struct {
+		stat, group string
+		want        float64
+		n           int
+	}{
+		{"mean", "all", 5.5, 10}, {"p50", "all", 5, 10}, {"p90", "G1", 9, 5}, {"switches_p50", "all", 4, 10},
+		{"slice_p50", "all", 4, 100}, {"slice_p75", "all", 5, 100}, {"slice_p91", "all", 9, 100}, {"slice_p50", "G2", 5, 30},
+		// 1 ms to the process and i: of 1 + 3i, 2i are saved.
+		{"saved_p50", "all", 100 * 2 * 5 / 16.0, 10},
+	} {
+		got, n, err := other{Group: c.group, Stat: c.stat}.measure(r, &base)
+		require.NoError(t, err)
+		require.InDelta(t, c.want, got, 1e-9, c.stat)
+		require.Equal(t, c.n, n, c.stat)
+	}
+	got, _, err := other{Group: "all", Stat: "saved_p50"}.measure(r, nil)
+	require.NoError(t, err)
+	require.True(t, math.IsNaN(got))
+	_, _, err = other{Figure: "fig99", Group: "all", Stat: "median"}.measure(r, nil)
+	require.ErrorContains(t, err, `fig99: stat "median"`)
+	others, err := paperOthers()
+	require.NoError(t, err)
+	for _, o := range others {
+		_, _, err := o.measure(r, &base)
+		require.NoError(t, err)
+	}
 }
 
 func TestPaperCurves(t *testing.T) {
@@ -107,7 +152,7 @@ func TestPaperCurves(t *testing.T) {
 
 func TestMedianDeviation(t *testing.T) {
 	require.True(t, math.IsNaN(medianDeviation(nil)))
-	three := []value{{OursMS: 90, PaperMS: 100}, {OursMS: 300, PaperMS: 100}, {OursMS: math.NaN(), PaperMS: 1}, {OursMS: 120, PaperMS: 100}}
+	three := []value{{Ours: 90, Paper: 100}, {Ours: 300, Paper: 100}, {Ours: math.NaN(), Paper: 1}, {Ours: 120, Paper: 100}}
 	require.InDelta(t, 20, medianDeviation(three), 1e-9)
-	require.InDelta(t, 25, medianDeviation(append(three, value{OursMS: 70, PaperMS: 100})), 1e-9)
+	require.InDelta(t, 25, medianDeviation(append(three, value{Ours: 70, Paper: 100})), 1e-9)
 }

@@ -12,6 +12,20 @@ import (
 //go:embed paper/*.csv
 var paperFiles embed.FS
 
+// paperRows are the rows of a file below their header.
+func paperRows(name string) ([][]string, error) {
+	f, err := paperFiles.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return rows[1:], nil
+}
+
 // stats is what Fig 6 shows of one group under one scheduler, in ms.
 type stats struct {
 	P50, P75, P90, P99, Mean float64
@@ -19,21 +33,17 @@ type stats struct {
 
 // paperFig06 is the paper's bars: workload → group → scheduler (lower case).
 func paperFig06() (map[string]map[string]map[string]stats, error) {
-	f, err := paperFiles.Open("paper/fig06.csv")
+	const name = "paper/fig06.csv"
+	rows, err := paperRows(name)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("paper/fig06.csv: %w", err)
-	}
 	out := map[string]map[string]map[string]stats{}
-	for i, r := range rows[1:] {
+	for i, r := range rows {
 		var v [5]float64
 		for j := range v {
 			if v[j], err = strconv.ParseFloat(r[3+j], 64); err != nil {
-				return nil, fmt.Errorf("paper/fig06.csv:%d: %w", i+2, err)
+				return nil, fmt.Errorf("%s:%d: %w", name, i+2, err)
 			}
 		}
 		if out[r[0]] == nil {
@@ -60,17 +70,12 @@ type point struct{ Quantile, MS float64 }
 // paperFig05 is the paper's curves, by ascending quantile.
 func paperFig05() (map[curve][]point, error) {
 	const name = "paper/fig05.csv"
-	f, err := paperFiles.Open(name)
+	rows, err := paperRows(name)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
 	out := map[curve][]point{}
-	for i, r := range rows[1:] {
+	for i, r := range rows {
 		load, err1 := strconv.Atoi(r[2])
 		q, err2 := strconv.ParseFloat(r[4], 64)
 		ms, err3 := strconv.ParseFloat(r[5], 64)
@@ -79,6 +84,25 @@ func paperFig05() (map[curve][]point, error) {
 		}
 		c := curve{r[0], r[1], load, strings.ToLower(r[3])}
 		out[c] = append(out[c], point{q, ms})
+	}
+	return out, nil
+}
+
+// paperOthers are single numbers of the other figures.
+func paperOthers() ([]other, error) {
+	const name = "paper/others.csv"
+	rows, err := paperRows(name)
+	if err != nil {
+		return nil, err
+	}
+	var out []other
+	for i, r := range rows {
+		load, err1 := strconv.Atoi(r[2])
+		v, err2 := strconv.ParseFloat(r[6], 64)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, i+2, err)
+		}
+		out = append(out, other{r[0], r[1], load, r[3], r[4], r[5], v, r[7]})
 	}
 	return out, nil
 }

@@ -62,6 +62,11 @@ func TestWork(t *testing.T) {
 			require.InEpsilon(t, load, share(demand, w.Span, 24), 1e-6)
 		}
 	}
+	busy := workload(t, "huawei")
+	busy.LoadFactor.V = 1.1
+	plain, more := NewWork(workload(t, "huawei"), 0.9, 24, 100, 1), NewWork(busy, 0.9, 24, 100, 1)
+	require.InEpsilon(t, float64(plain.Span)/1.1, float64(more.Span), 1e-6)
+	require.InDelta(t, 0.9, more.Load, 0)
 }
 
 func TestJob(t *testing.T) {

@@ -7,6 +7,7 @@
 package simulate
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -21,7 +22,7 @@ import (
 // Work is what arrives: the same for every scheduler it is given to.
 type Work struct {
 	Workload string
-	Load     float64 // of the cores
+	Load     float64 // of the cores, as asked for
 	Cores    int
 	Seed     uint64
 
@@ -35,7 +36,7 @@ type Work struct {
 }
 
 // NewWork draws n invocations of a workload such that their CPU time is load ×
-// cores over the time they come in.
+// cores over the time they come in, times the workload's load factor.
 func NewWork(w spec.Workload, load float64, cores, n int, seed uint64) *Work {
 	work := &Work{Workload: w.Name.V, Load: load, Cores: cores, Seed: seed, classes: w.TraceClasses(), rows: w.Rows(n, seed)}
 	function := make([]int, len(work.classes)) // class → index
@@ -50,7 +51,7 @@ func NewWork(w spec.Workload, load float64, cores, n int, seed uint64) *Work {
 		function[i] = f
 	}
 	demand := w.Demands(work.rows, seed)
-	due := trace.Scale(work.rows, demand, load, cores)
+	due := trace.Scale(work.rows, demand, load*cmp.Or(w.LoadFactor.V, 1), cores)
 	work.Span = trace.Span(due)
 	work.Invocations = make([]sim.Invocation, n)
 	for i, r := range work.rows {

@@ -17,11 +17,14 @@ import (
 
 // Workload is a mix of functions.
 type Workload struct {
-	Name    yamlx.At[string]  `yaml:"name"`
-	Trace   yamlx.At[string]  `yaml:"trace"` // a file in the compact form, relative to this one
-	Gap     Gap               `yaml:"gap"`   // where there is no trace, or it is not wanted
-	Spread  yamlx.At[float64] `yaml:"spread"`
-	Classes []Class           `yaml:"classes"`
+	Name    yamlx.At[string] `yaml:"name"`
+	Trace   yamlx.At[string] `yaml:"trace"` // a file in the compact form, relative to this one
+	Gap     Gap              `yaml:"gap"`   // where there is no trace, or it is not wanted
+	Classes []Class          `yaml:"classes"`
+
+	// Of simulated runs only.
+	Spread     yamlx.At[float64] `yaml:"spread"`      // relative standard deviation of CPU times within a class
+	LoadFactor yamlx.At[float64] `yaml:"load_factor"` // what an experiment calls a load is so much of it here; 0 is 1
 
 	rows []trace.Row // of the trace
 }
@@ -45,7 +48,8 @@ type Class struct {
 	Slow     *Slow                   `yaml:"slow"`
 }
 
-// Slow says that a share of a class's invocations takes more CPU time.
+// Slow says that a share of a class's invocations takes more CPU time, in
+// simulated runs.
 type Slow struct {
 	Share  yamlx.At[float64] `yaml:"share"`
 	Factor yamlx.At[float64] `yaml:"factor"`
@@ -179,6 +183,9 @@ func (w Workload) check(errs *yamlx.Errors) {
 	}
 	if !(w.Spread.V >= 0 && w.Spread.V <= maxSpread) {
 		errs.Add(w.Spread.Pos(), "spread", "%v is outside [0, %v]", w.Spread.V, maxSpread)
+	}
+	if f := w.LoadFactor; f.V != 0 && !(f.V >= 0.5 && f.V <= 2) {
+		errs.Add(f.Pos(), "load_factor", "%v is outside [0.5, 2]", f.V)
 	}
 	if len(w.Classes) == 0 {
 		errs.Add(yamlx.Pos{}, "classes", "missing; give at least one")

@@ -103,6 +103,7 @@ func TestWorkloadComplaints(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{"name: small", "name: S!", `w.yaml:1:7: name: "S!": `},
 		{"0.1", "0.31", "w.yaml:2:9: spread: 0.31 is outside [0, 0.3]"},
+		{"spread: 0.1", "load_factor: 3", "w.yaml:2:14: load_factor: 3 is outside [0.5, 2]"},
 		{"exponential", "uniform", `w.yaml:3:21: gap.distribution: "uniform": allowed: poisson, exponential`},
 		{"mean: 10", "mean: .inf", "w.yaml:3:40: gap.mean: +Inf is outside (0, 1e6]"},
 		{"40ms", "0s", "w.yaml:5:78: classes[0].cpu: 0s: allowed: 1ms to 1m"},
