@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Table is a result that is no invocations: its columns are named by what
@@ -30,6 +31,11 @@ func (t *Table) read(name string, r io.Reader) error {
 	}
 	if len(rows) == 0 {
 		return fmt.Errorf("%s:1: empty: want a line of column names", name)
+	}
+	for i, r := range rows {
+		if slices.Contains(r, "") {
+			return fmt.Errorf("%s:%d: a cell is empty", name, i+1)
+		}
 	}
 	t.Columns, t.Rows = rows[0], rows[1:]
 	return nil
