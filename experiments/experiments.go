@@ -1,10 +1,10 @@
-// Package experiments carries the workloads and their traces inside the
-// binary, so that a program needs no checkout to simulate them.
+// Package experiments carries the workloads, their traces and the simulated
+// machines inside the binary, so that a program needs no checkout to simulate them.
 package experiments
 
 import "embed"
 
-// Files are workloads/*.yaml and traces/*.csv.
+// Files are machines/*.yaml, workloads/*.yaml and traces/*.csv.
 //
-//go:embed workloads/*.yaml traces/*.csv
+//go:embed machines/*.yaml workloads/*.yaml traces/*.csv
 var Files embed.FS

@@ -42,8 +42,30 @@ func (v value) deviation() float64 { return math.Abs(v.ratio() - 1) }
 // fidelity is what docs/fidelity.md is made of.
 type fidelity struct {
 	Values  []value
+	Ends    []end
 	Runs    []results.Run // of all figures, each once
 	Invalid []string
+}
+
+// end is a run's mean turnaround, and its mean from the client's request to the
+// exit, ms.
+type end struct {
+	figure, workload, series string
+	turnaround, endToEnd     float64
+}
+
+// addEnds notes both means of a run of the bars, orders or choices.
+func (f *fidelity) addEnds(figure string, s results.Series) {
+	var e end
+	n := 0.0
+	for _, i := range s.Result.Invocations {
+		if i.Status == results.OK {
+			e.turnaround += ms(i.Turnaround().Nanoseconds())
+			e.endToEnd += ms(i.EndToEnd().Nanoseconds())
+			n++
+		}
+	}
+	f.Ends = append(f.Ends, end{figure, s.Result.Run.Workload, s.Name, e.turnaround / n, e.endToEnd / n})
 }
 
 // Figures whose bars or curves are compared whole; of order, with the paper's
@@ -52,6 +74,8 @@ const (
 	fidelityBars   = "fig06"
 	fidelityCurves = "fig05"
 	fidelityOrders = "order"
+	fidelityChoice = "choices"
+	fidelityLoad   = "load"
 )
 
 // Fidelity compares the simulated figures with the paper's numbers and writes
@@ -87,7 +111,7 @@ func newFidelity(root string) (*fidelity, error) {
 		return nil, err
 	}
 	f := &fidelity{}
-	figures := []string{fidelityBars, fidelityCurves, fidelityOrders}
+	figures := []string{fidelityBars, fidelityCurves, fidelityOrders, fidelityChoice, fidelityLoad}
 	for _, o := range others {
 		if !slices.Contains(figures, o.Figure) {
 			figures = append(figures, o.Figure)
@@ -102,17 +126,43 @@ func newFidelity(root string) (*fidelity, error) {
 			switch figure {
 			case fidelityCurves:
 				f.addCurves(figure, s, curves)
-			case fidelityBars:
+			case fidelityBars, fidelityChoice, fidelityLoad:
 				f.addBars(figure, s, s.Result.Run.Scheduler, bars)
 			case fidelityOrders:
 				f.addBars(figure, s, "alps", bars)
 			}
+			f.addEnds(figure, s)
 		}
 		if err := f.addOthers(figure, valid, others); err != nil {
 			return nil, err
 		}
 	}
+	f.pool()
 	return f, nil
+}
+
+// pool makes the values of several rounds one, their mean.
+func (f *fidelity) pool() {
+	type place struct {
+		figure, workload, group, series, stat string
+		load                                  int
+	}
+	at := map[place]int{}
+	rounds := []float64{}
+	var out []value
+	for _, v := range f.Values {
+		k := place{v.Figure, v.Workload, v.Group, v.Series, v.Stat, v.LoadPct}
+		i, known := at[k]
+		if !known {
+			at[k] = len(out)
+			out, rounds = append(out, v), append(rounds, 1)
+			continue
+		}
+		rounds[i]++
+		out[i].Ours += (v.Ours - out[i].Ours) / rounds[i]
+		out[i].N += v.N
+	}
+	f.Values = out
 }
 
 // read reads the series of a figure, notes their runs, and returns those that
@@ -155,7 +205,7 @@ func (f *fidelity) addBars(figure string, s results.Series, scheduler string, pa
 			name        string
 			ours, paper float64
 		}{{"p50", sum.P50, ref.P50}, {"p75", sum.P75, ref.P75}, {"p90", sum.P90, ref.P90}, {"p99", sum.P99, ref.P99}, {"mean", sum.Mean, ref.Mean}} {
-			f.Values = append(f.Values, value{figure, run.Workload, pct(run.LoadAsked), sum.Group, s.Name, x.name, "ms", x.ours, x.paper, sum.N})
+			f.Values = append(f.Values, value{figure, run.Workload, pct(s.Load), sum.Group, s.Name, x.name, "ms", x.ours, x.paper, sum.N})
 		}
 	}
 }
@@ -165,8 +215,8 @@ func (f *fidelity) addCurves(figure string, s results.Series, paper map[curve][]
 	run := s.Result.Run
 	for _, g := range results.Groups {
 		ours := turnarounds(s.Result.Invocations, g)
-		for _, p := range paper[curve{run.Workload, g, pct(run.LoadAsked), run.Scheduler}] {
-			f.Values = append(f.Values, value{figure, run.Workload, pct(run.LoadAsked), g, s.Name, fmt.Sprintf("p%g", 100*p.Quantile), "ms",
+		for _, p := range paper[curve{run.Workload, g, pct(s.Load), run.Scheduler}] {
+			f.Values = append(f.Values, value{figure, run.Workload, pct(s.Load), g, s.Name, fmt.Sprintf("p%g", 100*p.Quantile), "ms",
 				results.Quantile(p.Quantile, ours), p.MS, len(ours)})
 		}
 	}

@@ -21,10 +21,15 @@ type fidelityPage struct {
 	Orders string // and of the orders from the paper's ALPS, per group
 	Ratios string // every bar of Fig 6
 	Others string // single numbers of the other figures
+
+	Choices string // median deviation with one choice undone
+	Loads   string // median deviation by exact load
+	Ends    string // turnaround and request to exit
+	f       *fidelity
 }
 
 func (f *fidelity) page() fidelityPage {
-	p := fidelityPage{Runs: len(f.Runs), Invalid: f.Invalid, Bars: f.bars(), Curves: f.curves(), Orders: f.orders(), Ratios: f.ratios(), Others: f.others()}
+	p := fidelityPage{Runs: len(f.Runs), Invalid: f.Invalid, Bars: f.bars(), Curves: f.curves(), Orders: f.orders(), Ratios: f.ratios(), Others: f.others(), Choices: f.choices(), Loads: f.loads(), Ends: f.ends(), f: f}
 	if len(f.Runs) > 0 {
 		r := f.Runs[0]
 		p.Cores, p.Invocations, p.Seed = r.CPUs, r.Invocations, r.Seed
@@ -191,10 +196,119 @@ func (f *fidelity) ratios() string {
 	return table(head, rows)
 }
 
+// Dev is the median deviation of a series of Fig 6 or of an order.
+func (p fidelityPage) Dev(figure, workload, series string) string {
+	return percent(medianDeviation(p.f.pick(is(figure), on(workload), of(series))))
+}
+
+// Change is by how much an order's mean is above CFS's of Fig 6; what is
+// "turnaround" or "request".
+func (p fidelityPage) Change(workload, order, what string) string {
+	a, b := p.f.meanEnd(fidelityOrders, workload, order), p.f.meanEnd(fidelityBars, workload, "cfs")
+	v := a.turnaround/b.turnaround - 1
+	if what == "request" {
+		v = a.endToEnd/b.endToEnd - 1
+	}
+	return strings.Replace(fmt.Sprintf("%+.0f %%", 100*v), "-", "−", 1)
+}
+
+// meanEnd is the mean of a series' rounds.
+func (f *fidelity) meanEnd(figure, workload, series string) (m end) {
+	n := 0.0
+	for _, e := range f.Ends {
+		if e.figure == figure && e.workload == workload && e.series == series {
+			n++
+			m.turnaround += (e.turnaround - m.turnaround) / n
+			m.endToEnd += (e.endToEnd - m.endToEnd) / n
+		}
+	}
+	return m
+}
+
+// ends: both means of the schedulers of Fig 6 and of the orders.
+func (f *fidelity) ends() string {
+	type line struct{ figure, workload, series string }
+	var lines []line
+	for _, e := range f.Ends {
+		l := line{e.figure, e.workload, e.series}
+		srpt := e.figure == fidelityBars && e.series == "srpt" // on a machine of its own
+		alps := e.figure == fidelityBars && e.series == "alps" // the order fifo
+		if (e.figure == fidelityBars || e.figure == fidelityOrders) && !srpt && !alps && !slices.Contains(lines, l) {
+			lines = append(lines, l)
+		}
+	}
+	var rows [][]string
+	for _, w := range []string{"huawei", "azure"} {
+		base := f.meanEnd(fidelityBars, w, "cfs")
+		for _, l := range lines {
+			if l.workload != w {
+				continue
+			}
+			e := f.meanEnd(l.figure, w, l.series)
+			name := l.series
+			if l.figure == fidelityOrders {
+				name = "alps, " + name
+			}
+			rows = append(rows, []string{w, name, num(e.turnaround, 0), fmt.Sprintf("%+.0f %%", 100*(e.turnaround/base.turnaround-1)),
+				num(e.endToEnd, 0), fmt.Sprintf("%+.0f %%", 100*(e.endToEnd/base.endToEnd-1))})
+		}
+	}
+	return table([]string{"workload", "scheduler", "turnaround, ms", "against cfs", "request to exit, ms", "against cfs"}, rows)
+}
+
+// loads: the median deviation from Fig 6 by the load that was asked for.
+func (f *fidelity) loads() string {
+	all := f.pick(is(fidelityLoad))
+	head := []string{"workload", "scheduler"}
+	for _, l := range distinct(all, load) {
+		head = append(head, fmt.Sprintf("%.2f", float64(l)/100))
+	}
+	var rows [][]string
+	for _, w := range distinct(all, workload) {
+		for _, s := range distinct(all, series) {
+			row := []string{w, s}
+			for _, l := range distinct(all, load) {
+				row = append(row, percent(medianDeviation(f.pick(is(fidelityLoad), on(w), of(s), at(l)))))
+			}
+			rows = append(rows, row)
+		}
+	}
+	return table(head, rows)
+}
+
+// choices: per choice and scheduler the median deviation over the twenty bars,
+// and the mean turnaround.
+func (f *fidelity) choices() string {
+	var names, schedulers []string
+	for _, s := range distinct(f.pick(is(fidelityChoice)), series) {
+		scheduler, choice, _ := strings.Cut(s, "-")
+		if !slices.Contains(names, choice) {
+			names = append(names, choice)
+		}
+		if !slices.Contains(schedulers, scheduler) {
+			schedulers = append(schedulers, scheduler)
+		}
+	}
+	var rows [][]string
+	for _, choice := range names {
+		row := []string{choice}
+		for _, s := range schedulers {
+			name := s + "-" + choice
+			cell := percent(medianDeviation(f.pick(is(fidelityChoice), of(name))))
+			if cell != "" {
+				cell += fmt.Sprintf(" (%s ms)", num(f.meanEnd(fidelityChoice, "huawei", name).turnaround, 0))
+			}
+			row = append(row, cell)
+		}
+		rows = append(rows, row)
+	}
+	return table(append([]string{"choice"}, schedulers...), rows)
+}
+
 // others: a row per series, with what the paper says of it.
 func (f *fidelity) others() string {
 	whole := func(v value) bool {
-		return v.Figure != fidelityBars && v.Figure != fidelityOrders && !curvesOf(v)
+		return v.Figure != fidelityBars && v.Figure != fidelityOrders && v.Figure != fidelityChoice && v.Figure != fidelityLoad && !curvesOf(v)
 	}
 	type line struct {
 		figure, workload string

@@ -40,7 +40,7 @@ func plan(t *testing.T, root, experiment string, series map[string]results.Resul
 	for _, name := range names {
 		r := series[name]
 		require.NoError(t, results.Write(results.SimDir(root, r.Run.Key), r))
-		shown = append(shown, results.Series{Name: name, Key: r.Run.Key})
+		shown = append(shown, results.Series{Name: name, Load: r.Run.LoadAsked, Key: r.Run.Key})
 	}
 	require.NoError(t, results.WriteSimPlan(root, experiment, shown))
 }
@@ -55,6 +55,8 @@ func TestFidelity(t *testing.T) {
 	plan(t, root, "fig06", map[string]results.Result{"cfs": cfs, "rr": stuck, "alps": like(t, "huawei", "alps", 0.5)}, "rr", "cfs", "alps")
 	plan(t, root, "fig05", map[string]results.Result{"cfs": cfs}, "cfs")
 	plan(t, root, "order", map[string]results.Result{"fifo": like(t, "huawei", "alps", 1.3), "strict": like(t, "huawei", "alps", 0.9)}, "fifo", "strict")
+	plan(t, root, "choices", map[string]results.Result{"cfs-fitted": cfs, "alps-fitted": like(t, "huawei", "alps", 0.5), "cfs-no-lag": like(t, "huawei", "cfs", 3)}, "cfs-fitted", "alps-fitted", "cfs-no-lag")
+	plan(t, root, "load", map[string]results.Result{"cfs": cfs}, "cfs")
 	others, err := paperOthers()
 	require.NoError(t, err)
 	for _, o := range others {
@@ -64,7 +66,7 @@ func TestFidelity(t *testing.T) {
 	}
 	f, err := newFidelity(root)
 	require.NoError(t, err)
-	require.Len(t, f.Runs, 5, "a run in two figures is one")
+	require.Len(t, f.Runs, 6, "a run in two figures is one")
 
 	rows := strings.Split(f.bars(), "\n")
 	require.Equal(t, "| workload | scheduler | all | G1 | G2 | G3 | G4 |", rows[0])
@@ -76,13 +78,22 @@ func TestFidelity(t *testing.T) {
 	require.Regexp(t, `^\| huawei \| fifo \| 30\.0 % \| 1\.30 \| 1\.30 \|`, rows[2])
 	require.Regexp(t, `^\| huawei \| strict \| \*\*10\.0 %\*\* \| 0\.90 \| 0\.90 \|`, rows[3])
 
+	rows = strings.Split(f.choices(), "\n")
+	require.Equal(t, "| choice | cfs | alps |", rows[0])
+	require.Regexp(t, `^\| fitted \| 10\.0 % \(\d+ ms\) \| 50\.0 % \(\d+ ms\) \|$`, rows[2])
+	require.Regexp(t, `^\| no-lag \| 200\.0 % \(\d+ ms\) \|  \|$`, rows[3])
+	require.Contains(t, f.loads(), "| huawei | cfs | 10.0 % |")
+	// 1.3 of the paper's ALPS beside 1.1 of its CFS; nothing but the process counts here.
+	require.Regexp(t, `(?m)^\| huawei \| alps, fifo \| \d+ \| -\d+ % \| \d+ \| -\d+ % \|$`, f.ends())
+	require.Equal(t, f.page().Change("huawei", "fifo", "turnaround"), f.page().Change("huawei", "fifo", "request"))
+
 	require.Equal(t, "| scheduler | huawei, 90 % |", strings.Split(f.curves(), "\n")[0])
 	require.Contains(t, f.ratios(), "| huawei | cfs | G1 | 100 | 204 (1.10) |")
 
 	require.NoError(t, Fidelity(Options{Results: root, Out: out}))
 	page, err := os.ReadFile(filepath.Join(out, "fidelity.md"))
 	require.NoError(t, err)
-	for _, want := range []string{f.bars(), f.curves(), f.orders(), f.ratios(), "5 runs of 400 invocations on 24 cores, seed 1", "0123456789ab", "fig06: rr on huawei: the load does not drain"} {
+	for _, want := range []string{f.bars(), f.curves(), f.orders(), f.ratios(), "6 runs of 400 invocations, seeds from 1 on", "0123456789ab", "fig06: rr on huawei: the load does not drain"} {
 		require.Contains(t, string(page), want)
 	}
 	table, err := os.ReadFile(filepath.Join(out, "fidelity.tsv"))
@@ -107,8 +118,8 @@ func TestSingleNumbers(t *testing.T) {
 	}{
 		{"mean", "all", 5.5, 10}, {"p50", "all", 5, 10}, {"p90", "G1", 9, 5}, {"switches_p50", "all", 4, 10},
 		{"slice_p50", "all", 4, 100}, {"slice_p75", "all", 5, 100}, {"slice_p91", "all", 9, 100}, {"slice_p50", "G2", 5, 30},
-		// 1 ms to the process and i: of 1 + 3i, 2i are saved.
-		{"saved_p50", "all", 100 * 2 * 5 / 16.0, 10},
+		{"saved_p50", "all", 100 * 2 / 3.0, 10}, // i instead of 3i
+		{"saved+11ms_p50", "all", 100 * 2 * 5 / (3*5 + 11.0), 10},
 	} {
 		got, n, err := other{Group: c.group, Stat: c.stat}.measure(r, &base)
 		require.NoError(t, err)
@@ -148,6 +159,18 @@ func TestPaperCurves(t *testing.T) {
 			require.InEpsilon(t, bars[c.Workload][c.Group][c.Scheduler].P50, p50.MS, 0.06, "%v", c)
 		}
 	}
+}
+
+// Rounds of one series are one value, their mean.
+func TestPool(t *testing.T) {
+	v := func(series, stat string, ours float64) value {
+		return value{Figure: "f", Workload: "w", LoadPct: 90, Group: "G1", Series: series, Stat: stat, Ours: ours, Paper: 5, N: 10}
+	}
+	f := fidelity{Values: []value{v("a", "p50", 1), v("b", "p50", 2), v("a", "p50", 4), v("a", "p75", 9), v("a", "p50", 7)}}
+	f.pool()
+	a := v("a", "p50", 4)
+	a.N = 30
+	require.Equal(t, []value{a, v("b", "p50", 2), v("a", "p75", 9)}, f.Values)
 }
 
 func TestMedianDeviation(t *testing.T) {

@@ -48,10 +48,12 @@ func ReadPlan(root, experiment string) (found []Result, missing []string, err er
 	return found, missing, nil
 }
 
-// Series is a run under the name that a figure gives it.
+// Series is a run under the name and the load that a figure gives it. The load
+// that was asked for may be another: what a figure calls 90 % is not known exactly.
 type Series struct {
-	Name string `json:"series"`
-	Key  string `json:"key"`
+	Name string  `json:"series"`
+	Load float64 `json:"load"`
+	Key  string  `json:"key"`
 
 	Result Result `json:"-"`
 }

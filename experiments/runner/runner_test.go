@@ -20,7 +20,7 @@ func TestPlanStartsNothingAndShowsAll(t *testing.T) {
 	for _, want := range []string{"1/4", "4/4", "cfs", "alps", "240 invocations", "qemu-system-x86_64"} {
 		require.Contains(t, b.String(), want)
 	}
-	require.ErrorContains(t, Plan("fig6", options(), &b), "there are: fig01, ")
+	require.ErrorContains(t, Plan("fig6", options(), &b), "there are: choices, fig01, ")
 	require.ErrorContains(t, Plan("fig01", options(), &b), "no part of it has engine vm")
 	o := options()
 	o.Profile = "tiny"

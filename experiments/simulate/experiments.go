@@ -19,45 +19,49 @@ type Options struct {
 	Progress *progress.Reporter
 }
 
-// series is a run as an experiment shows it.
-type series struct {
-	name string
-	key  string
-}
-
 // plan is what some experiments need: series of each, and every job once.
 type plan struct {
-	series map[string][]series // by experiment
+	series map[string][]results.Series // by experiment, without results
 	jobs   []Job
 	keys   []string // of jobs
 }
 
 func newPlan(exps []spec.Experiment, model string) (*plan, error) {
-	p := &plan{series: map[string][]series{}}
+	p := &plan{series: map[string][]results.Series{}}
 	works := map[string]*Work{}
 	known := map[string]bool{}
+	add := func(e spec.Experiment, part spec.Sim, mix spec.Workload, load, round int, s spec.Series) error {
+		scheduler, err := s.Sim()
+		if err != nil {
+			return err
+		}
+		j := Job{Machine: part.Config(s, round), Scheduler: scheduler, Model: model, Round: round}
+		asked, cores, n, seed := part.Load(s, load), j.Machine.Cores, part.Invocations.V, part.RoundSeed(round)
+		at := fmt.Sprint(mix.Name.V, asked, cores, n, seed)
+		if works[at] == nil {
+			works[at] = NewWork(mix, asked, cores, n, seed)
+		}
+		j.Work = works[at]
+		key, err := j.Key()
+		if err != nil {
+			return err
+		}
+		p.series[e.Name] = append(p.series[e.Name], results.Series{Name: s.Name.V, Load: part.Loads[load].V, Key: key})
+		if !known[key] {
+			known[key] = true
+			p.jobs, p.keys = append(p.jobs, j), append(p.keys, key)
+		}
+		return nil
+	}
 	for _, e := range exps {
 		for _, part := range e.Sims {
 			for _, mix := range part.Mixes {
-				for _, load := range part.Loads {
-					at := fmt.Sprint(mix.Name.V, load.V, part.Cores.V, part.Invocations.V, part.Seed)
-					if works[at] == nil {
-						works[at] = NewWork(mix, load.V, part.Cores.V, part.Invocations.V, part.Seed)
-					}
-					for _, s := range part.Series {
-						scheduler, err := s.Sim()
-						if err != nil {
-							return nil, err
-						}
-						j := Job{Work: works[at], Machine: part.Config(s), Scheduler: scheduler, Model: model}
-						key, err := j.Key()
-						if err != nil {
-							return nil, err
-						}
-						p.series[e.Name] = append(p.series[e.Name], series{s.Name.V, key})
-						if !known[key] {
-							known[key] = true
-							p.jobs, p.keys = append(p.jobs, j), append(p.keys, key)
+				for load := range part.Loads {
+					for round := 1; round <= max(part.Rounds.V, 1); round++ {
+						for _, s := range part.Series {
+							if err := add(e, part, mix, load, round, s); err != nil {
+								return nil, err
+							}
 						}
 					}
 				}
@@ -133,11 +137,10 @@ func Experiments(ctx context.Context, exps []spec.Experiment, o Options) error {
 		if len(e.Sims)+len(e.Hosts) == 0 {
 			continue
 		}
-		var shown []results.Series
-		for _, s := range p.series[e.Name] {
-			shown = append(shown, results.Series{Name: s.name, Key: s.key})
-			if why := invalid[s.key]; why != "" {
-				errs = append(errs, fmt.Errorf("%s: %s (%s) is not valid: %s", e.Name, s.name, s.key, why))
+		shown := p.series[e.Name]
+		for _, s := range shown {
+			if why := invalid[s.Key]; why != "" {
+				errs = append(errs, fmt.Errorf("%s: %s (%s) is not valid: %s", e.Name, s.Name, s.Key, why))
 			}
 		}
 		for _, h := range e.Hosts {

@@ -26,6 +26,7 @@ type Job struct {
 	Work      *Work
 	Machine   sim.Config // without cores, functions and seed: they are the work's
 	Scheduler sim.Spec
+	Round     int    // 0 is 1; not part of the key, the seed is
 	Model     string // ModelDigest; "" where nobody asks
 }
 
@@ -146,7 +147,7 @@ func (j Job) Run(ctx context.Context, progress func(ended int)) (results.Result,
 		}
 		cpu += o.CPU
 	}
-	r.Run = results.Run{Key: key, Engine: results.EngineSim, Workload: w.Workload, Scheduler: j.Scheduler.Name, Round: 1, Seed: w.Seed,
+	r.Run = results.Run{Key: key, Engine: results.EngineSim, Workload: w.Workload, Scheduler: j.Scheduler.Name, Round: max(j.Round, 1), Seed: w.Seed,
 		Parameters: params, CPUs: w.Cores, FunctionCPUs: w.Cores, Invocations: len(w.Invocations), TimeFactor: 1,
 		LoadAsked: w.Load, LoadAchieved: share(cpu, w.Span, w.Cores), MeanGap: w.Span / time.Duration(len(w.Invocations)),
 		Took: out.Span, Errors: []string{}, Sim: &results.Sim{Model: j.Model, Span: out.Span, BusyShare: share(out.Busy, out.Span, w.Cores),

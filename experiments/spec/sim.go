@@ -3,6 +3,7 @@ package spec
 import (
 	"cmp"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,25 +15,16 @@ import (
 // Sim is what runs in virtual time: every series on every workload at every
 // load.
 type Sim struct {
-	Cores       yamlx.At[int]           `yaml:"cores"`
-	Invocations yamlx.At[int]           `yaml:"invocations"`
-	Loads       []yamlx.At[float64]     `yaml:"loads"` // of the cores
-	Platform    *Platform               `yaml:"platform"`
-	Switch      yamlx.At[time.Duration] `yaml:"switch"` // lost when a core changes tasks
-	Refill      yamlx.At[time.Duration] `yaml:"refill"` // CPU time to fill a cache that others used
-	ShareLag    yamlx.At[time.Duration] `yaml:"share_lag"`
-	Series      []Series                `yaml:"series"`
+	Machine     yamlx.At[string]    `yaml:"machine"` // a file in machines/, without .yaml
+	Invocations yamlx.At[int]       `yaml:"invocations"`
+	Rounds      yamlx.At[int]       `yaml:"rounds"` // each with a seed of its own; 0 is 1
+	Loads       []yamlx.At[float64] `yaml:"loads"` // of the cores
+	Series      []Series            `yaml:"series"`
 
 	Seed  uint64     `yaml:"-"`
 	Mixes []Workload `yaml:"-"`
-}
 
-// Platform is what an invocation costs before its process exists.
-type Platform struct {
-	CPU    yamlx.At[time.Duration] `yaml:"cpu"`
-	Beside yamlx.At[bool]          `yaml:"beside"` // what takes the CPU time competes as a function does
-	Delay  yamlx.At[time.Duration] `yaml:"delay"`
-	Jitter yamlx.At[time.Duration] `yaml:"jitter"` // uniformly up to so much more delay
+	machine Machine
 }
 
 // Series is one scheduler with its parameters.
@@ -43,7 +35,10 @@ type Series struct {
 	Step      yamlx.At[time.Duration]  `yaml:"step"`
 	Gaps      yamlx.At[float64]        `yaml:"gaps"` // of sfs: mean gaps in the first turn
 	Params    map[string]yamlx.At[any] `yaml:"params"`
-	Platform  *Platform                `yaml:"platform"` // in place of the part's
+	Machine   yamlx.At[string]         `yaml:"machine"` // in place of the part's
+	Loads     []yamlx.At[float64]      `yaml:"loads"`   // what this series gets where the figure says the part's
+
+	machine *Machine
 }
 
 // Sim is the simulator's specification of the series.
@@ -72,19 +67,30 @@ func (s Series) scheduler() yamlx.At[string] {
 func FollowsPolicy(scheduler string) bool { return scheduler == "alps" || scheduler == "ghost-alps" }
 
 // Config is the machine for one series, without functions.
-func (p Sim) Config(s Series) sim.Config {
-	c := sim.Config{Cores: p.Cores.V, Seed: p.Seed, Switch: p.Switch.V, Refill: p.Refill.V, ShareLag: p.ShareLag.V}
-	if pl := cmp.Or(s.Platform, p.Platform); pl != nil {
-		c.Platform = sim.Platform{CPU: pl.CPU.V, Beside: pl.Beside.V, Delay: pl.Delay.V, Jitter: pl.Jitter.V}
+func (p Sim) Config(s Series, round int) sim.Config {
+	m := p.machine
+	if s.machine != nil {
+		m = *s.machine
 	}
+	c := m.Config()
+	c.Seed = p.RoundSeed(round)
 	return c
+}
+
+// RoundSeed is the seed of a round, which counts from 1.
+func (p Sim) RoundSeed(round int) uint64 { return p.Seed + uint64(round) - 1 }
+
+// Load is what a series gets where the figure says the part's load i.
+func (p Sim) Load(s Series, i int) float64 {
+	if s.Loads != nil {
+		return s.Loads[i].V
+	}
+	return p.Loads[i].V
 }
 
 // Largest values that make sense.
 const (
-	MaxCores       = 4096
 	MaxInvocations = 10_000_000
-	MaxCost        = time.Second
 	MaxGaps        = 1e6
 	MaxDrain       = 24 * time.Hour
 )
@@ -94,11 +100,16 @@ func (c checker) sim(p part) Sim {
 	s.Seed = p.Seed.V
 	c.foreign(p, p.VM, p.Host)
 	s.Mixes = c.workloads(p)
-	if s.Cores.V < 1 || s.Cores.V > MaxCores {
-		c.add(s.Cores.Pos(), "cores", "%d: allowed: 1 to %d", s.Cores.V, MaxCores)
+	if s.Machine.IsZero() {
+		c.add(p.Engine.Pos(), "machine", "missing; name a file of machines/")
+	} else {
+		s.machine = c.machine("machine", s.Machine)
 	}
 	if s.Invocations.V < 1 || s.Invocations.V > MaxInvocations {
 		c.add(s.Invocations.Pos(), "invocations", "%d: allowed: 1 to %d", s.Invocations.V, MaxInvocations)
+	}
+	if s.Rounds.V < 0 || s.Rounds.V > 100 {
+		c.add(s.Rounds.Pos(), "rounds", "%d: allowed: 1 to 100", s.Rounds.V)
 	}
 	if len(s.Loads) == 0 {
 		c.add(p.Engine.Pos(), "loads", "missing; give at least one")
@@ -106,10 +117,6 @@ func (c checker) sim(p part) Sim {
 	for i, l := range s.Loads {
 		c.load(fmt.Sprintf("loads[%d]", i), l)
 	}
-	c.cost("switch", s.Switch)
-	c.cost("refill", s.Refill)
-	c.cost("share_lag", s.ShareLag)
-	c.platform("platform.", s.Platform)
 	if len(s.Series) == 0 {
 		c.add(p.Engine.Pos(), "series", "missing; give at least one")
 	}
@@ -129,21 +136,23 @@ func (c checker) sim(p part) Sim {
 		if !x.Gaps.IsZero() && (name.V != "sfs" || !(x.Gaps.V > 0 && x.Gaps.V <= MaxGaps)) {
 			c.add(x.Gaps.Pos(), at+"gaps", "%v: for sfs only, and in (0, %g]", x.Gaps.V, MaxGaps)
 		}
-		c.platform(at+"platform.", x.Platform)
+		if !x.Machine.IsZero() {
+			m := c.machine(at+"machine", x.Machine)
+			s.Series[i].machine = &m
+		}
+		if x.Loads != nil && len(x.Loads) != len(s.Loads) {
+			c.add(x.Name.Pos(), at+"loads", "%d loads for the part's %d", len(x.Loads), len(s.Loads))
+		}
+		for k, l := range x.Loads {
+			c.load(fmt.Sprintf("%sloads[%d]", at, k), l)
+		}
 	}
 	return s
 }
 
-func (c checker) platform(at string, p *Platform) {
-	if p != nil {
-		c.cost(at+"cpu", p.CPU)
-		c.cost(at+"delay", p.Delay)
-		c.cost(at+"jitter", p.Jitter)
-	}
-}
-
-func (c checker) cost(key string, d yamlx.At[time.Duration]) {
-	if d.V < 0 || d.V > MaxCost {
-		c.add(d.Pos(), key, "%s: allowed: 0s to %s", d.V, MaxCost)
-	}
+// machine loads one, in place of a complaint.
+func (c checker) machine(key string, at yamlx.At[string]) Machine {
+	m, err := LoadMachine(Disk{}, filepath.Join(c.dir, "machines", at.V+".yaml"))
+	c.readable(key, at, err)
+	return m
 }

@@ -204,7 +204,7 @@ func (c checker) foreign(p part, others ...any) {
 	for _, o := range others {
 		v := reflect.ValueOf(o)
 		for i := range v.NumField() {
-			if key := v.Type().Field(i).Tag.Get("yaml"); key != "-" && !v.Field(i).IsZero() {
+			if key := v.Type().Field(i).Tag.Get("yaml"); key != "" && key != "-" && !v.Field(i).IsZero() {
 				c.add(p.Engine.Pos(), key, "not for engine %s", p.Engine.V)
 			}
 		}
@@ -220,6 +220,12 @@ func (c checker) load(key string, load yamlx.At[float64]) {
 // workload loads one, in place of a complaint.
 func (c checker) workload(key string, at yamlx.At[string], path string) Workload {
 	w, err := LoadWorkload(Disk{}, filepath.Join(c.dir, path))
+	c.readable(key, at, err)
+	return w
+}
+
+// readable complains about what a name stands for.
+func (c checker) readable(key string, at yamlx.At[string], err error) {
 	var unreadable *fs.PathError
 	switch {
 	case errors.As(err, &unreadable):
@@ -227,7 +233,6 @@ func (c checker) workload(key string, at yamlx.At[string], path string) Workload
 	case err != nil:
 		c.Join(err)
 	}
-	return w
 }
 
 // workloads loads those of a part that has several.

@@ -56,7 +56,8 @@ func TestSeries(t *testing.T) {
 	e, err := Load("..", "order")
 	require.NoError(t, err)
 	part := e.Sims[0]
-	require.Equal(t, sim.Config{Cores: 24, Seed: 1, Switch: 3512}, part.Config(part.Series[0]))
+	require.Equal(t, sim.Config{Cores: 24, Seed: 2, Switch: 3512, Refill: 100 * time.Microsecond, ShareLag: 350 * time.Millisecond,
+		Platform: sim.Platform{CPU: 14700 * time.Microsecond, Beside: true}}, part.Config(part.Series[0], 2))
 	var got []sim.Spec
 	for _, s := range part.Series {
 		x, err := s.Sim()
@@ -69,13 +70,16 @@ func TestSeries(t *testing.T) {
 	require.Equal(t, []sim.Spec{alps("off", policy.Paper()), alps("fifo", policy.Paper()), alps("strict", policy.Paper()),
 		alps("bounded", policy.Paper()), alps("fifo", policy.Artifact())}, got)
 
-	e, err = Load("..", "fig08")
+	// A series may take place elsewhere, under a load of its own.
+	e, err = Load("..", "fig05")
 	require.NoError(t, err)
 	part = e.Sims[0]
-	require.Equal(t, sim.Platform{Delay: time.Millisecond, Jitter: 9 * time.Millisecond}, part.Config(part.Series[5]).Platform)
-	spec, err := part.Series[4].Sim()
+	require.Equal(t, sim.Config{Cores: 1, Seed: 1}, part.Config(part.Series[3], 1))
+	require.InDelta(t, 0.8, part.Load(part.Series[0], 1), 0)
+	require.InDelta(t, 0.865, part.Load(part.Series[3], 1), 0)
+	sfs, err := part.Series[2].Sim()
 	require.NoError(t, err)
-	require.Equal(t, sim.Spec{Name: "cfs"}, spec)
+	require.Equal(t, sim.Spec{Name: "sfs", Gaps: 4.75}, sfs)
 }
 
 const goodVM = `figure: fig06
@@ -95,7 +99,7 @@ parts:
   - engine: sim
     workloads: [w]
     loads: [0.9]
-    cores: 24
+    machine: m
     invocations: 100
     series:
       - {name: cfs}
@@ -106,6 +110,9 @@ func TestComplaints(t *testing.T) {
 	require.NoError(t, os.CopyFS(filepath.Join(dir, "traces"), os.DirFS("../traces")))
 	require.NoError(t, os.CopyFS(filepath.Join(dir, "workloads"), os.DirFS("../workloads")))
 	require.NoError(t, os.Rename(filepath.Join(dir, "workloads", "huawei.yaml"), filepath.Join(dir, "workloads", "w.yaml")))
+	machine := filepath.Join(dir, "machines", "m.yaml")
+	require.NoError(t, os.Mkdir(filepath.Dir(machine), 0o755))
+	require.NoError(t, os.WriteFile(machine, []byte("name: m\ncores: 24\n"), 0o644))
 	x := filepath.Join(dir, "x.yaml")
 	load := func(text string) error {
 		require.NoError(t, os.WriteFile(x, []byte(text), 0o644))
@@ -115,13 +122,13 @@ func TestComplaints(t *testing.T) {
 	require.NoError(t, load(goodVM))
 	require.NoError(t, load(goodVM+"    trace: true\n"))
 	for _, c := range []struct{ add, want string }{
-		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: cores, engine, invocations, learners, load, loads, measure, platform, records, refill, schedulers, seed, series, share_lag, switch, trace, workload, workloads"},
+		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: engine, invocations, learners, load, loads, machine, measure, records, rounds, schedulers, seed, series, trace, workload, workloads"},
 		{"      - {name: a, policy: eevdf}\n", x + `:10:27: parts[0].schedulers[1].policy: "eevdf": allowed: cfs, alps`},
 		{"      - {name: a, policy: alps, order: random}\n", x + `:10:40: parts[0].schedulers[1].order: "random": allowed: off, fifo, strict, bounded`},
 		{"      - {name: a, policy: alps, params: {alpha: -1}}\n", x + ":10:16: parts[0].schedulers[1].params: "},
 		{"      - {name: a, policy: alps, params: {aplha: 1}}\n", x + ":10:16: parts[0].schedulers[1].params: "},
 		{"      - {name: cfs, policy: cfs}\n", x + `:10:16: parts[0].schedulers[1].name: "cfs" is there twice`},
-		{"    cores: 3\n", x + `:4:13: parts[0].cores: not for engine vm`},
+		{"    machine: m\n", x + `:4:13: parts[0].machine: not for engine vm`},
 		{"  - {engine: vm}\n", x + ":10:14: parts[1].engine: a second part for vm; one is allowed"},
 		{"  - {engine: kvm}\n", x + `:10:14: parts[1].engine: "kvm": allowed: vm, sim, host`},
 	} {
@@ -132,9 +139,13 @@ func TestComplaints(t *testing.T) {
 		{"cfs", "eevd", `:10:16: parts[0].series[0].scheduler: "eevd": allowed: cfs, cfs-flat, eevdf, fifo,`},
 		{"name: cfs", "name: cfs, order: fifo", `:10:16: parts[0].series[0].scheduler: "cfs" has no order, step or params; alps and ghost-alps have`},
 		{"name: cfs", "name: a, scheduler: alps, order: last", `:10:43: parts[0].series[0].order: "last": allowed: off, fifo, strict, bounded`},
-		{"name: cfs", "name: cfs, platform: {delay: 2s}", `:10:39: parts[0].series[0].platform.delay: 2s: allowed: 0s to 1s`},
+		{"name: cfs", "name: cfs, machine: n", `:10:30: parts[0].series[0].machine: "n": machine: open `},
+		{"name: cfs", "name: cfs, loads: [1, 1]", `:10:16: parts[0].series[0].loads: 2 loads for the part's 1`},
+		{"name: cfs", "name: cfs, loads: [3]", `:10:29: parts[0].series[0].loads[0]: 3 is outside (0, 2]`},
 		{"name: cfs", "name: sfs, gaps: -1", `:10:27: parts[0].series[0].gaps: -1: for sfs only, and in (0, 1e+06]`},
-		{"24", "0", `:7:12: parts[0].cores: 0: allowed: 1 to 4096`},
+		{"machine: m", "machine: n", `:7:14: parts[0].machine: "n": machine: open `},
+		{"    machine: m\n", "", `:4:13: parts[0].machine: missing`},
+		{"    machine: m\n", "    machine: m\n    rounds: -1\n", `:8:13: parts[0].rounds: -1: allowed: 1 to 100`},
 		{"100", "0", `:8:18: parts[0].invocations: 0: allowed: 1 to 10000000`},
 		{"[0.9]", "[0.9, 2.1]", `:6:18: parts[0].loads[1]: 2.1 is outside (0, 2]`},
 		{"[0.9]", "[.nan]", `:6:13: parts[0].loads[0]: NaN is outside (0, 2]`},
@@ -145,8 +156,8 @@ func TestComplaints(t *testing.T) {
 		require.ErrorContains(t, load(strings.Replace(goodSim, c.old, c.new, 1)), x+c.want)
 	}
 	// All that is wrong is said at once.
-	err := load(strings.NewReplacer("24", "0", "100", "0").Replace(goodSim))
-	require.ErrorContains(t, err, "cores: 0")
+	err := load(strings.NewReplacer("0.9", "0", "100", "0").Replace(goodSim))
+	require.ErrorContains(t, err, "loads[0]: 0")
 	require.ErrorContains(t, err, "invocations: 0")
 	for text, want := range map[string]string{
 		"measure: cost": `parts[0].measure: cost needs records and learners`,
@@ -156,6 +167,19 @@ func TestComplaints(t *testing.T) {
 	} {
 		require.ErrorContains(t, load("figure: t\ntitle: t\nparts: [{engine: host, workloads: [w], "+text+"}]\n"), want)
 	}
+	for text, want := range map[string]string{
+		"name: m\ncores: 0":                              ":2:8: cores: 0: allowed: 1 to 4096",
+		"name: m\ncores: 1\nrefill: 2s":                  ":3:9: refill: 2s: allowed: 0s to 1s",
+		"name: m\ncores: 1\nplatform: {cpu: -1ms}":       ":3:17: platform.cpu: -1ms: allowed: 0s to 1s",
+		"name: m\ncores: 1\nplatform: {cpus: 1ms}":       ":3:12: cpus: no such key",
+		"name: M\ncores: 1":                              `:1:7: name: "M": a name such as paper is needed`,
+		"name: m\ncores: 1\nshare_lag: 1h\nswitch: fast": ":4:1: value: cannot unmarshal",
+	} {
+		require.NoError(t, os.WriteFile(machine, []byte(text+"\n"), 0o644))
+		require.ErrorContains(t, load(goodSim), machine+want)
+	}
+	_, err = FindMachine(os.DirFS(".."), "papier")
+	require.ErrorContains(t, err, `machine "papier": no such file; allowed: bare, no-lag, `)
 	_, err = Load(dir, "fig99")
 	require.ErrorContains(t, err, "there are: x")
 }
@@ -167,6 +191,8 @@ func FuzzExperiment(f *testing.F) {
 	dir := f.TempDir()
 	require.NoError(f, os.Mkdir(filepath.Join(dir, "workloads"), 0o755))
 	require.NoError(f, os.WriteFile(filepath.Join(dir, "workloads", "w.yaml"), []byte(small), 0o644))
+	require.NoError(f, os.Mkdir(filepath.Join(dir, "machines"), 0o755))
+	require.NoError(f, os.WriteFile(filepath.Join(dir, "machines", "m.yaml"), []byte("name: m\ncores: 24\n"), 0o644))
 	path := filepath.Join(dir, "x.yaml")
 	f.Fuzz(func(t *testing.T, text string) {
 		e, err := parse("x", path, []byte(text))
@@ -180,7 +206,7 @@ func FuzzExperiment(f *testing.F) {
 				spec, err := s.Sim()
 				require.NoError(t, err)
 				require.Contains(t, sim.Names(), spec.Name)
-				require.Positive(t, p.Config(s).Cores)
+				require.Positive(t, p.Config(s, 1).Cores)
 			}
 		}
 		for _, h := range e.Hosts {

@@ -22,21 +22,18 @@ import (
 	"github.com/ds2-lab/alps/internal/progress"
 )
 
-// switchCost is what the paper measured of CFS, Table 3.
-const switchCost = 3512 * time.Nanosecond
-
 // runSim simulates a workload under schedulers.
 func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	fs := newFlags("alps sim", stderr, "[-workload huawei] [-scheduler cfs,alps] [-cores 24] [-load 0.9] [-n 15000] [-seed 1] [-out DIR] [flags]",
+	fs := newFlags("alps sim", stderr, "[-workload huawei] [-scheduler cfs,alps] [-machine paper] [-cores 24] [-load 0.9] [-n 15000] [-seed 1] [-out DIR] [flags]",
 		"Simulates invocations in virtual time, and prints turnaround and switches per group of\n"+
 			"functions; with -out also writes DIR/SCHEDULER/{invocations.csv,slices.csv,run.json}.\n"+
 			"A workload is huawei, azure, fib15, the path of a workload's YAML, or that of a trace\n"+
-			"of lines \"id n function gap port\" with -times. Order, step and the policy's flags are for\n"+
+			"of lines \"id n function gap port\" with -times. The machine is the paper's as far as that is\n"+
+			"known and fitted (docs/fidelity.md); -machine bare costs nothing. Order, step and the policy's flags are for\n"+
 			"alps and ghost-alps. Schedulers:\n\n"+describeSchedulers())
 	workload := fs.String("workload", "huawei", "`name` or path")
 	times := fs.String("times", "", "CPU times for a trace, a YAML `file`: times: [{function: fib, n: 28, cpu: 100ms}, …]")
 	schedulers := fs.String("scheduler", "cfs,alps", "a `list` of schedulers")
-	cores := fs.Int("cores", 24, "`n` cores")
 	load := fs.Float64("load", 0.9, "of the cores, in (0, 2]")
 	n := fs.Int("n", 15000, "`n` invocations")
 	out := fs.String("out", "", "write results into this `directory`")
@@ -44,30 +41,25 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	order := fs.String("order", sim.OrderBounded, "off, fifo, strict or bounded")
 	gaps := fs.Float64("gaps", 1, "the first turn under sfs, in mean gaps between arrivals")
 	step := fs.Duration("step", alps.DefaultStep, "bias between neighbouring ranks under bounded")
-	var machine sim.Config
-	fs.DurationVar(&machine.Switch, "switch", switchCost, "a core loses so much when it changes tasks")
-	fs.DurationVar(&machine.Refill, "refill", 0, "CPU time to fill a cache that others have used")
-	fs.DurationVar(&machine.ShareLag, "share-lag", 0, "an ended task counts so long, by and large, in the load of its cgroup")
-	fs.DurationVar(&machine.Platform.CPU, "platform-cpu", 0, "CPU time of the platform per invocation")
-	fs.BoolVar(&machine.Platform.Beside, "platform-beside", false, "the platform's process competes as a function does")
-	fs.DurationVar(&machine.Platform.Delay, "platform-delay", 0, "what the platform takes without a CPU")
-	fs.DurationVar(&machine.Platform.Jitter, "platform-jitter", 0, "and uniformly up to so much more")
-	fs.DurationVar(&machine.Drain, "drain", 0, "give up so long after the last arrival; 0 is ten times the span of the arrivals")
+	on := newMachineFlags(fs)
+	drain := fs.Duration("drain", 0, "give up so long after the last arrival; 0 is ten times the span of the arrivals")
 	flags := newParamFlags(fs, true)
 	fs.Lookup("seed").Usage = "of every random choice"
 	if code, done := parse(fs, args); done {
 		return code
 	}
 	params, err := flags.Params()
+	machine, machineErr := on.Config()
+	machine.Drain = *drain
 	names := strings.Split(*schedulers, ",")
-	if err := errors.Join(err, checkCores(*cores), checkSchedulers(names), checkMode(*order, *step, *gaps), checkMachine(machine), checkSize(*load, *n)); err != nil {
+	if err := errors.Join(err, machineErr, checkSchedulers(names), checkMode(*order, *step, *gaps), checkSize(*load, *n, *drain)); err != nil {
 		return usage(fs, err)
 	}
 	mix, err := spec.FindWorkload(experiments.Files, *workload, *times)
 	if err != nil {
 		return fail(stderr, err)
 	}
-	work := simulate.NewWork(mix, *load, *cores, *n, params.Seed)
+	work := simulate.NewWork(mix, *load, machine.Cores, *n, params.Seed)
 	var jobs []simulate.Job
 	for _, name := range names {
 		s := sim.Spec{Name: name}
@@ -145,24 +137,11 @@ func checkMode(order string, step time.Duration, gaps float64) error {
 	return errors.Join(errs...)
 }
 
-func checkMachine(c sim.Config) error {
+func checkSize(load float64, n int, drain time.Duration) error {
 	var errs []error
-	for _, cost := range []struct {
-		name string
-		d    time.Duration
-	}{{"switch", c.Switch}, {"refill", c.Refill}, {"share-lag", c.ShareLag}, {"platform-cpu", c.Platform.CPU}, {"platform-delay", c.Platform.Delay}, {"platform-jitter", c.Platform.Jitter}} {
-		if cost.d < 0 || cost.d > spec.MaxCost {
-			errs = append(errs, fmt.Errorf("%s: %s is outside [0s, %s]", cost.name, cost.d, spec.MaxCost))
-		}
+	if drain < 0 || drain > spec.MaxDrain {
+		errs = append(errs, fmt.Errorf("drain: %s is outside [0s, %s]", drain, spec.MaxDrain))
 	}
-	if c.Drain < 0 || c.Drain > spec.MaxDrain {
-		errs = append(errs, fmt.Errorf("drain: %s is outside [0s, %s]", c.Drain, spec.MaxDrain))
-	}
-	return errors.Join(errs...)
-}
-
-func checkSize(load float64, n int) error {
-	var errs []error
 	if !(load > 0 && load <= 2) {
 		errs = append(errs, fmt.Errorf("load: %v is outside (0, 2]", load))
 	}
