@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -212,5 +213,25 @@ func FuzzExperiment(f *testing.F) {
 		for _, h := range e.Hosts {
 			require.NotEmpty(t, h.Mixes)
 		}
+	})
+}
+
+// A machine that is accepted can be simulated.
+func FuzzMachine(f *testing.F) {
+	for _, name := range []string{"paper", "oracle", "no-lag"} {
+		data, err := os.ReadFile(filepath.Join("..", "machines", name+".yaml"))
+		require.NoError(f, err)
+		f.Add(string(data))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := LoadMachine(fstest.MapFS{"m.yaml": {Data: []byte(text)}}, "m.yaml")
+		if err != nil {
+			require.ErrorContains(t, err, "m.yaml:")
+			return
+		}
+		c := m.Config()
+		c.Functions = []sim.Function{{UID: "1"}}
+		_, err = sim.Run(t.Context(), c, sim.Spec{Name: "cfs"}, []sim.Invocation{{CPU: time.Millisecond}})
+		require.NoError(t, err)
 	})
 }
