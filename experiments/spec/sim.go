@@ -18,7 +18,7 @@ type Sim struct {
 	Machine     yamlx.At[string]    `yaml:"machine"` // a file in machines/, without .yaml
 	Invocations yamlx.At[int]       `yaml:"invocations"`
 	Rounds      yamlx.At[int]       `yaml:"rounds"` // each with a seed of its own; 0 is 1
-	Loads       []yamlx.At[float64] `yaml:"loads"` // of the cores
+	Loads       []yamlx.At[float64] `yaml:"loads"`  // of the cores
 	Series      []Series            `yaml:"series"`
 
 	Seed  uint64     `yaml:"-"`
