@@ -164,25 +164,29 @@ func randomLoad(seed uint64) (Config, []Invocation) {
 
 // simulate runs to the end, watched.
 func simulate(t testing.TB, c Config, s Spec, invocations []Invocation) Result {
+	r, w := simulateFor(t, c, s, invocations)
+	require.Empty(t, w.waiting)
+	require.Empty(t, w.running)
+	return r
+}
+
+// simulateFor is simulate for what may not drain. The real-time classes are
+// not throttled: that lets cores idle.
+func simulateFor(t testing.TB, c Config, s Spec, invocations []Invocation) (Result, *checked) {
 	require.NoError(t, check(c, &s, invocations))
 	m, err := start(c, s, invocations)
 	require.NoError(t, err)
 	w := watch(t, m)
-	w.idles = s.Name == "fifo" || s.Name == "rr" || s.Name == "srpt" || s.Name == "srpt-eb" || s.Name == "random" || s.Name == "random40"
-	if r, ok := w.scheduler.(fifo); ok {
-		r.quota, w.idles = 0, false
-	}
-	if r, ok := w.scheduler.(rr); ok {
-		r.quota, w.idles = 0, false
-	}
-	if c.Cores == 1 {
-		w.idles = false
+	switch x := w.scheduler.(type) {
+	case fifo:
+		x.quota = 0
+	case rr:
+		x.quota = 0
+	case *srpt:
+		w.idles = !x.global // each core has its own share
 	}
 	require.NoError(t, m.run(t.Context()))
-	r := m.result()
-	require.Empty(t, w.waiting)
-	require.Empty(t, w.running)
-	return r
+	return m.result(), w
 }
 
 // Whatever the scheduler: every invocation ends with exactly its demand served,

@@ -157,16 +157,7 @@ func FuzzRun(f *testing.F) {
 		if check(c, &s, invocations) != nil {
 			t.Skip()
 		}
-		simulateFor(t, c, s, invocations)
+		r, w := simulateFor(t, c, s, invocations)
+		require.LessOrEqual(t, r.Busy, time.Duration(w.m.now)*time.Duration(c.Cores))
 	})
-}
-
-// simulateFor is simulate for loads that may not drain.
-func simulateFor(t *testing.T, c Config, s Spec, invocations []Invocation) {
-	m, err := start(c, s, invocations)
-	require.NoError(t, err)
-	w := watch(t, m)
-	w.idles = true
-	require.NoError(t, m.run(t.Context()))
-	require.LessOrEqual(t, m.result().Busy, time.Duration(m.now)*time.Duration(c.Cores))
 }
