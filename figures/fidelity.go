@@ -43,6 +43,7 @@ func (v value) deviation() float64 { return math.Abs(v.ratio() - 1) }
 type fidelity struct {
 	Values  []value
 	Ends    []end
+	Tails   []tail
 	Runs    []results.Run // of all figures, each once
 	Invalid []string
 }
@@ -52,6 +53,12 @@ type fidelity struct {
 type end struct {
 	figure, workload, series string
 	turnaround, endToEnd     float64
+}
+
+// tail is one group of one run of fidelityTails.
+type tail struct {
+	series string
+	results.Summary
 }
 
 // addEnds notes both means of a run of the bars, orders or choices.
@@ -76,6 +83,7 @@ const (
 	fidelityOrders = "order"
 	fidelityChoice = "choices"
 	fidelityLoad   = "load"
+	fidelityTails  = "tails" // not the paper's
 )
 
 // Fidelity compares the simulated figures with the paper's numbers and writes
@@ -138,6 +146,15 @@ func newFidelity(root string) (*fidelity, error) {
 		}
 	}
 	f.pool()
+	tails, err := f.read(root, fidelityTails)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range tails {
+		for _, sum := range results.Summarize(s.Result.Invocations) {
+			f.Tails = append(f.Tails, tail{s.Name, sum})
+		}
+	}
 	return f, nil
 }
 

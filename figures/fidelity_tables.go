@@ -24,12 +24,13 @@ type fidelityPage struct {
 
 	Choices string // median deviation with one choice undone
 	Loads   string // median deviation by exact load
+	Tails   string // policies on one core
 	Ends    string // turnaround and request to exit
 	f       *fidelity
 }
 
 func (f *fidelity) page() fidelityPage {
-	p := fidelityPage{Runs: len(f.Runs), Invalid: f.Invalid, Bars: f.bars(), Curves: f.curves(), Orders: f.orders(), Ratios: f.ratios(), Others: f.others(), Choices: f.choices(), Loads: f.loads(), Ends: f.ends(), f: f}
+	p := fidelityPage{Runs: len(f.Runs), Invalid: f.Invalid, Bars: f.bars(), Curves: f.curves(), Orders: f.orders(), Ratios: f.ratios(), Others: f.others(), Choices: f.choices(), Loads: f.loads(), Tails: f.tails(), Ends: f.ends(), f: f}
 	if len(f.Runs) > 0 {
 		r := f.Runs[0]
 		p.Cores, p.Invocations, p.Seed = r.CPUs, r.Invocations, r.Seed
@@ -272,6 +273,40 @@ func (f *fidelity) loads() string {
 			}
 			rows = append(rows, row)
 		}
+	}
+	return table(head, rows)
+}
+
+// tails: mean and 99th percentile per series and group, means over rounds.
+func (f *fidelity) tails() string {
+	head := []string{"scheduler", "mean, ms"}
+	for _, g := range results.Groups {
+		head = append(head, g+" mean", g+" p99")
+	}
+	var names []string
+	for _, t := range f.Tails {
+		if !slices.Contains(names, t.series) {
+			names = append(names, t.series)
+		}
+	}
+	over := func(series, group string, what func(tail) float64) string {
+		sum, n := 0.0, 0.0
+		for _, t := range f.Tails {
+			if t.series == series && t.Group == group {
+				sum += what(t)
+				n++
+			}
+		}
+		return num(sum/n, 0)
+	}
+	mean, p99 := func(t tail) float64 { return t.Mean }, func(t tail) float64 { return t.P99 }
+	var rows [][]string
+	for _, s := range names {
+		row := []string{s, over(s, results.All, mean)}
+		for _, g := range results.Groups {
+			row = append(row, over(s, g, mean), over(s, g, p99))
+		}
+		rows = append(rows, row)
 	}
 	return table(head, rows)
 }

@@ -56,6 +56,7 @@ func TestFidelity(t *testing.T) {
 	plan(t, root, "fig05", map[string]results.Result{"cfs": cfs}, "cfs")
 	plan(t, root, "order", map[string]results.Result{"fifo": like(t, "huawei", "alps", 1.3), "strict": like(t, "huawei", "alps", 0.9)}, "fifo", "strict")
 	plan(t, root, "choices", map[string]results.Result{"cfs-fitted": cfs, "alps-fitted": like(t, "huawei", "alps", 0.5), "cfs-no-lag": like(t, "huawei", "cfs", 3)}, "cfs-fitted", "alps-fitted", "cfs-no-lag")
+	plan(t, root, "tails", map[string]results.Result{"cfs": cfs}, "cfs")
 	plan(t, root, "load", map[string]results.Result{"cfs": cfs}, "cfs")
 	others, err := paperOthers()
 	require.NoError(t, err)
@@ -82,6 +83,7 @@ func TestFidelity(t *testing.T) {
 	require.Equal(t, "| choice | cfs | alps |", rows[0])
 	require.Regexp(t, `^\| fitted \| 10\.0 % \(\d+ ms\) \| 50\.0 % \(\d+ ms\) \|$`, rows[2])
 	require.Regexp(t, `^\| no-lag \| 200\.0 % \(\d+ ms\) \|  \|$`, rows[3])
+	require.Regexp(t, `(?m)^\| cfs \| \d+ \| \d+ \| 573 \|`, f.tails(), "1.1 of the paper's p99 of G1, 521.2")
 	require.Contains(t, f.loads(), "| huawei | cfs | 10.0 % |")
 	// 1.3 of the paper's ALPS beside 1.1 of its CFS; nothing but the process counts here.
 	require.Regexp(t, `(?m)^\| huawei \| alps, fifo \| \d+ \| -\d+ % \| \d+ \| -\d+ % \|$`, f.ends())
