@@ -2,17 +2,25 @@ package openlambda
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/openlambda/config"
 )
 
 // Labels by which others find a function's container.
@@ -25,26 +33,25 @@ const (
 // startLimit bounds a cold start; emulated machines need most of it.
 const startLimit = 2 * time.Minute
 
-// sandbox runs functions' containers.
-type sandbox interface {
-	// start returns once the function answers on the unix socket returned.
-	start(ctx context.Context, f Function) (socket string, stop func(context.Context) error, err error)
-	// reap removes what a crashed worker left.
-	reap(ctx context.Context) error
-}
+// serverPy is what runs in every container. The worker brings its own, so it
+// works with any image that has python3.
+//
+//go:embed sandbox/server.py
+var serverPy []byte
 
-// docker is the sandbox on the Docker Engine API.
+// docker is the pool on the Docker Engine API.
 type docker struct {
 	api    *client.Client
-	config Config
+	config config.Config
+	log    *slog.Logger
 }
 
-func newDocker(c Config) (*docker, error) {
+func newDocker(c config.Config, log *slog.Logger) (*docker, error) {
 	api, err := client.New(client.FromEnv)
 	if err != nil {
 		return nil, fmt.Errorf("docker: %w", err)
 	}
-	return &docker{api: api, config: c}, nil
+	return &docker{api: api, config: c, log: log}, nil
 }
 
 func (d *docker) reap(ctx context.Context) error {
@@ -53,93 +60,98 @@ func (d *docker) reap(ctx context.Context) error {
 	if err != nil {
 		return d.explain(err)
 	}
+	var errs []error
 	for _, c := range list.Items {
-		if err := d.remove(ctx, c.ID); err != nil {
-			return err
-		}
+		errs = append(errs, d.remove(ctx, c.ID))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (d *docker) remove(ctx context.Context, id string) error {
 	_, err := d.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true})
-	if err != nil && !strings.Contains(err.Error(), "No such container") {
+	if err != nil && !gone(err) {
 		return fmt.Errorf("docker: remove %.12s: %w", id, err)
 	}
 	return nil
 }
 
-func (d *docker) start(ctx context.Context, f Function) (string, func(context.Context) error, error) {
-	file, err := handler(d.config.Registry, f.Name)
-	if err != nil {
-		return "", nil, err
+// gone says whether Docker's complaint is that the container is none any more.
+func gone(err error) bool {
+	return strings.Contains(err.Error(), "No such container") || strings.Contains(err.Error(), "is already in progress")
+}
+
+// create is the container that s asks for.
+func (d *docker) create(s spec) client.ContainerCreateOptions {
+	c := d.config
+	binds := []string{s.codeDir + ":/handler:ro", s.hostDir + ":/host"}
+	if st, err := os.Stat(c.PkgsDir); err == nil && st.IsDir() {
+		binds = append(binds, c.PkgsDir+":/packages:ro")
 	}
-	// Sockets have short names: a path may have 107 bytes.
-	dir := filepath.Join(d.config.WorkerDir, "fn", f.UID+"-"+f.Port)
-	if err := os.RemoveAll(dir); err != nil {
-		return "", nil, err
+	name := s.function.Name
+	if c.FunctionName != "" {
+		name = c.FunctionName
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", nil, err
+	resources := container.Resources{CgroupParent: c.CgroupParent, CpusetCpus: c.CPUs, NanoCPUs: int64(c.Limits.CPUPercent) * 1e7}
+	if n := int64(c.Limits.Procs); n > 0 {
+		resources.PidsLimit = &n
 	}
-	created, err := d.api.ContainerCreate(ctx, client.ContainerCreateOptions{
+	if c.Limits.MemMB > 0 {
+		resources.Memory = int64(c.Limits.MemMB) << 20
+		resources.MemorySwap = resources.Memory // no swap beside it
+		if n := int64(c.Limits.Swappiness); n > 0 {
+			resources.MemorySwap, resources.MemorySwappiness = -1, &n
+		}
+	}
+	host := &container.HostConfig{
+		Binds: binds, NetworkMode: container.NetworkMode(c.Network), Runtime: c.DockerRuntime, Resources: resources,
+		LogConfig: container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "1m"}},
+	}
+	if c.Sched != "normal" {
+		host.CapAdd = []string{"SYS_NICE"}
+	}
+	return client.ContainerCreateOptions{
 		Config: &container.Config{
-			Image:  d.config.Image,
-			Cmd:    []string{"python3", "/server.py", d.config.Invocation, "/handler/" + filepath.Base(file), "/host/ol.sock"},
-			Labels: map[string]string{LabelUID: f.UID, LabelName: f.Name, LabelCluster: d.config.WorkerDir},
+			Image:  c.Image,
+			Cmd:    []string{"python3", "/host/server.py", c.Invocation, c.Sched, strconv.Itoa(c.Concurrency), "/handler", "/host"},
+			Labels: map[string]string{LabelUID: s.function.UID, LabelName: name, LabelCluster: c.WorkerDir},
 		},
-		HostConfig: &container.HostConfig{
-			Binds:       []string{filepath.Dir(file) + ":/handler:ro", dir + ":/host"},
-			NetworkMode: "none", // functions of this worker talk through the socket only
-			Resources:   container.Resources{CgroupParent: d.config.CgroupParent},
-		},
-	})
-	if err != nil {
-		return "", nil, d.explain(err)
+		HostConfig: host,
 	}
-	stop := func(ctx context.Context) error { return d.remove(ctx, created.ID) }
-	if _, err := d.api.ContainerStart(ctx, created.ID, client.ContainerStartOptions{}); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("docker: start %s: %w", f.Name, err), stop(ctx))
-	}
-	socket := filepath.Join(dir, "ol.sock")
-	if err := d.await(ctx, created.ID, socket, f); err != nil {
-		return "", nil, errors.Join(err, stop(context.WithoutCancel(ctx)))
-	}
-	return socket, stop, nil
 }
 
-// await waits for the function's socket and gives up when its container ends.
-func (d *docker) await(ctx context.Context, id, socket string, f Function) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("function %s: not ready after %s", f.Name, startLimit))
+func (d *docker) start(ctx context.Context, s spec) (sandbox, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not ready after %s", startLimit))
 	defer cancel()
-	for i := 0; ; i++ {
-		if _, err := os.Stat(socket); err == nil {
-			return nil
-		}
-		// Asking costs an emulated machine more than looking.
-		if i%20 == 19 {
-			c, err := d.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
-			if err == nil && c.Container.State != nil && !c.Container.State.Running {
-				return fmt.Errorf("function %s: its process ended with code %d:\n%s", f.Name, c.Container.State.ExitCode, d.logs(ctx, id))
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w:\n%s", context.Cause(ctx), d.logs(context.WithoutCancel(ctx), id))
-		case <-time.After(50 * time.Millisecond):
-		}
+	if err := os.WriteFile(filepath.Join(s.hostDir, "server.py"), serverPy, 0o644); err != nil {
+		return nil, err
 	}
+	pipe, err := readyPipe(s.hostDir)
+	if err != nil {
+		return nil, err
+	}
+	defer pipe.Close()
+	created, err := d.api.ContainerCreate(ctx, d.create(s))
+	if err != nil {
+		return nil, d.explain(err)
+	}
+	c := &dockerContainer{docker: d, id: created.ID, hostDir: s.hostDir, ended: make(chan struct{})}
+	if err := c.start(ctx, pipe); err != nil {
+		err = fmt.Errorf("function %s: %w", s.function.Name, err)
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
+		defer cancel()
+		return nil, errors.Join(err, d.remove(late, c.id))
+	}
+	return c, nil
 }
 
-func (d *docker) logs(ctx context.Context, id string) string {
-	r, err := d.api.ContainerLogs(ctx, id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: "20"})
-	if err != nil {
-		return "(no log: " + err.Error() + ")"
+// readyPipe makes the fifo on which the container's server says how it went.
+// Opened for both ways it can be read before, and after, a writer is there.
+func readyPipe(dir string) (*os.File, error) {
+	path := filepath.Join(dir, "server_pipe")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		return nil, &os.PathError{Op: "mkfifo", Path: path, Err: err}
 	}
-	defer r.Close()
-	var b strings.Builder
-	_, _ = stdcopy.StdCopy(&b, &b, io.LimitReader(r, 1<<16))
-	return b.String()
+	return os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0)
 }
 
 // explain says what to do about Docker's common refusals.
@@ -147,8 +159,107 @@ func (d *docker) explain(err error) error {
 	switch {
 	case client.IsErrConnectionFailed(err):
 		return fmt.Errorf("docker: not up at %s: %w (try: systemctl start docker)", d.api.DaemonHost(), err)
-	case strings.Contains(err.Error(), "No such image"):
+	case strings.Contains(strings.ToLower(err.Error()), "no such image"):
 		return fmt.Errorf("docker: image %q is not loaded: %w (make it with openlambda:build, then: docker load -i lambda.tar)", d.config.Image, err)
 	}
 	return fmt.Errorf("docker: %w", err)
+}
+
+// dockerContainer is a sandbox.
+type dockerContainer struct {
+	docker  *docker
+	id      string
+	hostDir string
+	ended   chan struct{}
+	ours    atomic.Bool // ended by destroy
+}
+
+func (c *dockerContainer) String() string        { return c.id[:min(12, len(c.id))] }
+func (c *dockerContainer) dead() <-chan struct{} { return c.ended }
+
+func (c *dockerContainer) dial(ctx context.Context) (net.Conn, error) {
+	return dialSocket(ctx, filepath.Join(c.hostDir, "ol.sock"))
+}
+
+// start starts the container and waits until its server has said how it went.
+func (c *dockerContainer) start(ctx context.Context, pipe *os.File) error {
+	if _, err := c.docker.api.ContainerStart(ctx, c.id, client.ContainerStartOptions{}); err != nil {
+		return fmt.Errorf("docker: start: %w", err)
+	}
+	go c.watch()
+	said := make(chan string, 1)
+	go func() {
+		b := make([]byte, 4096) // written at once
+		n, _ := pipe.Read(b)
+		said <- string(b[:n])
+	}()
+	select {
+	case s := <-said:
+		if s != "ready" {
+			return fmt.Errorf("its server said: %s", s)
+		}
+		return nil
+	case <-c.ended:
+		return fmt.Errorf("its process ended before it was ready:\n%s", c.logs())
+	case <-ctx.Done():
+		return fmt.Errorf("%w:\n%s", context.Cause(ctx), c.logs())
+	}
+}
+
+// watch closes ended when the container has. While dockerd is away nobody
+// knows; its next word counts.
+func (c *dockerContainer) watch() {
+	defer close(c.ended)
+	for pause := 100 * time.Millisecond; !c.ours.Load(); pause = min(2*pause, 2*time.Second) {
+		wait := c.docker.api.ContainerWait(context.Background(), c.id, client.ContainerWaitOptions{})
+		select {
+		case <-wait.Result:
+			if !c.ours.Load() {
+				c.docker.log.Warn("sandbox ended", "sandbox", c)
+			}
+			return
+		case err := <-wait.Error:
+			if gone(err) {
+				return
+			}
+			if !c.ours.Load() {
+				c.docker.log.Warn("watch sandbox", "sandbox", c, "err", err)
+			}
+		}
+		time.Sleep(pause)
+	}
+}
+
+func (c *dockerContainer) pause(ctx context.Context) error {
+	_, err := c.docker.api.ContainerPause(ctx, c.id, client.ContainerPauseOptions{})
+	return err
+}
+
+func (c *dockerContainer) unpause(ctx context.Context) error {
+	_, err := c.docker.api.ContainerUnpause(ctx, c.id, client.ContainerUnpauseOptions{})
+	return err
+}
+
+func (c *dockerContainer) destroy(ctx context.Context) error {
+	c.ours.Store(true)
+	if c.docker.config.LogOutput {
+		if out := c.logs(); out != "" {
+			c.docker.log.Info("output", "sandbox", c, "text", out)
+		}
+	}
+	return errors.Join(c.docker.remove(ctx, c.id), os.RemoveAll(c.hostDir))
+}
+
+// logs is the last of what the container wrote.
+func (c *dockerContainer) logs() string {
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	r, err := c.docker.api.ContainerLogs(ctx, c.id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: "20"})
+	if err != nil {
+		return "(no log: " + err.Error() + ")"
+	}
+	defer r.Close()
+	var b strings.Builder
+	_, _ = stdcopy.StdCopy(&b, &b, io.LimitReader(r, 1<<16))
+	return b.String()
 }

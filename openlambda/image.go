@@ -2,7 +2,6 @@ package openlambda
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,9 +25,6 @@ const imageSuite = "bookworm"
 
 // imagePackages is what the functions need: an interpreter and igraph.
 var imagePackages = []string{"python3-minimal", "python3-igraph"}
-
-//go:embed sandbox/server.py
-var serverPy []byte
 
 // trim removes what no function reads.
 const trim = `cd "$1" && rm -rf usr/share/doc usr/share/man usr/share/locale usr/share/zoneinfo usr/share/info \

@@ -1,88 +1,118 @@
 // Package openlambda is a worker compatible with OpenLambda's Docker sandbox as
-// seen from outside, written for scheduling work: one warm container per
-// function, one process per invocation.
+// seen from outside, written for scheduling work.
 //
-// A container's own process does no more than accept and fork, so what an
-// invocation costs is charged to the invocation's process. Every container lies
-// under one cgroup parent and carries the labels by which a scheduler finds it.
+// It runs handlers as OpenLambda does, in a container's server, one request per
+// container at a time; or one warm container per function and one process per
+// request. Then a container's own process does no more than accept and fork, so
+// what an invocation costs is charged to the invocation's process. Every
+// container lies under one cgroup parent and carries the labels by which a
+// scheduler finds it. compat.md lists what is the same and what is not.
 package openlambda
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/ds2-lab/alps/internal/atomicfile"
+	"github.com/ds2-lab/alps/openlambda/config"
+	"github.com/ds2-lab/alps/openlambda/registry"
 )
 
-// maxBody bounds a request.
-const maxBody = 1 << 20
+// drainLimit is how long requests may go on after the signal to end.
+const drainLimit = 10 * time.Second
+
+// startsAtOnce bounds how many configured functions start at a time; more only
+// make an emulated dockerd slower.
+const startsAtOnce = 2
 
 // Worker serves functions over HTTP.
 type Worker struct {
-	config  Config
-	sandbox sandbox
-	log     *slog.Logger
+	config   config.Config
+	pool     pool
+	registry *registry.Registry
+	log      *slog.Logger
+	stats    *stats
+	life     context.Context // of everything that outlives a request
+	end      context.CancelFunc
+
+	lastDir atomic.Int64 // of scratch
 
 	mu        sync.Mutex
-	instances map[Function]*instance
-	served    atomic.Uint64
-}
-
-// instance is a function's container, started once by whoever needs it first.
-type instance struct {
-	ready  chan struct{}
-	err    error
-	client *http.Client
-	stop   func(context.Context) error
+	functions map[config.Function]*function
 }
 
 // NewWorker returns a worker on Docker. Serve runs it.
-func NewWorker(c Config, log *slog.Logger) (*Worker, error) {
-	d, err := newDocker(c)
+func NewWorker(c config.Config, log *slog.Logger) (*Worker, error) {
+	d, err := newDocker(c, log)
 	if err != nil {
 		return nil, err
 	}
 	return newWorker(c, d, log), nil
 }
 
-func newWorker(c Config, s sandbox, log *slog.Logger) *Worker {
-	return &Worker{config: c, sandbox: s, log: log, instances: map[Function]*instance{}}
+func newWorker(c config.Config, p pool, log *slog.Logger) *Worker {
+	w := &Worker{config: c, pool: p, log: log, registry: registry.New(c.Registry, codeDir(c)), functions: map[config.Function]*function{}}
+	var latencies *slog.Logger
+	if c.Trace.Latency {
+		latencies = log
+	}
+	w.stats = newStats(latencies)
+	w.stats.registry.MustRegister(gauges{w})
+	w.life, w.end = context.WithCancel(context.Background())
+	w.lastDir.Store(1000)
+	return w
 }
 
+// Directories and files of worker_dir; their names are OpenLambda's.
+func codeDir(c config.Config) string    { return filepath.Join(c.WorkerDir, "code") }
+func scratchDir(c config.Config) string { return filepath.Join(c.WorkerDir, "scratch") }
+func pidFile(c config.Config) string    { return filepath.Join(c.WorkerDir, "worker.pid") }
+func statsFile(c config.Config) string  { return filepath.Join(c.WorkerDir, "stats.json") }
+
+// address is where the worker listens.
+func address(c config.Config) string { return net.JoinHostPort(c.WorkerURL, c.WorkerPort) }
+
 // Serve starts every configured function, then answers on worker_port and the
-// functions' own ports until ctx ends. It drains, and removes the containers.
-func (w *Worker) Serve(ctx context.Context) error {
-	if err := w.sandbox.reap(ctx); err != nil {
+// functions' own ports until ctx ends. It drains, removes the containers and
+// writes stats.json.
+func (w *Worker) Serve(ctx context.Context) (err error) {
+	defer w.end()
+	unmount, err := makeDirs(w.config)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, unmount()) }()
+	if err := w.pool.reap(ctx); err != nil {
+		return err
+	}
+	var servers []*http.Server
 	var listeners []net.Listener
 	defer func() {
 		for _, l := range listeners {
 			l.Close()
 		}
 	}()
-	servers := []*http.Server{}
-	listen := func(port string, only *Function) error {
+	listen := func(port string, only *config.Function) error {
 		l, err := net.Listen("tcp", net.JoinHostPort(w.config.WorkerURL, port))
 		if err != nil {
 			return fmt.Errorf("worker: %w (another worker? see: ol status)", err)
 		}
 		listeners = append(listeners, l)
-		servers = append(servers, &http.Server{Handler: w.routes(only), ReadHeaderTimeout: 10 * time.Second})
+		servers = append(servers, &http.Server{Handler: w.routes(only), ReadHeaderTimeout: 10 * time.Second,
+			ErrorLog: slog.NewLogLogger(w.log.Handler(), slog.LevelDebug)})
 		return nil
 	}
 	if err := listen(w.config.WorkerPort, nil); err != nil {
@@ -95,19 +125,8 @@ func (w *Worker) Serve(ctx context.Context) error {
 			}
 		}
 	}
-	defer w.removeAll()
-	// Two at a time: more only make an emulated dockerd slower.
-	warm, warmCtx := errgroup.WithContext(ctx)
-	warm.SetLimit(2)
-	for _, f := range w.config.Functions {
-		warm.Go(func() error {
-			begun := time.Now()
-			_, err := w.instance(warmCtx, f)
-			w.log.Info("function", "name", f.Name, "uid", f.UID, "port", f.Port, "took", time.Since(begun).Round(time.Millisecond), "err", err)
-			return err
-		})
-	}
-	if err := warm.Wait(); err != nil {
+	defer func() { err = errors.Join(err, w.removeAll()) }()
+	if err := w.warm(ctx); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -121,161 +140,129 @@ func (w *Worker) Serve(ctx context.Context) error {
 	}
 	g.Go(func() error {
 		<-ctx.Done()
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		w.log.Info("ending: requests may finish", "within", drainLimit)
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
 		defer cancel()
+		var all errgroup.Group
 		for _, s := range servers {
-			s.Shutdown(drain)
+			all.Go(func() error {
+				if s.Shutdown(drain) != nil {
+					s.Close()
+				}
+				return nil
+			})
 		}
-		return nil
+		return all.Wait()
 	})
+	return errors.Join(g.Wait(), w.saveStats())
+}
+
+// warm starts the configured functions; one that does not start ends the worker.
+func (w *Worker) warm(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(startsAtOnce)
+	for _, id := range w.config.Functions {
+		g.Go(func() error {
+			begun := time.Now()
+			f := w.function(id)
+			err := f.refresh(ctx)
+			var in *instance
+			if err == nil {
+				in, err = f.acquire(ctx)
+			}
+			if err != nil {
+				return fmt.Errorf("function %s: %w", id.Name, err)
+			}
+			f.release(in)
+			w.log.Info("function", "name", id.Name, "uid", f.labels.UID, "port", id.Port, "took", time.Since(begun).Round(time.Millisecond))
+			return nil
+		})
+	}
 	return g.Wait()
 }
 
-func (w *Worker) removeAll() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	w.mu.Lock()
-	all := w.instances
-	w.instances = map[Function]*instance{}
-	w.mu.Unlock()
-	var g errgroup.Group
-	for _, in := range all {
-		g.Go(func() error {
-			<-in.ready
-			if in.stop == nil {
-				return nil
-			}
-			return in.stop(ctx)
-		})
-	}
-	if err := g.Wait(); err != nil {
-		w.log.Error("remove containers", "err", err)
-	}
-}
-
-// instance returns f's container, starting it if this is its first request. A
-// failed start is forgotten, so the next request tries again.
-func (w *Worker) instance(ctx context.Context, f Function) (*instance, error) {
-	w.mu.Lock()
-	in, ok := w.instances[f]
-	if !ok {
-		in = &instance{ready: make(chan struct{})}
-		w.instances[f] = in
-	}
-	w.mu.Unlock()
-	if !ok {
-		var socket string
-		socket, in.stop, in.err = w.sandbox.start(ctx, f)
-		in.client = socketClient(socket)
-		if in.err != nil {
-			w.forget(f, in)
-		}
-		close(in.ready)
-	}
-	select {
-	case <-in.ready:
-		return in, in.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (w *Worker) forget(f Function, in *instance) {
+// function returns the function that id names. What is not configured starts
+// with its first request.
+func (w *Worker) function(id config.Function) *function {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.instances[f] == in {
-		delete(w.instances, f)
+	f, ok := w.functions[id]
+	if !ok {
+		f = &function{w: w, id: id, labels: id, min: w.config.Instances.Min}
+		if slices.Contains(w.config.Functions, id) {
+			f.min = max(1, f.min)
+		} else {
+			f.labels.UID = w.config.SealPriority
+		}
+		if f.labels.UID == "" {
+			f.labels.UID = "0"
+		}
+		w.functions[id] = f
+	}
+	return f
+}
+
+// forget drops a function that turned out not to exist, so that names which
+// somebody tries do not pile up.
+func (w *Worker) forget(f *function) {
+	if !f.forget() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.functions[f.id] == f {
+		delete(w.functions, f.id)
 	}
 }
 
-// socketClient talks HTTP over one unix socket, a connection per request: the
-// far side forks at accept.
-func socketClient(socket string) *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		},
-	}}
-}
-
-// routes are the worker's paths. only restricts /run to one function.
-func (w *Worker) routes(only *Function) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/status", func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, "ready\n") })
-	mux.HandleFunc("/pid", func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, strconv.Itoa(os.Getpid())) })
-	mux.HandleFunc("/stats", func(rw http.ResponseWriter, _ *http.Request) {
-		json.NewEncoder(rw).Encode(map[string]uint64{"invocations": w.served.Load()})
+// all is every function, in the order of ports and names.
+func (w *Worker) all() []*function {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []*function
+	for _, f := range w.functions {
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b *function) int {
+		return slices.Compare([]string{a.id.Port, a.id.Name, a.id.UID}, []string{b.id.Port, b.id.Name, b.id.UID})
 	})
-	mux.HandleFunc("/run/", func(rw http.ResponseWriter, r *http.Request) { w.run(rw, r, only) })
-	return mux
+	return out
 }
 
-func (w *Worker) run(rw http.ResponseWriter, r *http.Request, only *Function) {
-	if r.Method != http.MethodPost {
-		http.Error(rw, "POST only", http.StatusMethodNotAllowed)
-		return
+// create makes a sandbox in a directory of its own.
+func (w *Worker) create(f *function, code string) (sandbox, error) {
+	defer w.stats.since(stageCreate, time.Now())
+	host := filepath.Join(scratchDir(w.config), fmt.Sprintf("%d-%s", w.lastDir.Add(1), f.id.Name))
+	if err := os.Mkdir(host, 0o700); err != nil {
+		return nil, err
 	}
-	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/run/"), "/")
-	f, err := w.find(name, only)
+	sb, err := w.pool.start(w.life, spec{function: f.labels, codeDir: code, hostDir: host})
 	if err != nil {
-		http.Error(rw, err.Error(), http.StatusInternalServerError)
-		return
+		return nil, errors.Join(err, os.RemoveAll(host))
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxBody))
-	if err != nil {
-		http.Error(rw, err.Error(), http.StatusBadRequest)
-		return
-	}
-	in, err := w.instance(context.WithoutCancel(r.Context()), f)
-	if err != nil {
-		http.Error(rw, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, "http://container/", bytes.NewReader(body))
-	if err != nil {
-		http.Error(rw, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	resp, err := in.client.Do(req)
-	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) && op.Op == "dial" {
-			// Nobody listens: the container died. The next request gets a new one.
-			w.forget(f, in)
-		}
-		http.Error(rw, fmt.Sprintf("function %s: its sandbox gave no answer: %v", name, err), http.StatusBadGateway)
-		return
-	}
-	defer resp.Body.Close()
-	w.served.Add(1)
-	rw.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
-	rw.WriteHeader(resp.StatusCode)
-	io.Copy(rw, resp.Body)
+	return sb, nil
 }
 
-// find maps a name to a function: the port's own, a configured one, or one
-// that the registry has.
-func (w *Worker) find(name string, only *Function) (Function, error) {
-	if !nameRE.MatchString(name) || name == "." || name == ".." {
-		return Function{}, fmt.Errorf("bad function name %q: letters, digits, '.', '_' and '-' are allowed", name)
+// removeAll ends every sandbox, and what a start that was given up left.
+func (w *Worker) removeAll() error {
+	w.end()
+	var g errgroup.Group
+	for _, f := range w.all() {
+		g.Go(func() error { f.close(); return nil })
 	}
-	if only != nil {
-		if name != only.Name {
-			return Function{}, fmt.Errorf("%w: %s: port %s serves %s", ErrNoFunction, name, only.Port, only.Name)
-		}
-		return *only, nil
-	}
-	for _, f := range w.config.Functions {
-		if f.Name == name {
-			return f, nil
-		}
-	}
-	if _, err := handler(w.config.Registry, name); err != nil {
-		return Function{}, err
-	}
-	return Function{Name: name, UID: "0"}, nil
+	_ = g.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return w.pool.reap(ctx)
 }
 
-// pidFile is worker/worker.pid: decimal, no newline.
-func pidFile(c Config) string { return filepath.Join(c.WorkerDir, "worker.pid") }
+func (w *Worker) saveStats() error {
+	data, err := json.MarshalIndent(w.stats.snapshot(), "", "\t")
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(statsFile(w.config), data, 0o600); err != nil {
+		return fmt.Errorf("save stats: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package openlambda
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ds2-lab/alps/openlambda/client"
+	"github.com/ds2-lab/alps/openlambda/config"
+)
+
+// Artifact is the functions of the ALPS artifact by port, with the UIDs it
+// gives them (6 twice). The traces name the function of ten of the ports; the
+// other five (5001, 5005, 5015, 5016, 5017) appear in none, and serve fib.
+var Artifact = []config.Function{
+	{Name: "fib", UID: "1", Port: "5001"}, {Name: "fib", UID: "3", Port: "5002"}, {Name: "fib", UID: "6", Port: "5005"},
+	{Name: "fib", UID: "6", Port: "5006"}, {Name: "graphBfs", UID: "8", Port: "5008"}, {Name: "graphMst", UID: "9", Port: "5009"},
+	{Name: "graphPagerank", UID: "10", Port: "5010"}, {Name: "fib", UID: "11", Port: "5011"},
+	{Name: "featureExtractor", UID: "14", Port: "5014"}, {Name: "fib", UID: "15", Port: "5015"}, {Name: "fib", UID: "16", Port: "5016"},
+	{Name: "fib", UID: "17", Port: "5017"}, {Name: "fib", UID: "18", Port: "5018"}, {Name: "floatOperation", UID: "20", Port: "5020"},
+	{Name: "fib", UID: "21", Port: "5021"},
+}
+
+// How the artifact's functions are served.
+const (
+	likeOne      = "one"      // by one worker with a port for each
+	likeArtifact = "artifact" // by a worker each
+)
+
+type functionFlags struct {
+	ports, invocation, sched, cpus, registry, like, binary string
+}
+
+func (c *cli) functionsFlags(fs *flag.FlagSet) {
+	f := &c.functions
+	fs.StringVar(&f.ports, "ports", "", "only these ports (default: all fifteen)")
+	fs.StringVar(&f.invocation, "invocation", config.Fork, "fork or exec")
+	fs.StringVar(&f.sched, "sched", "normal", "normal, fifo or rr")
+	fs.StringVar(&f.cpus, "cpus", "", "CPUs of alps.slice, such as 1-3 (default: all)")
+	fs.StringVar(&f.registry, "registry", "/opt/alps/registry", "directory of the functions")
+	fs.StringVar(&f.like, "like", likeOne, "one: one worker; artifact: one worker per function")
+	fs.StringVar(&f.binary, "binary", "", "start the workers with this ol; implies -like=artifact")
+}
+
+// chosen are the functions that -ports names.
+func (f functionFlags) chosen() ([]config.Function, error) {
+	if f.ports == "" {
+		return Artifact, nil
+	}
+	var out []config.Function
+	var all []string
+	want := map[string]bool{}
+	for p := range strings.SplitSeq(f.ports, ",") {
+		want[p] = true
+	}
+	for _, g := range Artifact {
+		all = append(all, g.Port)
+		if want[g.Port] {
+			out = append(out, g)
+			delete(want, g.Port)
+		}
+	}
+	for p := range want {
+		return nil, fmt.Errorf("-ports: %q serves no function; allowed: %s", p, strings.Join(all, ", "))
+	}
+	return out, nil
+}
+
+// functionsInit starts the artifact's functions. What runs already as wanted
+// stays; what runs otherwise is replaced.
+func (c *cli) functionsInit() error {
+	f := c.functions
+	chosen, err := f.chosen()
+	if err != nil {
+		return err
+	}
+	base := config.Default(c.path)
+	base.Limits = config.Limits{} // of nothing that is measured
+	base.Invocation, base.Registry, base.Sched, base.Network, base.LogOutput = f.invocation, f.registry, f.sched, "none", false
+	base.Concurrency = config.Unlimited
+	if f.cpus != "" {
+		out, err := exec.Command("systemctl", "set-property", "--runtime", base.CgroupParent, "AllowedCPUs="+f.cpus).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("CPUs of %s: %w: %s", base.CgroupParent, err, out)
+		}
+	}
+	want := map[string]config.Config{} // by directory
+	switch {
+	case f.binary != "" || f.like == likeArtifact:
+		for _, g := range chosen {
+			dir := filepath.Join(c.path, g.Port)
+			cfg := base
+			cfg.WorkerDir, cfg.PkgsDir = filepath.Join(dir, "worker"), filepath.Join(dir, "packages")
+			cfg.WorkerPort, cfg.FunctionName, cfg.SealPriority = g.Port, g.Name, g.UID
+			want[dir] = cfg
+		}
+	case f.like == likeOne:
+		base.Functions = chosen
+		want[c.path] = base
+	default:
+		return fmt.Errorf("-like: %q: allowed: %s, %s", f.like, likeOne, likeArtifact)
+	}
+	for _, old := range c.functionDirs() {
+		if _, keep := want[old]; !keep {
+			if err := c.in(old).down(); err != nil {
+				return err
+			}
+			os.Remove(filepath.Join(old, "config.json"))
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(startsAtOnce)
+	for dir, cfg := range want {
+		g.Go(func() error { return c.in(dir).keep(cfg) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.stdout, "ready")
+	return nil
+}
+
+// in is this command line for another directory, without its output.
+func (c *cli) in(dir string) *cli {
+	var quiet bytes.Buffer
+	return &cli{stdout: &quiet, stderr: c.stderr, path: dir, functions: c.functions}
+}
+
+// functionDirs are the directories below -p that have a config.json.
+func (c *cli) functionDirs() []string {
+	var dirs []string
+	for _, pattern := range []string{c.path, filepath.Join(c.path, "[0-9]*")} {
+		files, _ := filepath.Glob(filepath.Join(pattern, "config.json"))
+		for _, f := range files {
+			dirs = append(dirs, filepath.Dir(f))
+		}
+	}
+	return dirs
+}
+
+// keep has a worker run with cfg.
+func (c *cli) keep(cfg config.Config) error {
+	next := cfg.JSON()
+	path := c.configPath()
+	parsed, err := config.Parse(path, next, nil)
+	if err != nil {
+		return err
+	}
+	if old, err := os.ReadFile(path); err == nil {
+		if _, err := askPID(parsed); err == nil && bytes.Equal(old, next) {
+			return nil
+		}
+		if err := c.down(); err != nil {
+			return err
+		}
+	}
+	if err := cfg.Write(path); err != nil {
+		return err
+	}
+	if c.functions.binary == "" {
+		return c.background(parsed)
+	}
+	return c.foreign(parsed)
+}
+
+// foreign starts the worker with another program that has OpenLambda's command
+// line, and calls its function once, so that there is a container.
+func (c *cli) foreign(cfg config.Config) error {
+	out, err := exec.Command(c.functions.binary, "worker", "-p", c.path, "-d").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s worker -p %s -d: %w:\n%s", c.functions.binary, c.path, err, out)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	_, err = client.Invoke(ctx, &http.Client{Timeout: startLimit}, "http://"+address(cfg), cfg.FunctionName, client.Request{N: "1", ID: "0", Job: cfg.FunctionName})
+	return err
+}
+
+// functionsDelete stops whatever functions init started.
+func (c *cli) functionsDelete() error {
+	var errs []error
+	for _, dir := range c.functionDirs() {
+		errs = append(errs, c.in(dir).down(), os.Remove(filepath.Join(dir, "config.json")))
+	}
+	return errors.Join(errs...)
+}

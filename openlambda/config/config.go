@@ -1,0 +1,155 @@
+// Package config is the worker's config.json: OpenLambda's keys with
+// OpenLambda's meanings, the ALPS artifact's two, and ours.
+//
+// Keys are case-insensitive, unknown ones are ignored, and a missing key means
+// what the zero value means. Every complaint names file, key, value and what is
+// allowed, and all of them come at once.
+package config
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Invocation modes: where a request's handler runs.
+const (
+	Import = "import" // in the container's server, as OpenLambda
+	Exec   = "exec"   // in a new interpreter per request, as the ALPS artifact
+	Fork   = "fork"   // in a process forked from the server, handler imported
+)
+
+// Unlimited is the Concurrency of an instance that takes every request.
+const Unlimited = 1 << 30
+
+// Config is config.json.
+type Config struct {
+	WorkerDir       string `json:"worker_dir"`        // absolute
+	WorkerURL       string `json:"worker_url"`        // address to listen on; "": 127.0.0.1
+	WorkerPort      string `json:"worker_port"`       //
+	Sandbox         string `json:"sandbox"`           // docker
+	ServerMode      string `json:"server_mode"`       // lambda
+	LogOutput       bool   `json:"log_output"`        // log what a container wrote when it ends
+	Registry        string `json:"registry"`          // directory or http(s) prefix
+	RegistryCacheMS int    `json:"registry_cache_ms"` // 0: look at every request
+	PkgsDir         string `json:"Pkgs_dir"`          // mounted at /packages if it is there
+	DockerRuntime   string `json:"docker_runtime"`    // "": Docker's default
+
+	Limits   Limits   `json:"limits"`
+	Features Features `json:"features"`
+	Trace    Trace    `json:"trace"`
+	Storage  Storage  `json:"storage"`
+
+	// The ALPS artifact's: identity of the function that this worker serves.
+	SealPriority string `json:"seal_priority"` // function UID
+	FunctionName string `json:"function_name"`
+
+	// Ours.
+	CgroupParent string     `json:"cgroup_parent"` // "": alps.slice
+	Invocation   string     `json:"invocation"`    // "": import
+	Sched        string     `json:"sched"`         // normal, fifo, rr; "": normal
+	CPUs         string     `json:"cpus"`          // of the containers, as 1-3,5; "": all
+	Instances    Instances  `json:"instances"`
+	Concurrency  int        `json:"concurrency"` // requests at once per instance; 0: 1 for import, else unlimited
+	Queue        int        `json:"queue"`       // requests that wait per function; 0: 32
+	Image        string     `json:"image"`       // "": lambda
+	Network      string     `json:"network"`     // Docker's network; "": its default
+	Functions    []Function `json:"functions"`   // warm before the worker is ready
+}
+
+// Limits bound a container. 0 is no limit.
+type Limits struct {
+	Procs             int `json:"procs"`
+	MemMB             int `json:"mem_mb"`
+	CPUPercent        int `json:"cpu_percent"` // of one CPU; 200 is two
+	Swappiness        int `json:"swappiness"`  // 0: no swap beside mem_mb
+	MaxRuntimeDefault int `json:"max_runtime_default"`
+	RuntimeSec        int `json:"runtime_sec,omitempty"` // newer name of the line above
+}
+
+// MaxRuntime is how long an invocation may run, 0 without end.
+func (l Limits) MaxRuntime() time.Duration { return time.Duration(l.MaxRuntimeDefault) * time.Second }
+
+// Features are accepted; what they switch does not exist in Docker's sandbox.
+type Features struct {
+	ReuseCgroups      bool `json:"reuse_cgroups"`
+	ImportCache       any  `json:"import_cache"` // false, or in newer configurations ""
+	DownsizePausedMem bool `json:"downsize_paused_mem"`
+}
+
+// Trace switches logging. All but Latency are accepted and do nothing.
+type Trace struct {
+	Cgroups bool `json:"cgroups"`
+	Memory  bool `json:"memory"`
+	Evictor bool `json:"evictor"`
+	Package bool `json:"package"`
+	Latency bool `json:"latency"` // log every stage's duration
+}
+
+// Storage says what the worker's directories lie on: "" as they are, memory
+// (tmpfs) or private (a private bind mount). Root is accepted and does nothing.
+type Storage struct {
+	Root    string `json:"root"`
+	Scratch string `json:"scratch"`
+	Code    string `json:"code"`
+}
+
+// Instances bound a function's containers.
+type Instances struct {
+	Min int `json:"min"` // kept even without requests
+	Max int `json:"max"` // 0: by outstanding work
+}
+
+// Function is served from a warm container, on a port of its own if it has one.
+type Function struct {
+	Name string `json:"name"`
+	UID  string `json:"uid"`
+	Port string `json:"port"` // "": reachable through worker_port only
+}
+
+// Default is what ol init writes: OpenLambda's values where Docker's sandbox
+// accepts them, and loopback.
+func Default(dir string) Config {
+	return Config{
+		WorkerDir: filepath.Join(dir, "worker"), WorkerURL: "localhost", WorkerPort: "5000", Sandbox: "docker",
+		ServerMode: "lambda", LogOutput: true, Registry: filepath.Join(dir, "registry"), RegistryCacheMS: 5000,
+		PkgsDir:  filepath.Join(dir, "lambda", "packages"),
+		Limits:   Limits{Procs: 10, MemMB: 50, CPUPercent: 100, MaxRuntimeDefault: 30},
+		Features: Features{ImportCache: false}, CgroupParent: "alps.slice", Invocation: Import, Sched: "normal",
+		Queue: 32, Image: "lambda",
+	}
+}
+
+// fill gives the keys that are ours their defaults.
+func (c *Config) fill() {
+	set := func(p *string, v string) {
+		if *p == "" {
+			*p = v
+		}
+	}
+	set(&c.WorkerURL, "127.0.0.1")
+	set(&c.CgroupParent, "alps.slice")
+	set(&c.Invocation, Import)
+	set(&c.Sched, "normal")
+	set(&c.Image, "lambda")
+	c.Registry = strings.TrimPrefix(c.Registry, "file://")
+	if c.Limits.MaxRuntimeDefault == 0 {
+		c.Limits.MaxRuntimeDefault = c.Limits.RuntimeSec
+	}
+	if c.Queue == 0 {
+		c.Queue = 32
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = Unlimited
+		if c.Invocation == Import {
+			c.Concurrency = 1
+		}
+	}
+	if c.FunctionName != "" {
+		f := Function{Name: c.FunctionName, UID: c.SealPriority}
+		if !slices.Contains(c.Functions, f) {
+			c.Functions = append(c.Functions, f)
+		}
+	}
+}

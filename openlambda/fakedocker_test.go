@@ -1,0 +1,286 @@
+package openlambda
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/stretchr/testify/require"
+)
+
+// fakeDocker answers the Docker Engine API on a unix socket. A container is a
+// plain process of this machine: the real server, with the container's paths
+// replaced by what is mounted there.
+type fakeDocker struct {
+	t      testing.TB
+	socket string
+	python string
+
+	mu         sync.Mutex
+	listener   net.Listener
+	server     *http.Server
+	containers map[string]*fakeContainer
+	execs      map[string][]string // by id: container, command
+	calls      []string            // "create", "pause", …
+	last       int
+	noImage    bool
+}
+
+type fakeContainer struct {
+	id     string
+	config container.Config
+	host   container.HostConfig
+	cmd    *exec.Cmd
+	out    *os.File
+	ended  chan struct{}
+	paused bool
+	code   int
+}
+
+func startDocker(t testing.TB) *fakeDocker {
+	d := &fakeDocker{t: t, socket: filepath.Join(shortDir(t), "docker.sock"), python: python(t, "json"),
+		containers: map[string]*fakeContainer{}, execs: map[string][]string{}}
+	d.up()
+	t.Cleanup(func() {
+		d.down()
+		for _, c := range d.list() {
+			d.kill(c)
+		}
+	})
+	return d
+}
+
+func (d *fakeDocker) host() string { return "unix://" + d.socket }
+
+// up starts the daemon, down stops it; containers stay.
+func (d *fakeDocker) up() {
+	l, err := net.Listen("unix", d.socket)
+	require.NoError(d.t, err)
+	d.listener, d.server = l, &http.Server{Handler: d.routes()}
+	go d.server.Serve(l)
+}
+
+func (d *fakeDocker) down() { d.server.Close() }
+
+func (d *fakeDocker) list() []*fakeContainer {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []*fakeContainer
+	for _, c := range d.containers {
+		out = append(out, c)
+	}
+	return out
+}
+
+// only is the one container there is.
+func (d *fakeDocker) only() *fakeContainer {
+	list := d.list()
+	require.Len(d.t, list, 1)
+	return list[0]
+}
+
+func (d *fakeDocker) count(call string) (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range d.calls {
+		if c == call {
+			n++
+		}
+	}
+	return n
+}
+
+// kill ends a container's processes, as from outside.
+func (d *fakeDocker) kill(c *fakeContainer) {
+	if c.cmd != nil && c.cmd.Process != nil {
+		syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL)
+		<-c.ended
+	}
+}
+
+// hostPath translates a path of the container.
+func (c *fakeContainer) hostPath(path string) string {
+	for _, b := range c.host.Binds {
+		f := strings.Split(b, ":")
+		if path == f[1] || strings.HasPrefix(path, f[1]+"/") {
+			return f[0] + strings.TrimPrefix(path, f[1])
+		}
+	}
+	return path
+}
+
+// run starts a command as the container's process.
+func (d *fakeDocker) run(c *fakeContainer, args []string) error {
+	argv := []string{d.python}
+	for _, a := range args[1:] {
+		argv = append(argv, c.hostPath(a))
+	}
+	// An image of OpenLambda's has its own server.
+	if strings.HasPrefix(args[len(args)-1], "/runtimes/") {
+		argv = []string{d.python, "sandbox/server.py", "auto", "normal", "1", c.hostPath("/handler"), c.hostPath("/host")}
+	}
+	out, err := os.CreateTemp(filepath.Dir(d.socket), "out")
+	if err != nil {
+		return err
+	}
+	c.out, c.ended = out, make(chan struct{})
+	c.cmd = exec.Command(argv[0], argv[1:]...)
+	c.cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	c.cmd.Stdout, c.cmd.Stderr = out, out
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := c.cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		c.cmd.Wait()
+		c.code = c.cmd.ProcessState.ExitCode()
+		close(c.ended)
+	}()
+	return nil
+}
+
+func (d *fakeDocker) routes() http.Handler {
+	mux := http.NewServeMux()
+	fail := func(w http.ResponseWriter, status int, text string) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		json.NewEncoder(w).Encode(map[string]string{"message": text})
+	}
+	reply := func(w http.ResponseWriter, status int, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		json.NewEncoder(w).Encode(v)
+	}
+	on := func(pattern, call string, handle func(http.ResponseWriter, *http.Request, *fakeContainer)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			d.mu.Lock()
+			c := d.containers[r.PathValue("id")]
+			d.calls = append(d.calls, call)
+			d.mu.Unlock()
+			if c == nil {
+				fail(w, http.StatusNotFound, "No such container: "+r.PathValue("id"))
+				return
+			}
+			handle(w, r, c)
+		})
+	}
+	mux.HandleFunc("/_ping", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Api-Version", "1.44") })
+	mux.HandleFunc("GET /containers/json", func(w http.ResponseWriter, r *http.Request) {
+		out := []container.Summary{}
+		for _, c := range d.list() {
+			for k, v := range c.config.Labels {
+				if strings.Contains(r.URL.Query().Get("filters"), fmt.Sprintf("%q", k+"="+v)) {
+					out = append(out, container.Summary{ID: c.id, Labels: c.config.Labels})
+				}
+			}
+		}
+		reply(w, 200, out)
+	})
+	mux.HandleFunc("POST /containers/create", func(w http.ResponseWriter, r *http.Request) {
+		var body struct {
+			container.Config
+			HostConfig container.HostConfig
+		}
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			fail(w, 400, err.Error())
+			return
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.calls = append(d.calls, "create")
+		if d.noImage {
+			fail(w, http.StatusNotFound, "No such image: "+body.Image+":latest")
+			return
+		}
+		d.last++
+		c := &fakeContainer{id: fmt.Sprintf("%064x", d.last), config: body.Config, host: body.HostConfig}
+		d.containers[c.id] = c
+		reply(w, http.StatusCreated, map[string]any{"Id": c.id, "Warnings": []string{}})
+	})
+	on("POST /containers/{id}/start", "start", func(w http.ResponseWriter, _ *http.Request, c *fakeContainer) {
+		// OpenLambda's own containers only spin; their server comes by exec.
+		if c.config.Cmd[0] != "/spin" {
+			if err := d.run(c, c.config.Cmd); err != nil {
+				fail(w, 500, err.Error())
+				return
+			}
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	on("POST /containers/{id}/wait", "wait", func(w http.ResponseWriter, r *http.Request, c *fakeContainer) {
+		w.WriteHeader(200)
+		w.(http.Flusher).Flush()
+		select {
+		case <-c.ended:
+			fmt.Fprintf(w, `{"StatusCode":%d}`, c.code)
+		case <-r.Context().Done():
+		}
+	})
+	signal := func(sig syscall.Signal, paused bool) func(http.ResponseWriter, *http.Request, *fakeContainer) {
+		return func(w http.ResponseWriter, _ *http.Request, c *fakeContainer) {
+			syscall.Kill(-c.cmd.Process.Pid, sig)
+			c.paused = paused
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}
+	on("POST /containers/{id}/pause", "pause", signal(syscall.SIGSTOP, true))
+	on("POST /containers/{id}/unpause", "unpause", signal(syscall.SIGCONT, false))
+	on("POST /containers/{id}/kill", "kill", func(w http.ResponseWriter, _ *http.Request, c *fakeContainer) {
+		d.kill(c)
+		w.WriteHeader(http.StatusNoContent)
+	})
+	on("GET /containers/{id}/json", "inspect", func(w http.ResponseWriter, _ *http.Request, c *fakeContainer) {
+		reply(w, 200, map[string]any{"Id": c.id, "State": map[string]any{"Running": true, "Paused": c.paused, "Pid": 1}})
+	})
+	on("GET /containers/{id}/logs", "logs", func(w http.ResponseWriter, _ *http.Request, c *fakeContainer) {
+		text, _ := os.ReadFile(c.out.Name())
+		w.Write([]byte{1, 0, 0, 0, byte(len(text) >> 24), byte(len(text) >> 16), byte(len(text) >> 8), byte(len(text))})
+		w.Write(text)
+	})
+	on("DELETE /containers/{id}", "remove", func(w http.ResponseWriter, _ *http.Request, c *fakeContainer) {
+		d.kill(c)
+		d.mu.Lock()
+		delete(d.containers, c.id)
+		d.mu.Unlock()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	on("POST /containers/{id}/exec", "exec", func(w http.ResponseWriter, r *http.Request, c *fakeContainer) {
+		var body struct{ Cmd []string }
+		data, _ := io.ReadAll(r.Body)
+		if err := json.Unmarshal(data, &body); err != nil {
+			fail(w, 400, err.Error())
+			return
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		id := fmt.Sprintf("e%d", len(d.execs))
+		d.execs[id] = append([]string{c.id}, body.Cmd...)
+		reply(w, http.StatusCreated, map[string]string{"Id": id})
+	})
+	mux.HandleFunc("POST /exec/{id}/start", func(w http.ResponseWriter, r *http.Request) {
+		d.mu.Lock()
+		e := d.execs[r.PathValue("id")]
+		c := d.containers[e[0]]
+		d.mu.Unlock()
+		if err := d.run(c, e[1:]); err != nil {
+			fail(w, 500, err.Error())
+		}
+	})
+	// Every path may begin with the API's version.
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := strings.SplitN(r.URL.Path, "/", 3); len(p) == 3 && strings.HasPrefix(p[1], "v1.") {
+			r.URL.Path = "/" + p[2]
+		}
+		mux.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,420 @@
+package openlambda
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ds2-lab/alps/openlambda/config"
+	"github.com/ds2-lab/alps/openlambda/registry"
+)
+
+// scaleEvery is how often a function's instances become one more or one less.
+const scaleEvery = time.Second
+
+// retryMost bounds the wait between attempts to keep instances.min.
+const retryMost = 30 * time.Second
+
+var (
+	errQueueFull = errors.New("lambda function queue is full")
+	errClosed    = errors.New("the worker is ending")
+)
+
+// codeUse counts who uses a directory of code; the last one removes it.
+type codeUse struct {
+	registry.Code
+	users atomic.Int32
+}
+
+func (c *codeUse) drop(log *slog.Logger) {
+	if c.users.Add(-1) > 0 {
+		return
+	}
+	if err := os.RemoveAll(c.Dir); err != nil {
+		log.Error("remove code", "dir", c.Dir, "err", err)
+	}
+}
+
+// function is a function's code, its instances, and the requests that wait for
+// one.
+type function struct {
+	w      *Worker
+	id     config.Function
+	labels config.Function // what the containers say they are
+	min    int             // instances kept without requests
+
+	pull sync.Mutex // one look at the registry at a time
+
+	mu        sync.Mutex
+	code      *codeUse
+	checked   time.Time // when the registry was looked at
+	instances []*instance
+	waiting   list.List // of chan grant
+	avg       rolling
+	scaled    time.Time
+	timer     *time.Timer
+	failures  int // starts in a row
+	failed    time.Time
+	closed    bool
+	pending   sync.WaitGroup // starts and destructions under way
+}
+
+// grant is an instance with a slot taken, or why there is none.
+type grant struct {
+	in  *instance
+	err error
+}
+
+// refresh looks at the registry if registry_cache_ms have passed. Code that
+// changed replaces the instances; requests that run end on the old code.
+func (f *function) refresh(ctx context.Context) error {
+	fresh := func() (string, bool) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.code == nil {
+			return "", false
+		}
+		return f.code.Version, time.Since(f.checked) < time.Duration(f.w.config.RegistryCacheMS)*time.Millisecond
+	}
+	if _, ok := fresh(); ok {
+		return nil
+	}
+	f.pull.Lock()
+	defer f.pull.Unlock()
+	have, ok := fresh()
+	if ok {
+		return nil
+	}
+	defer f.w.stats.since(stagePull, time.Now())
+	code, err := f.w.registry.Pull(context.WithoutCancel(ctx), f.id.Name, have)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return errors.Join(errClosed, os.RemoveAll(code.Dir))
+	}
+	f.checked = time.Now()
+	if code.Version == have {
+		return nil
+	}
+	f.w.log.Info("code", "function", f.id.Name, "dir", code.Dir)
+	old := f.code
+	f.code = &codeUse{Code: code}
+	f.code.users.Store(1)
+	for _, in := range slices.Clone(f.instances) {
+		f.retire(in)
+	}
+	if old != nil {
+		old.drop(f.w.log)
+	}
+	f.scale()
+	return nil
+}
+
+// acquire takes a slot of an instance, waiting in the queue for it. Whoever
+// gets one calls release.
+func (f *function) acquire(ctx context.Context) (*instance, error) {
+	defer f.w.stats.since(stageWait, time.Now())
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return nil, errClosed
+	}
+	if in := f.free(); in != nil {
+		in.take()
+		f.scale()
+		f.mu.Unlock()
+		return in, nil
+	}
+	if f.waiting.Len() >= f.w.config.Queue {
+		f.mu.Unlock()
+		return nil, errQueueFull
+	}
+	ready := make(chan grant, 1)
+	place := f.waiting.PushBack(ready)
+	f.scale()
+	f.mu.Unlock()
+	select {
+	case g := <-ready:
+		return g.in, g.err
+	case <-ctx.Done():
+	}
+	f.mu.Lock()
+	select {
+	case g := <-ready: // it came at the same moment
+		f.mu.Unlock()
+		if g.in != nil {
+			f.release(g.in)
+		}
+	default:
+		f.waiting.Remove(place)
+		f.mu.Unlock()
+	}
+	return nil, ctx.Err()
+}
+
+func (in *instance) take() {
+	in.inflight++
+	if in.idle != nil {
+		in.idle.Stop()
+	}
+}
+
+// free is the running instance with the fewest requests that has room; one
+// that is not paused goes first.
+func (f *function) free() *instance {
+	var best *instance
+	for _, in := range f.instances {
+		if in.sb == nil || in.inflight >= f.w.config.Concurrency {
+			continue
+		}
+		if best == nil || in.inflight < best.inflight || in.inflight == best.inflight && best.paused.Load() && !in.paused.Load() {
+			best = in
+		}
+	}
+	return best
+}
+
+// release gives a slot back.
+func (f *function) release(in *instance) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	in.inflight--
+	if in.retired && in.inflight == 0 {
+		f.end(in)
+	}
+	f.dispatch()
+	f.scale()
+	if in.inflight == 0 && !in.retired && f.w.config.Concurrency == 1 {
+		if in.idle == nil {
+			in.idle = time.AfterFunc(idlePause, in.rest)
+		} else {
+			in.idle.Reset(idlePause)
+		}
+	}
+}
+
+// dispatch hands free slots to those who wait.
+func (f *function) dispatch() {
+	for f.waiting.Len() > 0 {
+		in := f.free()
+		if in == nil {
+			return
+		}
+		in.take()
+		f.next() <- grant{in: in}
+	}
+}
+
+func (f *function) next() chan grant { return f.waiting.Remove(f.waiting.Front()).(chan grant) }
+
+// desired is how many instances there should be: as OpenLambda, one per second
+// of outstanding work, no more than could be busy.
+func (f *function) desired() int {
+	outstanding := f.waiting.Len()
+	for _, in := range f.instances {
+		outstanding += in.inflight
+	}
+	n := int(float64(outstanding) * f.avg.mean().Seconds() / float64(min(f.w.config.Concurrency, max(1, outstanding))))
+	busy := (outstanding + f.w.config.Concurrency - 1) / f.w.config.Concurrency
+	n = min(n, busy)
+	if outstanding > 0 || len(f.instances) > 0 {
+		n = max(n, 1)
+	}
+	n = max(n, f.min)
+	if m := f.w.config.Instances.Max; m > 0 {
+		n = min(n, max(m, 1))
+	}
+	return n
+}
+
+// scale goes one step towards the number desired.
+func (f *function) scale() {
+	if f.closed || f.code == nil {
+		return
+	}
+	have, want := len(f.instances), f.desired()
+	if have == want {
+		return
+	}
+	wait := scaleEvery - time.Since(f.scaled)
+	// Nobody waits for a first instance; one that should be there always comes at once.
+	if urgent := have == 0 && f.waiting.Len() > 0; urgent || have < f.min && f.failures == 0 {
+		wait = 0
+	} else if f.failures > 0 {
+		pause := min(retryMost, scaleEvery<<min(f.failures-1, 10))
+		wait = max(wait, pause-time.Since(f.failed))
+	}
+	if wait <= 0 {
+		f.scaled = time.Now()
+		if have < want {
+			f.start()
+		} else if in := f.spare(); in != nil {
+			f.retire(in)
+		}
+		wait = scaleEvery
+	}
+	if len(f.instances) == f.desired() {
+		return
+	}
+	if f.timer == nil {
+		f.timer = time.AfterFunc(wait, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.scale()
+		})
+	} else {
+		f.timer.Reset(wait)
+	}
+}
+
+// spare is the youngest instance that has nothing to do.
+func (f *function) spare() *instance {
+	for _, in := range slices.Backward(f.instances) {
+		if in.sb != nil && in.inflight == 0 {
+			return in
+		}
+	}
+	return nil
+}
+
+// start orders an instance of the current code.
+func (f *function) start() {
+	in := &instance{f: f, code: f.code}
+	in.code.users.Add(1)
+	f.instances = append(f.instances, in)
+	f.pending.Go(func() {
+		sb, err := f.w.create(f, in.code.Dir)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if err != nil {
+			in.code.drop(f.w.log)
+			f.lost(in)
+			f.failures++
+			f.failed = time.Now()
+			f.w.log.Error("start", "function", f.id.Name, "uid", f.labels.UID, "err", err)
+			// With others running or coming there is still hope.
+			for len(f.instances) == 0 && f.waiting.Len() > 0 {
+				f.next() <- grant{err: fmt.Errorf("could not create Sandbox: %w", err)}
+			}
+			f.scale()
+			return
+		}
+		f.failures = 0
+		in.sb = sb
+		if in.retired || f.closed {
+			f.lost(in)
+			f.end(in)
+			f.scale()
+			return
+		}
+		go f.watch(in)
+		f.dispatch()
+		f.scale()
+	})
+}
+
+// watch replaces an instance whose sandbox ends.
+func (f *function) watch(in *instance) {
+	<-in.sb.dead()
+	f.discard(in)
+}
+
+// discard takes an instance out that does not work any more.
+func (f *function) discard(in *instance) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if in.retired {
+		return
+	}
+	f.retire(in)
+	f.scale()
+}
+
+// retire ends an instance as soon as its requests have.
+func (f *function) retire(in *instance) {
+	if in.retired {
+		return
+	}
+	in.retired = true
+	f.lost(in)
+	if in.sb != nil && in.inflight == 0 {
+		f.end(in)
+	}
+}
+
+// lost takes an instance off the list.
+func (f *function) lost(in *instance) {
+	f.instances = slices.DeleteFunc(f.instances, func(x *instance) bool { return x == in })
+}
+
+// end destroys an instance, once.
+func (f *function) end(in *instance) {
+	if in.ended {
+		return
+	}
+	in.ended = true
+	if in.idle != nil {
+		in.idle.Stop()
+	}
+	f.pending.Go(in.destroy)
+}
+
+// close ends all instances and returns when they are gone.
+func (f *function) close() {
+	f.mu.Lock()
+	f.closed = true
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+	for f.waiting.Len() > 0 {
+		f.next() <- grant{err: errClosed}
+	}
+	for _, in := range slices.Clone(f.instances) {
+		f.retire(in)
+		if in.sb != nil {
+			f.end(in) // also under a request that did not end in time
+		}
+	}
+	f.mu.Unlock()
+	f.pending.Wait()
+}
+
+// forget closes a function that has no code, and says whether it did.
+func (f *function) forget() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = f.closed || f.code == nil
+	return f.closed
+}
+
+// rolling is the mean of the last ten durations.
+type rolling struct {
+	last [10]time.Duration
+	n    int
+}
+
+func (r *rolling) add(d time.Duration) {
+	r.last[r.n%len(r.last)] = d
+	r.n++
+}
+
+func (r *rolling) mean() time.Duration {
+	if r.n == 0 {
+		return 0
+	}
+	var sum time.Duration
+	for _, d := range r.last {
+		sum += d
+	}
+	return sum / time.Duration(min(r.n, len(r.last)))
+}

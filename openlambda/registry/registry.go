@@ -1,0 +1,164 @@
+// Package registry finds functions' code: NAME.tar.gz, NAME.py or NAME/f.py in a
+// directory, NAME.tar.gz or NAME.py under an HTTP prefix. What it returns is a
+// directory of its own with f.py in it, so that the registry may change or
+// vanish while the code runs.
+package registry
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ds2-lab/alps/openlambda/config"
+)
+
+// ErrNotFound is a function that no place has.
+var ErrNotFound = errors.New("lambda not found")
+
+// Code is a function's code as it was at one moment.
+type Code struct {
+	Dir     string // holds f.py; belongs to the caller, who removes it
+	Version string // changes when the code does
+}
+
+// Registry is safe for use by several goroutines.
+type Registry struct {
+	prefix string
+	out    string // where directories are made
+	client http.Client
+
+	lastID atomic.Int64
+
+	mu   sync.Mutex
+	pins map[string]validator // by URL, of what was last fetched from it
+}
+
+// New returns the registry at prefix. It makes directories in out, which must
+// exist.
+func New(prefix, out string) *Registry {
+	r := &Registry{prefix: strings.TrimSuffix(prefix, "/"), out: out, pins: map[string]validator{},
+		client: http.Client{Timeout: time.Minute}}
+	r.lastID.Store(1000)
+	return r
+}
+
+// Pull returns the code of the function called name. If it is still of the
+// version have, it returns Code{Version: have} with no Dir.
+func (r *Registry) Pull(ctx context.Context, name, have string) (Code, error) {
+	if !config.ValidName(name) {
+		return Code{}, fmt.Errorf("bad lambda name '%s', can only contain letters, numbers, period, dash, and underscore", name)
+	}
+	pull := r.pullFile
+	places := []string{name + ".tar.gz", name + ".py", name}
+	if config.IsURL(r.prefix) {
+		pull, places = r.pullURL, places[:2]
+	}
+	for i := range places {
+		places[i] = r.prefix + "/" + places[i]
+	}
+	for _, place := range places {
+		code, err := pull(ctx, place, name, have)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return Code{}, fmt.Errorf("lambda %s: %w", name, err)
+		}
+		return code, nil
+	}
+	return Code{}, fmt.Errorf("%w at any of these locations: %s", ErrNotFound, strings.Join(places, ", "))
+}
+
+func (r *Registry) pullFile(_ context.Context, path, name, have string) (Code, error) {
+	version, err := fingerprint(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Code{}, ErrNotFound
+	}
+	if err != nil || version == have {
+		return Code{Version: version}, err
+	}
+	return r.make(name, version, func(dir string) error {
+		st, err := os.Stat(path)
+		switch {
+		case err != nil:
+			return err
+		case st.IsDir():
+			return os.CopyFS(dir, os.DirFS(path))
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return install(dir, path, f)
+	})
+}
+
+// fingerprint changes when a file, or anything in a directory, does.
+func fingerprint(path string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && p == path { // a link in the registry counts as what it leads to
+			info, err = os.Stat(path)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%q %v %d %d\n", p, info.Mode(), info.Size(), info.ModTime().UnixNano())
+		return nil
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// make fills a new directory and checks what is in it.
+func (r *Registry) make(name, version string, fill func(dir string) error) (Code, error) {
+	dir := filepath.Join(r.out, fmt.Sprintf("%d-%s", r.lastID.Add(1), name))
+	err := os.Mkdir(dir, 0o755)
+	if err == nil {
+		err = fill(dir)
+	}
+	if err == nil {
+		err = inspect(filepath.Join(dir, "f.py"))
+	}
+	if err != nil {
+		return Code{}, errors.Join(err, os.RemoveAll(dir))
+	}
+	return Code{Dir: dir, Version: version}, nil
+}
+
+// inspect refuses code that this worker cannot run.
+func inspect(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("no f.py in it")
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sc := bufio.NewScanner(f)
+	sc.Buffer(nil, 1<<20)
+	for n := 1; sc.Scan(); n++ {
+		// As OpenLambda reads it: spaces anywhere, the comment from the line's start.
+		list, ok := strings.CutPrefix(strings.ReplaceAll(sc.Text(), " ", ""), "#ol-install:")
+		if ok && strings.Trim(list, ",\t") != "" {
+			return fmt.Errorf("f.py:%d: ol-install: %s: packages belong in the image, nothing is installed when a function is called", n, list)
+		}
+	}
+	return sc.Err()
+}

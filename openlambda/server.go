@@ -1,0 +1,233 @@
+package openlambda
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ds2-lab/alps/openlambda/config"
+	"github.com/ds2-lab/alps/openlambda/registry"
+)
+
+// maxBody bounds a request.
+const maxBody = 8 << 20
+
+// Statuses that are only counted: nobody is left to answer, or the answer had
+// begun and cannot be taken back.
+const (
+	statusClientGone = 499
+	statusBrokeOff   = 598
+)
+
+// routes are the worker's paths. only restricts /run to one function.
+func (w *Worker) routes(only *config.Function) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/status", func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, "ready\n") })
+	mux.HandleFunc("/pid", func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprintln(rw, os.Getpid()) })
+	mux.HandleFunc("/stats", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		enc := json.NewEncoder(rw)
+		enc.SetIndent("", "\t")
+		enc.Encode(w.stats.snapshot())
+	})
+	mux.HandleFunc("/debug", func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, w.debug()) })
+	mux.Handle("/metrics", promhttp.HandlerFor(w.stats.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/run/", func(rw http.ResponseWriter, r *http.Request) {
+		begun := time.Now()
+		name, status := w.run(rw, r, only)
+		w.stats.since(stageRequest, begun)
+		w.stats.invocations.WithLabelValues(name, strconv.Itoa(status)).Inc()
+		if status == statusBrokeOff {
+			panic(http.ErrAbortHandler) // that is how the client hears of it
+		}
+	})
+	return mux
+}
+
+// debug lists the sandboxes.
+func (w *Worker) debug() string {
+	var b strings.Builder
+	for _, f := range w.all() {
+		f.mu.Lock()
+		for _, in := range f.instances {
+			name := "none yet"
+			if in.sb != nil {
+				name = in.sb.String()
+			}
+			fmt.Fprintf(&b, "SANDBOX %s (DOCKER) %s uid=%s %s requests=%d\n--------\n", name, f.id.Name, f.labels.UID, in.state(), in.inflight)
+		}
+		f.mu.Unlock()
+	}
+	return b.String() + "\n"
+}
+
+// run answers one request to /run/NAME. It returns the function's name, "" if
+// there is none, and the status.
+func (w *Worker) run(rw http.ResponseWriter, r *http.Request, only *config.Function) (string, int) {
+	fail := func(name string, status int, text string) (string, int) {
+		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		rw.Header().Set("X-Content-Type-Options", "nosniff")
+		rw.WriteHeader(status)
+		io.WriteString(rw, text+"\n")
+		return name, status
+	}
+	if r.Method != http.MethodPost {
+		rw.Header().Set("Allow", http.MethodPost)
+		return fail("", http.StatusMethodNotAllowed, "POST only")
+	}
+	name := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/run/"), "/")
+	if name == "" || strings.Contains(name, "/") {
+		return fail("", http.StatusInternalServerError, "expected invocation format: /run/<lambda-name>")
+	}
+	id, err := w.find(name, only)
+	if err != nil {
+		return fail("", http.StatusInternalServerError, err.Error())
+	}
+	body, err := readBody(rw, r)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return fail("", http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d MiB", maxBody>>20))
+	case err != nil:
+		return fail("", http.StatusBadRequest, err.Error())
+	}
+	f := w.function(id)
+	err = f.refresh(r.Context())
+	for tries := 0; errors.Is(err, errClosed) && w.life.Err() == nil && tries < 3; tries++ {
+		f = w.function(id) // it was forgotten a moment ago
+		err = f.refresh(r.Context())
+	}
+	if err != nil {
+		if errors.Is(err, registry.ErrNotFound) {
+			name = ""
+		}
+		w.forget(f)
+		return fail(name, http.StatusInternalServerError, err.Error())
+	}
+	begun := time.Now()
+	status, err := w.invoke(rw, r, f, body)
+	w.stats.since(stageInvoke, begun)
+	if err != nil && status < statusBrokeOff && status != statusClientGone {
+		return fail(name, status, err.Error())
+	}
+	return name, status
+}
+
+func readBody(rw http.ResponseWriter, r *http.Request) ([]byte, error) {
+	var b bytes.Buffer
+	if r.ContentLength > 0 {
+		b.Grow(int(min(r.ContentLength, maxBody)) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(http.MaxBytesReader(rw, r.Body, maxBody))
+	return b.Bytes(), err
+}
+
+// find maps a name to the port's own function, a configured one, or one of the
+// registry.
+func (w *Worker) find(name string, only *config.Function) (config.Function, error) {
+	if only != nil {
+		if name != only.Name {
+			return config.Function{}, fmt.Errorf("%w: %s: port %s serves %s", registry.ErrNotFound, name, only.Port, only.Name)
+		}
+		return *only, nil
+	}
+	for _, f := range w.config.Functions {
+		if f.Name == name {
+			return f, nil
+		}
+	}
+	return config.Function{Name: name}, nil
+}
+
+// invoke runs f on an instance and passes its answer on. With an error nothing
+// was answered yet.
+func (w *Worker) invoke(rw http.ResponseWriter, r *http.Request, f *function, body []byte) (int, error) {
+	// Each try has a sandbox that was alive when it was handed out.
+	for tries := 0; ; tries++ {
+		in, err := f.acquire(r.Context())
+		switch {
+		case err == nil:
+		case errors.Is(err, errQueueFull):
+			return http.StatusTooManyRequests, err
+		case errors.Is(err, errClosed):
+			return http.StatusServiceUnavailable, err
+		case r.Context().Err() != nil:
+			return statusClientGone, err
+		default:
+			return http.StatusInternalServerError, err
+		}
+		status, err := w.on(in, rw, r, body)
+		f.release(in)
+		if errors.Is(err, errNotSent) && r.Context().Err() == nil && tries < 3 {
+			continue
+		}
+		return status, err
+	}
+}
+
+// on runs a request on an instance.
+func (w *Worker) on(in *instance, rw http.ResponseWriter, r *http.Request, body []byte) (int, error) {
+	f := in.f
+	if err := in.wake(r.Context()); err != nil {
+		w.log.Warn("discard sandbox", "function", f.id.Name, "sandbox", in.sb, "unpause", err)
+		f.discard(in)
+		return http.StatusBadGateway, fmt.Errorf("%w: %w", errNotSent, err)
+	}
+	ctx, inProcess := r.Context(), w.config.Invocation == config.Import
+	if inProcess {
+		// Nothing can stop the handler; its slot is taken until it is done.
+		ctx = context.WithoutCancel(ctx)
+	}
+	limit := w.config.Limits.MaxRuntime()
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	status, begun := http.StatusBadGateway, time.Now()
+	answered := false
+	err := exchange(ctx, in.sb, body, func(resp *http.Response) error {
+		status, answered = resp.StatusCode, true
+		if kind := resp.Header.Get("Content-Type"); kind != "" {
+			rw.Header().Set("Content-Type", kind)
+		}
+		if resp.ContentLength >= 0 {
+			rw.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
+		}
+		rw.WriteHeader(status)
+		_, err := io.Copy(rw, resp.Body)
+		return err
+	})
+	took := w.stats.since(stageServe, begun)
+	f.mu.Lock()
+	f.avg.add(took)
+	f.mu.Unlock()
+	switch {
+	case err == nil:
+		return status, nil
+	case r.Context().Err() != nil:
+		return statusClientGone, err
+	case answered:
+		w.log.Warn("answer broke off", "function", f.id.Name, "sandbox", in.sb, "err", err)
+		return statusBrokeOff, err
+	case errors.Is(err, errNotSent) && ctx.Err() == nil:
+		f.discard(in)
+		return status, fmt.Errorf("function %s: its sandbox is gone: %w", f.id.Name, err)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		if inProcess {
+			f.discard(in)
+		}
+		return status, fmt.Errorf("function %s: no answer within limits.max_runtime_default, %s; the invocation was ended", f.id.Name, limit)
+	}
+	return status, fmt.Errorf("function %s: its sandbox or process ended without an answer: %w", f.id.Name, err)
+}
