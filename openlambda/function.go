@@ -135,7 +135,7 @@ func (f *function) acquire(ctx context.Context) (*instance, error) {
 		f.mu.Unlock()
 		return in, nil
 	}
-	if f.waiting.Len() >= f.w.config.Queue {
+	if f.waiting.Len() >= f.w.config.Queue+f.coming() {
 		f.mu.Unlock()
 		return nil, errQueueFull
 	}
@@ -182,6 +182,20 @@ func (f *function) free() *instance {
 		}
 	}
 	return best
+}
+
+// coming is how many of those who wait have a place in instances that start.
+func (f *function) coming() int {
+	n := 0
+	for _, in := range f.instances {
+		if in.sb == nil {
+			n++
+		}
+	}
+	if len(f.instances) == 0 {
+		n = 1 // the next to wait starts it
+	}
+	return n * f.w.config.Concurrency
 }
 
 // release gives a slot back.

@@ -229,5 +229,8 @@ func (w *Worker) on(in *instance, rw http.ResponseWriter, r *http.Request, body 
 		}
 		return status, fmt.Errorf("function %s: no answer within limits.max_runtime_default, %s; the invocation was ended", f.id.Name, limit)
 	}
+	if inProcess {
+		f.discard(in) // the process that ended was its server
+	}
 	return status, fmt.Errorf("function %s: its sandbox or process ended without an answer: %w", f.id.Name, err)
 }

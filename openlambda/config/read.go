@@ -94,6 +94,9 @@ func decode(raw map[string]any, c *Config, override bool) error {
 			if override && to.Kind() == reflect.Slice {
 				return nil, errors.New("lists are edited in the file")
 			}
+			if to.Kind() == reflect.Struct && from.Kind() != reflect.Map && from.Type() != to.Type() {
+				return nil, fmt.Errorf("%v: allowed: a JSON object", from)
+			}
 			return from.Interface(), nil
 		},
 	})
@@ -119,11 +122,11 @@ func explain(where string, err error) error {
 	}
 	var typed *mapstructure.UnconvertibleTypeError
 	if errors.As(err, &typed) {
-		return fmt.Errorf("%s: %s: %v: allowed: a %s", where, field.Name(), typed.Value, kind(typed.Expected))
+		return fmt.Errorf("%s: %s: %v: allowed: %s", where, field.Name(), typed.Value, kind(typed.Expected))
 	}
 	var parse *mapstructure.ParseError
 	if errors.As(err, &parse) {
-		return fmt.Errorf("%s: %s: %v: allowed: a %s", where, field.Name(), parse.Value, kind(parse.Expected))
+		return fmt.Errorf("%s: %s: %v: allowed: %s", where, field.Name(), parse.Value, kind(parse.Expected))
 	}
 	return fmt.Errorf("%s: %s: %w", where, field.Name(), field.Unwrap())
 }
@@ -132,15 +135,15 @@ func explain(where string, err error) error {
 func kind(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Int:
-		return "whole number"
+		return "a whole number"
 	case reflect.Bool:
 		return "true or false"
 	case reflect.Struct, reflect.Map:
-		return "JSON object"
+		return "a JSON object"
 	case reflect.Slice:
-		return "JSON list"
+		return "a JSON list"
 	}
-	return v.Kind().String()
+	return "a " + v.Kind().String()
 }
 
 // JSON is the configuration as config.json has it.

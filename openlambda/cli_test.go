@@ -1,0 +1,347 @@
+package openlambda
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/openlambda/config"
+)
+
+// dated begins every complaint.
+var dated = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ol `)
+
+// olDir is a directory with a configuration, and the command line that uses it.
+type olDir struct {
+	t    testing.TB
+	d    *fakeDocker
+	path string
+	cfg  config.Config
+}
+
+func newOlDir(t testing.TB) *olDir {
+	o := &olDir{t: t, d: startDocker(t), cfg: testConfig(t)}
+	o.path = filepath.Dir(o.cfg.WorkerDir)
+	require.NoError(t, o.cfg.Write(o.path+"/config.json"))
+	t.Cleanup(func() {
+		if pid, _ := running(o.cfg); pid != 0 {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	return o
+}
+
+func (o *olDir) ol(args ...string) (stdout, stderr string, code int) {
+	return ol(o.t, o.d, append(args, "-p", o.path)...)
+}
+
+// up starts the worker in the background and returns its pid.
+func (o *olDir) up(args ...string) int {
+	out, errOut, code := o.ol(append([]string{"worker", "-d"}, args...)...)
+	require.Zero(o.t, code, errOut)
+	require.Equal(o.t, "ready\n", out)
+	data, err := os.ReadFile(pidFile(o.cfg))
+	require.NoError(o.t, err)
+	pid, err := strconv.Atoi(string(data)) // no newline
+	require.NoError(o.t, err)
+	return pid
+}
+
+func (o *olDir) run(name, body string) (int, string) {
+	return request(o.t, http.MethodPost, "http://"+address(o.cfg)+"/run/"+name, body)
+}
+
+func (o *olDir) file(name string) string {
+	data, err := os.ReadFile(filepath.Join(o.path, name))
+	require.NoError(o.t, err)
+	return string(data)
+}
+
+func TestInit(t *testing.T) {
+	d := startDocker(t)
+	for _, args := range [][]string{{"init"}, {"new"}, {"worker", "init"}} {
+		path := filepath.Join(shortDir(t), "x", "ol")
+		out, errOut, code := ol(t, d, append(args, "--path="+path, "-i", "my-image")...)
+		require.Zero(t, code, errOut)
+		require.Contains(t, out, path+"/config.json")
+		cfg, err := config.Read(path+"/config.json", nil)
+		require.NoError(t, err)
+		require.Equal(t, path+"/worker", cfg.WorkerDir)
+		require.Equal(t, "my-image", cfg.Image)
+		for _, dir := range []string{"worker", "registry"} {
+			require.DirExists(t, filepath.Join(path, dir))
+		}
+		_, errOut, code = ol(t, d, append(args, "-p", path)...)
+		require.Equal(t, 1, code)
+		require.Contains(t, errOut, "config.json is there already")
+	}
+	// Without -p it is ./default-ol.
+	cmd := olCommand(d, "init")
+	cmd.Dir = t.TempDir()
+	require.NoError(t, cmd.Run())
+	require.FileExists(t, cmd.Dir+"/default-ol/config.json")
+}
+
+func TestExitCodesAndDatedErrors(t *testing.T) {
+	d := startDocker(t)
+	dir := shortDir(t)
+	for _, args := range [][]string{{"nonsense"}, {"functions"}, {"functions", "nonsense"}} {
+		_, errOut, code := ol(t, d, args...)
+		require.Equal(t, 3, code, args)
+		require.Contains(t, errOut, "unknown command")
+	}
+	for _, args := range [][]string{{"kill", "-p", dir}, {"status", "-p", dir}, {"config", "-p", dir}, {"worker", "--no-such-flag"},
+		{"worker", "-p", dir, "stray"}, {"functions", "init", "-p", dir, "-ports", "1"}, {"functions", "init", "-p", dir, "-like", "x"}} {
+		_, errOut, code := ol(t, d, args...)
+		require.Equal(t, 1, code, args)
+		lines := strings.Split(strings.TrimSpace(errOut), "\n")
+		require.Regexp(t, dated, lines[len(lines)-1], args)
+	}
+	for _, args := range [][]string{nil, {"help"}, {"-h"}, {"worker", "-h"}} {
+		_, _, code := ol(t, d, args...)
+		require.Zero(t, code, args)
+	}
+}
+
+func TestWorkerInTheBackground(t *testing.T) {
+	o := newOlDir(t)
+	handler(t, o.cfg, "echo", echo)
+	require.NoError(t, os.WriteFile(o.path+"/worker.out", []byte("before\n"), 0o600))
+	pid := o.up("-o", "limits.max_runtime_default=7,log_output=true")
+	require.NotEqual(t, os.Getpid(), pid)
+	require.True(t, strings.HasPrefix(o.file("worker.out"), "before\n"), "appended")
+	require.Contains(t, o.file("config.json.overrides"), `"max_runtime_default": 7`)
+
+	out, errOut, code := o.ol("status")
+	require.Zero(t, code, errOut)
+	require.Equal(t, fmt.Sprintf("Worker Ping:\n  http://%s/status => ready\n [200 OK]\n\n", address(o.cfg)), out)
+	status, body := o.run("echo", "[1]")
+	require.Equal(t, 200, status, body)
+
+	// A second one is refused and the first stays.
+	for _, args := range [][]string{{"worker", "-d"}, {"worker", "up"}} {
+		_, errOut, code = o.ol(args...)
+		require.Equal(t, 1, code)
+		require.Contains(t, errOut, strconv.Itoa(pid))
+	}
+	out, errOut, code = o.ol("kill")
+	require.Zero(t, code, errOut)
+	require.Equal(t, fmt.Sprintf("Killing worker process with PID %d\nOL worker process stopped successfully\n", pid), out)
+	require.Empty(t, o.d.list(), "no container is left")
+	require.NoFileExists(t, pidFile(o.cfg))
+	require.Contains(t, o.file("worker/stats.json"), `"web-request.cnt": 1`)
+	_, errOut, code = o.ol("kill")
+	require.Equal(t, 1, code)
+	require.Contains(t, errOut, "no worker")
+	_, _, code = o.ol("worker", "down")
+	require.Zero(t, code, "down is what it should be already")
+}
+
+func TestSignalsEndTheWorkerWell(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		o := newOlDir(t)
+		handler(t, o.cfg, "slow", "import time\ndef f(event):\n    time.sleep(0.5)\n    return 'done'\n")
+		cmd := olCommand(o.d, "worker", "-p", o.path)
+		var errOut bytes.Buffer
+		cmd.Stderr = &errOut
+		require.NoError(t, cmd.Start())
+		eventually(t, func() bool { _, err := askPID(o.cfg); return err == nil }, "it answers")
+		got := make(chan string, 1)
+		go func() { _, body := o.run("slow", "1"); got <- body }()
+		eventually(t, func() bool {
+			_, body, err := get(o.cfg, "/debug")
+			return err == nil && strings.Contains(string(body), "running requests=1")
+		}, "a request runs")
+		require.NoError(t, cmd.Process.Signal(sig))
+		require.Equal(t, `"done"`, <-got, "it may finish")
+		require.NoError(t, cmd.Wait(), "exit 0: %s", &errOut)
+		require.Empty(t, o.d.list())
+		require.NoFileExists(t, pidFile(o.cfg))
+		require.Contains(t, o.file("worker/stats.json"), "web-request.cnt")
+	}
+}
+
+// A worker that was killed leaves pid file and containers; the next start
+// clears both.
+func TestWorkerKilled(t *testing.T) {
+	o := newOlDir(t)
+	handler(t, o.cfg, "echo", echo)
+	pid := o.up()
+	status, _ := o.run("echo", "1")
+	require.Equal(t, 200, status)
+	old := o.d.only()
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	eventually(t, func() bool { return !alive(pid) }, "it is dead")
+	require.FileExists(t, pidFile(o.cfg))
+	require.Len(t, o.d.list(), 1)
+
+	require.NotEqual(t, pid, o.up())
+	require.Empty(t, o.d.list(), "reaped by its label")
+	status, _ = o.run("echo", "1")
+	require.Equal(t, 200, status)
+	require.NotEqual(t, old.id, o.d.only().id)
+
+	// ol kill after such an end clears as well.
+	pid, _ = running(o.cfg)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	eventually(t, func() bool { return !alive(pid) }, "it is dead")
+	_, errOut, code := o.ol("kill")
+	require.Zero(t, code, errOut)
+	require.Empty(t, o.d.list())
+	require.NoFileExists(t, pidFile(o.cfg))
+}
+
+func TestWorkerThatCannotStartInTheBackground(t *testing.T) {
+	o := newOlDir(t)
+	_, errOut, code := o.ol("worker", "-d", "-o", "function_name=nope")
+	require.Equal(t, 1, code)
+	require.Contains(t, errOut, "the worker ended: exit status 1")
+	require.Contains(t, errOut, "lambda not found at any of these locations", "with what it said")
+
+	// Somebody else has the port.
+	other := newOlDir(t)
+	other.up()
+	_, errOut, code = o.ol("worker", "-d", "-o", "worker_port="+other.cfg.WorkerPort)
+	require.Equal(t, 1, code)
+	require.Regexp(t, `expected PID \d+ but found \d+|address already in use`, errOut)
+	eventually(t, func() bool { pid, _ := running(o.cfg); return pid == 0 }, "none is left")
+}
+
+func TestWorkerMakesItsDirectory(t *testing.T) {
+	o := newOlDir(t)
+	path := filepath.Join(shortDir(t), "fresh")
+	port := freePorts(t, 1)[0]
+	out, errOut, code := ol(t, o.d, "worker", "-d", "-p", path, "-o", "worker_port="+port)
+	require.Zero(t, code, errOut)
+	require.Contains(t, out, "ready\n")
+	_, errOut, code = ol(t, o.d, "kill", "-p", path)
+	require.Zero(t, code, errOut)
+}
+
+func TestConfigPrintsWhatTakesEffect(t *testing.T) {
+	o := newOlDir(t)
+	out, _, code := o.ol("config", "-o", "invocation=fork,limits.procs=5")
+	require.Zero(t, code)
+	c, err := config.Parse("x", []byte(out), nil)
+	require.NoError(t, err)
+	require.Equal(t, "fork", c.Invocation)
+	require.Equal(t, 5, c.Limits.Procs)
+	require.Contains(t, out, `"cgroup_parent": "alps.slice"`)
+}
+
+func TestFilesAreTheOwnersAlone(t *testing.T) {
+	o := newOlDir(t)
+	handler(t, o.cfg, "echo", echo)
+	o.up("-o", "queue=3")
+	status, _ := o.run("echo", "1")
+	require.Equal(t, 200, status)
+	sockets, err := filepath.Glob(o.path + "/worker/scratch/*/ol.sock")
+	require.NoError(t, err)
+	require.Len(t, sockets, 1)
+	for _, path := range append(sockets, o.path+"/config.json", o.path+"/config.json.overrides", o.path+"/worker.out") {
+		st, err := os.Stat(path)
+		require.NoError(t, err)
+		require.EqualValues(t, 0o600, st.Mode().Perm(), path)
+	}
+	st, err := os.Stat(filepath.Dir(sockets[0]))
+	require.NoError(t, err)
+	require.EqualValues(t, 0o700, st.Mode().Perm())
+}
+
+func TestLoopbackUnlessToldOtherwise(t *testing.T) {
+	c := testConfig(t)
+	c.WorkerURL = ""
+	serve(t, c, &fakePool{})
+	out, err := exec.Command("ss", "-Hltn", "sport = :"+c.WorkerPort).Output()
+	if err != nil {
+		t.Skip("needs ss")
+	}
+	require.Contains(t, string(out), "127.0.0.1:"+c.WorkerPort)
+}
+
+// storage: memory and private are mounts, gone when the worker ends.
+func TestStorage(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount")
+	}
+	c := testConfig(t)
+	handler(t, c, "f", echo)
+	c.Storage = config.Storage{Root: "private", Scratch: "memory", Code: "private"}
+	mounts := func() string {
+		data, err := os.ReadFile("/proc/self/mountinfo")
+		require.NoError(t, err)
+		return string(data)
+	}
+	s := serve(t, c, &fakePool{})
+	code, _ := s.run("f", "1")
+	require.Equal(t, 200, code)
+	require.Regexp(t, regexp.QuoteMeta(scratchDir(c))+` .* tmpfs `, mounts())
+	require.Contains(t, mounts(), codeDir(c))
+	// A worker that was killed leaves them; the next one's start does not pile them up.
+	unmount, err := makeDirs(c)
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(mounts(), scratchDir(c)))
+	require.NoError(t, unmount())
+	require.Error(t, s.stop(), "its mounts went away under it")
+	require.NotContains(t, mounts(), c.WorkerDir)
+}
+
+// The artifact's functions: started twice is started once, one worker or one
+// per function, and deleted twice is deleted once.
+func TestFunctionsInitAndDelete(t *testing.T) {
+	d := startDocker(t)
+	dir := shortDir(t)
+	registry, err := filepath.Abs("functions")
+	require.NoError(t, err)
+	init := func(args ...string) {
+		out, errOut, code := ol(t, d, append([]string{"functions", "init", "-p", dir, "-registry", registry, "-ports", "5002,5014"}, args...)...)
+		require.Zero(t, code, errOut)
+		require.Equal(t, "ready\n", out)
+	}
+	remove := func() {
+		_, errOut, code := ol(t, d, "functions", "delete", "-p", dir)
+		require.Zero(t, code, errOut)
+		require.Empty(t, d.list())
+	}
+	t.Cleanup(remove)
+	call := func() {
+		status, body := request(t, http.MethodPost, "http://127.0.0.1:5002/run/fib", `{"n":"20","id":"20","job":"fib"}`)
+		require.Equal(t, 200, status)
+		require.Regexp(t, `^6765\n20 [0-9.]+ [0-9.]+ [0-9]+ 20 fib\n$`, body)
+		status, _ = request(t, http.MethodPost, "http://127.0.0.1:5014/run/featureExtractor", `{"n":"1","id":"1","job":"x"}`)
+		require.Equal(t, 200, status)
+	}
+	labels := func() (out []string) {
+		for _, c := range d.list() {
+			out = append(out, c.config.Labels[LabelUID]+" "+c.config.Labels[LabelName]+" "+c.config.Labels[LabelCluster])
+		}
+		return out
+	}
+	init()
+	init()
+	call()
+	require.Equal(t, 2, d.count("create"), "the second init changed nothing")
+	require.ElementsMatch(t, []string{"3 fib " + dir + "/worker", "14 featureExtractor " + dir + "/worker"}, labels())
+
+	init("-like=artifact")
+	init("-like=artifact")
+	call()
+	require.Equal(t, 4, d.count("create"))
+	require.ElementsMatch(t, []string{"3 fib " + dir + "/5002/worker", "14 featureExtractor " + dir + "/5014/worker"}, labels())
+
+	init("-sched=normal", "-invocation=exec")
+	call()
+	require.Len(t, d.list(), 2)
+	remove()
+	remove()
+}
