@@ -120,10 +120,15 @@ func (f *function) refresh(ctx context.Context) error {
 	return nil
 }
 
-// acquire takes a slot of an instance, waiting in the queue for it. Whoever
-// gets one calls release.
-func (f *function) acquire(ctx context.Context) (*instance, error) {
-	defer f.w.stats.since(stageWait, time.Now())
+// acquire takes a slot of an instance, waiting in the queue for it, and says how
+// long that took. Whoever gets one calls release.
+func (f *function) acquire(ctx context.Context) (*instance, time.Duration, error) {
+	begun := time.Now()
+	in, err := f.wait(ctx)
+	return in, f.w.stats.since(stageWait, begun), err
+}
+
+func (f *function) wait(ctx context.Context) (*instance, error) {
 	f.mu.Lock()
 	if f.closed {
 		f.mu.Unlock()

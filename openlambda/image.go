@@ -26,6 +26,11 @@ const imageSuite = "bookworm"
 // imagePackages is what the functions need: an interpreter and igraph.
 var imagePackages = []string{"python3-minimal", "python3-igraph"}
 
+// layout makes the image one that OpenLambda's own worker can use as well: its
+// containers run /spin, and it starts the server in them by this path.
+const layout = `cd "$1/runtimes/python" && ln -s server.py server_legacy.py && cd ../.. &&
+printf '#!/bin/sh\nexec sleep infinity\n' >spin && chmod 755 spin`
+
 // trim removes what no function reads.
 const trim = `cd "$1" && rm -rf usr/share/doc usr/share/man usr/share/locale usr/share/zoneinfo usr/share/info \
 usr/share/perl5 usr/lib/x86_64-linux-gnu/perl-base usr/lib/x86_64-linux-gnu/gconv usr/lib/udev usr/lib/systemd \
@@ -46,8 +51,8 @@ type Image struct {
 // BuildImage returns the functions' container image, making it without a
 // Docker daemon if one with the same content is not cached.
 func BuildImage(ctx context.Context, o ImageOptions) (Image, error) {
-	key, err := digest.New("lambda/1").Str("suite", imageSuite).Str("packages", strings.Join(imagePackages, " ")).
-		Str("server", string(serverPy)).Str("trim", trim).Sum()
+	key, err := digest.New("lambda/2").Str("suite", imageSuite).Str("packages", strings.Join(imagePackages, " ")).
+		Str("server", string(serverPy)).Str("layout", layout).Str("trim", trim).Sum()
 	if err != nil {
 		return Image{}, err
 	}
@@ -73,7 +78,9 @@ func buildImage(ctx context.Context, dir string) error {
 	args := []string{"mmdebstrap", "--quiet", "--variant=essential", "--format=tar",
 		"--include=" + strings.Join(imagePackages, ","),
 		`--aptopt=APT::Install-Recommends "false"`,
-		"--customize-hook=upload " + server + " /server.py",
+		`--customize-hook=mkdir -p "$1/runtimes/python"`,
+		"--customize-hook=upload " + server + " /runtimes/python/server.py",
+		"--customize-hook=" + layout,
 		// Compiled once here, not in every container.
 		`--customize-hook=chroot "$1" python3 -m compileall -q /usr/lib/python3 /usr/lib/python3.11 || true`,
 		"--customize-hook=" + trim,

@@ -44,14 +44,22 @@ func (w *Worker) routes(only *config.Function) http.Handler {
 	mux.Handle("/metrics", promhttp.HandlerFor(w.stats.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/run/", func(rw http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
-		name, status := w.run(rw, r, only)
-		w.stats.since(stageRequest, begun)
+		var spent elsewhere
+		name, status := w.run(rw, r, only, &spent)
+		took := w.stats.since(stageRequest, begun)
+		w.stats.overhead.Observe((took - spent.waited - spent.served).Seconds())
 		w.stats.invocations.WithLabelValues(name, strconv.Itoa(status)).Inc()
 		if status == statusBrokeOff {
 			panic(http.ErrAbortHandler) // that is how the client hears of it
 		}
 	})
 	return mux
+}
+
+// elsewhere is the part of a request's time that is not the worker's.
+type elsewhere struct {
+	waited time.Duration // for an instance
+	served time.Duration // by the instance
 }
 
 // debug lists the sandboxes.
@@ -73,7 +81,7 @@ func (w *Worker) debug() string {
 
 // run answers one request to /run/NAME. It returns the function's name, "" if
 // there is none, and the status.
-func (w *Worker) run(rw http.ResponseWriter, r *http.Request, only *config.Function) (string, int) {
+func (w *Worker) run(rw http.ResponseWriter, r *http.Request, only *config.Function, spent *elsewhere) (string, int) {
 	fail := func(name string, status int, text string) (string, int) {
 		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		rw.Header().Set("X-Content-Type-Options", "nosniff")
@@ -115,7 +123,7 @@ func (w *Worker) run(rw http.ResponseWriter, r *http.Request, only *config.Funct
 		return fail(name, http.StatusInternalServerError, err.Error())
 	}
 	begun := time.Now()
-	status, err := w.invoke(rw, r, f, body)
+	status, err := w.invoke(rw, r, f, body, spent)
 	w.stats.since(stageInvoke, begun)
 	if err != nil && status < statusBrokeOff && status != statusClientGone {
 		return fail(name, status, err.Error())
@@ -151,10 +159,11 @@ func (w *Worker) find(name string, only *config.Function) (config.Function, erro
 
 // invoke runs f on an instance and passes its answer on. With an error nothing
 // was answered yet.
-func (w *Worker) invoke(rw http.ResponseWriter, r *http.Request, f *function, body []byte) (int, error) {
+func (w *Worker) invoke(rw http.ResponseWriter, r *http.Request, f *function, body []byte, spent *elsewhere) (int, error) {
 	// Each try has a sandbox that was alive when it was handed out.
 	for tries := 0; ; tries++ {
-		in, err := f.acquire(r.Context())
+		in, waited, err := f.acquire(r.Context())
+		spent.waited += waited
 		switch {
 		case err == nil:
 		case errors.Is(err, errQueueFull):
@@ -166,7 +175,7 @@ func (w *Worker) invoke(rw http.ResponseWriter, r *http.Request, f *function, bo
 		default:
 			return http.StatusInternalServerError, err
 		}
-		status, err := w.on(in, rw, r, body)
+		status, err := w.on(in, rw, r, body, spent)
 		f.release(in)
 		if errors.Is(err, errNotSent) && r.Context().Err() == nil && tries < 3 {
 			continue
@@ -176,7 +185,7 @@ func (w *Worker) invoke(rw http.ResponseWriter, r *http.Request, f *function, bo
 }
 
 // on runs a request on an instance.
-func (w *Worker) on(in *instance, rw http.ResponseWriter, r *http.Request, body []byte) (int, error) {
+func (w *Worker) on(in *instance, rw http.ResponseWriter, r *http.Request, body []byte, spent *elsewhere) (int, error) {
 	f := in.f
 	if err := in.wake(r.Context()); err != nil {
 		w.log.Warn("discard sandbox", "function", f.id.Name, "sandbox", in.sb, "unpause", err)
@@ -209,6 +218,7 @@ func (w *Worker) on(in *instance, rw http.ResponseWriter, r *http.Request, body 
 		return err
 	})
 	took := w.stats.since(stageServe, begun)
+	spent.served += took
 	f.mu.Lock()
 	f.avg.add(took)
 	f.mu.Unlock()

@@ -34,6 +34,7 @@ var stageNames = [stages]string{"web-request", "LambdaFunc.Invoke", "pull-lambda
 type stats struct {
 	count, sumNS [stages]atomic.Int64
 	seconds      [stages]prometheus.Observer
+	overhead     prometheus.Summary
 	invocations  *prometheus.CounterVec
 	registry     *prometheus.Registry
 	log          *slog.Logger // nil: durations are not logged
@@ -48,10 +49,14 @@ func newStats(log *slog.Logger) *stats {
 	for i, name := range stageNames {
 		s.seconds[i] = seconds.WithLabelValues(strings.TrimSuffix(name, "()"))
 	}
+	s.overhead = prometheus.NewSummary(prometheus.SummaryOpts{
+		Name: "ol_overhead_seconds", Help: "What the worker adds to a request: its duration but for the wait for an instance and the instance's answer.",
+		Objectives: map[float64]float64{0.5: 0.05, 0.9: 0.01, 0.99: 0.001},
+	})
 	s.invocations = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ol_invocations_total", Help: "Requests to /run by function and HTTP status; function is empty where there is none.",
 	}, []string{"function", "status"})
-	s.registry.MustRegister(seconds, s.invocations, collectors.NewGoCollector(),
+	s.registry.MustRegister(seconds, s.overhead, s.invocations, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s
 }

@@ -168,7 +168,7 @@ func (w *Worker) warm(ctx context.Context) error {
 			err := f.refresh(ctx)
 			var in *instance
 			if err == nil {
-				in, err = f.acquire(ctx)
+				in, _, err = f.acquire(ctx)
 			}
 			if err != nil {
 				return fmt.Errorf("function %s: %w", id.Name, err)

@@ -47,7 +47,8 @@ type Parts struct {
 
 	Shared bool // a guest booted of these can be found by vm.Running
 
-	opts RigOptions
+	opts   RigOptions
+	worker string // another ol instead of ours
 }
 
 // Prepare builds kernel, container image, disk and tools.
@@ -77,13 +78,13 @@ func Prepare(ctx context.Context, o RigOptions) (Parts, error) {
 	if p.Image, err = vm.BuildImage(ctx, vm.ImageOptions{Kernel: p.Kernel.BzImage, Accel: p.Accel, Lambda: p.Lambda.Path, Progress: o.Progress}); err != nil {
 		return Parts{}, err
 	}
-	p.Tools, p.ToolsDigest, err = buildTools(ctx, o.Root)
+	p.Tools, p.ToolsDigest, err = buildTools(ctx, o.Root, "")
 	return p, err
 }
 
 // buildTools compiles our binaries for the guest and puts them with the
-// functions' sources on a disk.
-func buildTools(ctx context.Context, root string) (disk, sum string, err error) {
+// functions' sources on a disk; worker is another ol to put beside ours.
+func buildTools(ctx context.Context, root, worker string) (disk, sum string, err error) {
 	dir, err := os.MkdirTemp("", "alps-tools")
 	if err != nil {
 		return "", "", err
@@ -99,6 +100,15 @@ func buildTools(ctx context.Context, root string) (disk, sum string, err error) 
 			"./alps/cmd/alps", "./openlambda/cmd/ol", "./experiments/cmd/alps-load"}})
 	if err != nil {
 		return "", "", fmt.Errorf("tools: %w", err)
+	}
+	if worker != "" {
+		data, err := os.ReadFile(worker)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(bin, filepath.Base(otherWorker)), data, 0o755)
+		}
+		if err != nil {
+			return "", "", fmt.Errorf("tools: worker: %w", err)
+		}
 	}
 	if err := os.CopyFS(filepath.Join(dir, "registry"), os.DirFS(filepath.Join(root, "openlambda/functions"))); err != nil {
 		return "", "", fmt.Errorf("tools: %w", err)
@@ -200,8 +210,16 @@ func (r *Rig) setUp(ctx context.Context, ports []string, step *progress.Step) er
 	if len(ports) > 0 {
 		line += " -ports " + strings.Join(ports, ",")
 	}
+	if r.Parts.worker != "" {
+		line += " -binary " + otherWorker
+	}
 	if err := r.Machine.Run(ctx, vm.Cmd{Line: line}); err != nil {
 		return err
+	}
+	if r.Parts.worker != "" {
+		if err := r.registerWorkers(ctx, ports); err != nil {
+			return err
+		}
 	}
 	want := len(ports)
 	if want == 0 {

@@ -202,6 +202,11 @@ func Run(ctx context.Context, name string, o Options) error {
 		}
 		parts = &p
 	}
+	with, err := parts.withWorker(ctx, j.part.WorkerPath)
+	if err != nil {
+		return err
+	}
+	parts = &with
 	if err := j.setKeys(*parts); err != nil {
 		return err
 	}

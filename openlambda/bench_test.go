@@ -1,0 +1,72 @@
+package openlambda
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/openlambda/config"
+)
+
+// BenchmarkWorker is requests through the worker to a sandbox that only answers,
+// from 64 clients that keep their connections. With -benchtime=1000000x it shows
+// whether memory stays flat: B-grown is the heap's growth between the first and
+// the last tenth.
+func BenchmarkWorker(b *testing.B) {
+	c := testConfig(b)
+	handler(b, c, "noop", echo)
+	c.Invocation, c.Concurrency, c.RegistryCacheMS = config.Fork, 0, 5000
+	s := serve(b, c, &fakePool{})
+	body := `{"n":"1","id":"1","job":"noop"}`
+	message := fmt.Appendf(nil, "POST /run/noop HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	status, _ := s.run("noop", body)
+	require.Equal(b, 200, status)
+	heap := func() float64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	requests := func(n int) {
+		var left atomic.Int64
+		left.Store(int64(n))
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				conn, err := net.Dial("tcp", address(c))
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				defer conn.Close()
+				br := bufio.NewReader(conn)
+				for left.Add(-1) >= 0 {
+					conn.Write(message)
+					resp, err := http.ReadResponse(br, nil)
+					if err != nil || resp.StatusCode != 200 {
+						b.Errorf("%v %v", resp, err)
+						return
+					}
+					io.Copy(io.Discard, resp.Body)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	requests(b.N / 10)
+	before := heap()
+	b.ReportAllocs()
+	b.ResetTimer()
+	requests(b.N - b.N/10)
+	b.StopTimer()
+	b.ReportMetric(float64(b.N-b.N/10)/b.Elapsed().Seconds(), "req/s")
+	b.ReportMetric(heap()-before, "B-grown")
+}
