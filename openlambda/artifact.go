@@ -101,6 +101,9 @@ func (c *cli) functionsInit() error {
 			cfg := base
 			cfg.WorkerDir, cfg.PkgsDir = filepath.Join(dir, "worker"), filepath.Join(dir, "packages")
 			cfg.WorkerPort, cfg.FunctionName, cfg.SealPriority = g.Port, g.Name, g.UID
+			if f.binary != "" {
+				cfg.Limits.MaxRuntimeDefault = 24 * 60 * 60 // 0 is no time at all for upstream
+			}
 			want[dir] = cfg
 		}
 	case f.like == likeOne:
