@@ -133,6 +133,24 @@ func (Openlambda) Build(ctx context.Context) error {
 	return nil
 }
 
+// Fuzz throws requests, configurations and archives at the worker.
+func (Openlambda) Fuzz(ctx context.Context,
+	time *string, // each, as 60s (default)
+) error {
+	each := cmp.Or(value(time), "60s")
+	for _, f := range [][2]string{{"FuzzRequest", "./openlambda"}, {"FuzzParse", "./openlambda/config"}, {"FuzzArchive", "./openlambda/registry"}} {
+		if err := goTest(ctx, nil, "-run=^$", "-fuzz=^"+f[0]+"$", "-fuzztime="+each, f[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Soak sends a million requests through the worker: rate, and growth of memory.
+func (Openlambda) Soak(ctx context.Context) error {
+	return goTest(ctx, nil, "-run=^$", "-bench=^BenchmarkWorker$", "-benchtime=1000000x", "./openlambda")
+}
+
 // Build makes the guest's disk, with Docker and the functions' image in it.
 func (Image) Build(ctx context.Context,
 	kernel *string, // to provision with
@@ -262,8 +280,11 @@ func inRunning(ctx context.Context, line string) error {
 }
 
 // Init starts the artifact's fifteen functions in the running guest.
-func (Functions) Init(ctx context.Context) error {
-	return inRunning(ctx, "systemd-run --quiet --wait --pipe --collect -p KillMode=process ol functions init")
+func (Functions) Init(ctx context.Context,
+	like *string, // one worker for all (one, default), or one each (artifact)
+) error {
+	return inRunning(ctx, "systemd-run --quiet --wait --pipe --collect -p KillMode=process ol functions init -like "+
+		cmp.Or(value(like), "one"))
 }
 
 // Delete stops the functions in the running guest and removes their containers.

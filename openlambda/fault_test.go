@@ -302,3 +302,23 @@ func TestFailingStartsAreNotRepeatedInALoop(t *testing.T) {
 	require.Equal(t, 200, code)
 	require.Zero(t, failures())
 }
+
+// Where limits.procs leaves no process, the request says so and the server goes on.
+func TestNoProcessLeft(t *testing.T) {
+	s := startCode(t, `import errno, os
+fork, left = os.fork, [1]
+def limited():
+    if left:
+        left.pop()
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+    return fork()
+os.fork = limited
+def f(event):
+    return event
+`, config.Fork)
+	code, body := s.post("1")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Contains(t, body, "Resource temporarily unavailable (limits.procs)")
+	code, _ = s.post("1")
+	require.Equal(t, 200, code)
+}

@@ -87,6 +87,26 @@ func TestGuestContainer(t *testing.T) {
 	require.NotEqual(t, id, s.containers()[0])
 }
 
+// More processes than limits.procs: those too many are told so.
+func TestGuestNoProcessLeft(t *testing.T) {
+	s := guestServe(t, func(c *config.Config) {
+		handler(t, *c, "f", "import time\ndef f(event):\n    time.sleep(event)\n    return 1\n")
+		c.Invocation, c.Limits.Procs, c.Network = config.Fork, 4, "none"
+		c.Functions = []config.Function{{Name: "f", UID: "7"}}
+	})
+	codes := make(chan int, 8)
+	for range 8 {
+		go func() { code, _ := s.run("f", "5"); codes <- code }()
+	}
+	got := map[int]int{}
+	for range 8 {
+		got[<-codes]++
+	}
+	require.Equal(t, map[int]int{200: 3, http.StatusServiceUnavailable: 5}, got, "one of four is the server")
+	code, _ := s.run("f", "0")
+	require.Equal(t, 200, code)
+}
+
 // Killed from outside, paused when idle, and Docker restarted.
 func TestGuestFaults(t *testing.T) {
 	s := guestServe(t, func(c *config.Config) { handler(t, *c, "f", guestHandler) })

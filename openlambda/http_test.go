@@ -2,9 +2,13 @@ package openlambda
 
 import (
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -175,4 +179,20 @@ func TestLimitsReachDocker(t *testing.T) {
 	require.Nil(t, h.PidsLimit)
 	require.Zero(t, h.NanoCPUs)
 	require.Empty(t, h.CapAdd)
+}
+
+func TestTraceLatency(t *testing.T) {
+	c := testConfig(t)
+	handler(t, c, "f", echo)
+	c.Trace.Latency = true
+	var log strings.Builder
+	w := newWorker(parsed(t, c), &fakePool{}, slog.New(slog.NewTextHandler(&log, nil)))
+	require.NoError(t, errors.Join(os.MkdirAll(codeDir(c), 0o700), os.MkdirAll(scratchDir(c), 0o700)))
+	rec := httptest.NewRecorder()
+	w.routes(nil).ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/run/f", strings.NewReader("1")))
+	require.Equal(t, 200, rec.Code, rec.Body)
+	require.NoError(t, w.removeAll())
+	for _, stage := range []string{"web-request", "ServeHTTP", "Create()"} {
+		require.Regexp(t, `latency stage="?`+regexp.QuoteMeta(stage)+`"? ms=\d+`, log.String())
+	}
 }
