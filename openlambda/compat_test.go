@@ -55,4 +55,3 @@ func TestCompatNamesItsTests(t *testing.T) {
 		require.Contains(t, string(data), path, "no row")
 	}
 }
-

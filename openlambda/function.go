@@ -16,12 +16,6 @@ import (
 	"github.com/ds2-lab/alps/openlambda/registry"
 )
 
-// scaleEvery is how often a function's instances become one more or one less.
-const scaleEvery = time.Second
-
-// retryMost bounds the wait between attempts to keep instances.min.
-const retryMost = 30 * time.Second
-
 var (
 	errQueueFull = errors.New("lambda function queue is full")
 	errClosed    = errors.New("the worker is ending")
@@ -189,20 +183,6 @@ func (f *function) free() *instance {
 	return best
 }
 
-// coming is how many of those who wait have a place in instances that start.
-func (f *function) coming() int {
-	n := 0
-	for _, in := range f.instances {
-		if in.sb == nil {
-			n++
-		}
-	}
-	if len(f.instances) == 0 {
-		n = 1 // the next to wait starts it
-	}
-	return n * f.w.config.Concurrency
-}
-
 // release gives a slot back.
 func (f *function) release(in *instance) {
 	f.mu.Lock()
@@ -235,76 +215,6 @@ func (f *function) dispatch() {
 }
 
 func (f *function) next() chan grant { return f.waiting.Remove(f.waiting.Front()).(chan grant) }
-
-// desired is how many instances there should be: as OpenLambda, one per second
-// of outstanding work, no more than could be busy.
-func (f *function) desired() int {
-	outstanding := f.waiting.Len()
-	for _, in := range f.instances {
-		outstanding += in.inflight
-	}
-	n := int(float64(outstanding) * f.avg.mean().Seconds() / float64(min(f.w.config.Concurrency, max(1, outstanding))))
-	busy := (outstanding + f.w.config.Concurrency - 1) / f.w.config.Concurrency
-	n = min(n, busy)
-	if outstanding > 0 || len(f.instances) > 0 {
-		n = max(n, 1)
-	}
-	n = max(n, f.min)
-	if m := f.w.config.Instances.Max; m > 0 {
-		n = min(n, max(m, 1))
-	}
-	return n
-}
-
-// scale goes one step towards the number desired.
-func (f *function) scale() {
-	if f.closed || f.code == nil {
-		return
-	}
-	have, want := len(f.instances), f.desired()
-	if have == want {
-		return
-	}
-	wait := scaleEvery - time.Since(f.scaled)
-	// Nobody waits for a first instance; one that should be there always comes at once.
-	if urgent := have == 0 && f.waiting.Len() > 0; urgent || have < f.min && f.failures == 0 {
-		wait = 0
-	} else if f.failures > 0 {
-		pause := min(retryMost, scaleEvery<<min(f.failures-1, 10))
-		wait = max(wait, pause-time.Since(f.failed))
-	}
-	if wait <= 0 {
-		f.scaled = time.Now()
-		if have < want {
-			f.start()
-		} else if in := f.spare(); in != nil {
-			f.retire(in)
-		}
-		wait = scaleEvery
-	}
-	if len(f.instances) == f.desired() {
-		return
-	}
-	if f.timer == nil {
-		f.timer = time.AfterFunc(wait, func() {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.scale()
-		})
-	} else {
-		f.timer.Reset(wait)
-	}
-}
-
-// spare is the youngest instance that has nothing to do.
-func (f *function) spare() *instance {
-	for _, in := range slices.Backward(f.instances) {
-		if in.sb != nil && in.inflight == 0 {
-			return in
-		}
-	}
-	return nil
-}
 
 // start orders an instance of the current code.
 func (f *function) start() {
@@ -414,26 +324,4 @@ func (f *function) forget() bool {
 	defer f.mu.Unlock()
 	f.closed = f.closed || f.code == nil
 	return f.closed
-}
-
-// rolling is the mean of the last ten durations.
-type rolling struct {
-	last [10]time.Duration
-	n    int
-}
-
-func (r *rolling) add(d time.Duration) {
-	r.last[r.n%len(r.last)] = d
-	r.n++
-}
-
-func (r *rolling) mean() time.Duration {
-	if r.n == 0 {
-		return 0
-	}
-	var sum time.Duration
-	for _, d := range r.last {
-		sum += d
-	}
-	return sum / time.Duration(min(r.n, len(r.last)))
 }

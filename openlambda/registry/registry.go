@@ -107,15 +107,16 @@ func (r *Registry) pullFile(_ context.Context, path, name, have string) (Code, e
 
 // fingerprint changes when a file, or anything in a directory, does.
 func fingerprint(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path) // a link counts as what it leads to
+	if err != nil {
+		return "", err
+	}
 	h := sha256.New()
-	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(real, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		info, err := d.Info()
-		if err == nil && p == path { // a link in the registry counts as what it leads to
-			info, err = os.Stat(path)
-		}
 		if err != nil {
 			return err
 		}

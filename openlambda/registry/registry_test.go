@@ -101,6 +101,22 @@ func TestUnchangedCodeIsNotPulledAgain(t *testing.T) {
 	}
 }
 
+// A registry may be made of links.
+func TestLinks(t *testing.T) {
+	r, dir := directory(t)
+	put(t, dir, "real/f.py", []byte(code))
+	require.NoError(t, os.Symlink("real", filepath.Join(dir, "a")))
+	require.NoError(t, os.Symlink("real/f.py", filepath.Join(dir, "b.py")))
+	for _, name := range []string{"a", "b"} {
+		c, err := r.Pull(t.Context(), name, "")
+		require.NoError(t, err)
+		put(t, dir, "real/f.py", []byte(code+"# by "+name))
+		next, err := r.Pull(t.Context(), name, c.Version)
+		require.NoError(t, err)
+		require.Equal(t, code+"# by "+name, content(t, next, "f.py"))
+	}
+}
+
 func TestNamesThatArePaths(t *testing.T) {
 	r, dir := directory(t)
 	put(t, filepath.Dir(dir), "outside.py", []byte(code))
