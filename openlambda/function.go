@@ -252,9 +252,17 @@ func (f *function) start() {
 	})
 }
 
-// watch replaces an instance whose sandbox ends.
+// watch replaces an instance whose sandbox ends. One that did not live long is
+// as one that did not start.
 func (f *function) watch(in *instance) {
+	born := time.Now()
 	<-in.sb.dead()
+	f.mu.Lock()
+	if !in.retired && time.Since(born) < shortLife {
+		f.failures++
+		f.failed = time.Now()
+	}
+	f.mu.Unlock()
 	f.discard(in)
 }
 

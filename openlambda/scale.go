@@ -11,6 +11,9 @@ const scaleEvery = time.Second
 // retryMost bounds the wait between attempts to keep instances.min.
 const retryMost = 30 * time.Second
 
+// shortLife is less than a sandbox lives that is any good.
+const shortLife = 5 * time.Second
+
 // coming is how many of those who wait have a place in instances that start.
 func (f *function) coming() int {
 	n := 0

@@ -3,15 +3,18 @@ package runner
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/experiments/load"
 	"github.com/ds2-lab/alps/vm"
 )
 
@@ -51,4 +54,46 @@ func TestGuestWorker(t *testing.T) {
 // What a process per invocation costs, in virtual time.
 func TestGuestWorkerForkCost(t *testing.T) {
 	workerTests(t, vm.ICount, 1, "TestGuestForkCost", "TestGuestForkCost")
+}
+
+// OpenLambda's own binary in the rig, where OL_UPSTREAM names one: its
+// containers are functions to the daemon, and every invocation is observed.
+func TestGuestRigWithAnotherWorker(t *testing.T) {
+	binary := os.Getenv("OL_UPSTREAM")
+	if binary == "" {
+		t.Skip("OL_UPSTREAM names no ol of OpenLambda's")
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the guest froze or is far too slow"))
+	defer cancel()
+	p, err := guestParts(t).withWorker(ctx, binary)
+	require.NoError(t, err)
+	rig, err := p.Boot(ctx, []string{"5002", "5014"})
+	require.NoError(t, err)
+	defer rig.Close()
+	processes, err := rig.Machine.Output(ctx, "ps -eo args")
+	require.NoError(t, err)
+	require.Equal(t, 2, strings.Count(processes, otherWorker+" worker"), processes)
+	var reqs []load.Request
+	for i := range 12 {
+		r := load.Request{ID: i + 1, Function: "fib", UID: "3", Group: "G1", N: 1, Port: "5002", Size: 15, Rounds: 3, Due: time.Duration(i) * 500 * time.Millisecond}
+		if i%2 == 1 {
+			r.Function, r.UID, r.Port, r.Size = "featureExtractor", "14", "5014", 1
+		}
+		reqs = append(reqs, r)
+	}
+	var in, out bytes.Buffer
+	require.NoError(t, load.WriteTrace(&in, reqs))
+	require.NoError(t, rig.Machine.Run(ctx, vm.Cmd{Line: `alps-load replay '{"policy":"alps"}'`, Stdin: &in, Stdout: &out}))
+	var o load.Outcome
+	head, _, _ := bytes.Cut(out.Bytes(), []byte("\n"))
+	require.NoError(t, json.Unmarshal(head, &o))
+	require.Zero(t, o.Failed, "%v", o.Errors)
+	require.Zero(t, o.Lost)
+	policy, err := rig.Machine.Output(ctx, "alps policy")
+	require.NoError(t, err)
+	t.Log(policy)
+	require.Len(t, strings.Split(policy, "\n"), 3, "both functions are ranked")
+	left, err := rig.Machine.Output(ctx, "ol functions delete && docker ps -aq")
+	require.NoError(t, err)
+	require.Empty(t, left)
 }

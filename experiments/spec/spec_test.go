@@ -123,7 +123,7 @@ func TestComplaints(t *testing.T) {
 	require.NoError(t, load(goodVM))
 	require.NoError(t, load(goodVM+"    trace: true\n"))
 	for _, c := range []struct{ add, want string }{
-		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: engine, invocations, learners, load, loads, machine, measure, records, rounds, schedulers, seed, series, trace, workload, workloads"},
+		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: engine, invocations, learners, load, loads, machine, measure, records, rounds, schedulers, seed, series, trace, worker, workload, workloads"},
 		{"      - {name: a, policy: eevdf}\n", x + `:10:27: parts[0].schedulers[1].policy: "eevdf": allowed: cfs, alps`},
 		{"      - {name: a, policy: alps, order: random}\n", x + `:10:40: parts[0].schedulers[1].order: "random": allowed: off, fifo, strict, bounded`},
 		{"      - {name: a, policy: alps, params: {alpha: -1}}\n", x + ":10:16: parts[0].schedulers[1].params: "},
