@@ -171,6 +171,20 @@ func TestSignalsEndTheWorkerWell(t *testing.T) {
 	}
 }
 
+func TestSignalWhileFunctionsStart(t *testing.T) {
+	o := newOlDir(t)
+	handler(t, o.cfg, "slow", "import time\ntime.sleep(60)\n"+echo)
+	cmd := olCommand(o.d, "worker", "-p", o.path, "-o", "function_name=slow")
+	var errOut bytes.Buffer
+	cmd.Stderr = &errOut
+	require.NoError(t, cmd.Start())
+	eventually(t, func() bool { return o.d.count("wait") == 1 }, "its container runs")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, cmd.Wait(), "exit 0: %s", &errOut)
+	require.Empty(t, o.d.list())
+	require.NoFileExists(t, pidFile(o.cfg))
+}
+
 // A worker that was killed leaves pid file and containers; the next start
 // clears both.
 func TestWorkerKilled(t *testing.T) {

@@ -90,10 +90,7 @@ func foreground(cfg config.Config, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := w.Serve(ctx); err != nil && !(errors.Is(err, context.Canceled) && ctx.Err() != nil) {
-		return err
-	}
-	return nil
+	return w.Serve(ctx)
 }
 
 // background runs this program again in a session of its own and returns when

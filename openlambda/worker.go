@@ -125,8 +125,10 @@ func (w *Worker) Serve(ctx context.Context) (err error) {
 			}
 		}
 	}
-	defer func() { err = errors.Join(err, w.removeAll()) }()
-	if err := w.warm(ctx); err != nil {
+	defer func() { err = errors.Join(err, w.removeAll(), w.saveStats()) }()
+	if err := w.warm(ctx); ctx.Err() != nil {
+		return nil // told to end before it was ready
+	} else if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -154,7 +156,7 @@ func (w *Worker) Serve(ctx context.Context) (err error) {
 		}
 		return all.Wait()
 	})
-	return errors.Join(g.Wait(), w.saveStats())
+	return g.Wait()
 }
 
 // warm starts the configured functions; one that does not start ends the worker.
