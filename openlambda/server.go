@@ -116,10 +116,9 @@ func (w *Worker) run(rw http.ResponseWriter, r *http.Request, only *config.Funct
 		err = f.refresh(r.Context())
 	}
 	if err != nil {
-		if errors.Is(err, registry.ErrNotFound) {
-			name = ""
+		if w.forget(f) {
+			name = "" // there is no such function; metrics do not count what was tried
 		}
-		w.forget(f)
 		return fail(name, http.StatusInternalServerError, err.Error())
 	}
 	begun := time.Now()

@@ -205,16 +205,17 @@ func (w *Worker) function(id config.Function) *function {
 }
 
 // forget drops a function that turned out not to exist, so that names which
-// somebody tries do not pile up.
-func (w *Worker) forget(f *function) {
+// somebody tries do not pile up. It says whether it did.
+func (w *Worker) forget(f *function) bool {
 	if !f.forget() {
-		return
+		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.functions[f.id] == f {
 		delete(w.functions, f.id)
 	}
+	return true
 }
 
 // all is every function, in the order of ports and names.
