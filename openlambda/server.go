@@ -109,12 +109,7 @@ func (w *Worker) run(rw http.ResponseWriter, r *http.Request, only *config.Funct
 	case err != nil:
 		return fail("", http.StatusBadRequest, err.Error())
 	}
-	f := w.function(id)
-	err = f.refresh(r.Context())
-	for tries := 0; errors.Is(err, errClosed) && w.life.Err() == nil && tries < 3; tries++ {
-		f = w.function(id) // it was forgotten a moment ago
-		err = f.refresh(r.Context())
-	}
+	f, err := w.pulled(r.Context(), id)
 	if err != nil {
 		if w.forget(f) {
 			name = "" // there is no such function; metrics do not count what was tried
@@ -128,6 +123,18 @@ func (w *Worker) run(rw http.ResponseWriter, r *http.Request, only *config.Funct
 		return fail(name, status, err.Error())
 	}
 	return name, status
+}
+
+// pulled is the function that id names, with its code.
+func (w *Worker) pulled(ctx context.Context, id config.Function) (*function, error) {
+	for tries := 0; ; tries++ {
+		f := w.function(id)
+		err := f.refresh(ctx)
+		// One that was forgotten a moment ago may be there now.
+		if !errors.Is(err, errClosed) || w.life.Err() != nil || tries == 3 {
+			return f, err
+		}
+	}
 }
 
 func readBody(rw http.ResponseWriter, r *http.Request) ([]byte, error) {
