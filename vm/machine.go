@@ -119,7 +119,7 @@ func (m *Machine) boot(ctx context.Context) error {
 		client, err := dial(m.paths.sshPort)
 		if err == nil {
 			m.client = client
-			return nil
+			return m.mountTools(ctx)
 		}
 		if line := m.panicked(); line != "" {
 			return m.failed(fmt.Errorf("the guest's kernel panicked: %s", line))
@@ -132,6 +132,19 @@ func (m *Machine) boot(ctx context.Context) error {
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// mountTools waits for the tools disk. Boot does not: in a slow guest the first
+// command can come before it is mounted, or after systemd gave its device up.
+func (m *Machine) mountTools(ctx context.Context) error {
+	if m.Config.Tools == "" {
+		return nil
+	}
+	err := m.Run(ctx, Cmd{Line: "for i in 1 2 3 4 5; do systemctl start opt-alps.mount && exit 0; done; exit 1"})
+	if err != nil {
+		return m.failed(fmt.Errorf("mount the tools disk: %w", err))
+	}
+	return nil
 }
 
 // failed adds the end of the console to err.

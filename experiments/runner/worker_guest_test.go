@@ -38,8 +38,6 @@ func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string) {
 	require.NoError(t, err)
 	defer m.Close()
 	require.NoError(t, m.WaitDocker(ctx, 3*time.Minute))
-	// A guest that is slow to boot may have given up on the tools disk.
-	require.NoError(t, m.Run(ctx, vm.Cmd{Line: "mountpoint -q /opt/alps || mount /opt/alps"}))
 	require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/openlambda.test && chmod +x /tmp/openlambda.test", Stdin: bytes.NewReader(data)}))
 	var log bytes.Buffer
 	err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=docker /tmp/openlambda.test -test.v -test.run '" + pattern + "' -test.timeout 8m 2>&1", Stdout: &log})
