@@ -212,6 +212,24 @@ func TestDockerGone(t *testing.T) {
 	require.Empty(t, d.list())
 }
 
+// smallDisk puts dir on a file system of its own with little room.
+func smallDisk(t testing.TB, dir string) {
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	require.NoError(t, unix.Mount("none", dir, "tmpfs", 0, "size=256k"))
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+}
+
+// fill writes a file until there is no room.
+func fill(t testing.TB, path string) {
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	require.ErrorIs(t, err, syscall.ENOSPC)
+}
+
 // A disk without room ends in a clear status, and room ends that.
 func TestDiskFull(t *testing.T) {
 	if os.Getuid() != 0 {
@@ -219,21 +237,10 @@ func TestDiskFull(t *testing.T) {
 	}
 	c := testConfig(t)
 	handler(t, c, "f", echo)
-	require.NoError(t, os.MkdirAll(c.WorkerDir, 0o700))
-	require.NoError(t, unix.Mount("none", c.WorkerDir, "tmpfs", 0, "size=256k"))
-	t.Cleanup(func() { unix.Unmount(c.WorkerDir, unix.MNT_DETACH) })
+	smallDisk(t, c.WorkerDir)
 	s, d := onDocker(t, c)
-	fill := func(path string) {
-		f, err := os.Create(path)
-		require.NoError(t, err)
-		defer f.Close()
-		for err == nil {
-			_, err = f.Write(make([]byte, 4096))
-		}
-		require.ErrorIs(t, err, syscall.ENOSPC)
-	}
 	filler := c.WorkerDir + "/filler"
-	fill(filler)
+	fill(t, filler)
 	code, body := s.run("f", "1")
 	require.Equal(t, 500, code)
 	require.Contains(t, body, "no space left on device")
@@ -253,7 +260,7 @@ func TestDiskFull(t *testing.T) {
 		return len(dirs)
 	}
 	eventually(t, func() bool { return scratch() == 0 }, "with its directory")
-	fill(filler)
+	fill(t, filler)
 	code, body = s.run("f", "1")
 	require.Equal(t, 500, code)
 	require.Contains(t, body, "could not create Sandbox")

@@ -141,6 +141,22 @@ func TestGuestImageMissing(t *testing.T) {
 	require.Contains(t, body, `could not create Sandbox: docker: image "no-such-image" is not loaded`)
 }
 
+func TestGuestDiskFull(t *testing.T) {
+	var filler string
+	s := guestServe(t, func(c *config.Config) {
+		handler(t, *c, "f", echo)
+		smallDisk(t, c.WorkerDir)
+		filler = c.WorkerDir + "/filler"
+	})
+	fill(t, filler)
+	code, body := s.run("f", "1")
+	require.Equal(t, 500, code)
+	require.Contains(t, body, "no space left on device")
+	require.NoError(t, os.Remove(filler))
+	code, body = s.run("f", "1")
+	require.Equal(t, 200, code, body)
+}
+
 // A worker that was killed leaves containers, the next one removes them.
 func TestGuestWorkerKilled(t *testing.T) {
 	inGuest(t)

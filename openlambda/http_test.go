@@ -196,3 +196,26 @@ func TestTraceLatency(t *testing.T) {
 		require.Regexp(t, `latency stage="?`+regexp.QuoteMeta(stage)+`"? ms=\d+`, log.String())
 	}
 }
+
+// The registry may be a web server; one that is down is a clear answer.
+func TestWebRegistry(t *testing.T) {
+	files := t.TempDir()
+	require.NoError(t, os.WriteFile(files+"/f.py", []byte(echo), 0o644))
+	web := httptest.NewServer(http.FileServer(http.Dir(files)))
+	defer web.Close()
+	c := testConfig(t)
+	c.Registry = web.URL
+	s, d := onDocker(t, c)
+	for range 2 {
+		code, body := s.run("f", "[1]")
+		require.Equal(t, 200, code, body)
+	}
+	require.Equal(t, 1, d.count("create"))
+	code, body := s.run("nope", "1")
+	require.Equal(t, 500, code)
+	require.Contains(t, body, "lambda not found at any of these locations: "+web.URL+"/nope.tar.gz, "+web.URL+"/nope.py")
+	web.Close()
+	code, body = s.run("f", "1")
+	require.Equal(t, 500, code)
+	require.Contains(t, body, "connection refused")
+}

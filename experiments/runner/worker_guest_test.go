@@ -48,7 +48,7 @@ func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string) {
 
 // The worker on Docker itself: limits, faults, policies, load.
 func TestGuestWorker(t *testing.T) {
-	workerTests(t, "", 0, "TestGuest(Container|NoProcessLeft|Faults|ImageMissing|WorkerKilled|Sched|Load)", "TestGuestLoad")
+	workerTests(t, "", 0, "TestGuest(Container|NoProcessLeft|Faults|ImageMissing|DiskFull|WorkerKilled|Sched|Load)", "TestGuestLoad")
 }
 
 // What a process per invocation costs, in virtual time.
