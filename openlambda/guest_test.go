@@ -232,6 +232,7 @@ func TestGuestLoad(t *testing.T) {
 			s := guestServe(t, func(c *config.Config) {
 				c.Registry, c.RegistryCacheMS = "/opt/alps/registry", 5000
 				c.Invocation, c.Concurrency, c.Queue, c.Network = mode, 0, clients, "none"
+				c.CPUs = "1" // as in the rig: worker and clients on the other
 				c.Functions = []config.Function{{Name: "noop", UID: "7"}}
 			})
 			var mu sync.Mutex
