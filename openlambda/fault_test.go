@@ -310,22 +310,27 @@ func TestFailingStartsAreNotRepeatedInALoop(t *testing.T) {
 	require.Zero(t, failures())
 }
 
-// Where limits.procs leaves no process, the request says so and the server goes on.
+// Where limits.procs leaves no process or thread, the request says so and the
+// server goes on.
 func TestNoProcessLeft(t *testing.T) {
-	s := startCode(t, `import errno, os
-fork, left = os.fork, [1]
-def limited():
+	for mode, call := range map[string]string{config.Fork: "os.fork", config.Import: "threading.Thread.start"} {
+		t.Run(mode, func(t *testing.T) {
+			s := startCode(t, fmt.Sprintf(`import os, threading
+real, left = %[1]s, [1]
+def limited(*args):
     if left:
         left.pop()
-        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
-    return fork()
-os.fork = limited
+        raise {"os.fork": BlockingIOError, "threading.Thread.start": RuntimeError}["%[1]s"]("no room")
+    return real(*args)
+%[1]s = limited
 def f(event):
     return event
-`, config.Fork)
-	code, body := s.post("1")
-	require.Equal(t, http.StatusServiceUnavailable, code)
-	require.Contains(t, body, "Resource temporarily unavailable (limits.procs)")
-	code, _ = s.post("1")
-	require.Equal(t, 200, code)
+`, call), mode, "normal", "4")
+			code, body := s.post("1")
+			require.Equal(t, http.StatusServiceUnavailable, code)
+			require.Contains(t, body, "no room (limits.procs)")
+			code, _ = s.post("1")
+			require.Equal(t, 200, code)
+		})
+	}
 }

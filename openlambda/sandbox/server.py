@@ -23,8 +23,8 @@ auto (default): fork for main(n, rounds), import for f(event).
 In fork and exec mode a client that goes away takes its invocation with it.
 
 SCHED is normal, fifo or rr: the kernel's policy for invocations. With a
-real-time one this process runs one priority above them. Below, it would accept
-nothing while any of them runs.
+real-time one this process runs one priority above them. Below, it would hardly
+accept anything while one of them runs.
 """
 import fcntl
 import gc
@@ -172,6 +172,12 @@ def in_child(conn, mode, sched, handler, module):
     invoke(conn, module, started, until_gone(conn))
 
 
+def refuse(conn, err):
+    """Answers where limits.procs leaves no process or thread."""
+    conn.recv(65536)  # what is unread would reset the connection
+    answer(conn, "503 Service Unavailable", "nothing to run this invocation in: %s (limits.procs)\n" % err)
+
+
 def once(conn, handler, started):
     """The new interpreter of mode exec."""
     try:
@@ -187,10 +193,7 @@ def fork(listener, conn, mode, sched, handler, module):
     try:
         pid = os.fork()
     except OSError as err:
-        # limits.procs is reached.
-        conn.recv(65536)  # what is unread would reset the connection
-        answer(conn, "503 Service Unavailable", "no process for this invocation: %s (limits.procs)\n" % err)
-        return
+        return refuse(conn, err)
     if pid == 0:
         code = 1
         try:
@@ -234,7 +237,11 @@ def serve_threads(listener, module, sched):
             invoke(conn, module, time.time(), in_policy(sched))
     while True:
         conn, _ = listener.accept()
-        threading.Thread(target=one, args=(conn,), daemon=True).start()
+        try:
+            threading.Thread(target=one, args=(conn,), daemon=True).start()
+        except RuntimeError as err:
+            with conn:
+                refuse(conn, err)
 
 
 def serve(mode="auto", sched="normal", threads="1", handler="/handler", host="/host"):
