@@ -256,3 +256,24 @@ func TestSilentClient(t *testing.T) {
 	code, _ := s.post(`{"n": 1}`)
 	require.Equal(t, 200, code)
 }
+
+// A client that goes before it is answered, or sends half a request, does not
+// end the server.
+func TestClientsThatGo(t *testing.T) {
+	for _, mode := range []string{"import", "fork", "exec"} {
+		t.Run(mode, func(t *testing.T) {
+			s := startCode(t, "import time\ndef f(event):\n    time.sleep(0.05)\n    if event: raise KeyError(event)\n    return 1\n", mode)
+			for _, sent := range []string{"", "POST", "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n1",
+				"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n0", "POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n1", "GET / HTTP/1.1\r\n\r\n",
+				"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n"} {
+				conn, err := net.Dial("unix", s.socket)
+				require.NoError(t, err)
+				_, err = conn.Write([]byte(sent))
+				require.NoError(t, err)
+				require.NoError(t, conn.Close())
+			}
+			code, _ := s.post("0")
+			require.Equal(t, 200, code)
+		})
+	}
+}

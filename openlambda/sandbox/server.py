@@ -125,7 +125,15 @@ def invoke(conn, module, started, guard=None):
     except ConnectionError:
         pass  # nobody listens any more
     except BaseException:
+        fail(conn)
+
+
+def fail(conn):
+    """Answers with the exception that is being handled."""
+    try:
         answer(conn, "500 Internal Server Error", traceback.format_exc())
+    except OSError:
+        pass
 
 
 def until_gone(conn):
@@ -174,8 +182,11 @@ def in_child(conn, mode, sched, handler, module):
 
 def refuse(conn, err):
     """Answers where limits.procs leaves no process or thread."""
-    conn.recv(65536)  # what is unread would reset the connection
-    answer(conn, "503 Service Unavailable", "nothing to run this invocation in: %s (limits.procs)\n" % err)
+    try:
+        conn.recv(65536)  # what is unread would reset the connection
+        answer(conn, "503 Service Unavailable", "nothing to run this invocation in: %s (limits.procs)\n" % err)
+    except OSError:
+        pass  # the client went before it was answered
 
 
 def once(conn, handler, started):
@@ -184,8 +195,7 @@ def once(conn, handler, started):
         module = load(handler)
     except BaseException:
         conn.recv(65536)
-        answer(conn, "500 Internal Server Error", traceback.format_exc())
-        return
+        return fail(conn)
     invoke(conn, module, started, until_gone(conn))
 
 
@@ -269,13 +279,10 @@ def serve(mode="auto", sched="normal", threads="1", handler="/handler", host="/h
     while True:
         conn, _ = listener.accept()
         with conn:
-            try:
-                if mode == "import":
-                    invoke(conn, module, time.time(), guard)
-                else:
-                    fork(listener, conn, mode, sched, handler, module)
-            except OSError:
-                pass  # the client went before it was answered
+            if mode == "import":
+                invoke(conn, module, time.time(), guard)
+            else:
+                fork(listener, conn, mode, sched, handler, module)
 
 
 if __name__ == "__main__":
