@@ -382,7 +382,7 @@ func (Figures) Draw() error {
 	if err != nil {
 		return err
 	}
-	page, err := figures.Draw(figures.Options{Results: filepath.Join(root, "results"), Out: filepath.Join(root, "report")})
+	page, err := figures.Draw(figures.Options{Results: filepath.Join(root, "results"), Experiments: filepath.Join(root, "experiments"), Out: filepath.Join(root, "report"), Progress: console})
 	if page != "" {
 		fmt.Println(page)
 	}

@@ -145,7 +145,7 @@ func newFidelity(root string) (*fidelity, error) {
 			return nil, err
 		}
 	}
-	f.pool()
+	f.average()
 	tails, err := f.read(root, fidelityTails)
 	if err != nil {
 		return nil, err
@@ -158,8 +158,8 @@ func newFidelity(root string) (*fidelity, error) {
 	return f, nil
 }
 
-// pool makes the values of several rounds one, their mean.
-func (f *fidelity) pool() {
+// average makes the values of several rounds one, their mean.
+func (f *fidelity) average() {
 	type place struct {
 		figure, workload, group, series, stat string
 		load                                  int

@@ -53,17 +53,6 @@ func of(series string) func(value) bool { return func(v value) bool { return v.S
 
 func in(group string) func(value) bool { return func(v value) bool { return v.Group == group } }
 
-// distinct are a field's values, in the order they appear.
-func distinct[T comparable](values []value, field func(value) T) []T {
-	var out []T
-	for _, v := range values {
-		if x := field(v); !slices.Contains(out, x) {
-			out = append(out, x)
-		}
-	}
-	return out
-}
-
 func series(v value) string    { return v.Series }
 func workload(v value) string  { return v.Workload }
 func group(v value) string     { return v.Group }
@@ -97,11 +86,11 @@ func curvesOf(v value) bool { return v.Figure == fidelityCurves && v.Group != re
 // bars: per scheduler the median deviation over all groups, and over each.
 func (f *fidelity) bars() string {
 	all := f.pick(barsOf)
-	groups := distinct(all, group)
+	groups := distinctOf(all, group)
 	head := append([]string{"workload", "scheduler", "all"}, groups...)
 	var rows [][]string
-	for _, w := range distinct(all, workload) {
-		for _, s := range distinct(all, series) {
+	for _, w := range distinctOf(all, workload) {
+		for _, s := range distinctOf(all, series) {
 			row := []string{w, s, percent(medianDeviation(f.pick(barsOf, on(w), of(s))))}
 			for _, g := range groups {
 				row = append(row, percent(medianDeviation(f.pick(barsOf, on(w), of(s), in(g)))))
@@ -116,16 +105,16 @@ func (f *fidelity) bars() string {
 func (f *fidelity) curves() string {
 	all := f.pick(curvesOf)
 	head := []string{"scheduler"}
-	for _, w := range distinct(all, workload) {
-		for _, l := range distinct(all, load) {
+	for _, w := range distinctOf(all, workload) {
+		for _, l := range distinctOf(all, load) {
 			head = append(head, fmt.Sprintf("%s, %d %%", w, l))
 		}
 	}
 	var rows [][]string
-	for _, s := range distinct(all, series) {
+	for _, s := range distinctOf(all, series) {
 		row := []string{s}
-		for _, w := range distinct(all, workload) {
-			for _, l := range distinct(all, load) {
+		for _, w := range distinctOf(all, workload) {
+			for _, l := range distinctOf(all, load) {
 				row = append(row, percent(medianDeviation(f.pick(curvesOf, on(w), at(l), of(s)))))
 			}
 		}
@@ -138,15 +127,15 @@ func (f *fidelity) curves() string {
 // the median deviation over all bars; the nearest is set in bold.
 func (f *fidelity) orders() string {
 	all := f.pick(is(fidelityOrders))
-	groups := distinct(all, group)
+	groups := distinctOf(all, group)
 	head := []string{"workload", "order", "median deviation"}
 	for _, g := range groups {
 		head = append(head, g+" p50", g+" p99", g+" mean")
 	}
 	var rows [][]string
-	for _, w := range distinct(all, workload) {
+	for _, w := range distinctOf(all, workload) {
 		best, bestAt := math.Inf(1), -1
-		for _, s := range distinct(all, series) {
+		for _, s := range distinctOf(all, series) {
 			d := medianDeviation(f.pick(is(fidelityOrders), on(w), of(s)))
 			if d < best {
 				best, bestAt = d, len(rows)
@@ -179,12 +168,12 @@ func (f *fidelity) cell(figure, w, s, g, st string) string {
 // ratios: every bar of Fig 6, ours in ms and as a multiple of the paper's.
 func (f *fidelity) ratios() string {
 	all := f.pick(barsOf)
-	stats := distinct(all, statistic)
+	stats := distinctOf(all, statistic)
 	head := append([]string{"workload", "scheduler", "group", "n"}, stats...)
 	var rows [][]string
-	for _, w := range distinct(all, workload) {
-		for _, s := range distinct(all, series) {
-			for _, g := range distinct(all, group) {
+	for _, w := range distinctOf(all, workload) {
+		for _, s := range distinctOf(all, series) {
+			for _, g := range distinctOf(all, group) {
 				row := []string{w, s, g, ""}
 				for _, v := range f.pick(barsOf, on(w), of(s), in(g)) {
 					row[3] = fmt.Sprint(v.N)
@@ -261,14 +250,14 @@ func (f *fidelity) ends() string {
 func (f *fidelity) loads() string {
 	all := f.pick(is(fidelityLoad))
 	head := []string{"workload", "scheduler"}
-	for _, l := range distinct(all, load) {
+	for _, l := range distinctOf(all, load) {
 		head = append(head, fmt.Sprintf("%.2f", float64(l)/100))
 	}
 	var rows [][]string
-	for _, w := range distinct(all, workload) {
-		for _, s := range distinct(all, series) {
+	for _, w := range distinctOf(all, workload) {
+		for _, s := range distinctOf(all, series) {
 			row := []string{w, s}
-			for _, l := range distinct(all, load) {
+			for _, l := range distinctOf(all, load) {
 				row = append(row, percent(medianDeviation(f.pick(is(fidelityLoad), on(w), of(s), at(l)))))
 			}
 			rows = append(rows, row)
@@ -315,7 +304,7 @@ func (f *fidelity) tails() string {
 // and the mean turnaround.
 func (f *fidelity) choices() string {
 	var names, schedulers []string
-	for _, s := range distinct(f.pick(is(fidelityChoice)), series) {
+	for _, s := range distinctOf(f.pick(is(fidelityChoice)), series) {
 		scheduler, choice, _ := strings.Cut(s, "-")
 		if !slices.Contains(names, choice) {
 			names = append(names, choice)
@@ -353,7 +342,7 @@ func (f *fidelity) others() string {
 	at := func(v value) line { return line{v.Figure, v.Workload, v.LoadPct, v.Group, v.Series} }
 	all := f.pick(whole)
 	var rows [][]string
-	for _, l := range distinct(all, at) {
+	for _, l := range distinctOf(all, at) {
 		var cells []string
 		for _, v := range all {
 			if at(v) == l {

@@ -164,12 +164,12 @@ func TestPaperCurves(t *testing.T) {
 }
 
 // Rounds of one series are one value, their mean.
-func TestPool(t *testing.T) {
+func TestAverage(t *testing.T) {
 	v := func(series, stat string, ours float64) value {
 		return value{Figure: "f", Workload: "w", LoadPct: 90, Group: "G1", Series: series, Stat: stat, Ours: ours, Paper: 5, N: 10}
 	}
 	f := fidelity{Values: []value{v("a", "p50", 1), v("b", "p50", 2), v("a", "p50", 4), v("a", "p75", 9), v("a", "p50", 7)}}
-	f.pool()
+	f.average()
 	a := v("a", "p50", 4)
 	a.N = 30
 	require.Equal(t, []value{a, v("b", "p50", 2), v("a", "p75", 9)}, f.Values)

@@ -6,124 +6,266 @@
 package figures
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/internal/atomicfile"
+	"github.com/ds2-lab/alps/internal/progress"
 )
 
 // Options say where results are and where the report goes.
 type Options struct {
-	Results string
-	Out     string
+	Results     string
+	Experiments string // their YAMLs are put beside the pictures; none if empty
+	Out         string
+	Progress    *progress.Reporter
 }
 
-// Draw draws every figure there are results for and writes Out/index.html. It
-// returns that page's path. The error names what is missing or not valid; the
-// page is written all the same.
+// engines in the order they are shown.
+var engines = []string{results.EngineSim, results.EngineVM}
+
+// Draw draws every figure there are results for, of both engines, and writes
+// Out/index.html. It returns that page's path. The error names what is missing
+// or not valid; the page is written all the same.
 func Draw(o Options) (string, error) {
-	plans, err := filepath.Glob(filepath.Join(o.Results, "*", "plan.json"))
+	plans, err := filepath.Glob(filepath.Join(o.Results, "*", "plan*.json"))
 	if err != nil {
 		return "", err
 	}
 	if len(plans) == 0 {
-		return "", fmt.Errorf("figures: no results in %s: run an experiment first (experiments:run fig06)", o.Results)
+		return "", fmt.Errorf("figures: no results in %s: run an experiment first (experiments:run -engine=sim all)", o.Results)
 	}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return "", fmt.Errorf("figures: %w", err)
 	}
-	var errs []error
-	var p page
-	for _, plan := range plans {
-		name := filepath.Base(filepath.Dir(plan))
-		runs, missing, err := results.ReadPlan(o.Results, name)
-		if err != nil {
-			return "", err
-		}
-		for _, m := range missing {
-			errs = append(errs, fmt.Errorf("%s: run %s is missing", name, m))
-		}
-		if err := sameConditions(runs); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-			continue
-		}
-		for _, r := range runs {
-			if !r.Run.Valid {
-				errs = append(errs, fmt.Errorf("%s: run %s is not valid and not drawn: %s", name, r.Run.Key, strings.Join(r.Run.Invalid, "; ")))
-			}
-		}
-		s, err := drawFig06(o.Out, name, runs, missing)
-		if err != nil {
-			return "", err
-		}
-		p.Sections = append(p.Sections, s)
-	}
-	html, err := p.render()
+	ref, err := newReference()
 	if err != nil {
 		return "", err
 	}
-	index := filepath.Join(o.Out, "index.html")
-	if err := atomicfile.Write(index, html, 0o644); err != nil {
+	r := &report{options: o, library: newLibrary(o.Results), reference: ref}
+	steps := len(catalog) + len(grids) + 1
+	for i, f := range catalog {
+		step := o.Progress.Step("draw "+f.name, i+1, steps)
+		if err := r.addFigure(f); err != nil {
+			return "", err
+		}
+		step.Done("")
+	}
+	tables := map[string]*grid{}
+	for _, g := range grids {
+		if err := r.addGrid(&g); err != nil {
+			return "", err
+		}
+		tables[g.name] = &g
+	}
+	step := o.Progress.Step("draw report", steps, steps)
+	if r.page.Claims, err = judgeAll(claims, r.library, tables); err != nil {
+		return "", err
+	}
+	html, err := r.page.render()
+	if err != nil {
+		return "", err
+	}
+	runs, err := json.MarshalIndent(r.runs, "", "\t")
+	if err != nil {
 		return "", fmt.Errorf("figures: %w", err)
 	}
-	return index, errors.Join(errs...)
-}
-
-// sameConditions refuses to pool runs that differ in anything but scheduler,
-// round and what was measured.
-func sameConditions(runs []results.Result) error {
-	seen := map[string]string{}
-	for _, r := range runs {
-		for name, v := range map[string]string{
-			"kernel": r.Run.Kernel, "config": r.Run.ConfigDigest, "accelerator": r.Run.Accelerator, "engine": r.Run.Engine,
-			"CPUs": fmt.Sprint(r.Run.CPUs), "image": r.Run.ImageDigest, "workload": r.Run.Workload,
-			"time factor": fmt.Sprint(r.Run.TimeFactor), "load": fmt.Sprint(r.Run.LoadAsked),
-		} {
-			if old, ok := seen[name]; ok && old != v {
-				return fmt.Errorf("runs differ in %s: %q and %q; they are not pooled", name, old, v)
-			}
-			seen[name] = v
+	index := filepath.Join(o.Out, "index.html")
+	for path, data := range map[string][]byte{index: html, filepath.Join(o.Out, "runs.json"): runs} {
+		if err := atomicfile.Write(path, data, 0o644); err != nil {
+			return "", fmt.Errorf("figures: %w", err)
 		}
 	}
+	step.Done("")
+	return index, errors.Join(r.errs...)
+}
+
+// report is what a call of Draw has so far.
+type report struct {
+	options   Options
+	library   *library
+	reference reference
+	page      page
+	runs      []results.Run // each once
+	errs      []error       // what the reader has to know, and no reason to stop
+}
+
+// addFigure draws a figure of both engines.
+func (r *report) addFigure(f figure) error {
+	s := section{Name: f.name, Title: f.title, Note: f.note}
+	for _, engine := range engines {
+		p := part{Engine: engine}
+		set, err := r.library.get(f.name, engine)
+		switch {
+		case err != nil:
+			p.Warnings = append(p.Warnings, err.Error())
+			r.errs = append(r.errs, err)
+		case set != nil:
+			for _, m := range set.missing {
+				p.Warnings = append(p.Warnings, "Missing, and not in the picture: "+m)
+				r.errs = append(r.errs, fmt.Errorf("%s: run %s is missing", f.name, m))
+			}
+			for _, m := range set.invalid {
+				p.Warnings = append(p.Warnings, "Not valid and not drawn: "+m)
+				r.errs = append(r.errs, fmt.Errorf("%s: run is not valid and not drawn: %s", f.name, m))
+			}
+			if len(set.series) == 0 {
+				p.Warnings = append(p.Warnings, "No valid run: nothing is drawn.")
+				break
+			}
+			if err := r.draw(f, set, &s, &p); err != nil {
+				return err
+			}
+		}
+		if set != nil {
+			r.note(set.runs)
+			s.Runs = append(s.Runs, set.runs...)
+		}
+		s.Parts = append(s.Parts, p)
+	}
+	var err error
+	s.YAML, err = r.copyYAML(f.name)
+	r.page.Sections = append(r.page.Sections, s)
+	return err
+}
+
+// draw makes the pictures and the table of one engine.
+func (r *report) draw(f figure, set *set, s *section, p *part) error {
+	panels := f.panels(r.library, set, r.reference)
+	if len(panels) == 0 {
+		p.Warnings = append(p.Warnings, "No run of what this figure shows.")
+		return nil
+	}
+	pic, err := f.picture(panels, set)
+	if err != nil {
+		return err
+	}
+	p.File, p.Conditions = f.name+"-"+set.engine, set.conditions()
+	if run := set.series[0].Result.Run; run.KernelFallback {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("These runs used kernel %s, not the paper's 5.18-rc5: its source could not be had on this machine.", run.Kernel))
+	}
+	var svg []byte
+	g := errgroup.Group{}
+	g.SetLimit(runtime.NumCPU())
+	file := func(ext string, draw func() ([]byte, error)) {
+		g.Go(func() error {
+			data, err := draw()
+			if err == nil {
+				err = atomicfile.Write(filepath.Join(r.options.Out, p.File+"."+ext), data, 0o644)
+			}
+			if err != nil {
+				return fmt.Errorf("figures: %s: %w", f.name, err)
+			}
+			return nil
+		})
+	}
+	// Drawing sets a plot's range, so no two formats share one picture.
+	again := func(draw func(picture) ([]byte, error)) func() ([]byte, error) {
+		return func() ([]byte, error) {
+			mine, err := f.picture(panels, set)
+			if err != nil {
+				return nil, err
+			}
+			return draw(mine)
+		}
+	}
+	file("svg", func() (data []byte, err error) {
+		svg, err = pic.svg()
+		return svg, err
+	})
+	file("png", again(picture.png))
+	file("pdf", again(picture.pdf))
+	file("tsv", func() ([]byte, error) {
+		rows, err := f.compare(panels, set.engine)
+		s.add(rows)
+		return []byte(rowsTSV(rows)), err
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	p.svg(svg)
+	s.Means = append(s.Means, r.means(f.name, set)...)
 	return nil
 }
 
-func drawFig06(out, name string, runs []results.Result, missing []string) (section, error) {
-	s := section{Name: name, Missing: missing}
-	for _, r := range runs {
-		s.Runs = append(s.Runs, r.Run)
+// means over all invocations of every series.
+func (r *report) means(figure string, set *set) []means {
+	at := func(x results.Series) place {
+		return place{figure, x.Result.Run.Workload, pct(x.Load), results.All, x.Name}
 	}
-	slices.SortFunc(s.Runs, func(a, b results.Run) int {
-		if a.Round != b.Round {
-			return a.Round - b.Round
+	var out []means
+	for _, where := range distinctOf(set.series, at) {
+		d := r.library.dist(set, where, whatTurnaround)
+		out = append(out, means{set.engine, where.workload, where.load, where.series, d.n(), d.rounds, num(d.mean(), 0),
+			num(r.library.dist(set, where, whatRequest).mean(), 0), num(r.library.dist(set, where, whatSwitches).mean(), 1)})
+	}
+	return out
+}
+
+// addGrid writes a table.
+func (r *report) addGrid(g *grid) error {
+	s := section{Name: g.name, Title: g.title, Note: g.note}
+	ok, err := g.read(r.library)
+	if err != nil {
+		return err
+	}
+	p := part{Engine: results.EngineHost}
+	if ok {
+		p.File = g.name
+		s.Head, s.Lines = g.lines()
+		p.Conditions = []string{fmt.Sprintf("%s; in brackets the paper's", g.unit)}
+		for _, k := range []string{"cpu", "go"} {
+			if v, ok := g.run.Parameters[k]; ok {
+				p.Conditions = append(p.Conditions, fmt.Sprintf("%s: %v", k, v))
+			}
 		}
-		return strings.Compare(a.Scheduler, b.Scheduler)
-	})
-	f, err := newFig06(runs, results.EngineVM)
-	if err != nil {
-		return s, err
+		for ext, data := range map[string]string{"tsv": g.tsv(), "md": g.markdown()} {
+			if err := atomicfile.Write(filepath.Join(r.options.Out, g.name+"."+ext), []byte(data), 0o644); err != nil {
+				return fmt.Errorf("figures: %w", err)
+			}
+		}
+		r.note([]results.Run{g.run})
 	}
-	if len(f.Schedulers) == 0 {
-		return s, nil // no valid run: the section says so
-	}
-	svg, err := f.svg()
-	if err != nil {
-		return s, fmt.Errorf("figures: %s: %w", name, err)
-	}
-	png, err := f.png()
-	if err != nil {
-		return s, fmt.Errorf("figures: %s: %w", name, err)
-	}
-	for ext, data := range map[string][]byte{"svg": svg, "png": png, "tsv": []byte(f.tsv())} {
-		if err := atomicfile.Write(filepath.Join(out, name+"."+ext), data, 0o644); err != nil {
-			return s, fmt.Errorf("figures: %w", err)
+	s.Parts = []part{p}
+	s.YAML, err = r.copyYAML(g.name)
+	r.page.Sections = append(r.page.Sections, s)
+	return err
+}
+
+// note remembers the runs that are shown.
+func (r *report) note(runs []results.Run) {
+	for _, run := range runs {
+		if !slices.ContainsFunc(r.runs, func(o results.Run) bool { return o.Key == run.Key && o.Experiment == run.Experiment }) {
+			r.runs = append(r.runs, run)
 		}
 	}
-	s.fill(f, svg)
-	return s, nil
+}
+
+// copyYAML puts the experiment's description into the report.
+func (r *report) copyYAML(name string) (bool, error) {
+	if r.options.Experiments == "" {
+		return false, nil
+	}
+	file := name + ".yaml"
+	data, err := os.ReadFile(filepath.Join(r.options.Experiments, file))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil {
+		err = atomicfile.Write(filepath.Join(r.options.Out, file), data, 0o644)
+	}
+	if err != nil {
+		return false, fmt.Errorf("figures: %s: %w", strings.TrimSuffix(file, ".yaml"), err)
+	}
+	return true, nil
 }

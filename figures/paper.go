@@ -106,3 +106,66 @@ func paperOthers() ([]other, error) {
 	}
 	return out, nil
 }
+
+// place is where a number stands: of a figure, its workload, load, group of
+// functions and series.
+type place struct {
+	figure, workload string
+	load             int // %
+	group, series    string
+}
+
+// reference is all that the paper gives in numbers. A statistic's name begins
+// with what is measured, as in slice_p50.
+type reference map[place][]paperStat
+
+// orders are compared with the ALPS that the paper plots in Fig 6.
+const ordersFigure, ordersReference = "order", "fig06"
+
+func newReference() (reference, error) {
+	bars, err := paperFig06()
+	if err != nil {
+		return nil, err
+	}
+	curves, err := paperFig05()
+	if err != nil {
+		return nil, err
+	}
+	others, err := paperOthers()
+	if err != nil {
+		return nil, err
+	}
+	out := reference{}
+	for workload, groups := range bars {
+		for group, schedulers := range groups {
+			for s, v := range schedulers {
+				out[place{"fig06", workload, 90, group, s}] = []paperStat{{"p50", v.P50}, {"p75", v.P75}, {"p90", v.P90}, {"p99", v.P99}, {"mean", v.Mean}}
+			}
+		}
+	}
+	for c, points := range curves {
+		at := place{"fig05", c.Workload, c.LoadPct, c.Group, c.Scheduler}
+		for _, p := range points {
+			out[at] = append(out[at], paperStat{fmt.Sprintf("p%g", 100*p.Quantile), p.MS})
+		}
+	}
+	for _, o := range others {
+		at := place{o.Figure, o.Workload, o.LoadPct, o.Group, o.Series}
+		out[at] = append(out[at], paperStat{o.Stat, o.Value})
+	}
+	return out, nil
+}
+
+// of is what the paper has of a place and a measure; names lose the measure.
+func (r reference) of(at place, what string) []paperStat {
+	if at.figure == ordersFigure {
+		at.figure, at.series = ordersReference, "alps"
+	}
+	var out []paperStat
+	for _, s := range r[at] {
+		if w, name := splitStat(s.name); w == what {
+			out = append(out, paperStat{name, s.value})
+		}
+	}
+	return out
+}

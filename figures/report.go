@@ -5,7 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
-	"math"
+	"slices"
 	"strings"
 
 	"github.com/ds2-lab/alps/experiments/results"
@@ -17,101 +17,124 @@ var reportHTML string
 
 // page is report/index.html.
 type page struct {
+	Claims   []judged
 	Sections []section
 }
 
-// section is one figure of it.
+// section is one figure or table of it.
 type section struct {
-	Name    string
-	SVG     template.HTML
-	Claims  []claim
-	Rows    []row
-	Overall []overall
-	Runs    []results.Run
-	Missing []string
+	Name, Title, Note string
+	Parts             []part
+	Numbers           []numbers
+	Means             []means
+	Runs              []results.Run
+	YAML              bool
+	Head              []string // of a table, and its lines
+	Lines             [][]string
 }
 
-// row compares ALPS with CFS in one number.
-type row struct {
-	Group, Stat                     string
-	CFS, ALPS, Ratio                string
-	PaperCFS, PaperALPS, PaperRatio string
-	N                               int
+// part is what one engine has of a figure.
+type part struct {
+	Engine     string
+	SVG        template.HTML
+	File       string // of picture and data, without the ending; empty: nothing is there
+	Conditions []string
+	Warnings   []string
 }
 
-type overall struct{ Scheduler, Mean, EndToEnd, Switches string }
+// numbers are one statistic of the paper, simulated and measured.
+type numbers struct {
+	Workload                  string
+	Load                      int
+	Series, Group, Stat, Unit string
+	Paper                     string
+	Simulated, SimulatedRatio string
+	Measured, MeasuredRatio   string
+}
 
-// claim is a statement of the paper and what became of it here.
-type claim struct{ Text, Paper, Ours, Verdict string }
+// means of one series over all its invocations.
+type means struct {
+	Engine, Workload            string
+	Load                        int
+	Series                      string
+	N                           int64
+	Rounds                      int
+	Turnaround, Request, Switch string
+}
 
-// fill turns the table into what the page shows.
-func (s *section) fill(f fig06, svg []byte) {
-	// The XML header and the fixed size do not belong inside a page.
+// add puts an engine's rows beside those of the other.
+func (s *section) add(rows []row) {
+	for _, r := range rows {
+		if !r.shown() {
+			continue
+		}
+		group := r.Group
+		i := slices.IndexFunc(s.Numbers, func(n numbers) bool {
+			return n.Workload == r.Workload && n.Load == r.LoadPct && n.Series == r.Series && n.Group == group && n.Stat == r.Stat
+		})
+		if i < 0 {
+			digits := 0
+			if r.Unit == "%" {
+				digits = 1
+			}
+			i = len(s.Numbers)
+			s.Numbers = append(s.Numbers, numbers{Workload: r.Workload, Load: r.LoadPct, Series: r.Series, Group: group, Stat: r.Stat, Unit: r.Unit, Paper: num(r.Paper, digits)})
+		}
+		n := &s.Numbers[i]
+		ours, ratio := &n.Simulated, &n.SimulatedRatio
+		if r.engine == results.EngineVM {
+			ours, ratio = &n.Measured, &n.MeasuredRatio
+		}
+		*ours, *ratio = figureOf(r.Ours), r.ratioText()
+	}
+}
+
+// svg takes a picture into the page. The XML header does not belong inside.
+func (p *part) svg(svg []byte) {
 	text := string(svg)
 	if i := strings.Index(text, "<svg"); i >= 0 {
 		text = text[i:]
 	}
-	s.SVG = template.HTML(text)
-	for _, g := range results.Groups {
-		for _, st := range []string{"p50", "p75", "p90", "p99", "max", "mean"} {
-			c, ok1 := f.find(g, st, "cfs")
-			a, ok2 := f.find(g, st, "alps")
-			if !ok1 && !ok2 {
-				continue
-			}
-			if !ok1 {
-				c.OursMS, c.PaperMS = math.NaN(), math.NaN()
-			}
-			if !ok2 {
-				a.OursMS, a.PaperMS = math.NaN(), math.NaN()
-			}
-			s.Rows = append(s.Rows, row{g, st, num(c.OursMS, 0), num(a.OursMS, 0), num(a.OursMS/c.OursMS, 2),
-				num(c.PaperMS, 0), num(a.PaperMS, 0), num(a.PaperMS/c.PaperMS, 2), max(c.N, a.N)})
-		}
-	}
-	for _, sch := range f.Schedulers {
-		s.Overall = append(s.Overall, overall{sch, num(f.Overall[sch], 0), num(f.EndToEnd[sch], 0), num(f.Switches[sch], 1)})
-	}
-	s.claims(f)
+	p.SVG = template.HTML(text)
 }
 
-// claims checks what the paper says of this figure against the table.
-func (s *section) claims(f fig06) {
-	verdict := func(ok bool) string {
-		if ok {
-			return "holds"
-		}
-		return "does not hold"
-	}
-	cfs, alps := f.Overall["cfs"], f.Overall["alps"]
-	if cfs > 0 && alps > 0 {
-		s.Claims = append(s.Claims, claim{"ALPS's mean turnaround is below CFS's (Huawei, 90 %)", "−41.8 %",
-			fmt.Sprintf("%+.1f %%", 100*(alps/cfs-1)), verdict(alps < cfs)})
-	}
-	for _, g := range results.Groups {
-		for _, st := range []string{"p50", "p99", "mean"} {
-			c, ok1 := f.find(g, st, "cfs")
-			a, ok2 := f.find(g, st, "alps")
-			if !ok1 || !ok2 || math.IsNaN(c.OursMS) || math.IsNaN(a.OursMS) || math.IsNaN(c.PaperMS) || math.IsNaN(a.PaperMS) {
-				continue
-			}
-			ours, paper := a.OursMS/c.OursMS, a.PaperMS/c.PaperMS
-			word := "below"
-			if paper > 1 {
-				word = "above"
-			}
-			s.Claims = append(s.Claims, claim{fmt.Sprintf("%s: ALPS's %s is %s CFS's", g, st, word),
-				fmt.Sprintf("%+.0f %%", 100*(paper-1)), fmt.Sprintf("%+.0f %%", 100*(ours-1)), verdict((ours < 1) == (paper < 1))})
+// Count is how many claims got a verdict.
+func (p page) Count(verdict string) int {
+	n := 0
+	for _, c := range p.Claims {
+		if c.Verdict == verdict {
+			n++
 		}
 	}
+	return n
+}
+
+// Tally is every verdict, with its count and its class on the page.
+func (p page) Tally() [][3]string {
+	var out [][3]string
+	for _, v := range []string{holds, holdsInSim, doesNotHold, notTested} {
+		out = append(out, [3]string{fmt.Sprint(p.Count(v)), v, class(v)})
+	}
+	return out
+}
+
+// class is a verdict's colour and sign.
+func class(verdict string) string {
+	return map[string]string{holds: "yes", holdsInSim: "sim", doesNotHold: "no"}[verdict]
+}
+
+// engineName is for people.
+func engineName(e string) string {
+	return map[string]string{results.EngineSim: "Simulated", results.EngineVM: "Measured", results.EngineHost: "In this process"}[e]
 }
 
 func (p page) render() ([]byte, error) {
 	t, err := template.New("report").Funcs(template.FuncMap{
-		"round": progress.Round,
-		"pct":   func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
-		"short": func(s string) string { return s[:min(len(s), 12)] },
-		"join":  strings.Join,
+		"round":  progress.Round,
+		"pct":    func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
+		"class":  class,
+		"engine": engineName,
+		"spaced": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	}).Parse(reportHTML)
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,18 +66,48 @@ func WriteSimPlan(root, experiment string, series []Series) error {
 
 // ReadSimPlan reads the simulated results of an experiment. All must be there.
 func ReadSimPlan(root, experiment string) ([]Series, error) {
-	var series []Series
-	if err := readPlan(filepath.Join(root, experiment, simPlanName), &series); err != nil {
+	found, missing, err := NewPool(root).Plan(experiment)
+	if err := cmp.Or(err, errors.Join(missing...)); err != nil {
 		return nil, err
 	}
-	for i, s := range series {
-		r, err := Read(SimDir(root, s.Key))
-		if err != nil {
-			return nil, fmt.Errorf("%s: series %s: %w", experiment, s.Name, err)
-		}
-		series[i].Result = r
+	return found, nil
+}
+
+// Pool reads simulated results, each once however many experiments show it.
+type Pool struct {
+	root string
+	runs map[string]Result
+}
+
+// NewPool reads below root.
+func NewPool(root string) *Pool { return &Pool{root: root, runs: map[string]Result{}} }
+
+// Plan reads the series of an experiment; missing says which are not there.
+func (p *Pool) Plan(experiment string) (found []Series, missing []error, err error) {
+	var series []Series
+	if err := readPlan(filepath.Join(p.root, experiment, simPlanName), &series); err != nil {
+		return nil, nil, err
 	}
-	return series, nil
+	for _, s := range series {
+		r, known := p.runs[s.Key]
+		if !known {
+			r, err = Read(SimDir(p.root, s.Key))
+			if err != nil {
+				err = fmt.Errorf("%s: series %s: %w", experiment, s.Name, err)
+			}
+			if errors.Is(err, os.ErrNotExist) {
+				missing = append(missing, err)
+				continue
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+			p.runs[s.Key] = r
+		}
+		s.Result = r
+		found = append(found, s)
+	}
+	return found, missing, nil
 }
 
 func writePlan(path string, plan any) error {
