@@ -82,8 +82,13 @@ func Functions() Group {
 	}}
 }
 
+// Browser loads the report in a test.
+func Browser() Group {
+	return Group{"browser", []Package{{"chromium", "/usr/bin/chromium /usr/bin/google-chrome"}}}
+}
+
 // All is every group.
-func All() []Group { return []Group{Kernel(), BPF(), Image(), QEMU(), Functions()} }
+func All() []Group { return []Group{Kernel(), BPF(), Image(), QEMU(), Functions(), Browser()} }
 
 // ErrNeedRoot is returned when packages are missing and there is neither root
 // nor sudo. Its message carries the command to run.

@@ -1,0 +1,166 @@
+package figures
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/results"
+)
+
+// complete writes runs of all that the claims ask for.
+func complete(t *testing.T, root string) {
+	t.Helper()
+	tables(t, root)
+	for figure, at := range map[string]struct {
+		load              float64
+		workloads, series string
+	}{
+		"fig01": {0.9, "huawei azure", "cfs fifo rr sfs srpt"},
+		"fig02": {0.9, "huawei", "cfs sfs srpt srpt-eb random random40"},
+		"fig03": {0.9, "huawei", "srpt"},
+		"fig06": {0.9, "huawei azure", "rr fifo cfs sfs alps srpt"},
+		"fig07": {0.9, "huawei azure", "rr fifo cfs sfs alps srpt"},
+		"fig08": {0.9, "huawei azure", "cfs alps"},
+		"fig09": {0.8, "huawei", "both overload unpredictability none"},
+		"fig10": {0.7, "huawei", "avg lr rf ewma"},
+		"fig11": {0.7, "huawei", "5s 10s 15s 30s"},
+		"fig12": {0.7, "huawei", "alpha-1 alpha-2 alpha-5 alpha-10"},
+		"fig13": {0.7, "huawei", "beta-0.1 beta-1 beta-2 beta-5"},
+		"fig14": {0.7, "huawei", "gamma-1 gamma-2 gamma-5 gamma-10"},
+		"fig15": {0.9, "fib15", "cfs alps ghost-cfs ghost-alps"},
+		"order": {0.9, "huawei azure", "off fifo strict bounded artifact"},
+	} {
+		var runs []results.Result
+		for _, w := range strings.Fields(at.workloads) {
+			for _, s := range strings.Fields(at.series) {
+				runs = append(runs, made(results.EngineSim, w, s, 1, 1), made(results.EngineSim, w, s, 2, 1))
+			}
+		}
+		shows(t, root, figure, at.load, runs...)
+	}
+	var series []results.Series
+	for _, load := range []float64{0.8, 0.7} {
+		for _, w := range []string{"huawei", "azure"} {
+			for _, s := range []string{"cfs", "alps"} {
+				series = append(series, results.Series{Name: s, Load: load, Key: made(results.EngineSim, w, s, 1, 1).Run.Key})
+			}
+		}
+	}
+	require.NoError(t, results.WriteSimPlan(root, "fig05", series))
+}
+
+// A place that a claim misspells would make it untested for ever.
+func TestEveryClaimAsksForWhatThereIs(t *testing.T) {
+	root := t.TempDir()
+	complete(t, root)
+	require.GreaterOrEqual(t, len(claims), 25)
+	l := newLibrary(root)
+	grids := readGrids(t, l)
+	out, err := judgeAll(claims, l, grids)
+	require.NoError(t, err)
+	ids := map[string]bool{}
+	for _, j := range out {
+		require.False(t, ids[j.ID], j.ID)
+		ids[j.ID] = true
+		require.NotEmpty(t, j.Text+j.Source, j.ID)
+		require.NotEmpty(t, j.Paper, j.ID)
+		if j.check == nil {
+			require.Equal(t, notTested, j.Verdict, j.ID)
+			require.NotEmpty(t, j.Reason, j.ID)
+			continue
+		}
+		if j.Verdict == notTested {
+			// 40 and 10 invocations have no 99th percentile.
+			require.Contains(t, j.Reason, "enough invocations for the p99", j.ID)
+			continue
+		}
+		require.NotContains(t, j.Simulated+j.Measured, "NaN", j.ID)
+		require.NotEmpty(t, j.Simulated+j.Measured, j.ID)
+	}
+}
+
+func readGrids(t *testing.T, l *library) map[string]*grid {
+	t.Helper()
+	out := map[string]*grid{}
+	for _, g := range grids {
+		_, err := g.read(l)
+		require.NoError(t, err)
+		out[g.name] = &g
+	}
+	return out
+}
+
+func TestVerdicts(t *testing.T) {
+	c := claim{ID: "c", Text: "shorter", Source: "text", Paper: "−30 %", check: less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 30)}
+	good := func(engine string) []results.Result {
+		return []results.Result{made(engine, "huawei", "cfs", 1, 4), made(engine, "huawei", "alps", 1, 1)}
+	}
+	bad := func(engine string) []results.Result {
+		return []results.Result{made(engine, "huawei", "cfs", 1, 1), made(engine, "huawei", "alps", 1, 4)}
+	}
+	type runs func(string) []results.Result
+	for _, x := range []struct {
+		sim, vm         runs
+		verdict, reason string
+	}{
+		{nil, nil, notTested, "Lacks fig06."},
+		{good, nil, holdsInSim, ""},
+		{bad, nil, doesNotHold, "In simulation; not measured yet."},
+		{nil, good, holds, ""},
+		{good, good, holds, ""},
+		{bad, good, holds, "Simulation disagrees."},
+		{nil, bad, doesNotHold, ""},
+		{good, bad, doesNotHold, ""},
+		{func(e string) []results.Result { return good(e)[:1] }, nil, notTested, "Lacks fig06 huawei 90 alps all."},
+	} {
+		root := t.TempDir()
+		if x.sim != nil {
+			shows(t, root, "fig06", 0.9, x.sim(results.EngineSim)...)
+		}
+		if x.vm != nil {
+			require.NoError(t, results.WritePlan(root, "fig06", write(t, root, x.vm(results.EngineVM)...)))
+		}
+		out, err := judgeAll([]claim{c}, newLibrary(root), nil)
+		require.NoError(t, err)
+		require.Equal(t, x.verdict, out[0].Verdict)
+		require.Equal(t, x.reason, out[0].Reason)
+		require.Equal(t, x.verdict != notTested && x.sim != nil, out[0].Simulated != "")
+		require.Equal(t, x.vm != nil, out[0].Measured != "")
+	}
+	for _, where := range []string{"fig06 huawei alps all", "fig06 huawei ninety alps all"} {
+		_, err := judgeAll([]claim{{ID: "bad", check: about(where, "mean", 1, 1)}}, newLibrary(t.TempDir()), nil)
+		require.ErrorContains(t, err, "claim bad: place")
+	}
+}
+
+// A direction alone is not enough.
+func TestAnEffectNeedsItsSize(t *testing.T) {
+	root := t.TempDir()
+	shows(t, root, "fig06", 0.9, sim("cfs", 1, 2), sim("alps", 1, 1))
+	e := newEvidence(newLibrary(root), results.EngineSim, nil)
+	a, b := "fig06 huawei 90 alps all", "fig06 huawei 90 cfs all"
+	cut := 100 * (1 - e.of(a, "mean")/e.of(b, "mean"))
+	require.Greater(t, cut, 10.0)
+	for paper, want := range map[float64]bool{cut: true, cut*1.5 - 0.1: true, cut*1.5 + 0.1: false} {
+		seen, ok := less(a, b, "mean", paper)(e)
+		require.Equal(t, want, ok, seen)
+	}
+	rise := 100 * (e.of(b, "mean")/e.of(a, "mean") - 1)
+	for paper, want := range map[float64]bool{rise*1.5 - 0.1: true, rise*1.5 + 0.1: false} {
+		_, ok := more(b, a, "mean", paper)(e)
+		require.Equal(t, want, ok)
+	}
+	_, ok := falling("mean", b, a)(e)
+	require.True(t, ok)
+	_, ok = falling("mean", a, b)(e)
+	require.False(t, ok)
+	_, ok = within("mean", rise/100+0.01, a, b)(e)
+	require.True(t, ok)
+	_, ok = within("mean", rise/100-0.01, a, b)(e)
+	require.False(t, ok)
+	require.InDelta(t, 50, e.slower("fig06", "huawei", 90, "cfs", "alps"), 50)
+	require.Zero(t, e.slower("fig06", "huawei", 90, "cfs", "cfs"))
+	require.Empty(t, e.lacking)
+}

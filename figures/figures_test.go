@@ -1,0 +1,257 @@
+package figures
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/results"
+)
+
+// golden compares byte for byte. A mismatch leaves name.got beside it;
+// GOLDEN_UPDATE=1 rewrites.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if os.Getenv("GOLDEN_UPDATE") == "1" {
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(path, got, 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err, "GOLDEN_UPDATE=1 writes it")
+	if string(want) != string(got) {
+		ext := filepath.Ext(name)
+		left := strings.TrimSuffix(path, ext) + ".got" + ext
+		require.NoError(t, os.WriteFile(left, got, 0o644))
+		t.Errorf("%s differs: see %s", path, left)
+	}
+}
+
+// made makes a run by its round: the shapes matter, not the numbers. Times are
+// the functions' own times scale.
+func made(engine, workload, scheduler string, round int, scale float64) results.Result {
+	rng := rand.New(rand.NewPCG(uint64(round), uint64(len(scheduler))))
+	r := results.Result{Run: results.Run{Key: fmt.Sprintf("%s-%s-%s-%.2f-r%d", engine, workload, scheduler, scale, round), Engine: engine, Workload: workload,
+		Scheduler: scheduler, Round: round, Seed: uint64(round), CPUs: 24, FunctionCPUs: 24, Invocations: 260,
+		Valid: true, Invalid: []string{}, Errors: []string{}, LoadAsked: 0.9, LoadAchieved: 0.91, TimeFactor: 1}}
+	if engine == results.EngineVM {
+		r.Run.Experiment, r.Run.Kernel, r.Run.KernelFallback, r.Run.Accelerator, r.Run.CPUs, r.Run.FunctionCPUs = "fig06", "6.1.0-alps", true, "tcg", 2, 1
+	} else {
+		r.Run.Sim = &results.Sim{Model: "0123456789abcdef"}
+	}
+	var turns results.Turns
+	for g, n := range []int{150, 60, 40, 10} {
+		for range n {
+			cpu := []float64{40, 120, 326, 2500}[g]
+			d := int64(cpu * (1 + scale*rng.ExpFloat64()) * 1e6)
+			at := int64(len(r.Invocations)+1) * 1e8
+			r.Invocations = append(r.Invocations, results.Invocation{ID: len(r.Invocations) + 1, Function: "f", UID: "1", Group: results.Groups[g], N: 1,
+				SendNS: at - 1e6, ArriveNS: at, StartNS: at + 1e5, EndNS: at + d, CPUNS: int64(cpu * 1e6), SwitchesVol: 1, SwitchesInvol: int(scale * float64(rng.IntN(9))), Status: results.OK})
+			turns.Add(results.Groups[g], time.Duration(d/int64(1+rng.IntN(9))))
+		}
+	}
+	r.Slices = turns.Slices()
+	return r
+}
+
+// shows writes simulated runs and the plan that names them.
+func shows(t *testing.T, root, experiment string, load float64, runs ...results.Result) {
+	t.Helper()
+	var series []results.Series
+	for _, r := range runs {
+		require.NoError(t, results.Write(results.SimDir(root, r.Run.Key), r))
+		series = append(series, results.Series{Name: r.Run.Scheduler, Load: load, Key: r.Run.Key})
+	}
+	require.NoError(t, results.WriteSimPlan(root, experiment, series))
+}
+
+// write writes measured runs of fig06.
+func write(t *testing.T, root string, runs ...results.Result) []string {
+	t.Helper()
+	var keys []string
+	for _, r := range runs {
+		require.NoError(t, results.Write(filepath.Join(root, "fig06", r.Run.Key), r))
+		keys = append(keys, r.Run.Key)
+	}
+	return keys
+}
+
+func sim(scheduler string, round int, scale float64) results.Result {
+	return made(results.EngineSim, "huawei", scheduler, round, scale)
+}
+
+func vm(scheduler string, round int, scale float64) results.Result {
+	return made(results.EngineVM, "huawei", scheduler, round, scale)
+}
+
+func TestGoldenPictures(t *testing.T) {
+	root, out := t.TempDir(), t.TempDir()
+	two := []results.Result{sim("cfs", 1, 4), sim("alps", 1, 1), sim("cfs", 2, 4), sim("alps", 2, 1)}
+	for figure, load := range map[string]float64{"fig01": 0.9, "fig05": 0.8, "fig06": 0.9, "fig07": 0.9, "fig08": 0.9} {
+		shows(t, root, figure, load, two...)
+	}
+	shows(t, root, "fig03", 0.9, sim("srpt", 1, 1))
+	shows(t, root, "fig09", 0.8, sim("both", 1, 1), sim("none", 1, 2))
+	require.NoError(t, results.WritePlan(root, "fig06", write(t, root, vm("cfs", 1, 4), vm("alps", 1, 1))))
+	_, err := Draw(Options{Results: root, Out: out})
+	require.NoError(t, err)
+	for _, name := range []string{"fig01-sim", "fig03-sim", "fig05-sim", "fig06-sim", "fig06-vm", "fig07-sim", "fig08-sim", "fig09-sim"} {
+		for _, ext := range []string{".tsv", ".svg"} {
+			data, err := os.ReadFile(filepath.Join(out, name+ext))
+			require.NoError(t, err)
+			golden(t, name+ext, data)
+		}
+		for ext, magic := range map[string]string{".png": "\x89PNG", ".pdf": "%PDF"} {
+			data, err := os.ReadFile(filepath.Join(out, name+ext))
+			require.NoError(t, err)
+			require.Equal(t, magic, string(data[:4]))
+		}
+	}
+}
+
+func TestGoldenTables(t *testing.T) {
+	root, out := t.TempDir(), t.TempDir()
+	tables(t, root)
+	_, err := Draw(Options{Results: root, Out: out})
+	require.NoError(t, err)
+	for _, name := range []string{"table1.md", "table1.tsv", "table2.md", "table2.tsv"} {
+		data, err := os.ReadFile(filepath.Join(out, name))
+		require.NoError(t, err)
+		golden(t, name, data)
+	}
+}
+
+// tables writes what the engine host would.
+func tables(t *testing.T, root string) {
+	t.Helper()
+	groups := results.Table{Columns: []string{"workload", "group", "invocations", "share_pct"}}
+	for w, shares := range map[string][]string{"huawei": {"69.74", "23.23", "6.03", "1.00"}} {
+		for i, g := range results.Groups {
+			groups.Rows = append(groups.Rows, []string{w, g, "1", shares[i]})
+		}
+	}
+	for i, g := range results.Groups {
+		groups.Rows = append(groups.Rows, []string{"azure", g, "1", []string{"42.00", "16.40", "24.20", "17.40"}[i]})
+	}
+	cost := results.Table{Columns: []string{"workload", "learner", "records", "median_us", "min_us", "updates"}}
+	for l, us := range map[string]string{"avg": "273.0", "lr": "282.9", "rf": "6692.4", "ewma": "276.7"} {
+		cost.Rows = append(cost.Rows, []string{"huawei", l, "5000", us, us, "99"})
+	}
+	// Maps have no order; a table has.
+	for i := range cost.Rows {
+		for j := range i {
+			if cost.Rows[i][1] < cost.Rows[j][1] {
+				cost.Rows[i], cost.Rows[j] = cost.Rows[j], cost.Rows[i]
+			}
+		}
+	}
+	for name, table := range map[string]*results.Table{"table1": &groups, "table2": &cost} {
+		run := results.Run{Key: name, Engine: results.EngineHost, Valid: true, Parameters: map[string]any{"cpu": "a processor"}}
+		require.NoError(t, results.Write(results.SimDir(root, name), results.Result{Run: run, Table: table}))
+		require.NoError(t, results.WriteSimPlan(root, name, []results.Series{{Name: name, Key: name}}))
+	}
+}
+
+func TestDrawSaysWhatIsMissingAndWhatIsNotValid(t *testing.T) {
+	root, out := t.TempDir(), t.TempDir()
+	_, err := Draw(Options{Results: root, Out: out})
+	require.ErrorContains(t, err, "run an experiment first")
+
+	bad := vm("alps", 2, 1)
+	bad.Run.Valid, bad.Run.Invalid = false, []string{"3 events were lost"}
+	keys := write(t, root, vm("cfs", 1, 2), vm("alps", 1, 1), bad)
+	require.NoError(t, results.WritePlan(root, "fig06", append(keys, "cfs-r2")))
+	gone := sim("sfs", 1, 2)
+	shows(t, root, "fig02", 0.9, sim("cfs", 1, 2), gone)
+	require.NoError(t, os.RemoveAll(results.SimDir(root, gone.Run.Key)))
+	page, err := Draw(Options{Results: root, Out: out})
+	require.ErrorContains(t, err, "fig06: run cfs-r2 is missing")
+	require.ErrorContains(t, err, "alps round 2 ("+bad.Run.Key+"): 3 events were lost")
+	require.ErrorContains(t, err, "fig02: run fig02: series sfs")
+	html, err := os.ReadFile(page)
+	require.NoError(t, err)
+	for _, want := range []string{"Missing, and not in the picture: cfs-r2", "3 events were lost", "not the paper&#39;s 5.18-rc5", "Not measured yet", "Not run yet"} {
+		require.Contains(t, string(html), want)
+	}
+	for _, remote := range []string{`src="http`, `href="http`, "url(http", "@import", "<script"} {
+		require.NotContains(t, string(html), remote, "the page needs no network")
+	}
+	picture, err := os.ReadFile(filepath.Join(out, "fig06-vm.svg"))
+	require.NoError(t, err)
+	require.Contains(t, string(picture), "Missing: cfs-r2")
+	table, err := os.ReadFile(filepath.Join(out, "fig06-vm.tsv"))
+	require.NoError(t, err)
+	require.Contains(t, string(table), "\t150\n", "only the valid run counts")
+	require.NotContains(t, string(table), "\t300\n")
+}
+
+func TestRunsUnderOtherConditionsAreNotPooled(t *testing.T) {
+	for want, change := range map[string]func(*results.Run){
+		"differ in accelerator":                                func(r *results.Run) { r.Accelerator = "kvm" },
+		"differ in kernel":                                     func(r *results.Run) { r.Kernel = "5.18" },
+		"of alps on huawei at 90 % differ in parameters":       func(r *results.Run) { r.Parameters = map[string]any{"order": "off"} },
+		"on huawei at 90 % differ in invocations: 260 and 100": func(r *results.Run) { r.Invocations = 100 },
+	} {
+		root, out := t.TempDir(), t.TempDir()
+		other := vm("alps", 2, 1)
+		change(&other.Run)
+		require.NoError(t, results.WritePlan(root, "fig06", write(t, root, vm("cfs", 1, 2), vm("alps", 1, 1), other)))
+		page, err := Draw(Options{Results: root, Out: out})
+		require.ErrorContains(t, err, want)
+		html, err := os.ReadFile(page)
+		require.NoError(t, err)
+		require.Contains(t, string(html), "they are not pooled")
+		_, err = os.Stat(filepath.Join(out, "fig06-vm.svg"))
+		require.ErrorIs(t, err, os.ErrNotExist)
+	}
+	root, out := t.TempDir(), t.TempDir()
+	other := sim("alps", 1, 1)
+	other.Run.Sim = &results.Sim{Model: "another"}
+	shows(t, root, "fig06", 0.9, sim("cfs", 1, 2), other)
+	_, err := Draw(Options{Results: root, Out: out})
+	require.ErrorContains(t, err, "fig06, sim: runs differ in model")
+}
+
+func TestPercentilesAreHonest(t *testing.T) {
+	ref, err := newReference()
+	require.NoError(t, err)
+	laneOf := func(rounds ...results.Result) lane {
+		var ds []dist
+		for _, r := range rounds {
+			ds = append(ds, measure(whatTurnaround, "G1", r, nil))
+		}
+		where := place{"fig06", "huawei", 90, "G1", "cfs"}
+		return lane{place: where, dist: pool(ds), paper: ref.of(where, whatTurnaround)}
+	}
+	one := laneOf(vm("cfs", 1, 2))
+	require.Contains(t, barStats(one), "max", "150 samples have no 99th percentile")
+	require.NotContains(t, figure{kind: barRows}.stats(one), "p99", "nor is there one for the paper's sake")
+	require.Equal(t, "", num(one.paperOf("max"), 1), "a maximum is not compared with the paper's percentile")
+	two := laneOf(vm("cfs", 1, 2), vm("cfs", 2, 2))
+	require.Contains(t, barStats(two), "p99")
+	require.EqualValues(t, 300, two.dist.n())
+	require.InDelta(t, 521.2, two.paperOf("p99"), 1e-9)
+}
+
+// A grey copy can be read, and so can the colour-blind.
+func TestStylesDiffer(t *testing.T) {
+	six := []string{"rr", "fifo", "cfs", "sfs", "alps", "srpt"}
+	seen := map[string]string{}
+	for i, a := range six {
+		for _, b := range six[:i] {
+			d := brightness(styles[a].colour) - brightness(styles[b].colour)
+			require.Greater(t, d*d, 64.0, "%s and %s", a, b)
+		}
+		d := fmt.Sprint(styles[a].dashes)
+		require.Empty(t, seen[d], "%s has the dashes of", a)
+		seen[d] = a
+	}
+	require.Equal(t, styles["fifo"], styleOf("fifo", "fifo", 3))
+	require.NotEqual(t, styles["fifo"], styleOf("fifo", "alps", 1), "an order of ALPS")
+}
