@@ -181,6 +181,9 @@ func (f figure) stats(l lane) []string {
 // picture lays the panels out.
 func (f figure) picture(rows [][]panel, s *set) (picture, error) {
 	p := picture{notes: s.conditions()}
+	if len(rows) == 0 {
+		return p, fmt.Errorf("%s: no valid run", f.name)
+	}
 	for _, m := range s.missing {
 		p.missing = append(p.missing, "Missing: "+m)
 	}

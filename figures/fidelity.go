@@ -87,7 +87,7 @@ const (
 )
 
 // Fidelity compares the simulated figures with the paper's numbers and writes
-// Out/fidelity.md and Out/fidelity.tsv.
+// Out/fidelity.md and .tsv, and the simulated bars as Out/fig06-sim.svg.
 func Fidelity(o Options) error {
 	f, err := newFidelity(o.Results)
 	if err != nil {
@@ -97,7 +97,11 @@ func Fidelity(o Options) error {
 	if err != nil {
 		return err
 	}
-	for name, data := range map[string]string{"fidelity.md": text, "fidelity.tsv": f.tsv()} {
+	svg, err := simulatedBars(o.Results)
+	if err != nil {
+		return err
+	}
+	for name, data := range map[string]string{"fidelity.md": text, "fidelity.tsv": f.tsv(), "fig06-sim.svg": svg} {
 		if err := atomicfile.Write(filepath.Join(o.Out, name), []byte(data), 0o644); err != nil {
 			return fmt.Errorf("figures: %w", err)
 		}
@@ -105,16 +109,28 @@ func Fidelity(o Options) error {
 	return nil
 }
 
+// simulatedBars is the picture of the bars.
+func simulatedBars(root string) (string, error) {
+	l := newLibrary(root)
+	s, err := l.get(fidelityBars, results.EngineSim)
+	if err != nil {
+		return "", err
+	}
+	ref, err := newReference()
+	if err != nil {
+		return "", err
+	}
+	f := catalog[slices.IndexFunc(catalog, func(f figure) bool { return f.name == fidelityBars })]
+	p, err := f.picture(f.panels(l, s, ref), s)
+	if err != nil {
+		return "", err
+	}
+	svg, err := p.svg()
+	return string(svg), err
+}
+
 func newFidelity(root string) (*fidelity, error) {
-	bars, err := paperFig06()
-	if err != nil {
-		return nil, err
-	}
-	curves, err := paperFig05()
-	if err != nil {
-		return nil, err
-	}
-	others, err := paperOthers()
+	bars, curves, others, err := paperNumbers()
 	if err != nil {
 		return nil, err
 	}

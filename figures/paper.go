@@ -107,6 +107,14 @@ func paperOthers() ([]other, error) {
 	return out, nil
 }
 
+// paperNumbers are the bars of Fig 6, the curves of Fig 5 and the other numbers.
+func paperNumbers() (bars map[string]map[string]map[string]stats, curves map[curve][]point, others []other, err error) {
+	bars, err1 := paperFig06()
+	curves, err2 := paperFig05()
+	others, err3 := paperOthers()
+	return bars, curves, others, errors.Join(err1, err2, err3)
+}
+
 // place is where a number stands: of a figure, its workload, load, group of
 // functions and series.
 type place struct {
@@ -123,15 +131,7 @@ type reference map[place][]paperStat
 const ordersFigure, ordersReference = "order", "fig06"
 
 func newReference() (reference, error) {
-	bars, err := paperFig06()
-	if err != nil {
-		return nil, err
-	}
-	curves, err := paperFig05()
-	if err != nil {
-		return nil, err
-	}
-	others, err := paperOthers()
+	bars, curves, others, err := paperNumbers()
 	if err != nil {
 		return nil, err
 	}
