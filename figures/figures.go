@@ -62,11 +62,13 @@ func Draw(o Options) (string, error) {
 		step.Done("")
 	}
 	tables := map[string]*grid{}
-	for _, g := range grids {
+	for i, g := range grids {
+		step := o.Progress.Step("draw "+g.name, len(catalog)+i+1, steps)
 		if err := r.addGrid(&g); err != nil {
 			return "", err
 		}
 		tables[g.name] = &g
+		step.Done("")
 	}
 	step := o.Progress.Step("draw report", steps, steps)
 	if r.page.Claims, err = judgeAll(claims, r.library, tables); err != nil {
@@ -105,6 +107,9 @@ func (r *report) addFigure(f figure) error {
 	s := section{Name: f.name, Title: f.title, Note: f.note}
 	for _, engine := range engines {
 		p := part{Engine: engine}
+		if err := r.forget(f.name + "-" + engine); err != nil {
+			return err
+		}
 		set, err := r.library.get(f.name, engine)
 		switch {
 		case err != nil:
@@ -137,6 +142,16 @@ func (r *report) addFigure(f figure) error {
 	s.YAML, err = r.copyYAML(f.name)
 	r.page.Sections = append(r.page.Sections, s)
 	return err
+}
+
+// forget removes what an earlier call drew: it may not be drawn this time.
+func (r *report) forget(name string) error {
+	for _, ext := range []string{".svg", ".png", ".pdf", ".tsv"} {
+		if err := os.Remove(filepath.Join(r.options.Out, name+ext)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("figures: %w", err)
+		}
+	}
+	return nil
 }
 
 // draw makes the pictures and the table of one engine.

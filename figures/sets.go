@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -126,12 +127,14 @@ func (s *set) alike() error {
 		if r.Sim != nil {
 			model = r.Sim.Model
 		}
+		params := maps.Clone(r.Parameters)
+		delete(params, "costs") // measured anew at every boot
 		series := fmt.Sprintf(" of %s on %s at %d %%", x.Name, r.Workload, pct(x.Load))
 		on := fmt.Sprintf(" on %s at %d %%", r.Workload, pct(x.Load))
 		err := errors.Join(same("", "engine", r.Engine), same("", "kernel", r.Kernel), same("", "configuration", r.ConfigDigest),
 			same("", "accelerator", r.Accelerator), same("", "image", r.ImageDigest), same("", "time factor", r.TimeFactor), same("", "model", model),
 			same(on, "invocations", r.Invocations),
-			same(series, "cores", r.CPUs), same(series, "cores for functions", r.FunctionCPUs), same(series, "load", r.LoadAsked), same(series, "parameters", r.Parameters))
+			same(series, "cores", r.CPUs), same(series, "cores for functions", r.FunctionCPUs), same(series, "load", r.LoadAsked), same(series, "parameters", params))
 		if err == nil && s.engine == results.EngineVM {
 			err = errors.Join(same("", "CPUs", r.CPUs), same(on, "load", r.LoadAsked))
 		}
