@@ -76,6 +76,8 @@ var catalog = []figure{
 		note: "The ghOSt series are simulated with the published costs of an agent's decision. The trace says nothing of CPU times, and no load makes the four plotted curves fit."},
 	{name: ordersFigure, title: "Beyond the paper: orders of ALPS beside its plotted ALPS", kind: barRows, columns: perGroup,
 		note: "fifo: first come, first served between functions, which is what the published comparison amounts to; strict and bounded: by rank, as the text has it."},
+	{name: "tails", title: "Beyond the paper: the tail of the short functions on one core", kind: barRows, columns: perGroup,
+		note: "alps ranks by waiting time, as the text has it; alps-slice by the learnt slice; alps-cap lets no slice be above 100 ms; alps-tail does both."},
 }
 
 // panel is one plot of a figure.
@@ -259,7 +261,7 @@ func (f figure) plot(pan panel) (*plot.Plot, error) {
 // legend names the lanes, each once, and how the paper's numbers look.
 func (f figure) legend(rows [][]panel) []entry {
 	var lanes []lane
-	curve, rings := false, false
+	known, curve, rings := false, false, false
 	for _, row := range rows {
 		for _, p := range row {
 			for _, l := range p.lanes {
@@ -267,6 +269,7 @@ func (f figure) legend(rows [][]panel) []entry {
 					lanes = append(lanes, l)
 				}
 				n := len(l.paperCurve())
+				known = known || n > 0
 				curve, rings = curve || n >= 10, rings || n > 0 && n < 10
 			}
 		}
@@ -280,6 +283,7 @@ func (f figure) legend(rows [][]panel) []entry {
 		}
 	}
 	switch {
+	case !known:
 	case f.kind == barRows:
 		out = append(out, areaEntry("paper", nil))
 	case f.kind == boxes:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -44,6 +45,10 @@ var styles = map[string]style{
 	"ghost-alps": {rgb(0x8a5a00), dashes(1, 1.6)},
 	"srpt-eb":    {rgb(0x707070), dashes(5, 2)},
 	"random":     {rgb(0xb03a2e), dashes(4, 1.5, 1, 1.5, 1, 1.5)},
+	"eevdf":      {rgb(0x56b4c9), dashes(5, 2)},
+	"alps-slice": {rgb(0xf4cf80), dashes(5, 2)},
+	"alps-cap":   {rgb(0xb5651d), dashes(2.5, 1.5)},
+	"alps-tail":  {rgb(0x6b3f00), dashes(5, 1.5, 1, 1.5)},
 	"random40":   {rgb(0xe78f81), dashes(7, 1.6)},
 }
 
@@ -53,10 +58,10 @@ var variants = []style{
 	{rgb(0x1c1c1c), dashes(1, 1.6)}, {rgb(0xa83f7c), dashes(5, 1.5, 1, 1.5)},
 }
 
-// styleOf the series that is the nth of its figure. A setting may have a
+// styleOf the series that is the nth of its figure. A setting may have another
 // scheduler's name, as an order of ALPS has.
 func styleOf(series, scheduler string, nth int) style {
-	if s, ok := styles[series]; ok && series == scheduler {
+	if s, ok := styles[series]; ok && (series == scheduler || strings.HasPrefix(series, scheduler+"-")) {
 		return s
 	}
 	return variants[nth%len(variants)]
