@@ -85,8 +85,11 @@ func (d dist) mean() float64 {
 	return sum / float64(d.n())
 }
 
-// shareBelow is the share of values at or below v.
+// shareBelow is the share of values at or below v; NaN of nothing.
 func (d dist) shareBelow(v float64) float64 {
+	if d.n() == 0 {
+		return math.NaN()
+	}
 	i, _ := slices.BinarySearchFunc(d.samples, v, func(s sample, v float64) int {
 		if s.value <= v {
 			return -1
@@ -94,7 +97,7 @@ func (d dist) shareBelow(v float64) float64 {
 		return 1
 	})
 	if i == 0 {
-		return 0 / float64(d.n())
+		return 0
 	}
 	return float64(d.upTo[i-1]) / float64(d.n())
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
@@ -112,7 +113,7 @@ func wrap(s string, fits func(string) bool) []string {
 	for s != "" {
 		end := len(s)
 		for !fits(s[:end]) {
-			cut := bytes.LastIndexByte([]byte(s[:end]), ' ')
+			cut := strings.LastIndexByte(s[:end], ' ')
 			if cut <= 0 {
 				break
 			}
