@@ -47,30 +47,13 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 		e, err := d.entries()
 		reply(w, e, err)
 	})
-	mux.HandleFunc("PUT /mode", func(w http.ResponseWriter, r *http.Request) {
-		var m client.Mode
-		if err := decodeBody(r, &m); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		if err := d.setMode(m); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		reply(w, struct{}{}, nil)
-	})
+	mux.HandleFunc("PUT /mode", take(d.setMode))
+	mux.HandleFunc("PUT /policy", take(d.setRules))
 	mux.HandleFunc("PUT /functions/{uid}", func(w http.ResponseWriter, r *http.Request) {
-		f := client.Function{}
-		if err := decodeBody(r, &f); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		f.UID = r.PathValue("uid")
-		if err := d.register(f); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		reply(w, struct{}{}, nil)
+		take(func(f client.Function) error {
+			f.UID = r.PathValue("uid")
+			return d.register(f)
+		})(w, r)
 	})
 	mux.HandleFunc("GET /events", d.stream)
 	s := &http.Server{Handler: mux, BaseContext: func(net.Listener) context.Context { return ctx }}
@@ -82,10 +65,23 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	return ctx.Err()
 }
 
-func decodeBody(r *http.Request, out any) error {
-	dec := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<20))
-	dec.DisallowUnknownFields()
-	return dec.Decode(out)
+// take handles a request by giving its body to f. Whatever is wrong with it is
+// the caller's to mend.
+func take[T any](f func(T) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
+		dec.DisallowUnknownFields()
+		var in T
+		err := dec.Decode(&in)
+		if err == nil {
+			err = f(in)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		reply(w, struct{}{}, nil)
+	}
 }
 
 func reply(w http.ResponseWriter, v any, err error) {

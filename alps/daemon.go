@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -30,24 +32,46 @@ type Config struct {
 	Mode   client.Mode  // zero: ALPS as in the paper, order bounded
 	Socket string       // "": client.DefaultSocket
 	Docker string       // Docker's address; "": from the environment; "none": do not look for containers
+	Pin    string       // directory on a BPF file system by which a killed daemon is resumed; "": DefaultPin
+	Hooks  bool         // attach the hooks at once, even if the mode does not need them
 	CPUs   []int        // CPUs the functions run on; nil: all
 	Log    *slog.Logger // nil discards
 }
 
+// DefaultPin is where maps and attachments are kept for a daemon that is killed.
+const DefaultPin = "/sys/fs/bpf/alps"
+
 // kernel is what the daemon needs of bpf.Backend.
 type kernel interface {
+	AttachHooks() error
 	SetPolicy(map[bpf.CgroupID]bpf.Entry) error
 	Policy() (map[bpf.CgroupID]bpf.Entry, error)
 	KeepAlive(time.Duration) error
-	SetFunctions([]bpf.CgroupID) error
+	SetFunctions([]bpf.Function) error
+	Functions() ([]bpf.Function, error)
+	SetFullSlices(bool)
 	Events(context.Context, func(bpf.Event)) error
-	Lost() (uint64, error)
+	Lost() (bpf.Lost, error)
 }
 
 // Run loads and attaches the BPF programs and serves until ctx ends; then CFS
-// decides alone again.
+// decides alone again. If the process is killed instead, CFS decides alone once
+// the heartbeat is missed, the observer goes on in the kernel, and the next Run
+// resumes.
 func Run(ctx context.Context, c Config) error {
-	b, err := bpf.Load()
+	if c.Socket == "" {
+		c.Socket = client.DefaultSocket
+	}
+	if c.Pin == "" {
+		c.Pin = DefaultPin
+	}
+	// First, because it is what tells that another daemon lives.
+	l, err := listen(c.Socket)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	b, err := bpf.Load(bpf.Options{Pin: c.Pin})
 	if err != nil {
 		return err
 	}
@@ -55,15 +79,12 @@ func Run(ctx context.Context, c Config) error {
 	if err := b.AttachObserver(); err != nil {
 		return err
 	}
-	// Attached once, for good: in the mode cfs the map is empty.
-	if err := b.AttachHooks(); err != nil {
-		return err
-	}
 	d, err := newDaemon(c, b)
 	if err != nil {
 		return err
 	}
-	return d.run(ctx)
+	d.resumed = b.Resumed
+	return d.run(ctx, l)
 }
 
 type daemon struct {
@@ -75,7 +96,10 @@ type daemon struct {
 
 	changed chan struct{} // the mode changed: begin its period anew
 
+	resumed bool // from what a daemon before had pinned
+
 	mu         sync.Mutex
+	attached   bool // the hooks
 	mode       mode
 	policy     *policy.Policy
 	window     policy.Window
@@ -94,13 +118,18 @@ func newDaemon(c Config, k kernel) (*daemon, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Mode.Policy == "" {
-		c.Mode.Policy = "alps"
-	}
-	if c.Socket == "" {
-		c.Socket = client.DefaultSocket
+		c.Mode.Policy = policyALPS
 	}
 	d := &daemon{config: c, kernel: k, log: c.Log, now: monotonic, load: &loadMeter{cpus: c.CPUs},
 		changed: make(chan struct{}, 1), functions: map[bpf.CgroupID]client.Function{}, readers: map[chan client.Event]bool{}}
+	// What a daemon before had registered.
+	known, err := k.Functions()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range known {
+		d.functions[f.ID] = client.Function{UID: f.UID, Name: f.Name, Cgroup: f.Cgroup, ID: uint64(f.ID)}
+	}
 	return d, d.setMode(c.Mode)
 }
 
@@ -111,12 +140,7 @@ func monotonic() policy.KTime {
 	return policy.KTime(ts.Nano())
 }
 
-func (d *daemon) run(ctx context.Context) error {
-	l, err := listen(d.config.Socket)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
+func (d *daemon) run(ctx context.Context, l net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.serve(ctx, l) })
 	g.Go(func() error { return d.kernel.Events(ctx, d.event) })
@@ -124,7 +148,7 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.config.Docker != "none" {
 		g.Go(func() error { return d.discover(ctx) })
 	}
-	err = g.Wait()
+	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
@@ -146,6 +170,14 @@ func (d *daemon) setMode(m client.Mode) error {
 	if err := d.kernel.SetPolicy(nil); err != nil {
 		return err
 	}
+	// Attached once, for good: from then on a mode is what the map holds.
+	if (next.wire.Policy != policyCFS || d.config.Hooks) && !d.attached {
+		if err := d.kernel.AttachHooks(); err != nil {
+			return err
+		}
+		d.attached = true
+	}
+	d.kernel.SetFullSlices(m.FullSlices)
 	d.mode, d.policy, d.decisions = next, p, nil
 	d.window = next.params.NewWindow(d.load.count())
 	select {
@@ -166,8 +198,9 @@ func (d *daemon) event(e bpf.Event) {
 	}
 	d.window.Add(policy.Record{UID: f.UID, Arrive: policy.KTime(e.Arrive), End: policy.KTime(e.End), CPU: e.CPU})
 	out := client.Event{UID: f.UID, Function: f.Name, Cgroup: uint64(e.Cgroup), PID: e.PID, NSPID: e.NSPID,
-		ArriveNS: uint64(e.Arrive), StartNS: uint64(e.Start), EndNS: uint64(e.End), CPUNS: uint64(e.CPU),
-		SwitchesVol: e.SwitchesVol, SwitchesInvol: e.SwitchesInvol}
+		ArriveNS: uint64(e.Arrive), StartNS: uint64(e.Start), EndNS: uint64(e.End), CPUNS: uint64(e.CPU), WaitNS: uint64(e.Wait),
+		SwitchesVol: e.SwitchesVol, SwitchesInvol: e.SwitchesInvol, Tasks: e.Tasks}
+	out.Slices, out.Exact = lengths(e)
 	for r := range d.readers {
 		select {
 		case r <- out:
@@ -203,55 +236,23 @@ func (d *daemon) updates(ctx context.Context) error {
 	}
 }
 
-func (d *daemon) update() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	load, err := d.load.sample()
-	if err != nil {
-		return err
+// lengths are an invocation's slices: exact if each was reported, else as far
+// as the histogram tells.
+func lengths(e bpf.Event) (out []client.Slices, exact bool) {
+	n := map[uint64]uint64{}
+	for _, us := range e.FullSlices {
+		n[uint64(us)]++
 	}
-	d.loadPct = load
-	if !d.mode.alps {
-		return nil
-	}
-	begun := time.Now()
-	d.decisions = d.policy.Update(d.window.Records(d.now()), load, d.load.count())
-	entries := map[bpf.CgroupID]bpf.Entry{}
-	var errs []error
-	for id, f := range d.functions {
-		decision, ok := d.decide(f.UID)
-		if !ok {
-			continue // plain CFS until something is known
-		}
-		e, err := d.mode.entry(decision)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		entries[id] = e
-	}
-	d.tookNS = time.Since(begun).Nanoseconds()
-	d.generation++
-	if err := d.kernel.SetPolicy(entries); err != nil {
-		return err
-	}
-	// Silent for two periods, this daemon is as good as dead.
-	return errors.Join(append(errs, d.kernel.KeepAlive(2*d.mode.params.Every()))...)
-}
-
-// decide finds what is wanted of a function. One that nothing is known of,
-// among others that are ranked, gets the median rank and the kernel's slice:
-// without an entry its bias would be 0, and it would go before all others.
-func (d *daemon) decide(uid string) (policy.Decision, bool) {
-	if len(d.decisions) == 0 {
-		return policy.Decision{}, false
-	}
-	for _, x := range d.decisions {
-		if x.UID == uid {
-			return x, true
+	for i, count := range e.Slices {
+		if len(e.FullSlices) == 0 && count > 0 {
+			from, to := bpf.SliceRange(i)
+			n[uint64(max(from, (from+to)/2)/time.Microsecond)] += uint64(count)
 		}
 	}
-	return policy.Decision{UID: uid, Rank: d.decisions[len(d.decisions)/2].Rank}, true // sorted by rank
+	for _, us := range slices.Sorted(maps.Keys(n)) {
+		out = append(out, client.Slices{LengthUS: us, Count: n[us]})
+	}
+	return out, len(e.FullSlices) > 0
 }
 
 // setFunctions changes the set of functions and tells the kernel.
@@ -259,28 +260,44 @@ func (d *daemon) setFunctions(change func(map[bpf.CgroupID]client.Function)) err
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change(d.functions)
-	if err := d.kernel.SetFunctions(slices.Collect(maps.Keys(d.functions))); err != nil {
-		return err
+	return d.tellFunctions()
+}
+
+func (d *daemon) tellFunctions() error {
+	var all []bpf.Function
+	for id, f := range d.functions {
+		all = append(all, bpf.Function{ID: id, UID: f.UID, Name: f.Name, Cgroup: f.Cgroup})
 	}
-	return nil
+	return d.kernel.SetFunctions(all)
 }
 
 func (d *daemon) status() client.Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := client.Status{Mode: d.mode.wire, Generation: d.generation, LoadPct: d.loadPct, Lost: d.dropped,
+	s := client.Status{Mode: d.mode.wire, Generation: d.generation, Attached: d.attached, Resumed: d.resumed, LoadPct: d.loadPct,
 		Decisions: d.decisions, UpdateNS: d.tookNS, LastError: d.lastErr,
 		Records: len(d.window.Records(d.now()))}
+	s.RTRuntimeUS, s.RTPeriodUS = realTimeLimit()
 	for _, f := range d.functions {
 		s.Functions = append(s.Functions, f)
 	}
 	slices.SortFunc(s.Functions, func(a, b client.Function) int { return int(a.ID) - int(b.ID) })
-	if n, err := d.kernel.Lost(); err == nil {
-		s.Lost += n
-	} else {
+	n, err := d.kernel.Lost()
+	if err != nil {
 		s.LastError = err.Error()
 	}
+	s.Lost = client.Lost{Invocations: n.Invocations, Tasks: n.Tasks, Slices: n.Slices, Orphans: n.Orphans, Stream: d.dropped}
 	return s
+}
+
+// realTimeLimit is the kernel's setting; zeros if it has none.
+func realTimeLimit() (runtimeUS, periodUS int64) {
+	for name, to := range map[string]*int64{"runtime": &runtimeUS, "period": &periodUS} {
+		if data, err := os.ReadFile("/proc/sys/kernel/sched_rt_" + name + "_us"); err == nil {
+			fmt.Sscan(string(data), to)
+		}
+	}
+	return runtimeUS, periodUS
 }
 
 func (d *daemon) entries() ([]client.Entry, error) {
@@ -294,7 +311,7 @@ func (d *daemon) entries() ([]client.Entry, error) {
 	for id, e := range entries {
 		f := d.functions[id]
 		f.ID = uint64(id)
-		out = append(out, client.Entry{Function: f, BiasUS: e.BiasUS, SliceUS: e.SliceUS})
+		out = append(out, client.Entry{Function: f, BiasUS: e.BiasUS, SliceUS: e.SliceUS, LateBiasUS: e.LateBiasUS})
 	}
 	slices.SortFunc(out, func(a, b client.Entry) int { return int(a.BiasUS) - int(b.BiasUS) })
 	return out, nil

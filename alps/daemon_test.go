@@ -18,12 +18,16 @@ import (
 
 // fakeKernel keeps what the daemon tells it.
 type fakeKernel struct {
-	mu        sync.Mutex
-	policy    map[bpf.CgroupID]bpf.Entry
-	functions []bpf.CgroupID
-	keepAlive time.Duration
-	events    chan bpf.Event
+	mu         sync.Mutex
+	attached   int
+	policy     map[bpf.CgroupID]bpf.Entry
+	functions  []bpf.Function
+	keepAlive  time.Duration
+	fullSlices bool
+	events     chan bpf.Event
 }
+
+func (k *fakeKernel) AttachHooks() error { k.attached++; return nil }
 
 func (k *fakeKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
 	k.mu.Lock()
@@ -40,9 +44,13 @@ func (k *fakeKernel) Policy() (map[bpf.CgroupID]bpf.Entry, error) {
 
 func (k *fakeKernel) KeepAlive(d time.Duration) error { k.keepAlive = d; return nil }
 
-func (k *fakeKernel) SetFunctions(ids []bpf.CgroupID) error { k.functions = ids; return nil }
+func (k *fakeKernel) SetFunctions(f []bpf.Function) error { k.functions = f; return nil }
 
-func (k *fakeKernel) Lost() (uint64, error) { return 7, nil }
+func (k *fakeKernel) Functions() ([]bpf.Function, error) { return k.functions, nil }
+
+func (k *fakeKernel) SetFullSlices(on bool) { k.fullSlices = on }
+
+func (k *fakeKernel) Lost() (bpf.Lost, error) { return bpf.Lost{Invocations: 7, Orphans: 2}, nil }
 
 func (k *fakeKernel) Events(ctx context.Context, f func(bpf.Event)) error {
 	for {
@@ -60,9 +68,11 @@ func startDaemon(t *testing.T, m client.Mode) (*daemon, *fakeKernel, *client.Cli
 	socket := filepath.Join(t.TempDir(), "s")
 	d, err := newDaemon(Config{Mode: m, Socket: socket, Docker: "none", CPUs: []int{0}}, k)
 	require.NoError(t, err)
+	l, err := listen(socket)
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- d.run(ctx) }()
+	go func() { done <- d.run(ctx, l) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)
@@ -105,7 +115,8 @@ func TestTheShortestFunctionGoesFirst(t *testing.T) {
 	s, err := c.Status(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 1, s.Generation)
-	require.EqualValues(t, 7, s.Lost)
+	require.True(t, s.Attached)
+	require.Equal(t, client.Lost{Invocations: 7, Orphans: 2}, s.Lost)
 	require.Len(t, s.Functions, 4)
 	e, err := c.Policy(t.Context())
 	require.NoError(t, err)
@@ -162,12 +173,93 @@ func TestBiasFollowsTheOrder(t *testing.T) {
 	}
 	m, err := parseMode(client.Mode{Policy: "alps", Order: "strict"})
 	require.NoError(t, err)
-	e, err := m.entry(policy.Decision{Rank: 10_000, Slice: time.Hour})
+	e, err := m.entry(policy.Decision{Rank: 10_000, Slice: 10 * time.Second})
 	require.NoError(t, err)
-	require.EqualValues(t, 1<<31-1, e.BiasUS, "the hook answers an int")
-	require.EqualValues(t, 10_000_000, e.SliceUS)
-	_, err = m.entry(policy.Decision{Rank: 0})
-	require.Error(t, err)
+	require.Equal(t, bpf.Entry{BiasUS: 1<<31 - 1, SliceUS: 10_000_000}, e, "the hook answers an int")
+}
+
+func TestManualPolicy(t *testing.T) {
+	d, k, c := startDaemon(t, client.Mode{Policy: "manual", Order: "bounded", Step: "10ms"})
+	require.NoError(t, d.setFunctions(func(all map[bpf.CgroupID]client.Function) {
+		all[1] = client.Function{UID: "a", ID: 1}
+		all[2] = client.Function{UID: "b", ID: 2}
+	}))
+	good := []client.Rule{{UID: "a", Rank: 2, Slice: 5 * time.Millisecond}}
+	require.NoError(t, c.SetPolicy(t.Context(), good))
+	want := map[bpf.CgroupID]bpf.Entry{1: {BiasUS: 20_000, SliceUS: 5000}}
+	require.Equal(t, want, k.policy, "b is left to CFS")
+	for _, bad := range []struct {
+		rule client.Rule
+		why  string
+	}{
+		{client.Rule{UID: "a", Rank: 0}, "function a: rank 0: allowed: 1 to 10000"},
+		{client.Rule{UID: "a", Rank: 10_001}, "rank 10001"},
+		{client.Rule{UID: "a", Rank: 1, Slice: 11 * time.Second}, "function a: slice 11s: allowed: 0 to 10s"},
+		{client.Rule{UID: "a", Rank: 1, Slice: -1}, "slice -1ns"},
+		{client.Rule{UID: "z", Rank: 1}, "function z is not known"},
+	} {
+		require.ErrorContains(t, c.SetPolicy(t.Context(), []client.Rule{{UID: "b", Rank: 1}, bad.rule}), bad.why)
+		require.Equal(t, want, k.policy, "a refused policy changes nothing")
+	}
+	require.NoError(t, d.update())
+	require.Equal(t, want, k.policy, "the daemon keeps it up")
+	require.NoError(t, c.SetMode(t.Context(), client.Mode{Policy: "alps"}))
+	require.ErrorContains(t, c.SetPolicy(t.Context(), good), "the policy is alps's")
+}
+
+func TestHooksAreAttachedOnlyWhenNeeded(t *testing.T) {
+	_, k, c := startDaemon(t, client.Mode{Policy: "cfs", FullSlices: true})
+	require.Zero(t, k.attached)
+	require.True(t, k.fullSlices)
+	for _, p := range []string{"sfs", "cfs", "alps"} {
+		require.NoError(t, c.SetMode(t.Context(), client.Mode{Policy: p}))
+		require.Equal(t, 1, k.attached)
+	}
+	require.False(t, k.fullSlices)
+}
+
+func TestSFSSliceIsTheInterArrivalTime(t *testing.T) {
+	d, k, _ := startDaemon(t, client.Mode{Policy: "sfs"})
+	require.NoError(t, d.update())
+	require.Empty(t, k.policy, "nothing is known yet")
+	overload(d, k)
+	require.Eventually(t, func() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.window.Records(d.now())) == 12 }, 10*time.Second, 5*time.Millisecond)
+	require.NoError(t, d.update())
+	require.Len(t, k.policy, 3)
+	e := k.policy[1]
+	require.Equal(t, k.policy[3], e)
+	// Twelve arrivals within a little more than 300 ms.
+	require.InDelta(t, 300_000/11, float64(e.SliceUS), 20_000)
+	require.Greater(t, e.LateBiasUS, e.BiasUS)
+	records := []policy.Record{{Arrive: 5e9}, {Arrive: 1e9}, {Arrive: 2e9}}
+	e, ok := sfsEntry(records, 3)
+	require.True(t, ok)
+	require.EqualValues(t, 6_000_000, e.SliceUS, "mean gap × CPUs")
+	_, ok = sfsEntry(records[:1], 3)
+	require.False(t, ok)
+}
+
+func TestRemovedCgroupsAreForgotten(t *testing.T) {
+	d, k, _ := startDaemon(t, client.Mode{Policy: "cfs"})
+	require.NoError(t, d.setFunctions(func(all map[bpf.CgroupID]client.Function) {
+		all[1] = client.Function{UID: "a", ID: 1}
+		all[2] = client.Function{UID: "b", ID: 2}
+	}))
+	k.functions = k.functions[:1] // the kernel forgot one
+	require.NoError(t, d.update())
+	require.Len(t, d.functions, 1)
+}
+
+func TestLengths(t *testing.T) {
+	var e bpf.Event
+	e.Slices[0], e.Slices[1], e.Slices[bpf.SliceBuckets-1] = 3, 2, 1
+	got, exact := lengths(e)
+	require.False(t, exact)
+	require.Equal(t, []client.Slices{{LengthUS: 32, Count: 3}, {LengthUS: 72, Count: 2}, {LengthUS: 1 << 24, Count: 1}}, got)
+	e.FullSlices = []uint32{70, 10, 70}
+	got, exact = lengths(e)
+	require.True(t, exact)
+	require.Equal(t, []client.Slices{{LengthUS: 10, Count: 1}, {LengthUS: 70, Count: 2}}, got)
 }
 
 func TestOneDaemonPerSocket(t *testing.T) {

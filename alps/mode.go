@@ -25,15 +25,20 @@ const (
 	strictStep = 100 * time.Second
 	// The hooks answer an int of microseconds.
 	maxHook = math.MaxInt32 * time.Microsecond
-	// maxSlice bounds what a large alpha makes of a long function's slice.
-	maxSlice = 10 * time.Second
-	maxRank  = 10_000
+	maxRank = 10_000
+)
+
+// Policies, by what sets the kernel's map.
+const (
+	policyCFS    = "cfs"    // nothing
+	policyALPS   = "alps"   // package policy, every period
+	policySFS    = "sfs"    // the inter-arrival time, every period
+	policyManual = "manual" // a client
 )
 
 // mode is a checked client.Mode.
 type mode struct {
 	wire   client.Mode
-	alps   bool
 	order  string
 	step   time.Duration
 	params policy.Params
@@ -42,12 +47,11 @@ type mode struct {
 func parseMode(m client.Mode) (mode, error) {
 	out := mode{wire: m, order: m.Order, step: DefaultStep, params: policy.Paper()}
 	switch m.Policy {
-	case "cfs":
+	case policyCFS:
 		return out, nil
-	case "alps":
-		out.alps = true
+	case policyALPS, policySFS, policyManual:
 	default:
-		return mode{}, fmt.Errorf("policy %q: allowed: alps, cfs", m.Policy)
+		return mode{}, fmt.Errorf("policy %q: allowed: alps, cfs, sfs, manual", m.Policy)
 	}
 	switch m.Order {
 	case "":
@@ -74,6 +78,9 @@ func (m mode) entry(d policy.Decision) (bpf.Entry, error) {
 	if d.Rank < 1 || d.Rank > maxRank {
 		return bpf.Entry{}, fmt.Errorf("function %s: rank %d: allowed: 1 to %d", d.UID, d.Rank, maxRank)
 	}
+	if d.Slice < 0 || d.Slice > bpf.MaxSlice {
+		return bpf.Entry{}, fmt.Errorf("function %s: slice %s: allowed: 0 to %s", d.UID, d.Slice, bpf.MaxSlice)
+	}
 	var bias time.Duration
 	switch m.order {
 	case OrderFIFO:
@@ -83,8 +90,7 @@ func (m mode) entry(d policy.Decision) (bpf.Entry, error) {
 	case OrderBounded:
 		bias = time.Duration(d.Rank) * min(m.step, maxHook/time.Duration(d.Rank))
 	}
-	return bpf.Entry{
-		BiasUS:  uint32(min(bias, maxHook) / time.Microsecond),
-		SliceUS: uint32(min(max(d.Slice, 0), maxSlice) / time.Microsecond),
-	}, nil
+	return bpf.Entry{BiasUS: micros(min(bias, maxHook)), SliceUS: micros(d.Slice)}, nil
 }
+
+func micros(d time.Duration) uint32 { return uint32(d / time.Microsecond) }

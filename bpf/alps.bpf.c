@@ -2,11 +2,11 @@
 
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ALPS in the kernel: two programs that answer CFS's hooks from one map, and
- * an observer that reports every process of a function's cgroup once it ends.
+ * ALPS in the kernel: two programs that answer CFS's hooks from one policy,
+ * and an observer that reports every invocation once it ends.
  *
- * Both only look up and write in place: they run under the runqueue lock, so
- * every map is preallocated.
+ * Most of this runs under the runqueue lock. It only looks up, and writes in
+ * place: every map is preallocated, no loop is long, nothing sleeps.
  */
 #include <linux/bpf.h>
 #include <stdbool.h>
@@ -16,13 +16,17 @@
 
 #define MAX_FUNCTIONS 1024
 #define MAX_RUNNING   8192
+#define MAX_TASKS     16384
+#define MAX_DEPTH     8 /* of a task below its function's cgroup */
 #define TASK_DEAD     0x80
+#define NSEC_PER_USEC 1000
 
 /* The kernel's types, as far as they are used; CO-RE finds the offsets. */
 #define relocate __attribute__((preserve_access_index))
 
 struct kernfs_node {
 	__u64 id;
+	struct kernfs_node *parent;
 } relocate;
 
 struct cgroup {
@@ -42,96 +46,188 @@ struct pid {
 	struct upid numbers[1];
 } relocate;
 
+struct sched_entity;
+
+struct cfs_rq {
+	struct sched_entity *curr;
+} relocate;
+
 struct sched_entity {
 	__u64 sum_exec_runtime;
+	__u64 alps_turn;
+	struct cfs_rq *my_q;
+} relocate;
+
+struct sched_info {
+	unsigned long long run_delay;
 } relocate;
 
 struct task_struct {
 	int pid, tgid;
 	unsigned int __state;
 	struct sched_entity se;
+	struct sched_info sched_info;
 	struct pid *thread_pid;
 	struct css_set *cgroups;
-	unsigned long nvcsw, nivcsw;
 } relocate;
 
-/* What the hooks answer for one cgroup. */
-struct entry {
-	__u32 bias_us;	/* 0: no opinion on the order */
-	__u32 slice_us; /* 0: no opinion on the slice */
+/* What user space says, in words it may write at any time. */
+struct control {
+	__u64 generation;  /* of the policy that counts */
+	__u64 valid_until; /* bpf_ktime_get_ns() of the daemon's presumed death; 0: no limit */
+	__u64 full_slices; /* report every slice, not only the histogram */
+	__u64 looked;	   /* jiffies of the last look at the clock; ours to write */
+	__u64 dead;	   /* what it told of the daemon; ours to write */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+} control SEC(".maps");
+
+/* A cgroup whose processes are invocations. The names are user space's. */
+struct function {
+	__u32 slot;  /* of its entries */
+	__s32 fresh; /* invocations that have not used their slice, under SFS */
+	char uid[64];
+	char name[64];
+	char cgroup[256];
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_FUNCTIONS);
 	__type(key, __u64); /* cgroup id */
+	__type(value, struct function);
+} functions SEC(".maps");
+
+/*
+ * What the hooks answer for one function. It counts if generation and cgroup
+ * are the asked ones: a slot that has another owner now says nothing.
+ */
+struct entry {
+	__u64 cgroup_id;
+	__u64 generation;
+	__u32 bias_us;	    /* 0: no opinion on the order */
+	__u32 slice_us;	    /* 0: CFS's; under SFS of an invocation, not of a turn */
+	__u32 late_bias_us; /* SFS: without a fresh invocation; 0: not SFS */
+	__u32 pad;
+};
+
+/*
+ * Two halves: of the even and of the odd generations. User space fills the half
+ * that does not count, then switches control.generation.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * MAX_FUNCTIONS);
+	__type(key, __u32);
 	__type(value, struct entry);
 } policy SEC(".maps");
 
-/* The daemon's sign of life: bpf_ktime_get_ns() of its death. 0: no limit. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} valid_until SEC(".maps");
-
-static __always_inline struct entry *entry_of(__u64 cgroup_id)
+static __always_inline struct control *controls(void)
 {
 	__u32 zero = 0;
-	__u64 *until = bpf_map_lookup_elem(&valid_until, &zero);
-	struct entry *e = bpf_map_lookup_elem(&policy, &cgroup_id);
 
-	/* A policy nobody keeps up to date is worse than none. */
-	if (e && until && *until && bpf_ktime_get_ns() > *until)
+	return bpf_map_lookup_elem(&control, &zero);
+}
+
+/*
+ * A policy nobody keeps up to date is worse than none. The clock is dear and
+ * the bound is seconds: look at it once per jiffy, which is free to read.
+ */
+static __always_inline bool daemon_is_dead(struct control *c)
+{
+	__u64 now = bpf_jiffies64();
+
+	if (!c->valid_until)
+		return false;
+	if (c->looked != now) {
+		c->dead = bpf_ktime_get_ns() > c->valid_until;
+		c->looked = now;
+	}
+	return c->dead;
+}
+
+static __always_inline struct entry *entry_of(__u64 cgroup_id, struct function **fn)
+{
+	struct control *c = controls();
+	__u64 generation;
+	struct entry *e;
+	__u32 slot;
+
+	*fn = bpf_map_lookup_elem(&functions, &cgroup_id);
+	if (!*fn || !c)
+		return NULL;
+	generation = c->generation;
+	slot = (*fn)->slot + (generation & 1) * MAX_FUNCTIONS;
+	e = bpf_map_lookup_elem(&policy, &slot);
+	if (!e || e->generation != generation || e->cgroup_id != cgroup_id || daemon_is_dead(c))
 		return NULL;
 	return e;
+}
+
+static __always_inline int bias_of(__u64 cgroup_id)
+{
+	struct function *fn;
+	struct entry *e = entry_of(cgroup_id, &fn);
+
+	if (!e)
+		return 0;
+	return e->late_bias_us && fn->fresh <= 0 ? e->late_bias_us : e->bias_us;
 }
 
 SEC("fmod_ret/alps_hook_bias")
 int BPF_PROG(alps_bias, __u64 cgroup_id)
 {
-	struct entry *e = entry_of(cgroup_id);
-
-	return e ? e->bias_us : 0;
+	return bias_of(cgroup_id);
 }
 
-SEC("fmod_ret/alps_hook_slice")
-int BPF_PROG(alps_slice, __u64 cgroup_id)
-{
-	struct entry *e = entry_of(cgroup_id);
-
-	return e ? e->slice_us : 0;
-}
+/* The length of a slice on a CPU falls into one of these, see bucket_of(). */
+#define SLICE_BUCKETS 74
 
 /* One invocation: a process forked in a function's cgroup, until it ends. */
 struct event {
-	__u64 cgroup_id;
+	__u64 cgroup_id; /* the function's */
 	__u64 arrive_ns; /* fork; all times are CLOCK_MONOTONIC */
 	__u64 exec_ns;	 /* last exec; 0: none */
 	__u64 start_ns;	 /* first on a CPU */
-	__u64 end_ns;	 /* last off a CPU: exit of the last thread */
-	__u64 cpu_ns;	 /* whole thread group */
+	__u64 end_ns;	 /* last off a CPU: exit of the process's last thread */
+	__u64 cpu_ns;	 /* of all its threads and descendants, as the next ones */
+	__u64 wait_ns;	 /* runnable, but not on a CPU */
 	__u32 pid;
 	__u32 nspid; /* in its innermost namespace */
 	__u32 switches_vol;
 	__u32 switches_invol;
-	__u32 threads; /* alive; 0 when reported */
+	__u32 threads; /* of the process, alive; 0 when reported */
+	__u32 tasks;   /* threads and descendants there ever were */
+	__u32 fresh;   /* has not used its slice, under SFS */
 	__u32 pad;
+	__u32 slices[SLICE_BUCKETS];
+};
+
+static const struct event no_event;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 22);
+} events SEC(".maps");
+
+/* One slice on a CPU, if they are wanted one by one. */
+struct slice {
+	__u64 cgroup_id;
+	__u64 arrive_ns; /* with pid, the invocation */
+	__u32 pid;
+	__u32 us;
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
-} events SEC(".maps");
-
-/* Cgroups that are functions. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_FUNCTIONS);
-	__type(key, __u64);
-	__type(value, __u8);
-} functions SEC(".maps");
+	__uint(max_entries, 1 << 22);
+} slices SEC(".maps");
 
 /* Invocations under way, by tgid. */
 struct {
@@ -141,104 +237,350 @@ struct {
 	__type(value, struct event);
 } running SEC(".maps");
 
-/* Events that found no room. */
-__u64 lost;
+/* A thread of an invocation or of a descendant. */
+struct task {
+	__u64 arrive_ns; /* of the invocation, so that a reused pid is noticed */
+	__u64 on_ns;	 /* since when it is on a CPU */
+	__u64 cpu_ns;	 /* accounted so far, as the next */
+	__u64 wait_ns;
+	__u32 root; /* tgid of the invocation */
+	__u32 pad;
+};
 
-static __always_inline __u64 cgroup_of(struct task_struct *t)
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_TASKS);
+	__type(key, __u32); /* pid */
+	__type(value, struct task);
+} tasks SEC(".maps");
+
+/* What went wrong, and how often. */
+enum count {
+	LOST_INVOCATIONS, /* never reported */
+	LOST_TASKS,	  /* threads and descendants not accounted */
+	LOST_SLICES,	  /* of those wanted one by one */
+	ORPHANS,	  /* outlived their invocation: not accounted from then on */
+	COUNTS,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, COUNTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} counts SEC(".maps");
+
+static __always_inline void count(__u32 what)
 {
-	return BPF_CORE_READ(t, cgroups, dfl_cgrp, kn, id);
+	__u64 *n = bpf_map_lookup_elem(&counts, &what);
+
+	if (n)
+		__sync_fetch_and_add(n, 1);
+}
+
+/* The invocation that @t belongs to, if it has not ended. */
+static __always_inline struct event *invocation_of(struct task *t)
+{
+	struct event *e = bpf_map_lookup_elem(&running, &t->root);
+
+	return e && e->arrive_ns == t->arrive_ns ? e : NULL;
+}
+
+/* @e has used its slice: from here on it is one of those that yield. */
+static __always_inline void demote(struct event *e, struct function *fn)
+{
+	if (__sync_lock_test_and_set(&e->fresh, 0))
+		__sync_fetch_and_add(&fn->fresh, -1);
+}
+
+/*
+ * SFS: what is left of the slice of the invocation that runs below @se, as a
+ * turn of @se that began earlier.
+ */
+static __always_inline int sfs_slice(struct entry *e, struct function *fn, struct sched_entity *se)
+{
+	__u64 limit = (__u64)e->slice_us * NSEC_PER_USEC, used, turn;
+	struct sched_entity *at = se;
+	struct event *inv;
+	struct task *t;
+	__u32 pid = 0;
+
+#pragma unroll
+	for (int i = 0; i < MAX_DEPTH; i++) {
+		struct cfs_rq *q = at->my_q;
+
+		if (!q)
+			break;
+		at = q->curr;
+		if (!at)
+			return -1;
+	}
+	bpf_probe_read_kernel(&pid, sizeof(pid),
+			      (void *)at - bpf_core_field_offset(struct task_struct, se) +
+				      bpf_core_field_offset(struct task_struct, pid));
+	t = bpf_map_lookup_elem(&tasks, &pid);
+	if (!t)
+		return -1;
+	inv = invocation_of(t);
+	if (!inv || !inv->fresh)
+		return -1;
+	used = inv->cpu_ns + (at->sum_exec_runtime - t->cpu_ns);
+	if (used >= limit) {
+		demote(inv, fn);
+		return -1;
+	}
+	turn = se->sum_exec_runtime - se->alps_turn;
+	return (turn + limit - used) / NSEC_PER_USEC + 1;
+}
+
+SEC("fmod_ret/alps_hook_slice")
+int BPF_PROG(alps_slice, __u64 cgroup_id, struct sched_entity *se)
+{
+	struct function *fn;
+	struct entry *e = entry_of(cgroup_id, &fn);
+
+	if (!e)
+		return 0;
+	if (e->late_bias_us)
+		return sfs_slice(e, fn, se);
+	return e->slice_us ?: -1;
+}
+
+/* What alps_bias does for the cgroup in skb->mark, where it can be timed. */
+SEC("tc")
+int time_bias(struct __sk_buff *skb)
+{
+	return bias_of(skb->mark);
+}
+
+/* The same without it, to be subtracted. */
+SEC("tc")
+int time_nothing(struct __sk_buff *skb)
+{
+	return skb->mark;
+}
+
+/* The function that a task in @cgrp serves: its nearest ancestor that is one. */
+static __always_inline struct function *function_at(struct kernfs_node *kn, __u64 *id)
+{
+#pragma unroll
+	for (int i = 0; i < MAX_DEPTH; i++) {
+		struct function *fn;
+
+		if (!kn)
+			return NULL;
+		*id = kn->id;
+		fn = bpf_map_lookup_elem(&functions, id);
+		if (fn)
+			return fn;
+		kn = kn->parent;
+	}
+	return NULL;
+}
+
+static __always_inline struct event *begin(struct task_struct *child, __u64 cgroup_id,
+					   struct function *fn)
+{
+	__u32 tgid = child->tgid;
+	struct event *e;
+	struct pid *pid;
+
+	if (bpf_map_update_elem(&running, &tgid, &no_event, BPF_ANY))
+		return NULL;
+	e = bpf_map_lookup_elem(&running, &tgid);
+	if (!e)
+		return NULL;
+	e->cgroup_id = cgroup_id;
+	e->arrive_ns = bpf_ktime_get_ns();
+	e->pid = tgid;
+	e->fresh = 1;
+	__sync_fetch_and_add(&fn->fresh, 1);
+	pid = child->thread_pid;
+	bpf_probe_read_kernel(&e->nspid, sizeof(e->nspid),
+			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      pid->level * bpf_core_type_size(struct upid) +
+				      bpf_core_field_offset(struct upid, nr));
+	return e;
 }
 
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(observe_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u64 cgroup_id = cgroup_of(child);
-	__u32 tgid = child->tgid, parent_tgid = parent->tgid;
-	struct event e = {};
-	struct pid *pid;
-	unsigned int level;
+	__u32 pid = child->pid, parent_pid = parent->pid;
+	struct task *of = bpf_map_lookup_elem(&tasks, &parent_pid);
+	struct event *e = of ? invocation_of(of) : NULL;
+	struct task t = {};
 
-	if (child->pid != child->tgid) {
-		struct event *owner = bpf_map_lookup_elem(&running, &tgid);
+	if (!e) {
+		__u64 id = 0, parent_id = 0;
+		struct function *fn;
 
-		if (owner)
-			__sync_fetch_and_add(&owner->threads, 1);
+		if (child->pid != child->tgid)
+			return 0;
+		fn = function_at(child->cgroups->dfl_cgrp->kn, &id);
+		if (!fn)
+			return 0;
+		/* The function's own warm process comes from outside. */
+		if (!function_at(parent->cgroups->dfl_cgrp->kn, &parent_id) || parent_id != id)
+			return 0;
+		e = begin(child, id, fn);
+		if (!e) {
+			count(LOST_INVOCATIONS);
+			return 0;
+		}
+	}
+	t.arrive_ns = e->arrive_ns;
+	t.root = e->pid;
+	if (bpf_map_update_elem(&tasks, &pid, &t, BPF_ANY)) {
+		count(LOST_TASKS);
 		return 0;
 	}
-	if (!bpf_map_lookup_elem(&functions, &cgroup_id))
-		return 0;
-	/* The function's own warm process comes from outside. */
-	if (cgroup_of(parent) != cgroup_id)
-		return 0;
-	/* A grandchild belongs to the invocation that forked it. */
-	if (bpf_map_lookup_elem(&running, &parent_tgid))
-		return 0;
-	pid = child->thread_pid;
-	level = BPF_CORE_READ(pid, level);
-	e.cgroup_id = cgroup_id;
-	e.arrive_ns = bpf_ktime_get_ns();
-	e.pid = tgid;
-	e.threads = 1;
-	bpf_probe_read_kernel(&e.nspid, sizeof(e.nspid),
-			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      level * bpf_core_type_size(struct upid) +
-				      bpf_core_field_offset(struct upid, nr));
-	if (bpf_map_update_elem(&running, &tgid, &e, BPF_ANY))
-		__sync_fetch_and_add(&lost, 1);
+	__sync_fetch_and_add(&e->tasks, 1);
+	if (child->tgid == e->pid)
+		__sync_fetch_and_add(&e->threads, 1);
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(observe_exec, struct task_struct *t)
+int BPF_PROG(observe_exec, struct task_struct *p, int old_pid)
 {
-	__u32 tgid = t->tgid;
-	struct event *e = bpf_map_lookup_elem(&running, &tgid);
+	__u32 pid = p->pid, old = old_pid;
+	struct task *t = bpf_map_lookup_elem(&tasks, &old);
+	struct event *e;
 
-	if (e)
+	if (!t)
+		return 0;
+	e = invocation_of(t);
+	if (e && p->tgid == e->pid)
 		e->exec_ns = bpf_ktime_get_ns();
+	if (pid != old) { /* not the first thread: it takes that one's pid */
+		bpf_map_update_elem(&tasks, &pid, t, BPF_ANY);
+		bpf_map_delete_elem(&tasks, &old);
+	}
 	return 0;
 }
 
 /*
- * The account of a thread is closed at its last switch, not at exit: only then
- * has CFS added its last milliseconds.
+ * In whole microseconds: below 64; then four buckets from each power of two to
+ * the next; 2^24 and above.
  */
-static __always_inline void close_thread(struct task_struct *t)
+static __always_inline __u32 bucket_of(__u64 us)
 {
-	__u32 tgid = t->tgid;
-	struct event *e = bpf_map_lookup_elem(&running, &tgid), *out;
+	__u32 v = us, log = 0;
 
-	if (!e)
+	if (us < 64)
+		return 0;
+	if (us >= 1 << 24)
+		return SLICE_BUCKETS - 1;
+	if (v & 0xff0000)
+		log = 16;
+	else if (v & 0xff00)
+		log = 8;
+	if (v >> log & 0xf0)
+		log += 4;
+	if (v >> log & 0xc)
+		log += 2;
+	if (v >> log & 0x2)
+		log++;
+	return 1 + (log - 6) * 4 + (v >> (log - 2) & 3);
+}
+
+static __always_inline void account_slice(struct event *e, __u64 ns)
+{
+	__u64 us = ns / NSEC_PER_USEC;
+	__u32 b = bucket_of(us);
+	struct control *c = controls();
+	struct slice *s;
+
+	if (b < SLICE_BUCKETS)
+		__sync_fetch_and_add(&e->slices[b], 1);
+	if (!c || !c->full_slices)
 		return;
-	__sync_fetch_and_add(&e->cpu_ns, t->se.sum_exec_runtime);
-	__sync_fetch_and_add(&e->switches_vol, (__u32)t->nvcsw - 1); /* its death is one */
-	__sync_fetch_and_add(&e->switches_invol, (__u32)t->nivcsw);
-	__sync_fetch_and_add(&e->threads, -1);
-	if (e->threads)
+	s = bpf_ringbuf_reserve(&slices, sizeof(*s), 0);
+	if (!s) {
+		count(LOST_SLICES);
 		return;
+	}
+	s->cgroup_id = e->cgroup_id;
+	s->arrive_ns = e->arrive_ns;
+	s->pid = e->pid;
+	s->us = us > (__u32)-1 ? (__u32)-1 : us;
+	bpf_ringbuf_submit(s, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void end(struct event *e, __u64 now)
+{
+	struct event *out;
+	__u32 tgid = e->pid;
+
+	if (e->fresh) {
+		struct function *fn = bpf_map_lookup_elem(&functions, &e->cgroup_id);
+
+		if (fn)
+			demote(e, fn);
+	}
+	e->end_ns = now;
 	out = bpf_ringbuf_reserve(&events, sizeof(*out), 0);
 	if (out) {
 		__builtin_memcpy(out, e, sizeof(*out));
-		out->end_ns = bpf_ktime_get_ns();
 		bpf_ringbuf_submit(out, 0);
 	} else {
-		__sync_fetch_and_add(&lost, 1);
+		count(LOST_INVOCATIONS);
 	}
 	bpf_map_delete_elem(&running, &tgid);
 }
 
-static __always_inline int switched(struct task_struct *prev, struct task_struct *next)
+/* @p, whose account is @t, leaves the CPU; CFS has added up what it used. */
+static __always_inline void left(struct task_struct *p, struct task *t, bool preempt, __u64 now)
 {
-	__u32 tgid = next->tgid;
-	struct event *e;
+	bool dead = p->__state & TASK_DEAD;
+	struct event *e = invocation_of(t);
+	__u32 pid = p->pid;
 
-	if (prev->__state & TASK_DEAD)
-		close_thread(prev);
-	if (next->pid != next->tgid || next->se.sum_exec_runtime)
-		return 0; /* not its first time */
-	e = bpf_map_lookup_elem(&running, &tgid);
-	if (e && !e->start_ns)
-		e->start_ns = bpf_ktime_get_ns();
+	if (!e) {
+		count(ORPHANS);
+		bpf_map_delete_elem(&tasks, &pid);
+		return;
+	}
+	__sync_fetch_and_add(&e->cpu_ns, p->se.sum_exec_runtime - t->cpu_ns);
+	t->cpu_ns = p->se.sum_exec_runtime;
+	__sync_fetch_and_add(&e->wait_ns, p->sched_info.run_delay - t->wait_ns);
+	t->wait_ns = p->sched_info.run_delay;
+	if (t->on_ns)
+		account_slice(e, now - t->on_ns);
+	t->on_ns = 0;
+	if (!dead) {
+		if (preempt || !p->__state)
+			__sync_fetch_and_add(&e->switches_invol, 1);
+		else
+			__sync_fetch_and_add(&e->switches_vol, 1);
+		return;
+	}
+	bpf_map_delete_elem(&tasks, &pid);
+	if (p->tgid == e->pid && __sync_fetch_and_add(&e->threads, -1) == 1)
+		end(e, now);
+}
+
+static __always_inline int switched(bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	__u32 prev_pid = prev->pid, next_pid = next->pid;
+	struct task *t;
+
+	/* The idle tasks share pid 0. */
+	t = prev_pid ? bpf_map_lookup_elem(&tasks, &prev_pid) : NULL;
+	if (t)
+		left(prev, t, preempt, bpf_ktime_get_ns());
+	t = next_pid ? bpf_map_lookup_elem(&tasks, &next_pid) : NULL;
+	if (t) {
+		struct event *e;
+
+		t->on_ns = bpf_ktime_get_ns();
+		if (t->cpu_ns || next_pid != t->root)
+			return 0;
+		e = invocation_of(t);
+		if (e && !e->start_ns)
+			e->start_ns = t->on_ns;
+	}
 	return 0;
 }
 
@@ -246,14 +588,24 @@ static __always_inline int switched(struct task_struct *prev, struct task_struct
 SEC("tp_btf/sched_switch")
 int BPF_PROG(observe_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	return switched(prev, next);
+	return switched(preempt, prev, next);
 }
 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(observe_switch_5_18, bool preempt, unsigned int prev_state, struct task_struct *prev,
 	     struct task_struct *next)
 {
-	return switched(prev, next);
+	return switched(preempt, prev, next);
+}
+
+/* Whoever gets this id next starts without a policy, with or without a daemon. */
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(forget, struct cgroup *cgrp)
+{
+	__u64 id = cgrp->kn->id;
+
+	bpf_map_delete_elem(&functions, &id);
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "GPL";

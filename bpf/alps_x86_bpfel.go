@@ -13,10 +13,23 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type alpsControl struct {
+	_          structs.HostLayout
+	Generation uint64
+	ValidUntil uint64
+	FullSlices uint64
+	Looked     uint64
+	Dead       uint64
+}
+
 type alpsEntry struct {
-	_       structs.HostLayout
-	BiasUs  uint32
-	SliceUs uint32
+	_          structs.HostLayout
+	CgroupId   uint64
+	Generation uint64
+	BiasUs     uint32
+	SliceUs    uint32
+	LateBiasUs uint32
+	Pad        uint32
 }
 
 type alpsEvent struct {
@@ -27,30 +40,58 @@ type alpsEvent struct {
 	StartNs       uint64
 	EndNs         uint64
 	CpuNs         uint64
+	WaitNs        uint64
 	Pid           uint32
 	Nspid         uint32
 	SwitchesVol   uint32
 	SwitchesInvol uint32
 	Threads       uint32
+	Tasks         uint32
+	Fresh         uint32
 	Pad           uint32
+	Slices        [74]uint32
+}
+
+type alpsFunction struct {
+	_      structs.HostLayout
+	Slot   uint32
+	Fresh  int32
+	Uid    [64]int8
+	Name   [64]int8
+	Cgroup [256]int8
+}
+
+type alpsTask struct {
+	_        structs.HostLayout
+	ArriveNs uint64
+	OnNs     uint64
+	CpuNs    uint64
+	WaitNs   uint64
+	Root     uint32
+	Pad      uint32
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	alpsMapControl           = "control"
+	alpsMapCounts            = "counts"
 	alpsMapEvents            = "events"
 	alpsMapFunctions         = "functions"
 	alpsMapPolicy            = "policy"
 	alpsMapRunning           = "running"
-	alpsMapValidUntil        = "valid_until"
+	alpsMapSlices            = "slices"
+	alpsMapTasks             = "tasks"
 	alpsProgAlpsBias         = "alps_bias"
 	alpsProgAlpsSlice        = "alps_slice"
+	alpsProgForget           = "forget"
 	alpsProgObserveExec      = "observe_exec"
 	alpsProgObserveFork      = "observe_fork"
 	alpsProgObserveSwitch    = "observe_switch"
 	alpsProgObserveSwitch518 = "observe_switch_5_18"
-	alpsVarLost              = "lost"
+	alpsProgTimeBias         = "time_bias"
+	alpsProgTimeNothing      = "time_nothing"
 )
 
 // loadAlps returns the embedded CollectionSpec for alps.
@@ -97,28 +138,33 @@ type alpsSpecs struct {
 type alpsProgramSpecs struct {
 	AlpsBias         *ebpf.ProgramSpec `ebpf:"alps_bias"`
 	AlpsSlice        *ebpf.ProgramSpec `ebpf:"alps_slice"`
+	Forget           *ebpf.ProgramSpec `ebpf:"forget"`
 	ObserveExec      *ebpf.ProgramSpec `ebpf:"observe_exec"`
 	ObserveFork      *ebpf.ProgramSpec `ebpf:"observe_fork"`
 	ObserveSwitch    *ebpf.ProgramSpec `ebpf:"observe_switch"`
 	ObserveSwitch518 *ebpf.ProgramSpec `ebpf:"observe_switch_5_18"`
+	TimeBias         *ebpf.ProgramSpec `ebpf:"time_bias"`
+	TimeNothing      *ebpf.ProgramSpec `ebpf:"time_nothing"`
 }
 
 // alpsMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type alpsMapSpecs struct {
-	Events     *ebpf.MapSpec `ebpf:"events"`
-	Functions  *ebpf.MapSpec `ebpf:"functions"`
-	Policy     *ebpf.MapSpec `ebpf:"policy"`
-	Running    *ebpf.MapSpec `ebpf:"running"`
-	ValidUntil *ebpf.MapSpec `ebpf:"valid_until"`
+	Control   *ebpf.MapSpec `ebpf:"control"`
+	Counts    *ebpf.MapSpec `ebpf:"counts"`
+	Events    *ebpf.MapSpec `ebpf:"events"`
+	Functions *ebpf.MapSpec `ebpf:"functions"`
+	Policy    *ebpf.MapSpec `ebpf:"policy"`
+	Running   *ebpf.MapSpec `ebpf:"running"`
+	Slices    *ebpf.MapSpec `ebpf:"slices"`
+	Tasks     *ebpf.MapSpec `ebpf:"tasks"`
 }
 
 // alpsVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type alpsVariableSpecs struct {
-	Lost *ebpf.VariableSpec `ebpf:"lost"`
 }
 
 // alpsObjects contains all objects after they have been loaded into the kernel.
@@ -141,20 +187,26 @@ func (o *alpsObjects) Close() error {
 //
 // It can be passed to loadAlpsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type alpsMaps struct {
-	Events     *ebpf.Map `ebpf:"events"`
-	Functions  *ebpf.Map `ebpf:"functions"`
-	Policy     *ebpf.Map `ebpf:"policy"`
-	Running    *ebpf.Map `ebpf:"running"`
-	ValidUntil *ebpf.Map `ebpf:"valid_until"`
+	Control   *ebpf.Map `ebpf:"control"`
+	Counts    *ebpf.Map `ebpf:"counts"`
+	Events    *ebpf.Map `ebpf:"events"`
+	Functions *ebpf.Map `ebpf:"functions"`
+	Policy    *ebpf.Map `ebpf:"policy"`
+	Running   *ebpf.Map `ebpf:"running"`
+	Slices    *ebpf.Map `ebpf:"slices"`
+	Tasks     *ebpf.Map `ebpf:"tasks"`
 }
 
 func (m *alpsMaps) Close() error {
 	return _AlpsClose(
+		m.Control,
+		m.Counts,
 		m.Events,
 		m.Functions,
 		m.Policy,
 		m.Running,
-		m.ValidUntil,
+		m.Slices,
+		m.Tasks,
 	)
 }
 
@@ -162,7 +214,6 @@ func (m *alpsMaps) Close() error {
 //
 // It can be passed to loadAlpsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type alpsVariables struct {
-	Lost *ebpf.Variable `ebpf:"lost"`
 }
 
 // alpsPrograms contains all programs after they have been loaded into the kernel.
@@ -171,20 +222,26 @@ type alpsVariables struct {
 type alpsPrograms struct {
 	AlpsBias         *ebpf.Program `ebpf:"alps_bias"`
 	AlpsSlice        *ebpf.Program `ebpf:"alps_slice"`
+	Forget           *ebpf.Program `ebpf:"forget"`
 	ObserveExec      *ebpf.Program `ebpf:"observe_exec"`
 	ObserveFork      *ebpf.Program `ebpf:"observe_fork"`
 	ObserveSwitch    *ebpf.Program `ebpf:"observe_switch"`
 	ObserveSwitch518 *ebpf.Program `ebpf:"observe_switch_5_18"`
+	TimeBias         *ebpf.Program `ebpf:"time_bias"`
+	TimeNothing      *ebpf.Program `ebpf:"time_nothing"`
 }
 
 func (p *alpsPrograms) Close() error {
 	return _AlpsClose(
 		p.AlpsBias,
 		p.AlpsSlice,
+		p.Forget,
 		p.ObserveExec,
 		p.ObserveFork,
 		p.ObserveSwitch,
 		p.ObserveSwitch518,
+		p.TimeBias,
+		p.TimeNothing,
 	)
 }
 

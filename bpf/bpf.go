@@ -6,20 +6,22 @@
 // The objects are built for little-endian x86-64 and committed; they adapt to
 // the running kernel by its type information (CO-RE), so 5.18 and 6.1 load the
 // same bytes.
+//
+// A policy is published by generations: SetPolicy fills the half of the map
+// that does not count and then switches one word, so no scheduling decision
+// sees two policies.
 package bpf
 
 import (
-	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"time"
+	"sync/atomic"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
@@ -28,42 +30,55 @@ import (
 // cgroup's directory.
 type CgroupID uint64
 
-// Entry is the policy of one function.
-type Entry struct {
-	BiasUS  uint32 // microseconds by which it yields to siblings; 0: no opinion
-	SliceUS uint32 // microseconds it may keep the CPU in one turn; 0: no opinion
-}
-
 // KTime is CLOCK_MONOTONIC of the kernel that ran the invocation, in ns.
 type KTime uint64
 
-// Event is one finished invocation: a process forked in a function's cgroup by
-// a process that is not itself an invocation, with all its threads. Processes
-// it forked are not accounted to it.
-type Event struct {
-	Cgroup        CgroupID
-	PID           uint32
-	NSPID         uint32 // in its innermost PID namespace
-	Arrive        KTime  // fork
-	Exec          KTime  // last exec, 0 if none
-	Start         KTime  // first on a CPU
-	End           KTime  // last off a CPU
-	CPU           time.Duration
-	SwitchesVol   uint32
-	SwitchesInvol uint32
+// Options say how to load. The zero value works.
+type Options struct {
+	// Pin is a directory on a BPF file system. With it, maps and attachments
+	// outlive the process: invocations that end while there is none wait to be
+	// read, and the next Load takes everything up. "" pins nothing.
+	Pin string
+	// RingBytes is how much of what ended, and of full slices, may wait to be
+	// read; a power of two, at least a page. 0: 4 MiB, about 10,000 invocations.
+	RingBytes int
 }
-
-// ErrNoHooks means that the running kernel is not one of ours.
-var ErrNoHooks = errors.New("this kernel has no ALPS hooks: boot one built by kernel:build")
 
 // Backend is the programs and maps in the kernel. It must be closed.
 type Backend struct {
-	objs  alpsObjects
-	links []link.Link
+	Resumed bool // maps of a process before were found, with what is in them
+
+	progs   programs
+	maps    alpsMaps
+	control *control
+	pin     string // directory of these very objects; "" for none
+	links   map[string]link.Link
+	slots   map[CgroupID]uint32
+	pending map[invocation][]uint32 // slices of invocations that have not ended, µs
 }
 
-// Load loads programs and maps; nothing is attached yet. It needs root.
-func Load() (*Backend, error) {
+// programs are those that fit the running kernel.
+type programs struct {
+	AlpsBias      *ebpf.Program `ebpf:"alps_bias"`
+	AlpsSlice     *ebpf.Program `ebpf:"alps_slice"`
+	Forget        *ebpf.Program `ebpf:"forget"`
+	ObserveExec   *ebpf.Program `ebpf:"observe_exec"`
+	ObserveFork   *ebpf.Program `ebpf:"observe_fork"`
+	ObserveSwitch *ebpf.Program `ebpf:"observe_switch"`
+}
+
+// control is what the programs read at every call; the kernel's struct.
+type control struct {
+	generation atomic.Uint64
+	validUntil atomic.Uint64
+	fullSlices atomic.Uint64
+	looked     atomic.Uint64 // when the programs looked at the clock
+	_          uint64
+}
+
+// Load loads programs and maps; nothing is attached yet, but what was attached
+// under Options.Pin still is. It needs root.
+func Load(o Options) (*Backend, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("load BPF: root is needed")
 	}
@@ -74,9 +89,8 @@ func Load() (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load BPF: this kernel has no type information (CONFIG_DEBUG_INFO_BTF): %w", err)
 	}
-	var hook *btf.Func
-	if err := kernel.TypeByName("alps_hook_bias", &hook); err != nil {
-		return nil, fmt.Errorf("load BPF: %w (%w)", ErrNoHooks, err)
+	if err := checkKernel(kernel); err != nil {
+		return nil, fmt.Errorf("load BPF: %w", err)
 	}
 	spec, err := loadAlps()
 	if err != nil {
@@ -89,218 +103,126 @@ func Load() (*Backend, error) {
 	// One body serves both orders of the tracepoint's arguments.
 	spec.Programs[alpsProgObserveSwitch] = spec.Programs[keep]
 	delete(spec.Programs, alpsProgObserveSwitch518)
-	b := &Backend{}
+	delete(spec.Programs, alpsProgTimeBias)
+	delete(spec.Programs, alpsProgTimeNothing)
+	if o.RingBytes > 0 {
+		spec.Maps[alpsMapEvents].MaxEntries = uint32(o.RingBytes)
+		spec.Maps[alpsMapSlices].MaxEntries = uint32(o.RingBytes)
+	}
+	b := &Backend{links: map[string]link.Link{}, slots: map[CgroupID]uint32{}, pending: map[invocation][]uint32{}}
+	opts, err := b.pinned(o, spec)
+	if err != nil {
+		return nil, err
+	}
 	var objs struct {
 		alpsMaps
-		alpsVariables
-		AlpsBias      *ebpf.Program `ebpf:"alps_bias"`
-		AlpsSlice     *ebpf.Program `ebpf:"alps_slice"`
-		ObserveExec   *ebpf.Program `ebpf:"observe_exec"`
-		ObserveFork   *ebpf.Program `ebpf:"observe_fork"`
-		ObserveSwitch *ebpf.Program `ebpf:"observe_switch"`
+		programs
 	}
-	if err := spec.LoadAndAssign(&objs, nil); err != nil {
-		var verifier *ebpf.VerifierError
-		if errors.As(err, &verifier) {
-			return nil, fmt.Errorf("load BPF: %+v", verifier)
-		}
-		if errors.Is(err, unix.ENOMEM) {
-			err = fmt.Errorf("%w (also what a kernel without CONFIG_BPF_JIT says)", err)
-		}
-		return nil, fmt.Errorf("load BPF: %w", err)
+	if err := spec.LoadAndAssign(&objs, opts); err != nil {
+		return nil, explain(err)
 	}
-	b.objs.alpsMaps, b.objs.alpsVariables = objs.alpsMaps, objs.alpsVariables
-	b.objs.AlpsBias, b.objs.AlpsSlice = objs.AlpsBias, objs.AlpsSlice
-	b.objs.ObserveExec, b.objs.ObserveFork, b.objs.ObserveSwitch = objs.ObserveExec, objs.ObserveFork, objs.ObserveSwitch
+	b.maps, b.progs = objs.alpsMaps, objs.programs
+	if err := errors.Join(b.mapControl(), b.resume()); err != nil {
+		b.free()
+		return nil, err
+	}
 	return b, nil
 }
 
-// switchProgram picks the observer of sched_switch by the order of the
-// tracepoint's arguments: (preempt, prev, next, …), but in 5.18's release
-// candidates (preempt, prev_state, prev, next).
-func switchProgram(kernel *btf.Spec) (string, error) {
-	var td *btf.Typedef
-	if err := kernel.TypeByName("btf_trace_sched_switch", &td); err != nil {
-		return "", fmt.Errorf("load BPF: tracepoint sched_switch: %w", err)
+// explain makes an error of the kernel's one that a person can act on.
+func explain(err error) error {
+	var verifier *ebpf.VerifierError
+	if errors.As(err, &verifier) {
+		return fmt.Errorf("load BPF: %+v", verifier)
 	}
-	ptr, ok := btf.UnderlyingType(td.Type).(*btf.Pointer)
-	if !ok {
-		return "", fmt.Errorf("load BPF: tracepoint sched_switch: unexpected type %v", td.Type)
+	if errors.Is(err, unix.ENOMEM) {
+		err = fmt.Errorf("%w (also what a kernel without CONFIG_BPF_JIT says)", err)
 	}
-	proto, ok := ptr.Target.(*btf.FuncProto)
-	// Argument 0 is the tracepoint's private data, 1 is preempt.
-	if !ok || len(proto.Params) < 4 {
-		return "", fmt.Errorf("load BPF: tracepoint sched_switch: unexpected type %v", ptr.Target)
-	}
-	if _, ok := btf.UnderlyingType(proto.Params[2].Type).(*btf.Pointer); ok {
-		return alpsProgObserveSwitch, nil
-	}
-	return alpsProgObserveSwitch518, nil
+	return fmt.Errorf("load BPF: %w", err)
 }
 
-// AttachHooks attaches the two hooks. Do it once and change only the map:
-// attaching waits for all tasks to pass a quiescent point, which starved ones
-// delay by seconds.
-func (b *Backend) AttachHooks() error {
-	for name, p := range map[string]*ebpf.Program{"alps_hook_bias": b.objs.AlpsBias, "alps_hook_slice": b.objs.AlpsSlice} {
-		l, err := link.AttachTracing(link.TracingOptions{Program: p})
-		if err != nil {
-			return fmt.Errorf("attach to %s: %w", name, err)
-		}
-		b.links = append(b.links, l)
+// mapControl makes the words of control ours to write, each at once.
+func (b *Backend) mapControl() error {
+	mem, err := unix.Mmap(b.maps.Control.FD(), 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("load BPF: map control: %w", err)
+	}
+	b.control = (*control)(unsafe.Pointer(unsafe.SliceData(mem)))
+	return nil
+}
+
+// sysctl is the kernel's own switch of the hooks.
+const sysctl = "/proc/sys/kernel/sched_alps"
+
+func setSysctl(value string) error {
+	if err := os.WriteFile(sysctl, []byte(value), 0o644); err != nil {
+		return fmt.Errorf("switch the hooks: %w", err)
 	}
 	return nil
+}
+
+// AttachHooks attaches the two hooks, if they are not, and makes the kernel ask
+// them. Do it once and change only the policy: attaching waits for all tasks to
+// pass a quiescent point, which starved ones delay by seconds.
+func (b *Backend) AttachHooks() error {
+	if err := b.attach("hook_bias", b.progs.AlpsBias); err != nil {
+		return err
+	}
+	if err := b.attach("hook_slice", b.progs.AlpsSlice); err != nil {
+		return err
+	}
+	return setSysctl("1")
 }
 
 // AttachObserver begins to report invocations of the cgroups given to
 // SetFunctions.
 func (b *Backend) AttachObserver() error {
 	for name, p := range map[string]*ebpf.Program{
-		"sched_process_fork": b.objs.ObserveFork, "sched_process_exec": b.objs.ObserveExec, "sched_switch": b.objs.ObserveSwitch,
+		"fork": b.progs.ObserveFork, "exec": b.progs.ObserveExec, "switch": b.progs.ObserveSwitch, "rmdir": b.progs.Forget,
 	} {
-		l, err := link.AttachTracing(link.TracingOptions{Program: p})
-		if err != nil {
-			return fmt.Errorf("observe %s: %w", name, err)
+		if err := b.attach(name, p); err != nil {
+			return err
 		}
-		b.links = append(b.links, l)
 	}
 	return nil
 }
 
-// Close detaches everything: from here on CFS decides alone.
+func (b *Backend) attach(name string, p *ebpf.Program) error {
+	if b.links[name] != nil {
+		return nil
+	}
+	l, err := link.AttachTracing(link.TracingOptions{Program: p})
+	if err != nil {
+		return fmt.Errorf("attach %s: %w", name, err)
+	}
+	b.links[name] = l
+	return b.pinLink(name, l)
+}
+
+// Close detaches everything and forgets what was pinned: from here on CFS
+// decides alone.
 func (b *Backend) Close() error {
+	var errs []error
+	if b.links["hook_bias"] != nil {
+		errs = append(errs, setSysctl("0"))
+	}
+	errs = append(errs, b.unpin())
+	return errors.Join(append(errs, b.free())...)
+}
+
+// free lets go of everything in this process.
+func (b *Backend) free() error {
 	var errs []error
 	for _, l := range b.links {
 		errs = append(errs, l.Close())
 	}
-	b.links = nil
-	return errors.Join(append(errs, b.objs.alpsMaps.Close(),
-		b.objs.AlpsBias.Close(), b.objs.AlpsSlice.Close(),
-		b.objs.ObserveExec.Close(), b.objs.ObserveFork.Close(), b.objs.ObserveSwitch.Close())...)
-}
-
-// SetPolicy makes the map hold exactly entries.
-func (b *Backend) SetPolicy(entries map[CgroupID]Entry) error {
-	old, err := b.Policy()
-	if err != nil {
-		return err
+	if b.control != nil {
+		mem := unsafe.Slice((*byte)(unsafe.Pointer(b.control)), os.Getpagesize())
+		errs = append(errs, unix.Munmap(mem))
+		b.control = nil
 	}
-	for id := range old {
-		if _, ok := entries[id]; !ok {
-			if err := b.objs.Policy.Delete(uint64(id)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-				return fmt.Errorf("policy: delete cgroup %d: %w", id, err)
-			}
-		}
-	}
-	for id, e := range entries {
-		if err := b.objs.Policy.Put(uint64(id), alpsEntry{BiasUs: e.BiasUS, SliceUs: e.SliceUS}); err != nil {
-			return fmt.Errorf("policy: cgroup %d: %w", id, err)
-		}
-	}
-	return nil
-}
-
-// Policy reads the map back.
-func (b *Backend) Policy() (map[CgroupID]Entry, error) {
-	entries := map[CgroupID]Entry{}
-	var id uint64
-	var e alpsEntry
-	it := b.objs.Policy.Iterate()
-	for it.Next(&id, &e) {
-		entries[CgroupID(id)] = Entry{BiasUS: e.BiasUs, SliceUS: e.SliceUs}
-	}
-	if err := it.Err(); err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	return entries, nil
-}
-
-// KeepAlive lets the policy count for d from now; when it is not called again
-// in time the hooks answer as if the map were empty. d = 0 lifts the limit.
-func (b *Backend) KeepAlive(d time.Duration) error {
-	var until uint64
-	if d > 0 {
-		var now unix.Timespec
-		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-			return fmt.Errorf("heartbeat: %w", err)
-		}
-		until = uint64(now.Nano()) + uint64(d)
-	}
-	if err := b.objs.ValidUntil.Put(uint32(0), until); err != nil {
-		return fmt.Errorf("heartbeat: %w", err)
-	}
-	return nil
-}
-
-// SetFunctions makes ids the cgroups whose processes are invocations.
-func (b *Backend) SetFunctions(ids []CgroupID) error {
-	want := map[uint64]bool{}
-	for _, id := range ids {
-		want[uint64(id)] = true
-		if err := b.objs.Functions.Put(uint64(id), uint8(1)); err != nil {
-			return fmt.Errorf("function cgroup %d: %w", id, err)
-		}
-	}
-	var stale []uint64
-	var id uint64
-	var one uint8
-	it := b.objs.Functions.Iterate()
-	for it.Next(&id, &one) {
-		if !want[id] {
-			stale = append(stale, id)
-		}
-	}
-	for _, id := range stale {
-		if err := b.objs.Functions.Delete(id); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("function cgroup %d: %w", id, err)
-		}
-	}
-	return it.Err()
-}
-
-// Lost is the number of invocations that could not be reported.
-func (b *Backend) Lost() (uint64, error) {
-	var n uint64
-	if err := b.objs.Lost.Get(&n); err != nil {
-		return 0, fmt.Errorf("lost events: %w", err)
-	}
-	return n, nil
-}
-
-// Events calls f for every finished invocation until ctx ends.
-func (b *Backend) Events(ctx context.Context, f func(Event)) error {
-	r, err := ringbuf.NewReader(b.objs.Events)
-	if err != nil {
-		return fmt.Errorf("events: %w", err)
-	}
-	defer r.Close()
-	stop := context.AfterFunc(ctx, func() { r.Close() })
-	defer stop()
-	var rec ringbuf.Record
-	for {
-		if err := r.ReadInto(&rec); errors.Is(err, ringbuf.ErrClosed) {
-			return ctx.Err()
-		} else if err != nil {
-			return fmt.Errorf("events: %w", err)
-		}
-		e, err := decode(rec.RawSample)
-		if err != nil {
-			return err
-		}
-		f(e)
-	}
-}
-
-func decode(raw []byte) (Event, error) {
-	var e alpsEvent
-	if _, err := binary.Decode(raw, binary.LittleEndian, &e); err != nil {
-		return Event{}, fmt.Errorf("event of %d bytes: %w", len(raw), err)
-	}
-	return Event{
-		Cgroup: CgroupID(e.CgroupId), PID: e.Pid, NSPID: e.Nspid,
-		Arrive: KTime(e.ArriveNs), Exec: KTime(e.ExecNs), Start: KTime(e.StartNs), End: KTime(e.EndNs),
-		CPU: time.Duration(e.CpuNs), SwitchesVol: e.SwitchesVol, SwitchesInvol: e.SwitchesInvol,
-	}, nil
+	return errors.Join(append(errs, b.maps.Close(), _AlpsClose(b.progs.AlpsBias, b.progs.AlpsSlice, b.progs.Forget,
+		b.progs.ObserveExec, b.progs.ObserveFork, b.progs.ObserveSwitch))...)
 }
 
 // CgroupOf returns the id of the cgroup whose directory is path.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/stretchr/testify/require"
 )
 
@@ -57,6 +58,7 @@ func TestPrograms(t *testing.T) {
 		"observe_fork":   {ebpf.AttachTraceRawTp, "sched_process_fork"},
 		"observe_exec":   {ebpf.AttachTraceRawTp, "sched_process_exec"},
 		"observe_switch": {ebpf.AttachTraceRawTp, "sched_switch"},
+		"forget":         {ebpf.AttachTraceRawTp, "cgroup_rmdir"},
 	} {
 		p := spec.Programs[name]
 		require.NotNil(t, p, name)
@@ -72,12 +74,70 @@ func TestPrograms(t *testing.T) {
 }
 
 func TestDecode(t *testing.T) {
-	want := alpsEvent{CgroupId: 7, ArriveNs: 1, ExecNs: 2, StartNs: 3, EndNs: 9, CpuNs: 5, Pid: 100, Nspid: 4, SwitchesVol: 6, SwitchesInvol: 8}
+	want := alpsEvent{CgroupId: 7, ArriveNs: 1, ExecNs: 2, StartNs: 3, EndNs: 9, CpuNs: 5, WaitNs: 11, Pid: 100, Nspid: 4,
+		SwitchesVol: 6, SwitchesInvol: 8, Tasks: 3}
+	want.Slices[SliceBuckets-1] = 12
 	raw, err := binary.Append(nil, binary.LittleEndian, want)
 	require.NoError(t, err)
 	e, err := decode(raw)
 	require.NoError(t, err)
-	require.Equal(t, Event{Cgroup: 7, PID: 100, NSPID: 4, Arrive: 1, Exec: 2, Start: 3, End: 9, CPU: 5 * time.Nanosecond, SwitchesVol: 6, SwitchesInvol: 8}, e)
+	require.Equal(t, Event{Cgroup: 7, PID: 100, NSPID: 4, Arrive: 1, Exec: 2, Start: 3, End: 9, CPU: 5 * time.Nanosecond, Wait: 11,
+		SwitchesVol: 6, SwitchesInvol: 8, Tasks: 3, Slices: want.Slices}, e)
 	_, err = decode(raw[:20])
 	require.ErrorContains(t, err, "event of 20 bytes")
+}
+
+func TestSliceRanges(t *testing.T) {
+	from, to := SliceRange(0)
+	require.Equal(t, []time.Duration{0, 64 * time.Microsecond}, []time.Duration{from, to})
+	for i := 1; i < SliceBuckets; i++ {
+		require.Equal(t, to, bucketStart(i), "no gap before bucket %d", i)
+		from, to = SliceRange(i)
+		if i+1 < SliceBuckets {
+			require.LessOrEqual(t, float64(to)/float64(from), 1.25)
+		}
+	}
+	require.Equal(t, (1<<24)*time.Microsecond, from)
+	require.Zero(t, to)
+}
+
+// kernelWith is the type information of a kernel with these fields of
+// sched_entity and these functions.
+func kernelWith(t *testing.T, fields []string, functions ...string) *btf.Spec {
+	u64 := &btf.Int{Name: "u64", Size: 8}
+	se := &btf.Struct{Name: "sched_entity", Size: uint32(8 * len(fields))}
+	for i, f := range fields {
+		se.Members = append(se.Members, btf.Member{Name: f, Type: u64, Offset: btf.Bits(64 * i)})
+	}
+	b, err := btf.NewBuilder([]btf.Type{se}, nil)
+	require.NoError(t, err)
+	for _, f := range functions {
+		_, err := b.Add(&btf.Func{Name: f, Type: &btf.FuncProto{Return: u64}, Linkage: btf.StaticFunc})
+		require.NoError(t, err)
+	}
+	raw, err := b.Marshal(nil, nil)
+	require.NoError(t, err)
+	spec, err := btf.LoadSpecFromReader(strings.NewReader(string(raw)))
+	require.NoError(t, err)
+	return spec
+}
+
+func TestForeignKernelsAreRefused(t *testing.T) {
+	require.NoError(t, checkKernel(kernelWith(t, []string{"vruntime", "alps_turn"}, "alps_hook_bias")))
+	require.ErrorIs(t, checkKernel(kernelWith(t, []string{"vruntime"}, "schedule")), ErrNoHooks)
+	err := checkKernel(kernelWith(t, []string{"vruntime", "deadline", "vlag"}, "alps_hook_bias"))
+	require.ErrorIs(t, err, ErrEEVDF)
+	require.ErrorContains(t, err, "EEVDF")
+}
+
+func TestEntriesAreChecked(t *testing.T) {
+	require.NoError(t, Entry{BiasUS: 1 << 30, SliceUS: 10_000_000}.check())
+	for why, e := range map[string]Entry{
+		"slice of 10.000001s: at most 10s": {SliceUS: 10_000_001},
+		"bias of 2147483648":               {BiasUS: 1 << 31},
+		"late bias of 5":                   {BiasUS: 6, SliceUS: 1, LateBiasUS: 5},
+		"late bias of 7":                   {LateBiasUS: 7},
+	} {
+		require.ErrorContains(t, e.check(), why)
+	}
 }

@@ -182,8 +182,10 @@ func (b *builder) build(ctx context.Context, src origin, key, dir string) (err e
 		return err
 	}
 	out := filepath.Join(tree, buildDir)
-	if err := verifyHooks(out); err != nil {
-		return err
+	if b.kernel.Patches.V != "" {
+		if err := verifyHooks(out); err != nil {
+			return err
+		}
 	}
 	return b.keep(out, dir, key, src.id)
 }

@@ -4,6 +4,7 @@
 //
 //	GET /status             Status
 //	GET /policy             []Entry, what the kernel's map holds
+//	PUT /policy             []Rule; the policy, under the mode manual
 //	PUT /mode               Mode; clears the window and the map
 //	PUT /functions/{uid}    Registration of a cgroup as a function
 //	GET /events             Event, one JSON line per finished invocation
@@ -27,12 +28,21 @@ import (
 // DefaultSocket is where the daemon listens unless told otherwise.
 const DefaultSocket = "/run/alps.sock"
 
-// Mode is what decides: plain CFS, observed only, or ALPS.
+// Mode is what decides: plain CFS, observed only; ALPS; SFS; or whoever calls
+// SetPolicy.
 type Mode struct {
-	Policy string         `json:"policy"`           // cfs or alps
-	Order  string         `json:"order,omitempty"`  // off, fifo, strict or bounded; "" is bounded
-	Step   string         `json:"step,omitempty"`   // bias per rank under bounded, as "1s"
-	Params *policy.Params `json:"params,omitempty"` // nil: the paper's
+	Policy     string         `json:"policy"`                // cfs, alps, sfs or manual
+	Order      string         `json:"order,omitempty"`       // off, fifo, strict or bounded; "" is bounded
+	Step       string         `json:"step,omitempty"`        // bias per rank under bounded, as "1s"
+	Params     *policy.Params `json:"params,omitempty"`      // nil: the paper's
+	FullSlices bool           `json:"full_slices,omitempty"` // events carry the exact lengths of slices
+}
+
+// Rule is what is wanted of one function.
+type Rule struct {
+	UID   string        `json:"uid"`
+	Rank  int           `json:"rank"`     // from 1; a lower one goes first
+	Slice time.Duration `json:"slice_ns"` // 0: CFS's
 }
 
 // Function is a cgroup whose processes are invocations.
@@ -46,21 +56,43 @@ type Function struct {
 // Status is what the daemon believes.
 type Status struct {
 	Mode       Mode              `json:"mode"`
-	Generation uint64            `json:"generation"` // updates of the policy since the start
+	Generation uint64            `json:"generation"` // policies published since the start
+	Attached   bool              `json:"attached"`   // the hooks, not only the observer
+	Resumed    bool              `json:"resumed"`    // from what a daemon before had pinned
 	LoadPct    float64           `json:"load_pct"`   // CPU utilisation at the last update
-	Lost       uint64            `json:"lost"`       // invocations that were not reported
-	Records    int               `json:"records"`    // in the window
+	Lost       Lost              `json:"lost"`
+	Records    int               `json:"records"` // in the window
 	Functions  []Function        `json:"functions"`
 	Decisions  []policy.Decision `json:"decisions"`
 	UpdateNS   int64             `json:"update_ns"` // what the last update took
 	LastError  string            `json:"last_error,omitempty"`
+
+	// The kernel's limit on real-time classes, in which FIFO and RR run.
+	RTRuntimeUS int64 `json:"rt_runtime_us"` // of each period; -1: no limit
+	RTPeriodUS  int64 `json:"rt_period_us"`
+}
+
+// Lost is what the observer did not see or could not tell.
+type Lost struct {
+	Invocations uint64 `json:"invocations"` // never reported
+	Tasks       uint64 `json:"tasks"`       // threads and descendants not accounted
+	Slices      uint64 `json:"slices"`      // of those wanted one by one
+	Orphans     uint64 `json:"orphans"`     // tasks that outlived their invocation
+	Stream      uint64 `json:"stream"`      // events a reader was too slow for
+}
+
+// Since is what was lost after before.
+func (l Lost) Since(before Lost) Lost {
+	return Lost{l.Invocations - before.Invocations, l.Tasks - before.Tasks, l.Slices - before.Slices,
+		l.Orphans - before.Orphans, l.Stream - before.Stream}
 }
 
 // Entry is one row of the kernel's map.
 type Entry struct {
 	Function
-	BiasUS  uint32 `json:"bias_us"`
-	SliceUS uint32 `json:"slice_us"`
+	BiasUS     uint32 `json:"bias_us"`
+	SliceUS    uint32 `json:"slice_us"`
+	LateBiasUS uint32 `json:"late_bias_us,omitempty"` // SFS
 }
 
 // Event is one finished invocation. Times are CLOCK_MONOTONIC, ns.
@@ -73,9 +105,22 @@ type Event struct {
 	ArriveNS      uint64 `json:"arrive_ns"`
 	StartNS       uint64 `json:"start_ns"`
 	EndNS         uint64 `json:"end_ns"`
-	CPUNS         uint64 `json:"cpu_ns"`
+	CPUNS         uint64 `json:"cpu_ns"`  // with threads and descendants, as the next ones
+	WaitNS        uint64 `json:"wait_ns"` // runnable, but not on a CPU
 	SwitchesVol   uint32 `json:"switches_vol"`
 	SwitchesInvol uint32 `json:"switches_invol"`
+	Tasks         uint32 `json:"tasks"`
+
+	// On a CPU without a break, by length: the middle of the histogram's
+	// bucket, or exact if Exact.
+	Slices []Slices `json:"slices"`
+	Exact  bool     `json:"exact,omitempty"`
+}
+
+// Slices are slices of one length.
+type Slices struct {
+	LengthUS uint64 `json:"length_us"`
+	Count    uint64 `json:"count"`
 }
 
 // Client is a connection to a daemon.
@@ -109,6 +154,12 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 func (c *Client) Policy(ctx context.Context) ([]Entry, error) {
 	var e []Entry
 	return e, c.do(ctx, http.MethodGet, "/policy", nil, &e)
+}
+
+// SetPolicy makes rules the policy, all at once; a function without one is left
+// to CFS. The mode must be manual.
+func (c *Client) SetPolicy(ctx context.Context, rules []Rule) error {
+	return c.do(ctx, http.MethodPut, "/policy", rules, nil)
 }
 
 // SetMode switches what decides. The window and the map are cleared.

@@ -6,6 +6,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -101,8 +102,27 @@ type Outcome struct {
 	Took    time.Duration `json:"took_ns"` // until the last invocation ended
 	CPU     time.Duration `json:"cpu_ns"`  // of all invocations
 	Failed  int           `json:"failed"`
-	Lost    uint64        `json:"lost"`
+	Lost    uint64        `json:"lost"` // invocations that were seen, but not reported
 	Errors  []string      `json:"errors"`
+
+	WaitNS   []int64    `json:"wait_ns"` // of each of Invocations: runnable, but not on a CPU
+	Slices   []SliceRow `json:"slices"`  // by group, then length
+	Observer Observer   `json:"observer"`
+}
+
+// SliceRow is how many slices of one length the invocations of a group had.
+type SliceRow struct {
+	Group    string `json:"group"`
+	LengthUS uint64 `json:"length_us"`
+	Count    uint64 `json:"count"`
+}
+
+// Observer is under which conditions the kernel's observer watched.
+type Observer struct {
+	Lost        alpsclient.Lost `json:"lost"`
+	ExactSlices bool            `json:"exact_slices"` // else as far as a histogram tells
+	RTRuntimeUS int64           `json:"rt_runtime_us"`
+	RTPeriodUS  int64           `json:"rt_period_us"`
 }
 
 // Replayer sends requests. Daemon observes them.
@@ -186,7 +206,9 @@ func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Requ
 		return Outcome{}, err
 	}
 	out := join(reqs, start, sent, replies, errs, seen)
-	out.Lost = after.Lost - before.Lost
+	lost := after.Lost.Since(before.Lost)
+	out.Lost = lost.Invocations + lost.Stream
+	out.Observer = Observer{Lost: lost, ExactSlices: mode.FullSlices, RTRuntimeUS: after.RTRuntimeUS, RTPeriodUS: after.RTPeriodUS}
 	if ctx.Err() != nil {
 		return out, context.Cause(ctx)
 	}
@@ -209,7 +231,8 @@ func sleepUntil(ctx context.Context, at int64) error {
 // join makes a row of every request. Pids may come again within a long run, so
 // an event belongs to a reply only if its process began after the request.
 func join(reqs []Request, start int64, sent []int64, replies []olclient.Reply, errs []error, seen *observed) Outcome {
-	out := Outcome{Errors: []string{}}
+	out := Outcome{Errors: []string{}, WaitNS: make([]int64, len(reqs)), Slices: []SliceRow{}}
+	lengths := map[SliceRow]uint64{} // by rows without their counts
 	var late []time.Duration
 	var last int64
 	for i, q := range reqs {
@@ -231,6 +254,10 @@ func join(reqs []Request, start int64, sent []int64, replies []olclient.Reply, e
 			inv.ArriveNS, inv.StartNS, inv.EndNS, inv.CPUNS = int64(e.ArriveNS), int64(e.StartNS), int64(e.EndNS), int64(e.CPUNS)
 			inv.SwitchesVol, inv.SwitchesInvol = int(e.SwitchesVol), int(e.SwitchesInvol)
 			inv.Status = results.OK
+			out.WaitNS[i] = int64(e.WaitNS)
+			for _, s := range e.Slices {
+				lengths[SliceRow{Group: q.Group, LengthUS: s.LengthUS}] += s.Count
+			}
 			out.CPU += time.Duration(e.CPUNS)
 			last = max(last, inv.EndNS)
 		} else {
@@ -241,6 +268,13 @@ func join(reqs []Request, start int64, sent []int64, replies []olclient.Reply, e
 		}
 		out.Invocations = append(out.Invocations, inv)
 	}
+	for row, count := range lengths {
+		row.Count = count
+		out.Slices = append(out.Slices, row)
+	}
+	slices.SortFunc(out.Slices, func(a, b SliceRow) int {
+		return cmp.Or(strings.Compare(a.Group, b.Group), cmp.Compare(a.LengthUS, b.LengthUS))
+	})
 	if n := len(reqs); n > 1 {
 		out.MeanGap = reqs[n-1].Due / time.Duration(n-1)
 	}

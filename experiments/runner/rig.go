@@ -201,7 +201,7 @@ func (r *Rig) setUp(ctx context.Context, ports []string, step *progress.Step) er
 			lines = append(lines, "systemctl set-property --runtime "+unit+" AllowedCPUs=0")
 		}
 	}
-	lines = append(lines, "systemd-run --quiet --collect --unit=alps -p Restart=no alps run -policy cfs -cpus "+cpus)
+	lines = append(lines, "systemd-run --quiet --collect --unit=alps -p Restart=no alps run -policy cfs -hooks -cpus "+cpus)
 	if err := r.Machine.Run(ctx, vm.Cmd{Line: strings.Join(lines, " && ")}); err != nil {
 		return err
 	}

@@ -17,8 +17,8 @@ func commands() []command {
 	return []command{
 		{"run", "the daemon: learn from this host's invocations, steer its kernel", runDaemon},
 		{"status", "what the daemon believes", runStatus},
-		{"policy", "what the kernel's policy map holds", runPolicyMap},
-		{"mode", "switch the daemon between cfs and alps", runMode},
+		{"policy", "what the kernel's policy map holds; set it by hand", runPolicyMap},
+		{"mode", "switch the daemon between cfs, alps, sfs and manual", runMode},
 		{"srpt", "schedule invocations by SRPT", runSRPT},
 		{"learn", "ranks and slices from invocations", runLearn},
 		{"sim", "simulate a workload under schedulers", runSim},

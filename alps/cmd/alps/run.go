@@ -19,6 +19,8 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	mode := newModeFlags(fs)
 	socket := fs.String("socket", client.DefaultSocket, "listen on this unix `path`, for root only")
 	docker := fs.String("docker", "", "Docker's `address`; empty: from the environment; none: register cgroups by hand")
+	pin := fs.String("pin", alps.DefaultPin, "a `directory` on a BPF file system, from which a daemon that was killed is resumed")
+	hooks := fs.Bool("hooks", false, "attach the hooks now, even if the policy is cfs; attaching later disturbs what runs")
 	cpus := fs.String("cpus", "", "the functions' CPUs, a `list` such as 1-3; empty: all")
 	if code, done := parse(fs, args); done {
 		return code
@@ -33,7 +35,7 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	err = alps.Run(ctx, alps.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list,
+	err = alps.Run(ctx, alps.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list, Pin: *pin, Hooks: *hooks,
 		Log: slog.New(slog.NewTextHandler(stderr, nil))})
 	if err != nil {
 		return fail(stderr, err)
@@ -63,15 +65,16 @@ func runMode(args []string, _ io.Reader, _, stderr io.Writer) int {
 
 // newModeFlags declares the flags of a mode; the result reads them.
 func newModeFlags(fs *flag.FlagSet) func() (client.Mode, error) {
-	policy := fs.String("policy", "alps", "alps, or cfs to observe only")
+	policy := fs.String("policy", "alps", "alps; sfs; manual, set by alps policy; or cfs to observe only")
 	order := fs.String("order", alps.OrderBounded, "off, fifo, strict or bounded")
 	step := fs.Duration("step", alps.DefaultStep, "bias between neighbouring ranks under bounded")
+	full := fs.Bool("full-slices", false, "report every slice on a CPU, not only a histogram")
 	params := newParamFlags(fs, true)
 	return func() (client.Mode, error) {
 		p, err := params.Params()
 		if err != nil {
 			return client.Mode{}, err
 		}
-		return client.Mode{Policy: *policy, Order: *order, Step: step.String(), Params: &p}, nil
+		return client.Mode{Policy: *policy, Order: *order, Step: step.String(), Params: &p, FullSlices: *full}, nil
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -28,8 +30,10 @@ func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if *asJSON {
 		return printJSON(stdout, stderr, s)
 	}
-	fmt.Fprintf(stdout, "policy %s  order %s  step %s  update %d  load %.0f %%  window %d records  lost %d  last update took %s\n",
-		s.Mode.Policy, s.Mode.Order, s.Mode.Step, s.Generation, s.LoadPct, s.Records, s.Lost, time.Duration(s.UpdateNS))
+	fmt.Fprintf(stdout, "policy %s  order %s  step %s  hooks attached %t  update %d  load %.0f %%  window %d records  last update took %s\n",
+		s.Mode.Policy, s.Mode.Order, s.Mode.Step, s.Attached, s.Generation, s.LoadPct, s.Records, time.Duration(s.UpdateNS))
+	fmt.Fprintf(stdout, "lost: %d invocations, %d tasks, %d slices, %d for slow readers; %d tasks outlived their invocation\n",
+		s.Lost.Invocations, s.Lost.Tasks, s.Lost.Slices, s.Lost.Stream, s.Lost.Orphans)
 	if s.LastError != "" {
 		fmt.Fprintln(stdout, "last error:", s.LastError)
 	}
@@ -48,16 +52,25 @@ func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// runPolicyMap prints what the kernel's map holds.
+// runPolicyMap sets the policy, if rules are given, and prints what the
+// kernel's map holds.
 func runPolicyMap(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	fs := newFlags("alps policy", stderr, "[-json]", "Prints what the kernel's policy map holds, read back from the kernel.")
+	fs := newFlags("alps policy", stderr, "[-json] [-set UID=RANK[/SLICE]]…",
+		"Prints what the kernel's policy map holds, read back from the kernel.")
 	socket := fs.String("socket", "", "the daemon's `socket`")
 	asJSON := fs.Bool("json", false, "print JSON")
+	var set rules
+	fs.Var(&set, "set", "first make these the policy, which must be manual: a `rule` as fib=1/200ms; repeat it for every function")
 	if code, done := parse(fs, args); done {
 		return code
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	if set != nil {
+		if err := client.New(*socket).SetPolicy(ctx, set); err != nil {
+			return fail(stderr, err)
+		}
+	}
 	entries, err := client.New(*socket).Policy(ctx)
 	if err != nil {
 		return fail(stderr, err)
@@ -75,6 +88,28 @@ func runPolicyMap(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		return fail(stderr, err)
 	}
 	return 0
+}
+
+// rules is a flag that may be repeated.
+type rules []client.Rule
+
+func (r *rules) String() string { return "" }
+
+func (r *rules) Set(s string) error {
+	uid, rest, ok := strings.Cut(s, "=")
+	rank, slice, sliced := strings.Cut(rest, "/")
+	rule := client.Rule{UID: uid}
+	var err error
+	if rule.Rank, err = strconv.Atoi(rank); err != nil || !ok || uid == "" {
+		return fmt.Errorf("%q: want UID=RANK or UID=RANK/SLICE", s)
+	}
+	if sliced {
+		if rule.Slice, err = time.ParseDuration(slice); err != nil {
+			return err
+		}
+	}
+	*r = append(*r, rule)
+	return nil
 }
 
 func printJSON(stdout, stderr io.Writer, v any) int {

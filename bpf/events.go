@@ -1,0 +1,167 @@
+package bpf
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf/ringbuf"
+)
+
+// Event is one finished invocation: a process forked in a function's cgroup by
+// a process that is not itself an invocation. CPU time and what follows it
+// count for all its threads and descendants; one that outlives the process is
+// counted until the process ends.
+type Event struct {
+	Cgroup        CgroupID // the function's, which may be above the process's
+	PID           uint32
+	NSPID         uint32 // in its innermost PID namespace
+	Arrive        KTime  // fork
+	Exec          KTime  // last exec, 0 if none
+	Start         KTime  // first on a CPU
+	End           KTime  // last off a CPU
+	CPU           time.Duration
+	Wait          time.Duration // runnable, but not on a CPU
+	SwitchesVol   uint32
+	SwitchesInvol uint32
+	Tasks         uint32               // threads and descendants, itself included
+	Slices        [SliceBuckets]uint32 // on a CPU, by length
+	FullSlices    []uint32             // µs; only after SetFullSlices(true)
+}
+
+// SliceBuckets is how many lengths of slices are told apart.
+const SliceBuckets = 74
+
+// SliceRange is what the slices in bucket i are at least and less than; the
+// last bucket has no upper end (0).
+func SliceRange(i int) (from, to time.Duration) {
+	if i+1 < SliceBuckets {
+		to = bucketStart(i + 1)
+	}
+	return bucketStart(i), to
+}
+
+func bucketStart(i int) time.Duration {
+	if i == 0 {
+		return 0
+	}
+	log, quarter := 6+(i-1)/4, (i-1)%4
+	return time.Duration((4+quarter)<<(log-2)) * time.Microsecond
+}
+
+// Lost is what the observer could not report.
+type Lost struct {
+	Invocations uint64 `json:"invocations"` // never reported
+	Tasks       uint64 `json:"tasks"`       // threads and descendants not accounted
+	Slices      uint64 `json:"slices"`      // of the full ones
+	Orphans     uint64 `json:"orphans"`     // tasks that outlived their invocation
+}
+
+// Lost counts since the maps were made.
+func (b *Backend) Lost() (Lost, error) {
+	var n [4]uint64
+	for i := range n {
+		if err := b.maps.Counts.Lookup(uint32(i), &n[i]); err != nil {
+			return Lost{}, fmt.Errorf("lost events: %w", err)
+		}
+	}
+	return Lost{Invocations: n[0], Tasks: n[1], Slices: n[2], Orphans: n[3]}, nil
+}
+
+// SetFullSlices has every slice reported, beside the histogram, or stops it.
+func (b *Backend) SetFullSlices(on bool) {
+	b.control.fullSlices.Store(0)
+	if on {
+		b.control.fullSlices.Store(1)
+	}
+}
+
+// invocation identifies one that has not ended.
+type invocation struct {
+	arrive KTime
+	pid    uint32
+}
+
+// drainEvery is how often full slices are read while no invocation ends.
+const drainEvery = 50 * time.Millisecond
+
+// Events calls f for every finished invocation until ctx ends. Those that
+// ended while nobody called it come first.
+func (b *Backend) Events(ctx context.Context, f func(Event)) error {
+	events, err := ringbuf.NewReader(b.maps.Events)
+	if err != nil {
+		return fmt.Errorf("events: %w", err)
+	}
+	defer events.Close()
+	slices, err := ringbuf.NewReader(b.maps.Slices)
+	if err != nil {
+		return fmt.Errorf("events: %w", err)
+	}
+	defer slices.Close()
+	slices.SetDeadline(time.Unix(1, 0)) // what is there, without waiting
+	stop := context.AfterFunc(ctx, func() { events.Close() })
+	defer stop()
+	var rec ringbuf.Record
+	for {
+		events.SetDeadline(time.Now().Add(drainEvery))
+		err := events.ReadInto(&rec)
+		if errors.Is(err, ringbuf.ErrClosed) {
+			return ctx.Err()
+		} else if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("events: %w", err)
+		}
+		// A slice is written before the event of the invocation that ends with it.
+		if err := b.drain(slices); err != nil {
+			return err
+		}
+		if err != nil {
+			continue
+		}
+		e, err := decode(rec.RawSample)
+		if err != nil {
+			return err
+		}
+		k := invocation{e.Arrive, e.PID}
+		e.FullSlices = b.pending[k]
+		delete(b.pending, k)
+		f(e)
+	}
+}
+
+// drain reads the full slices there are.
+func (b *Backend) drain(r *ringbuf.Reader) error {
+	var rec ringbuf.Record
+	for {
+		if err := r.ReadInto(&rec); errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("slices: %w", err)
+		}
+		// The kernel's struct slice.
+		var s struct {
+			Cgroup, Arrive uint64
+			PID, US        uint32
+		}
+		if _, err := binary.Decode(rec.RawSample, binary.LittleEndian, &s); err != nil {
+			return fmt.Errorf("slice of %d bytes: %w", len(rec.RawSample), err)
+		}
+		k := invocation{KTime(s.Arrive), s.PID}
+		b.pending[k] = append(b.pending[k], s.US)
+	}
+}
+
+func decode(raw []byte) (Event, error) {
+	var e alpsEvent
+	if _, err := binary.Decode(raw, binary.LittleEndian, &e); err != nil {
+		return Event{}, fmt.Errorf("event of %d bytes: %w", len(raw), err)
+	}
+	return Event{
+		Cgroup: CgroupID(e.CgroupId), PID: e.Pid, NSPID: e.Nspid,
+		Arrive: KTime(e.ArriveNs), Exec: KTime(e.ExecNs), Start: KTime(e.StartNs), End: KTime(e.EndNs),
+		CPU: time.Duration(e.CpuNs), Wait: time.Duration(e.WaitNs), SwitchesVol: e.SwitchesVol, SwitchesInvol: e.SwitchesInvol,
+		Tasks: e.Tasks, Slices: e.Slices,
+	}, nil
+}

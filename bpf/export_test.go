@@ -1,0 +1,4 @@
+package bpf
+
+// Abandon leaves everything in the kernel as a killed process does.
+func (b *Backend) Abandon() error { return b.free() }

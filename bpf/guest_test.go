@@ -1,0 +1,84 @@
+package bpf_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/bpf"
+	"github.com/ds2-lab/alps/internal/play"
+)
+
+// The tests named TestGuest… run in a guest with the patched kernel: the test
+// binary is copied there by experiments/runner's guest test. Elsewhere they
+// skip, unless MUST_RUN names the ring.
+
+func TestMain(m *testing.M) {
+	play.Main()
+	os.Exit(m.Run())
+}
+
+func load(t *testing.T, o bpf.Options) *bpf.Backend {
+	b, err := bpf.Load(o)
+	if err != nil {
+		if strings.Contains(os.Getenv("MUST_RUN"), "hook") {
+			t.Fatal(err)
+		}
+		if errors.Is(err, bpf.ErrNoHooks) || errors.Is(err, bpf.ErrEEVDF) || os.Geteuid() != 0 {
+			t.Skip(err)
+		}
+		t.Skipf("cannot load here: %v", err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+func idOf(t *testing.T, dir string) bpf.CgroupID {
+	id, err := bpf.CgroupOf(dir)
+	require.NoError(t, err)
+	return id
+}
+
+// rule makes the cgroups functions and gives them a policy.
+func rule(t *testing.T, b *bpf.Backend, policy map[string]bpf.Entry) {
+	var functions []bpf.Function
+	entries := map[bpf.CgroupID]bpf.Entry{}
+	for dir, e := range policy {
+		id := idOf(t, dir)
+		functions = append(functions, bpf.Function{ID: id, UID: filepath.Base(dir), Cgroup: dir})
+		entries[id] = e
+	}
+	require.NoError(t, b.SetFunctions(functions))
+	require.NoError(t, b.SetPolicy(entries))
+}
+
+// watch collects events until stop is called.
+func watch(t *testing.T, b *bpf.Backend) (events func() []bpf.Event, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var mu sync.Mutex
+	var all []bpf.Event
+	done := make(chan error, 1)
+	go func() {
+		done <- b.Events(ctx, func(e bpf.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			// Go's runtime forks once to see whether pidfds work.
+			if e.Exec != 0 {
+				all = append(all, e)
+			}
+		})
+	}()
+	events = func() []bpf.Event { mu.Lock(); defer mu.Unlock(); return all }
+	return events, func() {
+		time.Sleep(200 * time.Millisecond)
+		cancel()
+		require.ErrorIs(t, <-done, context.Canceled)
+	}
+}

@@ -1,0 +1,140 @@
+package bpf_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/bpf"
+	"github.com/ds2-lab/alps/internal/play"
+)
+
+func TestGuestObserver(t *testing.T) {
+	b := load(t, bpf.Options{})
+	p := play.NewParent(t)
+	dir := p.Group("function")
+	nested := p.Group("function/inside")
+	rule(t, b, map[string]bpf.Entry{dir: {}})
+	require.NoError(t, b.AttachObserver())
+	b.SetFullSlices(true)
+	events, stop := watch(t, b)
+	p.Hog(p.Group("beside")) // somebody to wait for
+	want := p.Start(nested, "parent").Invoke(t, 5)
+	require.Eventually(t, func() bool { return len(events()) >= 5 }, 10*time.Second, 10*time.Millisecond)
+	stop()
+	require.Len(t, events(), 5, "one event per invocation, none for the warm process")
+	for _, e := range events() {
+		w, ok := want[e.PID]
+		require.True(t, ok, "unknown pid %d", e.PID)
+		require.Equal(t, idOf(t, dir), e.Cgroup, "the function is the nearest ancestor with an entry")
+		require.Equal(t, e.PID, e.NSPID)
+		require.InDelta(t, float64(w.CPU), float64(e.CPU), 0.1*float64(w.CPU)+4e6)
+		require.True(t, e.Arrive <= e.Start && e.Start <= e.Exec && e.Exec < e.End, "%+v", e)
+
+		life := time.Duration(e.End - e.Arrive)
+		require.GreaterOrEqual(t, life, play.ShortCPU)
+		// Its other threads wait too, so it can be more; a hog is beside it, so it is much.
+		require.Greater(t, e.Wait, life-e.CPU-time.Duration(e.Tasks)*5*time.Millisecond)
+		require.Greater(t, e.Wait, play.ShortCPU/2)
+
+		var count, total uint64
+		for i, n := range e.Slices {
+			from, to := bpf.SliceRange(i)
+			var exact uint32
+			for _, us := range e.FullSlices {
+				if l := time.Duration(us) * time.Microsecond; l >= from && (l < to || to == 0) {
+					exact++
+				}
+			}
+			require.Equal(t, exact, n, "slices from %s to %s", from, to)
+			count += uint64(n)
+		}
+		for _, us := range e.FullSlices {
+			total += uint64(us)
+		}
+		// What ends a slice is a switch, but for the last of each thread.
+		require.EqualValues(t, uint64(e.SwitchesVol+e.SwitchesInvol+e.Tasks), count)
+		require.InDelta(t, float64(e.CPU.Microseconds()), float64(total), 0.1*float64(e.CPU.Microseconds()))
+	}
+	lost, err := b.Lost()
+	require.NoError(t, err)
+	require.Zero(t, lost)
+}
+
+func TestGuestThreadsAndChildrenCount(t *testing.T) {
+	b := load(t, bpf.Options{})
+	p := play.NewParent(t)
+	dir := p.Group("function")
+	rule(t, b, map[string]bpf.Entry{dir: {}})
+	require.NoError(t, b.AttachObserver())
+	events, stop := watch(t, b)
+	pid, used := p.Start(dir, "family").Used(t)
+	require.Eventually(t, func() bool { return len(events()) >= 1 }, 10*time.Second, 10*time.Millisecond)
+	stop()
+	require.Len(t, events(), 1, "a child of an invocation is none")
+	e := events()[0]
+	t.Logf("a process with a thread and a child of %s each: %s of CPU (rusage %s), %d tasks, %d + %d switches (rusage of process and child %d + %d)",
+		play.ShortCPU, e.CPU, used.CPU, e.Tasks, e.SwitchesVol, e.SwitchesInvol, used.Vol, used.Invol)
+	require.Equal(t, pid, e.PID)
+	require.GreaterOrEqual(t, e.CPU, 3*play.ShortCPU)
+	require.InDelta(t, float64(used.CPU), float64(e.CPU), 0.1*float64(used.CPU)+4e6)
+	require.GreaterOrEqual(t, e.Tasks, uint32(3))
+	require.InDelta(t, float64(used.Vol), float64(e.SwitchesVol), 0.2*float64(used.Vol)+float64(e.Tasks))
+}
+
+// What could not be reported is counted.
+func TestGuestLossIsCounted(t *testing.T) {
+	b := load(t, bpf.Options{RingBytes: 4096})
+	p := play.NewParent(t)
+	dir := p.Group("function")
+	rule(t, b, map[string]bpf.Entry{dir: {}})
+	require.NoError(t, b.AttachObserver())
+	const n = 15
+	p.Start(dir, "parent").Invoke(t, n) // nobody reads
+	lost, err := b.Lost()
+	require.NoError(t, err)
+	events, stop := watch(t, b)
+	stop()
+	t.Logf("%d invocations: %d reported, %d lost", n, len(events()), lost.Invocations)
+	require.Positive(t, lost.Invocations)
+	// One more may be the fork by which Go's runtime sees whether pidfds work.
+	require.InDelta(t, n, float64(len(events()))+float64(lost.Invocations), 1)
+}
+
+// A process that dies leaves the observer at work; the next one reads on.
+func TestGuestResumes(t *testing.T) {
+	const pin = "/sys/fs/bpf/alpstest"
+	b := load(t, bpf.Options{Pin: pin})
+	require.False(t, b.Resumed)
+	p := play.NewParent(t)
+	dir := p.Group("function")
+	rule(t, b, map[string]bpf.Entry{dir: {BiasUS: 3}})
+	require.NoError(t, b.AttachObserver())
+	require.NoError(t, b.AttachHooks())
+	warm := p.Start(dir, "parent")
+	warm.Invoke(t, 2)
+	b.Abandon()
+	warm.Invoke(t, 3)
+
+	b = load(t, bpf.Options{Pin: pin})
+	require.True(t, b.Resumed)
+	policy, err := b.Policy()
+	require.NoError(t, err)
+	require.Equal(t, map[bpf.CgroupID]bpf.Entry{idOf(t, dir): {BiasUS: 3}}, policy)
+	functions, err := b.Functions()
+	require.NoError(t, err)
+	require.Equal(t, "function", functions[0].UID)
+	require.NoError(t, b.AttachObserver())
+	require.NoError(t, b.AttachHooks())
+	warm.Invoke(t, 2)
+	events, stop := watch(t, b)
+	require.Eventually(t, func() bool { return len(events()) >= 7 }, 10*time.Second, 10*time.Millisecond)
+	stop()
+	require.Len(t, events(), 7, "each once")
+	lost, err := b.Lost()
+	require.NoError(t, err)
+	require.Zero(t, lost)
+	require.NoError(t, b.Close())
+	require.NoDirExists(t, pin)
+}

@@ -1,0 +1,199 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// MaxFunctions is how many cgroups can be functions at a time.
+const MaxFunctions = 1024
+
+// MaxSlice bounds a slice: for so long a function can keep a CPU from its
+// siblings.
+const MaxSlice = 10 * time.Second
+
+// Entry is the policy of one function.
+type Entry struct {
+	BiasUS  uint32 // microseconds by which it yields to siblings; 0: no opinion
+	SliceUS uint32 // microseconds it may keep the CPU in one turn; 0: no opinion
+
+	// LateBiasUS, if not 0, is the bias of a function none of whose invocations
+	// is fresh, which one is until it has used SliceUS of CPU time: SFS.
+	LateBiasUS uint32
+}
+
+func (e Entry) check() error {
+	if e.BiasUS > math.MaxInt32 || e.LateBiasUS > math.MaxInt32 {
+		return fmt.Errorf("bias of %d µs: at most %d", max(e.BiasUS, e.LateBiasUS), math.MaxInt32)
+	}
+	if slice := time.Duration(e.SliceUS) * time.Microsecond; slice > MaxSlice {
+		return fmt.Errorf("slice of %s: at most %s", slice, MaxSlice)
+	}
+	if e.LateBiasUS != 0 && (e.SliceUS == 0 || e.LateBiasUS < e.BiasUS) {
+		return fmt.Errorf("late bias of %d µs: a slice and a smaller bias are needed", e.LateBiasUS)
+	}
+	return nil
+}
+
+// Function is a cgroup whose processes are invocations.
+type Function struct {
+	ID     CgroupID
+	UID    string
+	Name   string
+	Cgroup string // its path, for people
+
+	slot uint32
+}
+
+// SetPolicy makes entries the policy, all at once. Every cgroup in it must be a
+// function. A policy that is refused changes nothing.
+func (b *Backend) SetPolicy(entries map[CgroupID]Entry) error {
+	for id, e := range entries {
+		if err := e.check(); err != nil {
+			return fmt.Errorf("policy: cgroup %d: %w", id, err)
+		}
+		if _, ok := b.slots[id]; !ok {
+			return fmt.Errorf("policy: cgroup %d is not a function: register it first", id)
+		}
+	}
+	next := b.control.generation.Load() + 1
+	for id, slot := range b.slots {
+		v := alpsEntry{} // also over what a process that died here had begun
+		if e, ok := entries[id]; ok {
+			v = alpsEntry{CgroupId: uint64(id), Generation: next, BiasUs: e.BiasUS, SliceUs: e.SliceUS, LateBiasUs: e.LateBiasUS}
+		}
+		if err := b.maps.Policy.Put(b.index(slot, next), v); err != nil {
+			return fmt.Errorf("policy: cgroup %d: %w", id, err)
+		}
+	}
+	b.control.generation.Store(next)
+	return nil
+}
+
+// index is where the entries of a slot lie in a generation.
+func (b *Backend) index(slot uint32, generation uint64) uint32 {
+	return slot + uint32(generation&1)*MaxFunctions
+}
+
+// Generation is how many policies were set since the maps were made.
+func (b *Backend) Generation() uint64 { return b.control.generation.Load() }
+
+// Policy reads back what counts.
+func (b *Backend) Policy() (map[CgroupID]Entry, error) {
+	functions, err := b.Functions()
+	if err != nil {
+		return nil, err
+	}
+	g := b.control.generation.Load()
+	entries := map[CgroupID]Entry{}
+	for _, f := range functions {
+		var e alpsEntry
+		if err := b.maps.Policy.Lookup(b.index(f.slot, g), &e); err != nil {
+			return nil, fmt.Errorf("policy: %w", err)
+		}
+		if e.Generation == g && CgroupID(e.CgroupId) == f.ID {
+			entries[f.ID] = Entry{BiasUS: e.BiasUs, SliceUS: e.SliceUs, LateBiasUS: e.LateBiasUs}
+		}
+	}
+	return entries, nil
+}
+
+// KeepAlive lets the policy count for d from now; when it is not called again
+// in time the hooks answer as if there were none. d = 0 lifts the limit.
+func (b *Backend) KeepAlive(d time.Duration) error {
+	defer b.control.looked.Store(0) // look again
+	if d == 0 {
+		b.control.validUntil.Store(0)
+		return nil
+	}
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return fmt.Errorf("heartbeat: %w", err)
+	}
+	b.control.validUntil.Store(uint64(now.Nano()) + uint64(d))
+	return nil
+}
+
+// SetFunctions makes functions the cgroups whose processes are invocations.
+func (b *Backend) SetFunctions(functions []Function) error {
+	want := map[CgroupID]bool{}
+	for _, f := range functions {
+		want[f.ID] = true
+	}
+	for id := range b.slots {
+		if want[id] {
+			continue
+		}
+		// The kernel forgets a cgroup that is removed by itself.
+		if err := b.maps.Functions.Delete(uint64(id)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("function cgroup %d: %w", id, err)
+		}
+		delete(b.slots, id)
+	}
+	used := map[uint32]bool{}
+	for _, slot := range b.slots {
+		used[slot] = true
+	}
+	var slot uint32
+	for _, f := range functions {
+		if _, ok := b.slots[f.ID]; ok {
+			continue
+		}
+		for used[slot] {
+			slot++
+		}
+		if slot >= MaxFunctions {
+			return fmt.Errorf("function cgroup %d: there are %d functions already, the most possible", f.ID, MaxFunctions)
+		}
+		v := alpsFunction{Slot: slot}
+		for _, text := range []struct {
+			what, from string
+			to         []int8
+		}{{"uid", f.UID, v.Uid[:]}, {"name", f.Name, v.Name[:]}, {"cgroup", f.Cgroup, v.Cgroup[:]}} {
+			if len(text.from) >= len(text.to) {
+				return fmt.Errorf("function cgroup %d: %s %q is longer than %d bytes", f.ID, text.what, text.from, len(text.to)-1)
+			}
+			for i, c := range []byte(text.from) {
+				text.to[i] = int8(c)
+			}
+		}
+		if err := b.maps.Functions.Update(uint64(f.ID), v, ebpf.UpdateNoExist); err != nil {
+			return fmt.Errorf("function cgroup %d: %w", f.ID, err)
+		}
+		b.slots[f.ID], used[slot] = slot, true
+	}
+	return nil
+}
+
+// Functions reads back which cgroups are functions; one whose cgroup was
+// removed is not.
+func (b *Backend) Functions() ([]Function, error) {
+	var all []Function
+	var id uint64
+	var v alpsFunction
+	it := b.maps.Functions.Iterate()
+	for it.Next(&id, &v) {
+		all = append(all, Function{ID: CgroupID(id), UID: text(v.Uid[:]), Name: text(v.Name[:]), Cgroup: text(v.Cgroup[:]), slot: v.Slot})
+	}
+	if err := it.Err(); err != nil {
+		return nil, fmt.Errorf("functions: %w", err)
+	}
+	return all, nil
+}
+
+// text reads a string that C ends with 0.
+func text(c []int8) string {
+	var s []byte
+	for _, b := range c {
+		if b == 0 {
+			break
+		}
+		s = append(s, byte(b))
+	}
+	return string(s)
+}

@@ -1,0 +1,164 @@
+package bpf
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+	"github.com/stretchr/testify/require"
+)
+
+// These tests need a kernel that loads BPF, but no hooks: what the program on
+// the hook does is run as a program of a type that can be run by itself.
+
+// backend is maps without attachments, a program that asks for a bias, and one
+// that does not.
+func backend(t testing.TB) (b *Backend, bias, nothing *ebpf.Program) {
+	if os.Geteuid() != 0 {
+		if strings.Contains(os.Getenv("MUST_RUN"), "bpf") {
+			t.Fatal("root is needed")
+		}
+		t.Skip("needs root")
+	}
+	require.NoError(t, rlimit.RemoveMemlock())
+	spec, err := loadAlps()
+	require.NoError(t, err)
+	for name := range spec.Programs {
+		if name != alpsProgTimeBias && name != alpsProgTimeNothing {
+			delete(spec.Programs, name)
+		}
+	}
+	var objs struct {
+		alpsMaps
+		Bias    *ebpf.Program `ebpf:"time_bias"`
+		Nothing *ebpf.Program `ebpf:"time_nothing"`
+	}
+	require.NoError(t, spec.LoadAndAssign(&objs, nil))
+	b = &Backend{maps: objs.alpsMaps, slots: map[CgroupID]uint32{}}
+	require.NoError(t, b.mapControl())
+	t.Cleanup(func() { objs.Bias.Close(); objs.Nothing.Close(); b.free() })
+	return b, objs.Bias, objs.Nothing
+}
+
+// asked is struct __sk_buff as far as mark.
+func asked(id CgroupID) []byte {
+	ctx := make([]byte, 192)
+	binary.LittleEndian.PutUint32(ctx[8:], uint32(id))
+	return ctx
+}
+
+func ask(t *testing.T, p *ebpf.Program, id CgroupID) uint32 {
+	answer, err := p.Run(&ebpf.RunOptions{Data: make([]byte, 64), Context: asked(id)})
+	require.NoError(t, err)
+	return answer
+}
+
+func TestGenerations(t *testing.T) {
+	b, p, _ := backend(t)
+	require.Zero(t, ask(t, p, 1), "nothing is known")
+	require.ErrorContains(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: 5}}), "cgroup 1 is not a function")
+	require.NoError(t, b.SetFunctions([]Function{{ID: 1, UID: "one"}, {ID: 2, UID: "two"}}))
+	require.NoError(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: 5}, 2: {BiasUS: 6}}))
+	require.EqualValues(t, []uint32{5, 6}, []uint32{ask(t, p, 1), ask(t, p, 2)})
+
+	// What fills the other half does not count until the switch, and is not
+	// left over if who wrote it died there.
+	require.NoError(t, b.maps.Policy.Put(b.index(b.slots[2], b.Generation()+1), alpsEntry{CgroupId: 2, Generation: b.Generation() + 1, BiasUs: 9}))
+	require.EqualValues(t, 6, ask(t, p, 2))
+	require.NoError(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: 7}}))
+	require.EqualValues(t, []uint32{7, 0}, []uint32{ask(t, p, 1), ask(t, p, 2)})
+
+	before := b.Generation()
+	require.Error(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: 1}, 2: {SliceUS: 20_000_000}}))
+	require.EqualValues(t, 7, ask(t, p, 1), "a refused policy changes nothing")
+	require.Equal(t, before, b.Generation())
+
+	got, err := b.Policy()
+	require.NoError(t, err)
+	require.Equal(t, map[CgroupID]Entry{1: {BiasUS: 7}}, got)
+}
+
+func TestASlotsNextOwnerStartsWithoutPolicy(t *testing.T) {
+	b, p, _ := backend(t)
+	require.NoError(t, b.SetFunctions([]Function{{ID: 1}, {ID: 2}}))
+	require.NoError(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: 5}, 2: {BiasUS: 6}}))
+	require.NoError(t, b.SetFunctions([]Function{{ID: 2}, {ID: 3}}))
+	require.EqualValues(t, []uint32{0, 6, 0}, []uint32{ask(t, p, 1), ask(t, p, 2), ask(t, p, 3)})
+	// The id came again before anybody set a policy.
+	require.NoError(t, b.SetFunctions([]Function{{ID: 2}, {ID: 1}}))
+	require.NoError(t, b.SetPolicy(map[CgroupID]Entry{2: {BiasUS: 6}}))
+	require.Zero(t, ask(t, p, 1))
+}
+
+func TestHeartbeat(t *testing.T) {
+	b, p, _ := backend(t)
+	require.NoError(t, b.SetFunctions([]Function{{ID: 1}}))
+	require.NoError(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: 5}}))
+	require.NoError(t, b.KeepAlive(time.Hour))
+	require.EqualValues(t, 5, ask(t, p, 1))
+	require.NoError(t, b.KeepAlive(time.Nanosecond))
+	require.Zero(t, ask(t, p, 1))
+	require.NoError(t, b.KeepAlive(0))
+	require.EqualValues(t, 5, ask(t, p, 1))
+}
+
+func TestLateBias(t *testing.T) {
+	b, p, _ := backend(t)
+	require.NoError(t, b.SetFunctions([]Function{{ID: 1}}))
+	require.NoError(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: 5, SliceUS: 10, LateBiasUS: 50}}))
+	require.EqualValues(t, 50, ask(t, p, 1), "no invocation is fresh")
+	var f alpsFunction
+	require.NoError(t, b.maps.Functions.Lookup(uint64(1), &f))
+	f.Fresh = 1
+	require.NoError(t, b.maps.Functions.Put(uint64(1), f))
+	require.EqualValues(t, 5, ask(t, p, 1))
+}
+
+func TestFunctionsAreReadBack(t *testing.T) {
+	b, _, _ := backend(t)
+	want := Function{ID: 7, UID: "u", Name: "näme", Cgroup: "/alps.slice/x"}
+	require.NoError(t, b.SetFunctions([]Function{want}))
+	got, err := b.Functions()
+	require.NoError(t, err)
+	require.Equal(t, []Function{want}, got)
+	require.ErrorContains(t, b.SetFunctions([]Function{want, {ID: 8, UID: strings.Repeat("u", 64)}}), "longer than 63 bytes")
+	var many []Function
+	for i := range MaxFunctions + 1 {
+		many = append(many, Function{ID: CgroupID(i + 1)})
+	}
+	require.NoError(t, b.SetFunctions(many[:MaxFunctions]))
+	require.ErrorContains(t, b.SetFunctions(many), "the most possible")
+}
+
+// What the hook for the order costs natively, as JITed by this kernel, without
+// the loop around it.
+func BenchmarkBias(b *testing.B) {
+	// Without a context the program asks for cgroup 0.
+	for name, set := range map[string]func(*Backend) error{
+		"stranger": func(*Backend) error { return nil },
+		"function": func(be *Backend) error { return be.SetFunctions([]Function{{}}) },
+		"entry": func(be *Backend) error {
+			return errors.Join(be.SetFunctions([]Function{{}}), be.SetPolicy(map[CgroupID]Entry{0: {BiasUS: 5}}), be.KeepAlive(time.Hour))
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			be, bias, nothing := backend(b)
+			require.NoError(b, set(be))
+			timed := func(p *ebpf.Program, best time.Duration) time.Duration {
+				_, mean, err := p.Benchmark(make([]byte, 64), 1<<20, nil)
+				require.NoError(b, err)
+				return min(best, mean)
+			}
+			with, without := time.Hour, time.Hour
+			for b.Loop() {
+				with, without = timed(bias, with), timed(nothing, without)
+			}
+			b.ReportMetric(float64((with - without).Nanoseconds()), "ns/call")
+		})
+	}
+}

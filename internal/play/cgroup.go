@@ -1,0 +1,174 @@
+package play
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Parent is a cgroup for one test, the parent of those that compete.
+type Parent struct {
+	t   *testing.T
+	Dir string
+}
+
+var made int
+
+// NewParent makes it; it goes with the test.
+func NewParent(t *testing.T) Parent {
+	const root = "/sys/fs/cgroup"
+	_ = os.WriteFile(root+"/cgroup.subtree_control", []byte("+cpu"), 0o644)
+	made++
+	p := Parent{t, fmt.Sprintf("%s/alpstest%d-%d", root, os.Getpid(), made)}
+	p.make(p.Dir)
+	return p
+}
+
+func (p Parent) make(dir string) {
+	require.NoError(p.t, os.Mkdir(dir, 0o755))
+	p.t.Cleanup(func() {
+		for range 50 {
+			if os.Remove(dir) == nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+}
+
+// Group makes a cgroup below; name may be a path below one made before. Inner
+// ones get the CPU controller too.
+func (p Parent) Group(name string) string {
+	dir := filepath.Join(p.Dir, name)
+	require.NoError(p.t, os.WriteFile(filepath.Dir(dir)+"/cgroup.subtree_control", []byte("+cpu"), 0o644))
+	p.make(dir)
+	return dir
+}
+
+// Process is this binary in a part.
+type Process struct {
+	*bufio.Scanner
+	Stdin io.Writer
+	PID   int
+}
+
+// Start runs this binary as part in the cgroup at dir, until the test ends.
+func (p Parent) Start(dir, part string) Process {
+	fd, err := os.Open(dir)
+	require.NoError(p.t, err)
+	defer fd.Close()
+	c := exec.Command("/proc/self/exe")
+	c.Env = append(os.Environ(), env+"="+part, "GOMAXPROCS=1", "GOGC=off")
+	if part == "gaps" || part == "family" {
+		c.Env = append(c.Env, "GOMAXPROCS=2") // somebody must read while the other works
+	}
+	c.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(fd.Fd()), Pdeathsig: syscall.SIGKILL}
+	out, err := c.StdoutPipe()
+	require.NoError(p.t, err)
+	in, err := c.StdinPipe()
+	require.NoError(p.t, err)
+	require.NoError(p.t, c.Start())
+	p.t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+	return Process{bufio.NewScanner(out), in, c.Process.Pid}
+}
+
+// Hog starts a CPU-bound process and returns when it is where it stays.
+func (p Parent) Hog(dir string) Process {
+	h := p.Start(dir, "hog")
+	require.True(p.t, h.Scan())
+	return h
+}
+
+// Invoke asks a process that plays parent for n invocations, one after the
+// other, and returns what the kernel says each used, by pid.
+func (p Process) Invoke(t *testing.T, n int) map[uint32]Used {
+	all := map[uint32]Used{}
+	for range n {
+		_, err := io.WriteString(p.Stdin, "\n")
+		require.NoError(t, err)
+		pid, u := p.Used(t)
+		all[pid] = u
+	}
+	return all
+}
+
+// Used is a process's resource usage.
+type Used struct {
+	CPU        time.Duration
+	Vol, Invol uint32 // switches
+}
+
+// Used reads a line of a process that ended.
+func (p Process) Used(t *testing.T) (pid uint32, u Used) {
+	require.True(t, p.Scan())
+	_, err := fmt.Sscan(p.Text(), &pid, (*int64)(&u.CPU), &u.Vol, &u.Invol)
+	require.NoError(t, err)
+	return pid, u
+}
+
+// Numbers reads n lines of one number each.
+func (p Process) Numbers(t *testing.T, n int) []int {
+	var all []int
+	for len(all) < n && p.Scan() {
+		v, err := strconv.Atoi(p.Text())
+		require.NoError(t, err)
+		all = append(all, v)
+	}
+	require.Len(t, all, n)
+	return all
+}
+
+// Turnaround is the median of n of a short task's.
+func (p Process) Turnaround(t *testing.T, n int) time.Duration {
+	all := p.Numbers(t, n)
+	slices.Sort(all)
+	return time.Duration(all[n/2]).Round(time.Millisecond)
+}
+
+// Longest asks a process that plays gaps for how long it waited at most since
+// it was asked before.
+func (p Process) Longest(t *testing.T) time.Duration {
+	_, err := io.WriteString(p.Stdin, "?\n")
+	require.NoError(t, err)
+	return time.Duration(p.Numbers(t, 1)[0])
+}
+
+// Usage is a cgroup's CPU time.
+func Usage(t *testing.T, dir string) time.Duration {
+	data, err := os.ReadFile(dir + "/cpu.stat")
+	require.NoError(t, err)
+	var us int64
+	_, err = fmt.Sscanf(string(data), "usage_usec %d", &us)
+	require.NoError(t, err)
+	return time.Duration(us) * time.Microsecond
+}
+
+// Shares lets those in dirs run for d and returns each one's part.
+func Shares(t *testing.T, dirs []string, d time.Duration) []float64 {
+	before := make([]time.Duration, len(dirs))
+	for i, dir := range dirs {
+		before[i] = Usage(t, dir)
+	}
+	time.Sleep(d)
+	var total time.Duration
+	used := make([]time.Duration, len(dirs))
+	for i, dir := range dirs {
+		used[i] = Usage(t, dir) - before[i]
+		total += used[i]
+	}
+	out := make([]float64, len(dirs))
+	for i := range dirs {
+		out[i] = float64(used[i]) / float64(total)
+	}
+	return out
+}

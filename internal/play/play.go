@@ -1,0 +1,181 @@
+// Package play makes a test binary also the processes under test: CPU hogs,
+// short tasks, functions with invocations, each in a cgroup of its own. Guest
+// tests call Main first in their TestMain.
+package play
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ShortCPU is what a short task and an invocation use.
+const ShortCPU = 50 * time.Millisecond
+
+// env names the part that this process plays.
+const env = "ALPS_PLAY"
+
+// Main does not return if this process was started to play a part.
+func Main() {
+	part, ok := map[string]func(){
+		"hog": hog, "gaps": gaps, "short": short, "once": once, "parent": parent, "forked hog": forkedHog, "family": family,
+	}[os.Getenv(env)]
+	if ok {
+		part()
+		os.Exit(0)
+	}
+}
+
+// hog uses all it gets, on one CPU.
+func hog() {
+	pin()
+	fmt.Println("pinned")
+	for {
+		burn(time.Second)
+	}
+}
+
+// gaps is a hog that prints, once a line comes, for how long it waited at most
+// since the line before, in ns.
+func gaps() {
+	pin()
+	fmt.Println("pinned")
+	ask := make(chan bool, 1)
+	in := bufio.NewReader(os.Stdin)
+	go func() {
+		for {
+			if _, err := in.ReadString('\n'); err != nil {
+				os.Exit(0)
+			}
+			ask <- true
+		}
+	}()
+	var longest int64
+	for last := clock(unix.CLOCK_MONOTONIC); ; {
+		for range 200 { // the check must not cost more than the work
+			now := clock(unix.CLOCK_MONOTONIC)
+			longest = max(longest, now-last)
+			last = now
+			spin(2000)
+		}
+		select {
+		case <-ask:
+			fmt.Println(longest)
+			longest = 0
+		default:
+		}
+	}
+}
+
+// short is a task of ShortCPU with pauses twice as long: prints each one's
+// turnaround in ns.
+func short() {
+	pin()
+	for {
+		begun := time.Now()
+		burn(ShortCPU)
+		fmt.Println(time.Since(begun).Nanoseconds())
+		time.Sleep(2 * ShortCPU)
+	}
+}
+
+func once() {
+	pin()
+	burn(ShortCPU)
+}
+
+// parent is a function's warm process: for every line it reads it forks an
+// invocation, and prints its pid and resource usage.
+func parent() {
+	for sc := bufio.NewScanner(os.Stdin); sc.Scan(); {
+		report(run("once"))
+	}
+}
+
+// forkedHog is a function's warm process with one invocation that never ends.
+func forkedHog() {
+	c := exec.Command("/proc/self/exe")
+	c.Env = append(os.Environ(), env+"=hog")
+	c.Stdout = os.Stdout
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := c.Run(); err != nil {
+		panic(err)
+	}
+}
+
+// family is a warm process with one invocation that has a second thread and a
+// child, each of which uses ShortCPU.
+func family() {
+	if os.Getenv("ALPS_DEPTH") == "" {
+		os.Setenv("ALPS_DEPTH", "1")
+		report(run("family"))
+		return
+	}
+	pin()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		pin()
+		burn(ShortCPU)
+	})
+	burn(ShortCPU)
+	wg.Wait()
+	run("once")
+}
+
+func run(part string) *os.ProcessState {
+	c := exec.Command("/proc/self/exe")
+	c.Env = append(os.Environ(), env+"="+part)
+	if err := c.Run(); err != nil {
+		panic(err)
+	}
+	return c.ProcessState
+}
+
+// report prints what the kernel says a process and those it waited for used.
+func report(p *os.ProcessState) {
+	ru := p.SysUsage().(*syscall.Rusage)
+	fmt.Println(p.Pid(), ru.Utime.Nano()+ru.Stime.Nano(), ru.Nvcsw, ru.Nivcsw)
+}
+
+// pin keeps the calling thread on the last CPU, or ALPS_CPU.
+func pin() {
+	runtime.LockOSThread()
+	var set unix.CPUSet
+	set.Set(runtime.NumCPU() - 1)
+	if n, err := strconv.Atoi(os.Getenv("ALPS_CPU")); err == nil {
+		set.Zero()
+		set.Set(n)
+	}
+	_ = unix.SchedSetaffinity(0, &set)
+}
+
+// burn uses d of this thread's CPU time.
+func burn(d time.Duration) {
+	for end := clock(unix.CLOCK_THREAD_CPUTIME_ID) + int64(d); clock(unix.CLOCK_THREAD_CPUTIME_ID) < end; {
+		spin(20000)
+	}
+}
+
+func clock(id int32) int64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(id, &ts) // cannot fail for these clocks
+	return ts.Nano()
+}
+
+var sink int
+
+func spin(n int) {
+	x := 0
+	for i := range n {
+		x ^= i
+	}
+	sink = x
+}
