@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/magefile/mage/mg"
 
@@ -106,6 +107,31 @@ func (Kernel) Build(ctx context.Context,
 	}
 	fmt.Printf("%s (%s)\n%s\n", b.Release, b.Source, b.BzImage)
 	return nil
+}
+
+// Soak runs everything at once in a debug kernel: load, policy updates, attach
+// and detach, CPUs and cgroups that come and go; then it reads the kernel's log.
+func (Kernel) Soak(ctx context.Context,
+	name *string, // in kernels.yaml; 6.1-debug without it
+	src *string, // build it from this tree
+	length *time.Duration, // 10m without it
+) error {
+	o, err := rig(ctx, cmp.Or(value(name), "6.1-debug"))
+	if err != nil {
+		return err
+	}
+	o.Src = value(src)
+	return guestTests(ctx, o, []string{"ALPS_SOAK=" + cmp.Or(value(length), 10*time.Minute).String()}, "-timeout=5h", "-run=TestSoak", "./experiments/runner")
+}
+
+// Cost measures what the hooks cost, against a kernel without them and against
+// the paper's Table 3.
+func (Kernel) Cost(ctx context.Context) error {
+	o, err := rig(ctx, "6.1")
+	if err != nil {
+		return err
+	}
+	return runner.Cost(ctx, "6.1-stock", o, os.Stdout)
 }
 
 // Build compiles the BPF programs and their Go side anew.
@@ -499,12 +525,17 @@ func TestVM(ctx context.Context,
 		return err
 	}
 	o.Src = value(src)
+	return guestTests(ctx, o, nil, "-timeout=40m", "-run=Guest", "./vm", "./experiments/runner")
+}
+
+// guestTests runs tests that boot guests, on parts made before.
+func guestTests(ctx context.Context, o runner.RigOptions, env []string, args ...string) error {
 	p, err := runner.Prepare(ctx, o)
 	if err != nil {
 		return err
 	}
-	env := []string{"MUST_RUN=guest", "ALPS_KERNEL=" + p.Kernel.BzImage, "ALPS_KERNEL_NAME=" + p.Kernel.Name, "ALPS_KERNEL_SRC=" + o.Src, "ALPS_LAMBDA=" + p.Lambda.Path}
-	return goTest(ctx, env, "-count=1", "-p=1", "-v", "-timeout=40m", "-run=Guest", "./vm", "./experiments/runner")
+	env = append(env, "MUST_RUN=guest", "ALPS_KERNEL="+p.Kernel.BzImage, "ALPS_KERNEL_NAME="+p.Kernel.Name, "ALPS_KERNEL_SRC="+o.Src, "ALPS_LAMBDA="+p.Lambda.Path)
+	return goTest(ctx, env, append([]string{"-count=1", "-p=1", "-v"}, args...)...)
 }
 
 // Bench runs the benchmarks, with allocations.

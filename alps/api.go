@@ -1,14 +1,18 @@
 package alps
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -104,12 +108,20 @@ func (d *daemon) register(f client.Function) error {
 	return d.setFunctions(func(all map[bpf.CgroupID]client.Function) { all[id] = f })
 }
 
-// stream sends events to one reader until it goes.
+// stream sends events to one reader until it goes: those after since that are
+// still known, then new ones.
 func (d *daemon) stream(w http.ResponseWriter, r *http.Request) {
+	since, err := strconv.ParseUint(cmp.Or(r.FormValue("since"), strconv.FormatUint(math.MaxUint64, 10)), 10, 64)
+	if err != nil {
+		http.Error(w, fmt.Sprintf("since=%q: want the end_ns of an event", r.FormValue("since")), http.StatusBadRequest)
+		return
+	}
 	ch := make(chan client.Event, 65536)
 	d.mu.Lock()
 	d.readers[ch] = true
+	missed := slices.Clone(d.recent)
 	d.mu.Unlock()
+	missed = slices.DeleteFunc(missed, func(e client.Event) bool { return e.EndNS <= since })
 	defer func() {
 		d.mu.Lock()
 		delete(d.readers, ch)
@@ -119,9 +131,14 @@ func (d *daemon) stream(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 	flush.Flush()
 	enc := json.NewEncoder(w)
+	for _, e := range missed {
+		if enc.Encode(e) != nil {
+			return
+		}
+	}
 	tick := time.NewTicker(50 * time.Millisecond) // a flush per event would cost more than the event
 	defer tick.Stop()
-	dirty := false
+	dirty := len(missed) > 0
 	for {
 		select {
 		case <-r.Context().Done():

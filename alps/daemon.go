@@ -111,7 +111,11 @@ type daemon struct {
 	lastErr    string
 	dropped    uint64
 	readers    map[chan client.Event]bool
+	recent     []client.Event // at least the last keptEvents
 }
+
+// keptEvents is how many events a reader that was away can still get.
+const keptEvents = 16384
 
 func newDaemon(c Config, k kernel) (*daemon, error) {
 	if c.Log == nil {
@@ -201,6 +205,10 @@ func (d *daemon) event(e bpf.Event) {
 		ArriveNS: uint64(e.Arrive), StartNS: uint64(e.Start), EndNS: uint64(e.End), CPUNS: uint64(e.CPU), WaitNS: uint64(e.Wait),
 		SwitchesVol: e.SwitchesVol, SwitchesInvol: e.SwitchesInvol, Tasks: e.Tasks}
 	out.Slices, out.Exact = lengths(e)
+	d.recent = append(d.recent, out)
+	if n := len(d.recent) - keptEvents; n >= keptEvents {
+		d.recent = slices.Delete(d.recent, 0, n) // now and then, not at every event
+	}
 	for r := range d.readers {
 		select {
 		case r <- out:

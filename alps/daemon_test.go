@@ -145,6 +145,21 @@ func TestEventsAreStreamed(t *testing.T) {
 	}
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)
+
+	// Who comes later can have what it missed.
+	ctx, cancel = context.WithCancel(t.Context())
+	var late []client.Event
+	go func() {
+		done <- c.EventsSince(ctx, 1, func(e client.Event) { late = append(late, e); cancelAt(late, 12, cancel) })
+	}()
+	require.ErrorIs(t, <-done, context.Canceled)
+	require.Len(t, late, 12)
+}
+
+func cancelAt(all []client.Event, n int, cancel func()) {
+	if len(all) == n {
+		cancel()
+	}
 }
 
 func TestModesAreChecked(t *testing.T) {

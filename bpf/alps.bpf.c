@@ -395,10 +395,10 @@ static __always_inline struct event *begin(struct task_struct *child, __u64 cgro
 	e->pid = tgid;
 	e->fresh = 1;
 	__sync_fetch_and_add(&fn->fresh, 1);
-	pid = child->thread_pid;
+	pid = BPF_CORE_READ(child, thread_pid);
 	bpf_probe_read_kernel(&e->nspid, sizeof(e->nspid),
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      pid->level * bpf_core_type_size(struct upid) +
+				      BPF_CORE_READ(pid, level) * bpf_core_type_size(struct upid) +
 				      bpf_core_field_offset(struct upid, nr));
 	return e;
 }

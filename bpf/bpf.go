@@ -174,6 +174,21 @@ func (b *Backend) AttachHooks() error {
 	return setSysctl("1")
 }
 
+// DetachHooks leaves CFS alone, at once; what observes goes on.
+func (b *Backend) DetachHooks() error {
+	errs := []error{setSysctl("0")}
+	for _, name := range []string{"hook_bias", "hook_slice"} {
+		if l := b.links[name]; l != nil {
+			if b.pin != "" {
+				errs = append(errs, l.Unpin())
+			}
+			errs = append(errs, l.Close())
+			delete(b.links, name)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // AttachObserver begins to report invocations of the cgroups given to
 // SetFunctions.
 func (b *Backend) AttachObserver() error {

@@ -57,6 +57,8 @@ func rule(t *testing.T, b *bpf.Backend, policy map[string]bpf.Entry) {
 	}
 	require.NoError(t, b.SetFunctions(functions))
 	require.NoError(t, b.SetPolicy(entries))
+	// Even to be killed a process needs the CPU: nobody may wait for his turn then.
+	t.Cleanup(func() { _ = os.WriteFile("/proc/sys/kernel/sched_alps", []byte("0"), 0) })
 }
 
 // watch collects events until stop is called.

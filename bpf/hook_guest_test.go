@@ -71,7 +71,7 @@ func TestGuestNoMemory(t *testing.T) {
 		rule(t, b, map[string]bpf.Entry{dirs[0]: {BiasUS: first, SliceUS: 50_000}, dirs[1]: {BiasUS: second, SliceUS: 50_000}})
 	}
 	share := func(d time.Duration) float64 { return play.Shares(t, dirs, d)[0] }
-	const settle, window = 100 * time.Millisecond, 500 * time.Millisecond
+	const settle, window = 100 * time.Millisecond, 300 * time.Millisecond
 	for _, end := range []struct {
 		what string
 		do   func() error

@@ -172,6 +172,9 @@ func (b *builder) build(ctx context.Context, src origin, key, dir string) (err e
 		return fmt.Errorf("source: %w", err)
 	}
 	step.Done("")
+	if err := checkCFS(tree); err != nil {
+		return err
+	}
 	if err := b.patch(ctx, tree, log); err != nil {
 		return err
 	}

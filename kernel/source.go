@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -185,4 +187,31 @@ func localTree(src string) (origin, error) {
 	return origin{id: "tree " + sum, unpack: func(ctx context.Context, dir string) error {
 		return command.Run(ctx, command.Cmd{Args: []string{"rsync", "-a", "--exclude=/.git", src + "/", dir + "/"}})
 	}}, nil
+}
+
+var versionRE = regexp.MustCompile(`(?m)^VERSION = ([0-9]+)\nPATCHLEVEL = ([0-9]+)$`)
+
+// checkCFS refuses a tree that has no CFS to hook into.
+func checkCFS(tree string) error {
+	data, err := os.ReadFile(filepath.Join(tree, "Makefile"))
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	m := versionRE.FindStringSubmatch(string(data))
+	if m == nil {
+		return fmt.Errorf("source: the Makefile does not tell the kernel's version")
+	}
+	major, err := strconv.Atoi(m[1])
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	minor, err := strconv.Atoi(m[2])
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	if major > 6 || major == 6 && minor >= 6 {
+		return fmt.Errorf("source: Linux %d.%d schedules by EEVDF, which replaced CFS in 6.6: its order is by virtual deadlines and lag, "+
+			"not by the vruntime that the hooks replace; take a tree from 5.18 to 6.5", major, minor)
+	}
+	return nil
 }

@@ -23,6 +23,7 @@ const (
 	KVM    Accel = "kvm"    // hardware
 	TCG    Accel = "tcg"    // emulation, several times slower
 	ICount Accel = "icount" // emulation with a clock that counts instructions; one CPU
+	Single Accel = "single" // emulation of all CPUs by one thread: slow, but safe where the kernel patches code under load
 )
 
 // ParseAccel reads an accelerator's name; "" is Auto.
@@ -30,10 +31,10 @@ func ParseAccel(s string) (Accel, error) {
 	switch a := Accel(s); a {
 	case "":
 		return Auto, nil
-	case Auto, KVM, TCG, ICount:
+	case Auto, KVM, TCG, ICount, Single:
 		return a, nil
 	}
-	return "", fmt.Errorf("accel %q: allowed: auto, kvm, tcg, icount", s)
+	return "", fmt.Errorf("accel %q: allowed: auto, kvm, tcg, icount, single", s)
 }
 
 // Config is a guest. Kernel and Disk are required.
@@ -110,6 +111,8 @@ func (c Config) args(p paths) []string {
 		a = append(a, "-machine", "q35,accel=kvm", "-cpu", "host")
 	case ICount:
 		a = append(a, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max", "-icount", "shift=0,sleep=off")
+	case Single:
+		a = append(a, "-machine", "q35", "-accel", "tcg,thread=single,tb-size=512", "-cpu", "max")
 	default:
 		a = append(a, "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max")
 	}

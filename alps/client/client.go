@@ -7,7 +7,8 @@
 //	PUT /policy             []Rule; the policy, under the mode manual
 //	PUT /mode               Mode; clears the window and the map
 //	PUT /functions/{uid}    Registration of a cgroup as a function
-//	GET /events             Event, one JSON line per finished invocation
+//	GET /events?since=NS    Event, one JSON line per finished invocation; first
+//	                        those known that ended after since, if it is given
 package client
 
 import (
@@ -175,7 +176,17 @@ func (c *Client) Register(ctx context.Context, f Function) error {
 // Events calls ready once the stream is open, then f for every invocation that
 // finishes, until ctx or the daemon ends.
 func (c *Client) Events(ctx context.Context, ready func(), f func(Event)) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://alps/events", nil)
+	return c.stream(ctx, "/events", ready, f)
+}
+
+// EventsSince begins with the invocations that ended after endNS, as far back
+// as the daemon knows, so that a reader can go on after the daemon's restart.
+func (c *Client) EventsSince(ctx context.Context, endNS uint64, f func(Event)) error {
+	return c.stream(ctx, fmt.Sprintf("/events?since=%d", endNS), func() {}, f)
+}
+
+func (c *Client) stream(ctx context.Context, path string, ready func(), f func(Event)) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://alps"+path, nil)
 	if err != nil {
 		return err
 	}

@@ -289,30 +289,38 @@ func join(reqs []Request, start int64, sent []int64, replies []olclient.Reply, e
 
 // observed collects the daemon's events.
 type observed struct {
-	mu    sync.Mutex
-	byPID map[pidKey][]alpsclient.Event
-	n     int
-	err   error
+	mu     sync.Mutex
+	byPID  map[pidKey][]alpsclient.Event
+	n      int
+	newest uint64 // end_ns
+	err    error
 }
 
 func newObserved() *observed { return &observed{byPID: map[pidKey][]alpsclient.Event{}} }
 
-// follow returns when the stream of events is open.
+// follow returns when the stream of events is open. A daemon that dies may come
+// back: the kernel keeps the events for it.
 func (o *observed) follow(ctx context.Context, d *alpsclient.Client) error {
 	open := make(chan struct{})
 	failed := make(chan error, 1)
 	go func() {
-		err := d.Events(ctx, func() { close(open) }, func(e alpsclient.Event) {
+		err := d.Events(ctx, func() { close(open) }, o.add)
+		failed <- err
+		for gone := time.Now(); ctx.Err() == nil && time.Since(gone) < returnLimit; {
+			time.Sleep(100 * time.Millisecond)
 			o.mu.Lock()
-			defer o.mu.Unlock()
-			k := pidKey{e.UID, e.NSPID}
-			o.byPID[k] = append(o.byPID[k], e)
-			o.n++
-		})
+			since, n := o.newest, o.n
+			o.mu.Unlock()
+			err = d.EventsSince(ctx, since, o.add)
+			o.mu.Lock()
+			if o.n > n {
+				gone = time.Now()
+			}
+			o.mu.Unlock()
+		}
 		o.mu.Lock()
 		o.err = err
 		o.mu.Unlock()
-		failed <- err
 	}()
 	select {
 	case <-open:
@@ -320,6 +328,18 @@ func (o *observed) follow(ctx context.Context, d *alpsclient.Client) error {
 	case err := <-failed:
 		return err
 	}
+}
+
+// returnLimit is how long a daemon may be away.
+const returnLimit = 30 * time.Second
+
+func (o *observed) add(e alpsclient.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := pidKey{e.UID, e.NSPID}
+	o.byPID[k] = append(o.byPID[k], e)
+	o.newest = max(o.newest, e.EndNS)
+	o.n++
 }
 
 // wait gives the last events time to come: n of them, or as long as patience.

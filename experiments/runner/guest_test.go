@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,8 +59,8 @@ func TestGuestHooks(t *testing.T) {
 		binary := testBinary(t, p.opts.Root, pkg)
 		require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/test && chmod +x /tmp/test", Stdin: bytes.NewReader(binary)}))
 		var log bytes.Buffer
-		err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=hook /tmp/test -test.v -test.run " + guestTests() + " -test.timeout 20m", Stdout: &log, Stderr: &log})
-		t.Logf("in the guest:\n%s", log.String())
+		out := io.MultiWriter(&log, os.Stdout) // a test that hangs shows where
+		err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=hook /tmp/test -test.v -test.run '" + guestTests() + "' -test.timeout 20m", Stdout: out, Stderr: out})
 		require.NoError(t, err)
 		require.Contains(t, log.String(), "--- PASS: TestGuest")
 	}

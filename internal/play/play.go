@@ -145,12 +145,15 @@ func report(p *os.ProcessState) {
 	fmt.Println(p.Pid(), ru.Utime.Nano()+ru.Stime.Nano(), ru.Nvcsw, ru.Nivcsw)
 }
 
-// pin keeps the calling thread on the last CPU, or ALPS_CPU.
+// pin keeps the calling thread on the last CPU, or ALPS_CPU; -1 is all.
 func pin() {
 	runtime.LockOSThread()
 	var set unix.CPUSet
 	set.Set(runtime.NumCPU() - 1)
 	if n, err := strconv.Atoi(os.Getenv("ALPS_CPU")); err == nil {
+		if n < 0 {
+			return
+		}
 		set.Zero()
 		set.Set(n)
 	}

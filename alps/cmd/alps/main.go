@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/ds2-lab/alps/alps/cost"
 )
 
 // command is one subcommand. It returns the exit code.
@@ -19,13 +21,17 @@ func commands() []command {
 		{"status", "what the daemon believes", runStatus},
 		{"policy", "what the kernel's policy map holds; set it by hand", runPolicyMap},
 		{"mode", "switch the daemon between cfs, alps, sfs and manual", runMode},
+		{"bench", "what the hooks cost on this kernel", runBench},
 		{"srpt", "schedule invocations by SRPT", runSRPT},
 		{"learn", "ranks and slices from invocations", runLearn},
 		{"sim", "simulate a workload under schedulers", runSim},
 	}
 }
 
-func main() { os.Exit(dispatch(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	cost.Main()
+	os.Exit(dispatch(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
 
 func dispatch(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	help := func(w io.Writer) {

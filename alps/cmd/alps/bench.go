@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/ds2-lab/alps/alps/cost"
+)
+
+// runBench measures on the running kernel.
+func runBench(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	fs := newFlags("alps bench", stderr, "backend|switch [-n N]",
+		"backend: what the hooks cost per call and per context switch, beside the paper's Table 3.\n"+
+			"switch: a context switch alone; it runs on any kernel, to compare one with hooks and one without.")
+	n := fs.Int("n", 20_000, "go so many `times` there and back")
+	if len(args) == 0 {
+		fs.Usage()
+		return 2
+	}
+	if code, done := parse(fs, args[1:]); done {
+		return code
+	}
+	if *n < 10 {
+		return usage(fs, fmt.Errorf("-n %d: at least 10", *n))
+	}
+	switch args[0] {
+	case "backend":
+		if err := cost.Backend(stdout, *n); err != nil {
+			return fail(stderr, err)
+		}
+		return 0
+	case "switch":
+		b, err := cost.NewBench()
+		if err != nil {
+			return fail(stderr, err)
+		}
+		defer b.Close()
+		s, err := b.Run(*n)
+		if err != nil {
+			return fail(stderr, err)
+		}
+		fmt.Fprintf(stdout, "syscall_ns=%d round_ns=%d switch_ns=%d\n", s.Syscall, s.Round, s.Switch)
+		return 0
+	}
+	return usage(fs, fmt.Errorf("%q: want backend or switch", args[0]))
+}

@@ -1,0 +1,187 @@
+// Package cost measures what scheduling costs on the running kernel: a system
+// call, a context switch between two cgroups, and what the hooks add to it.
+//
+// Times are of the kernel's clock. In a guest in virtual time that clock counts
+// instructions, one per nanosecond, and the measurements repeat exactly.
+package cost
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Switches is the cost of switching between two processes.
+type Switches struct {
+	Syscall time.Duration // getppid()
+	Round   time.Duration // there and back over two pipes: two switches, four system calls
+	Switch  time.Duration // half of a round, without its system calls
+	Count   int           // of switches
+}
+
+// Bench is two cgroups with a process each, on one CPU. It must be closed.
+type Bench struct {
+	Groups [2]string // their directories
+	parent string
+	peer   *exec.Cmd
+	to     int // file descriptors
+	from   int
+}
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// NewBench makes the cgroups and moves the calling process into the first one.
+// The calling thread belongs to the bench from then on.
+func NewBench() (b *Bench, err error) {
+	runtime.LockOSThread()
+	if err := pin(); err != nil {
+		return nil, err
+	}
+	b = &Bench{parent: filepath.Join(cgroupRoot, fmt.Sprintf("alpsbench%d", os.Getpid()))}
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
+	if err := os.WriteFile(cgroupRoot+"/cgroup.subtree_control", []byte("+cpu"), 0o644); err != nil {
+		return nil, fmt.Errorf("bench: %w (root and cgroup v2 are needed)", err)
+	}
+	if err := os.Mkdir(b.parent, 0o755); err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	if err := os.WriteFile(b.parent+"/cgroup.subtree_control", []byte("+cpu"), 0o644); err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	for i, name := range []string{"ping", "pong"} {
+		b.Groups[i] = filepath.Join(b.parent, name)
+		if err := os.Mkdir(b.Groups[i], 0o755); err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+	}
+	return b, b.start()
+}
+
+func (b *Bench) start() error {
+	var there, back [2]int
+	if err := errors.Join(unix.Pipe2(there[:], unix.O_CLOEXEC), unix.Pipe2(back[:], unix.O_CLOEXEC)); err != nil {
+		return fmt.Errorf("bench: pipe: %w", err)
+	}
+	b.to, b.from = there[1], back[0]
+	group, err := os.Open(b.Groups[1])
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	defer group.Close()
+	in, out := os.NewFile(uintptr(there[0]), "in"), os.NewFile(uintptr(back[1]), "out")
+	defer in.Close()
+	defer out.Close()
+	b.peer = exec.Command("/proc/self/exe")
+	b.peer.Args = []string{pongName}
+	b.peer.ExtraFiles = []*os.File{in, out}
+	b.peer.Stderr = os.Stderr
+	b.peer.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd()), Pdeathsig: syscall.SIGKILL}
+	if err := b.peer.Start(); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	if err := os.WriteFile(b.Groups[0]+"/cgroup.procs", []byte("0"), 0o644); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	return nil
+}
+
+// pongName is how the other process knows itself.
+const pongName = "alps-bench-pong"
+
+// Main does not return if this process is the other one of a Bench.
+func Main() {
+	if os.Args[0] != pongName {
+		return
+	}
+	runtime.LockOSThread()
+	if err := pin(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	var c byte
+	for transfer(unix.SYS_READ, 3, &c) && transfer(unix.SYS_WRITE, 4, &c) {
+	}
+	os.Exit(0)
+}
+
+// transfer moves a byte by a bare system call: Go's scheduler must not notice.
+func transfer(call uintptr, fd int, c *byte) bool {
+	n, _, _ := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(c)), 1)
+	return n == 1
+}
+
+// batches are run and the quickest counts: what else runs can only add.
+const batches = 5
+
+// Run goes n times there and back.
+func (b *Bench) Run(n int) (Switches, error) {
+	var c byte
+	round := func() bool { return transfer(unix.SYS_WRITE, b.to, &c) && transfer(unix.SYS_READ, b.from, &c) }
+	getppid := func() bool { syscall.RawSyscall(unix.SYS_GETPPID, 0, 0, 0); return true }
+	best := func(f func() bool) (time.Duration, error) {
+		quickest := time.Duration(math.MaxInt64)
+		for range batches {
+			begun := now()
+			for range n / batches {
+				if !f() {
+					return 0, errors.New("bench: the other process is gone")
+				}
+			}
+			quickest = min(quickest, time.Duration(now()-begun)/time.Duration(n/batches))
+		}
+		return quickest, nil
+	}
+	var s Switches
+	var errs [2]error
+	s.Round, errs[0] = best(round)
+	s.Syscall, errs[1] = best(getppid)
+	s.Switch = s.Round/2 - 2*s.Syscall
+	s.Count = 2 * (n / batches * batches)
+	return s, errors.Join(errs[:]...)
+}
+
+// Close ends the other process and removes the cgroups.
+func (b *Bench) Close() error {
+	if b.peer != nil && b.peer.Process != nil {
+		unix.Close(b.to)
+		unix.Close(b.from)
+		b.peer.Process.Kill()
+		b.peer.Wait()
+	}
+	errs := []error{os.WriteFile(cgroupRoot+"/cgroup.procs", []byte("0"), 0o644)}
+	for _, dir := range []string{b.Groups[0], b.Groups[1], b.parent} {
+		if dir != "" {
+			errs = append(errs, os.Remove(dir))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func now() int64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock
+	return ts.Nano()
+}
+
+// pin keeps the calling thread on the last CPU.
+func pin() error {
+	var set unix.CPUSet
+	set.Set(runtime.NumCPU() - 1)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("bench: pin: %w", err)
+	}
+	return nil
+}

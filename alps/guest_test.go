@@ -1,0 +1,158 @@
+package alps
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/bpf"
+	"github.com/ds2-lab/alps/internal/play"
+)
+
+const (
+	guestSocket = "/run/alpstest.sock"
+	guestPin    = "/sys/fs/bpf/alpsdaemontest"
+)
+
+// TestMain makes this binary also the daemon under test, which can be killed.
+func TestMain(m *testing.M) {
+	play.Main()
+	if os.Getenv("ALPS_PLAY") == "daemon" {
+		params := guestParams()
+		err := Run(context.Background(), Config{Socket: guestSocket, Pin: guestPin, Docker: "none", Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+			Mode: client.Mode{Policy: policyManual, Order: OrderStrict, Params: &params}})
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// startDaemonProcess starts it and waits until it answers.
+func startDaemonProcess(t *testing.T) (*exec.Cmd, *client.Client) {
+	c := exec.Command("/proc/self/exe")
+	c.Env = append(os.Environ(), "ALPS_PLAY=daemon")
+	c.Stderr = os.Stderr
+	require.NoError(t, c.Start())
+	t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+	api := client.New(guestSocket)
+	require.Eventually(t, func() bool { _, err := api.Status(t.Context()); return err == nil }, time.Minute, 50*time.Millisecond)
+	return c, api
+}
+
+// The daemon is killed under load. Within its bound the machine is plain CFS;
+// no invocation is lost; the next daemon takes up where it was.
+func TestGuestDaemonIsKilled(t *testing.T) {
+	if !strings.Contains(os.Getenv("MUST_RUN"), "hook") {
+		t.Skip("needs a guest: run the target testVM")
+	}
+	p := play.NewParent(t)
+	favoured, other, busy := p.Group("favoured"), p.Group("other"), p.Group("busy")
+	dirs := []string{favoured, other}
+	for _, dir := range dirs {
+		p.Hog(dir)
+	}
+	daemon, api := startDaemonProcess(t)
+	// A daemon that lives keeps its kernel side to itself.
+	second := exec.Command("/proc/self/exe")
+	second.Env = append(os.Environ(), "ALPS_PLAY=daemon")
+	out, err := second.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "listening already")
+
+	for _, dir := range []string{favoured, other, busy} {
+		require.NoError(t, api.Register(t.Context(), client.Function{UID: dir[strings.LastIndex(dir, "/")+1:], Cgroup: dir}))
+	}
+	rules := []client.Rule{{UID: "favoured", Rank: 1, Slice: 50 * time.Millisecond}, {UID: "other", Rank: 2, Slice: 50 * time.Millisecond},
+		{UID: "busy", Rank: 1, Slice: 50 * time.Millisecond}}
+	require.NoError(t, api.SetPolicy(t.Context(), rules))
+
+	// Load that goes on through all of it, and a reader that comes back.
+	warm := p.Start(busy, "parent")
+	var invoked atomic.Int64
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				warm.Invoke(t, 1)
+				invoked.Add(1)
+			}
+		}
+	})
+	seen := map[uint32]bool{}
+	var newest uint64
+	read := func(until int) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		_ = client.New(guestSocket).EventsSince(ctx, newest, func(e client.Event) {
+			// Go's runtime forks once to see whether pidfds work.
+			if e.Tasks > 1 {
+				require.False(t, seen[e.PID], "pid %d is reported twice", e.PID)
+				seen[e.PID] = true
+			}
+			newest = max(newest, e.EndNS)
+			if until > 0 && len(seen) >= until {
+				cancel()
+			}
+		})
+	}
+	time.Sleep(500 * time.Millisecond)
+	share := play.Shares(t, dirs, time.Second)[0]
+	require.Greater(t, share, 0.9)
+	read(2)
+
+	require.NoError(t, daemon.Process.Kill())
+	killed := time.Now()
+	daemon.Wait()
+	params := guestParams()
+	bound := 2 * params.Every()
+	time.Sleep(time.Until(killed.Add(bound + 100*time.Millisecond)))
+	fair := play.Shares(t, dirs, time.Second)[0]
+	atDeath, whileDead := len(seen), invoked.Load()
+
+	_, api = startDaemonProcess(t)
+	s, err := api.Status(t.Context())
+	require.NoError(t, err)
+	require.True(t, s.Resumed)
+	require.Len(t, s.Functions, 3, "hand-registered functions too")
+	require.NoError(t, api.SetPolicy(t.Context(), rules))
+	time.Sleep(300 * time.Millisecond)
+	again := play.Shares(t, dirs, time.Second)[0]
+	close(stop)
+	wg.Wait()
+	read(int(invoked.Load()))
+	s, err = api.Status(t.Context())
+	require.NoError(t, err)
+	t.Logf("share of the favoured function %.3f; %s after the daemon's death %.3f; resumed %.3f; %d invocations (%d until the daemon was back, %d read before its death), lost %+v",
+		share, bound+100*time.Millisecond, fair, again, invoked.Load(), whileDead, atDeath, s.Lost)
+	require.InDelta(t, 0.5, fair, 0.05)
+	require.Greater(t, again, 0.9)
+	require.Len(t, seen, int(invoked.Load()), "every invocation is reported, each once")
+	require.Zero(t, s.Lost)
+
+	// Left as it was found.
+	b, err := bpf.Load(bpf.Options{Pin: guestPin})
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
+}
+
+// guestParams have a period of 500 ms, and so a bound of a second.
+func guestParams() policy.Params {
+	p := policy.Paper()
+	p.Period = 500 * time.Millisecond
+	return p
+}
