@@ -14,14 +14,9 @@
 //   - alps_hook_slice(cgroup_id, se), asked at the tick and at wake-up
 //     preemption: microseconds it may keep the CPU in one turn.
 //
-// Both answer 0, "no opinion", while nothing is attached. A runqueue with at
-// least one biased entity is ranked: ordered by time queued + bias, a deadline
-// fixed at insertion, instead of by vruntime. Of two entities with biases b1 <
-// b2, one queued at t with b2 is overtaken only by what is queued with b1
-// before t + (b2 - b1), so waiting is bounded. An entity's vruntime is the
-// runqueue's minimum whenever it is queued in a ranked tree, so no credit and no
-// debt survive a change of order. When an answer differs from the last one the
-// tree is sorted anew under the runqueue lock.
+// Both answer 0, "no opinion", while nothing is attached, and neither is asked
+// while the sysctl kernel.sched_alps is 0. docs/kernel.md derives the order, and
+// the bound on waiting in it, and says what a port to another kernel takes.
 package kernel
 
 import (

@@ -46,6 +46,9 @@ func NewBench() (b *Bench, err error) {
 	if err := pin(); err != nil {
 		return nil, err
 	}
+	if _, err := os.Stat(cgroupRoot + "/cgroup.controllers"); err != nil {
+		return nil, fmt.Errorf("bench: no cgroup v2 at %s: %w", cgroupRoot, err)
+	}
 	b = &Bench{parent: filepath.Join(cgroupRoot, fmt.Sprintf("alpsbench%d", os.Getpid()))}
 	defer func() {
 		if err != nil {
@@ -53,7 +56,7 @@ func NewBench() (b *Bench, err error) {
 		}
 	}()
 	if err := os.WriteFile(cgroupRoot+"/cgroup.subtree_control", []byte("+cpu"), 0o644); err != nil {
-		return nil, fmt.Errorf("bench: %w (root and cgroup v2 are needed)", err)
+		return nil, fmt.Errorf("bench: %w (root is needed)", err)
 	}
 	if err := os.Mkdir(b.parent, 0o755); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
