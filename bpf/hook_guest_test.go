@@ -157,7 +157,7 @@ func TestGuestStarvationIsBounded(t *testing.T) {
 	rule(t, b, policy)
 	time.Sleep(time.Second)
 	last.Longest(t)
-	time.Sleep(8 * time.Second)
+	time.Sleep(5 * time.Second)
 	longest := last.Longest(t)
 	bound := (ranks-1)*step + 2*(slice+tick)
 	t.Logf("the last of %d ranks, step %s, waited %s at most; bound %s", ranks, step, longest.Round(time.Millisecond), bound)

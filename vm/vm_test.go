@@ -27,6 +27,9 @@ func TestPlan(t *testing.T) {
 	c.Accel = ICount
 	require.Contains(t, plan(t, c), "-smp 1 ")
 	require.Contains(t, plan(t, c), "-icount shift=0,sleep=off")
+	c.Accel = Single
+	require.Contains(t, plan(t, c), "-smp 2 ")
+	require.Contains(t, plan(t, c), "tcg,thread=single")
 	c.Accel = KVM
 	require.Contains(t, plan(t, c), "accel=kvm -cpu host")
 	c.Writable = true
@@ -46,7 +49,7 @@ func TestConfigIsChecked(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	_, err := ParseAccel("hvf")
-	require.EqualError(t, err, `accel "hvf": allowed: auto, kvm, tcg, icount`)
+	require.EqualError(t, err, `accel "hvf": allowed: auto, kvm, tcg, icount, single`)
 }
 
 func TestFindPanic(t *testing.T) {
