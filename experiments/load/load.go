@@ -105,24 +105,20 @@ type Outcome struct {
 	Lost    uint64        `json:"lost"` // invocations that were seen, but not reported
 	Errors  []string      `json:"errors"`
 
-	WaitNS   []int64    `json:"wait_ns"` // of each of Invocations: runnable, but not on a CPU
-	Slices   []SliceRow `json:"slices"`  // by group, then length
-	Observer Observer   `json:"observer"`
-}
-
-// SliceRow is how many slices of one length the invocations of a group had.
-type SliceRow struct {
-	Group    string `json:"group"`
-	LengthUS uint64 `json:"length_us"`
-	Count    uint64 `json:"count"`
+	WaitNS   []int64          `json:"wait_ns"` // of each of Invocations: runnable, but not on a CPU
+	Slices   []results.Slices `json:"slices"`  // by group, then length
+	Observer Observer         `json:"observer"`
 }
 
 // Observer is under which conditions the kernel's observer watched.
 type Observer struct {
 	Lost        alpsclient.Lost `json:"lost"`
 	ExactSlices bool            `json:"exact_slices"` // else as far as a histogram tells
-	RTRuntimeUS int64           `json:"rt_runtime_us"`
-	RTPeriodUS  int64           `json:"rt_period_us"`
+	// WaitShare is, by group, for how long invocations were runnable but not on
+	// a CPU, as a share of their CPU time.
+	WaitShare   map[string]float64 `json:"wait_share"`
+	RTRuntimeUS int64              `json:"rt_runtime_us"`
+	RTPeriodUS  int64              `json:"rt_period_us"`
 }
 
 // Replayer sends requests. Daemon observes them.
@@ -208,7 +204,8 @@ func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Requ
 	out := join(reqs, start, sent, replies, errs, seen)
 	lost := after.Lost.Since(before.Lost)
 	out.Lost = lost.Invocations + lost.Stream
-	out.Observer = Observer{Lost: lost, ExactSlices: mode.FullSlices, RTRuntimeUS: after.RTRuntimeUS, RTPeriodUS: after.RTPeriodUS}
+	out.Observer.Lost, out.Observer.ExactSlices = lost, mode.FullSlices
+	out.Observer.RTRuntimeUS, out.Observer.RTPeriodUS = after.RTRuntimeUS, after.RTPeriodUS
 	if ctx.Err() != nil {
 		return out, context.Cause(ctx)
 	}
@@ -231,8 +228,9 @@ func sleepUntil(ctx context.Context, at int64) error {
 // join makes a row of every request. Pids may come again within a long run, so
 // an event belongs to a reply only if its process began after the request.
 func join(reqs []Request, start int64, sent []int64, replies []olclient.Reply, errs []error, seen *observed) Outcome {
-	out := Outcome{Errors: []string{}, WaitNS: make([]int64, len(reqs)), Slices: []SliceRow{}}
-	lengths := map[SliceRow]uint64{} // by rows without their counts
+	out := Outcome{Errors: []string{}, WaitNS: make([]int64, len(reqs)), Slices: []results.Slices{}, Observer: Observer{WaitShare: map[string]float64{}}}
+	lengths := map[results.Slices]int64{} // by rows without their counts
+	cpu := map[string]float64{}
 	var late []time.Duration
 	var last int64
 	for i, q := range reqs {
@@ -256,8 +254,10 @@ func join(reqs []Request, start int64, sent []int64, replies []olclient.Reply, e
 			inv.Status = results.OK
 			out.WaitNS[i] = int64(e.WaitNS)
 			for _, s := range e.Slices {
-				lengths[SliceRow{Group: q.Group, LengthUS: s.LengthUS}] += s.Count
+				lengths[results.Slices{Group: q.Group, Length: time.Duration(s.LengthUS) * time.Microsecond}] += int64(s.Count)
 			}
+			out.Observer.WaitShare[q.Group] += float64(e.WaitNS)
+			cpu[q.Group] += float64(e.CPUNS)
 			out.CPU += time.Duration(e.CPUNS)
 			last = max(last, inv.EndNS)
 		} else {
@@ -272,9 +272,12 @@ func join(reqs []Request, start int64, sent []int64, replies []olclient.Reply, e
 		row.Count = count
 		out.Slices = append(out.Slices, row)
 	}
-	slices.SortFunc(out.Slices, func(a, b SliceRow) int {
-		return cmp.Or(strings.Compare(a.Group, b.Group), cmp.Compare(a.LengthUS, b.LengthUS))
+	slices.SortFunc(out.Slices, func(a, b results.Slices) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Length, b.Length))
 	})
+	for group := range cpu {
+		out.Observer.WaitShare[group] /= max(cpu[group], 1)
+	}
 	if n := len(reqs); n > 1 {
 		out.MeanGap = reqs[n-1].Due / time.Duration(n-1)
 	}

@@ -45,9 +45,10 @@ func TestJoin(t *testing.T) {
 	errs := []error{nil, nil, nil, errors.New("502"), nil}
 	seen := newObserved()
 	for _, e := range []alpsclient.Event{
-		{UID: "3", NSPID: 40, ArriveNS: 900, EndNS: 950, CPUNS: 1},    // of a run before: the pid came again
-		{UID: "3", NSPID: 40, ArriveNS: 1005, EndNS: 1050, CPUNS: 30}, // 1
-		{UID: "3", NSPID: 40, ArriveNS: 1115, EndNS: 1190, CPUNS: 50, SwitchesInvol: 2},
+		{UID: "3", NSPID: 40, ArriveNS: 900, EndNS: 950, CPUNS: 1}, // of a run before: the pid came again
+		{UID: "3", NSPID: 40, ArriveNS: 1005, EndNS: 1050, CPUNS: 30, WaitNS: 8,
+			Slices: []alpsclient.Slices{{LengthUS: 5, Count: 2}, {LengthUS: 9, Count: 1}}}, // 1
+		{UID: "3", NSPID: 40, ArriveNS: 1115, EndNS: 1190, CPUNS: 50, WaitNS: 12, SwitchesInvol: 2, Slices: []alpsclient.Slices{{LengthUS: 5, Count: 3}}},
 		{UID: "9", NSPID: 41, ArriveNS: 1205, EndNS: 1250}, // another function's
 	} {
 		k := pidKey{e.UID, e.NSPID}
@@ -69,6 +70,9 @@ func TestJoin(t *testing.T) {
 	require.EqualValues(t, 500, out.Span)
 	require.EqualValues(t, 1, out.LateP50)
 	require.EqualValues(t, 10, out.LateMax)
+	require.Equal(t, []int64{8, 12, 0, 0, 0}, out.WaitNS)
+	require.Equal(t, map[string]float64{"G1": 0.25}, out.Observer.WaitShare)
+	require.Equal(t, []results.Slices{{Group: "G1", Length: 5 * time.Microsecond, Count: 5}, {Group: "G1", Length: 9 * time.Microsecond, Count: 1}}, out.Slices)
 }
 
 func TestCost(t *testing.T) {

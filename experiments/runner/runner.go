@@ -241,16 +241,16 @@ func Run(ctx context.Context, name string, o Options) error {
 			}
 		}
 		step := o.Rig.Progress.Step(label, i+1, len(j.runs))
-		meta, invocations, err := j.replay(ctx, rig, costs, r, step)
+		result, err := j.replay(ctx, rig, costs, r, step)
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w\n(console: %s)", name, label, err, rig.Machine.Console())
 		}
-		if err := results.Write(dir, results.Result{Run: meta, Invocations: invocations}); err != nil {
+		if err := results.Write(dir, result); err != nil {
 			return err
 		}
-		step.Done(fmt.Sprintf("load %.2f", meta.LoadAchieved))
-		if !meta.Valid {
-			bad = append(bad, fmt.Errorf("%s: %s is not valid: %s", name, label, strings.Join(meta.Invalid, "; ")))
+		step.Done(fmt.Sprintf("load %.2f", result.Run.LoadAchieved))
+		if !result.Run.Valid {
+			bad = append(bad, fmt.Errorf("%s: %s is not valid: %s", name, label, strings.Join(result.Run.Invalid, "; ")))
 		}
 	}
 	return errors.Join(bad...)
@@ -347,35 +347,39 @@ func (j *job) inGuest(ctx context.Context, rig *Rig, line string, reqs []load.Re
 	return out.Bytes(), err
 }
 
-func (j *job) replay(ctx context.Context, rig *Rig, costs map[string]load.Cost, r run, step *progress.Step) (results.Run, []results.Invocation, error) {
+func (j *job) replay(ctx context.Context, rig *Rig, costs map[string]load.Cost, r run, step *progress.Step) (results.Result, error) {
 	p := rig.Parts
 	cpus := p.FunctionCPUs()
 	reqs, err := j.requests(r, costs, cpus)
 	if err != nil {
-		return results.Run{}, nil, err
+		return results.Result{}, err
 	}
 	mode, err := json.Marshal(r.mode)
 	if err != nil {
-		return results.Run{}, nil, err
+		return results.Result{}, err
 	}
 	out, err := j.inGuest(ctx, rig, "alps-load replay '"+string(mode)+"'", reqs, step)
 	if err != nil {
-		return results.Run{}, nil, err
+		return results.Result{}, err
 	}
 	var stats load.Outcome
 	head, body, _ := bytes.Cut(out, []byte("\n"))
 	if err := json.Unmarshal(head, &stats); err != nil {
-		return results.Run{}, nil, fmt.Errorf("alps-load: %w", err)
+		return results.Result{}, fmt.Errorf("alps-load: %w", err)
 	}
 	invocations, err := results.ReadCSV("alps-load", bytes.NewReader(body))
 	if err != nil {
-		return results.Run{}, nil, err
+		return results.Result{}, err
 	}
 	var params map[string]any
 	if err := json.Unmarshal(mode, &params); err != nil {
-		return results.Run{}, nil, err
+		return results.Result{}, err
 	}
 	params["costs"] = costs
+	observer, err := json.Marshal(stats.Observer)
+	if err != nil {
+		return results.Result{}, err
+	}
 	meta := results.Run{
 		Experiment: j.exp.Name, Key: r.key, Engine: results.EngineVM, Profile: j.profile.Name.V, Workload: j.part.Mix.Name.V,
 		Scheduler: r.scheduler.Name.V, Round: r.round, Seed: j.part.RoundSeed(r.round), Parameters: params,
@@ -388,5 +392,8 @@ func (j *job) replay(ctx context.Context, rig *Rig, costs map[string]load.Cost, 
 		Failed: stats.Failed, Lost: stats.Lost, Errors: stats.Errors,
 	}
 	meta.Judge()
-	return meta, invocations, nil
+	if err := json.Unmarshal(observer, &meta.Observer); err != nil {
+		return results.Result{}, err
+	}
+	return results.Result{Run: meta, Invocations: invocations, Slices: stats.Slices}, nil
 }
