@@ -20,7 +20,7 @@ func TestDeclaredKernels(t *testing.T) {
 	_, err = Find(kernels, "6.1")
 	require.NoError(t, err)
 	_, err = Find(kernels, "6.2")
-	require.EqualError(t, err, `kernel "6.2" is not in kernels.yaml; allowed: 5.18-rc5, 6.1`)
+	require.EqualError(t, err, `kernel "6.2" is not in kernels.yaml; allowed: 5.18-rc5, 6.1, 6.1-stock, 6.1-debug, 5.18-rc5-debug`)
 	for _, k := range kernels {
 		for _, f := range k.Config {
 			_, err := readFragment(f.V)
