@@ -28,7 +28,7 @@ func TestDeclaredKernels(t *testing.T) {
 		}
 		series, err := filepath.Glob(filepath.Join(k.Patches.V, "*.patch"))
 		require.NoError(t, err)
-		require.NotEmpty(t, series, k.Name.V)
+		require.Equal(t, k.Name.V != "6.1-stock", len(series) > 0, k.Name.V)
 	}
 }
 
