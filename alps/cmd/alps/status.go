@@ -34,6 +34,7 @@ func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		s.Mode.Policy, s.Mode.Order, s.Mode.Step, s.Attached, s.Generation, s.LoadPct, s.Records, time.Duration(s.UpdateNS))
 	fmt.Fprintf(stdout, "lost: %d invocations, %d tasks, %d slices, %d for slow readers; %d tasks outlived their invocation\n",
 		s.Lost.Invocations, s.Lost.Tasks, s.Lost.Slices, s.Lost.Stream, s.Lost.Orphans)
+	fmt.Fprintf(stdout, "real-time classes may use %d of every %d µs\n", s.RTRuntimeUS, s.RTPeriodUS)
 	if s.LastError != "" {
 		fmt.Fprintln(stdout, "last error:", s.LastError)
 	}
