@@ -3,6 +3,7 @@ package bpf_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,11 @@ import (
 
 func TestMain(m *testing.M) {
 	play.Main()
+	if os.Getenv("ALPS_PLAY") == "load" {
+		_, err := bpf.Load(bpf.Options{})
+		fmt.Println(err)
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
