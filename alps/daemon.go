@@ -44,6 +44,7 @@ const DefaultPin = "/sys/fs/bpf/alps"
 // kernel is what the daemon needs of bpf.Backend.
 type kernel interface {
 	AttachHooks() error
+	Ask(bool) error
 	SetPolicy(map[bpf.CgroupID]bpf.Entry) error
 	Policy() (map[bpf.CgroupID]bpf.Entry, error)
 	KeepAlive(time.Duration) error
@@ -174,12 +175,18 @@ func (d *daemon) setMode(m client.Mode) error {
 	if err := d.kernel.SetPolicy(nil); err != nil {
 		return err
 	}
-	// Attached once, for good: from then on a mode is what the map holds.
-	if (next.wire.Policy != policyCFS || d.config.Hooks) && !d.attached {
+	// Attached once, for good: under cfs the kernel does not ask them.
+	steered := next.wire.Policy != policyCFS
+	if (steered || d.config.Hooks) && !d.attached {
 		if err := d.kernel.AttachHooks(); err != nil {
 			return err
 		}
 		d.attached = true
+	}
+	if d.attached {
+		if err := d.kernel.Ask(steered); err != nil {
+			return err
+		}
 	}
 	d.kernel.SetFullSlices(m.FullSlices)
 	d.mode, d.policy, d.decisions = next, p, nil

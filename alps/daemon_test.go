@@ -20,6 +20,7 @@ import (
 type fakeKernel struct {
 	mu         sync.Mutex
 	attached   int
+	asks       bool
 	policy     map[bpf.CgroupID]bpf.Entry
 	functions  []bpf.Function
 	keepAlive  time.Duration
@@ -28,6 +29,8 @@ type fakeKernel struct {
 }
 
 func (k *fakeKernel) AttachHooks() error { k.attached++; return nil }
+
+func (k *fakeKernel) Ask(on bool) error { k.asks = on; return nil }
 
 func (k *fakeKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
 	k.mu.Lock()
@@ -229,6 +232,7 @@ func TestHooksAreAttachedOnlyWhenNeeded(t *testing.T) {
 	for _, p := range []string{"sfs", "cfs", "alps"} {
 		require.NoError(t, c.SetMode(t.Context(), client.Mode{Policy: p}))
 		require.Equal(t, 1, k.attached)
+		require.Equal(t, p != "cfs", k.asks)
 	}
 	require.False(t, k.fullSlices)
 }

@@ -171,12 +171,21 @@ func (b *Backend) AttachHooks() error {
 	if err := b.attach("hook_slice", b.progs.AlpsSlice); err != nil {
 		return err
 	}
-	return setSysctl("1")
+	return b.Ask(true)
+}
+
+// Ask has the kernel ask the attached hooks, or not: then CFS is as it was
+// before anything was attached.
+func (b *Backend) Ask(on bool) error {
+	if on {
+		return setSysctl("1")
+	}
+	return setSysctl("0")
 }
 
 // DetachHooks leaves CFS alone, at once; what observes goes on.
 func (b *Backend) DetachHooks() error {
-	errs := []error{setSysctl("0")}
+	errs := []error{b.Ask(false)}
 	for _, name := range []string{"hook_bias", "hook_slice"} {
 		if l := b.links[name]; l != nil {
 			if b.pin != "" {
@@ -219,7 +228,7 @@ func (b *Backend) attach(name string, p *ebpf.Program) error {
 func (b *Backend) Close() error {
 	var errs []error
 	if b.links["hook_bias"] != nil {
-		errs = append(errs, setSysctl("0"))
+		errs = append(errs, b.Ask(false))
 	}
 	errs = append(errs, b.unpin())
 	return errors.Join(append(errs, b.free())...)
