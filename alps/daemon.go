@@ -80,6 +80,7 @@ func Run(ctx context.Context, c Config) error {
 	if err := b.AttachObserver(); err != nil {
 		return err
 	}
+	c.Hooks = c.Hooks || b.Attached()
 	d, err := newDaemon(c, b)
 	if err != nil {
 		return err

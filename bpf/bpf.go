@@ -174,6 +174,9 @@ func (b *Backend) AttachHooks() error {
 	return b.Ask(true)
 }
 
+// Attached says whether the hooks are, by this process or one before.
+func (b *Backend) Attached() bool { return b.links["hook_bias"] != nil }
+
 // Ask has the kernel ask the attached hooks, or not: then CFS is as it was
 // before anything was attached.
 func (b *Backend) Ask(on bool) error {
@@ -227,7 +230,7 @@ func (b *Backend) attach(name string, p *ebpf.Program) error {
 // decides alone.
 func (b *Backend) Close() error {
 	var errs []error
-	if b.links["hook_bias"] != nil {
+	if b.Attached() {
 		errs = append(errs, b.Ask(false))
 	}
 	errs = append(errs, b.unpin())
