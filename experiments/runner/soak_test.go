@@ -14,8 +14,9 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// TestSoak runs package bpf's soak in a guest with the kernel given, and reads
-// the kernel's log. The target kernel:soak calls it; CI does not.
+// TestSoak runs package bpf's soak in a guest with the kernel given, lets a
+// function be favoured for minutes, and reads the kernel's log. The target
+// kernel:soak calls it; CI does not.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("ALPS_SOAK"))
 	if err != nil {
@@ -37,7 +38,8 @@ func TestSoak(t *testing.T) {
 	require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/test && chmod +x /tmp/test", Stdin: bytes.NewReader(binary)}))
 	var log bytes.Buffer
 	out := io.MultiWriter(&log, os.Stdout)
-	err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=hook ALPS_SOAK=" + length.String() + " /tmp/test -test.v -test.run TestSoak -test.timeout 3h", Stdout: out, Stderr: out})
+	err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=hook ALPS_SUSTAIN=2m ALPS_SOAK=" + length.String() +
+		" /tmp/test -test.v -test.run 'TestSoak|TestGuestFavoursForGood' -test.timeout 3h", Stdout: out, Stderr: out})
 	kernelLog, logErr := m.Output(ctx, "uname -r; dmesg | grep -E 'WARNING|BUG:|Oops|INFO:|possible|soft lockup|blocked for more' | head -50 || true; dmesg | wc -l")
 	t.Logf("the kernel's log:\n%s", kernelLog)
 	require.NoError(t, err)
