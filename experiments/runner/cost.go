@@ -32,7 +32,8 @@ func Cost(ctx context.Context, stock string, o RigOptions, w io.Writer) error {
 			return err
 		}
 		defer m.Close()
-		out, err := m.Output(ctx, "alps bench switch")
+		// Until the system has nothing left to start.
+		out, err := m.Output(ctx, "systemctl is-system-running --wait >/dev/null || true; alps bench switch")
 		if err != nil {
 			return err
 		}

@@ -68,10 +68,7 @@ func (p Parent) Start(dir, part string) Process {
 	require.NoError(p.t, err)
 	defer fd.Close()
 	c := exec.Command("/proc/self/exe")
-	c.Env = append(os.Environ(), env+"="+part, "GOMAXPROCS=1", "GOGC=off")
-	if part == "gaps" || part == "family" {
-		c.Env = append(c.Env, "GOMAXPROCS=2") // somebody must read while the other works
-	}
+	c.Env = append(os.Environ(), env+"="+part, "GOMAXPROCS=1", "GOGC=off", "GODEBUG=asyncpreemptoff=1")
 	c.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(fd.Fd()), Pdeathsig: syscall.SIGKILL}
 	out, err := c.StdoutPipe()
 	require.NoError(p.t, err)
@@ -138,7 +135,7 @@ func (p Process) Turnaround(t *testing.T, n int) time.Duration {
 // Longest asks a process that plays gaps for how long it waited at most since
 // it was asked before.
 func (p Process) Longest(t *testing.T) time.Duration {
-	_, err := io.WriteString(p.Stdin, "?\n")
+	_, err := io.WriteString(p.Stdin, "?")
 	require.NoError(t, err)
 	return time.Duration(p.Numbers(t, 1)[0])
 }
