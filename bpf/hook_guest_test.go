@@ -144,9 +144,11 @@ func TestGuestStarvationIsBounded(t *testing.T) {
 		ranks = 5
 	)
 	policy := map[string]bpf.Entry{}
+	var dirs []string
 	for i := range 2 {
 		dir := p.Group("first" + strconv.Itoa(i))
 		p.Hog(dir)
+		dirs = append(dirs, dir)
 		policy[dir] = bpf.Entry{BiasUS: uint32(step.Microseconds()), SliceUS: uint32(slice.Microseconds())}
 	}
 	dir := p.Group("last")
@@ -156,11 +158,11 @@ func TestGuestStarvationIsBounded(t *testing.T) {
 	require.NoError(t, b.AttachHooks())
 	last.Longest(t)
 	rule(t, b, policy)
-	time.Sleep(5 * time.Second)
+	used := play.Shares(t, append(dirs, dir), 5*time.Second)
 	require.NoError(t, b.SetPolicy(nil)) // it answers sooner then
 	longest := last.Longest(t)
 	bound := (ranks-1)*step + 2*(slice+tick)
-	t.Logf("the last of %d ranks, step %s, waited %s at most; bound %s", ranks, step, longest.Round(time.Millisecond), bound)
+	t.Logf("the last of %d ranks, step %s, waited %s at most; bound %s; shares %.3f", ranks, step, longest.Round(time.Millisecond), bound, used)
 	require.Less(t, longest, bound*11/10)
 	require.Greater(t, longest, (ranks-1)*step*9/10, "the order has no effect")
 }
