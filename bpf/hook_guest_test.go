@@ -132,6 +132,28 @@ func TestGuestFavoursForGood(t *testing.T) {
 	}
 }
 
+// Equals take turns: who is interrupted before his first tick keeps his turn.
+func TestGuestEqualsTakeTurns(t *testing.T) {
+	b := load(t, bpf.Options{})
+	p := play.NewParent(t)
+	policy := map[string]bpf.Entry{}
+	var dirs []string
+	for i := range 3 {
+		dir := p.Group("f" + strconv.Itoa(i))
+		p.Hog(dir)
+		dirs = append(dirs, dir)
+		policy[dir] = bpf.Entry{BiasUS: 100_000, SliceUS: 20_000}
+	}
+	require.NoError(t, b.AttachHooks())
+	rule(t, b, policy)
+	time.Sleep(200 * time.Millisecond)
+	shares := play.Shares(t, dirs, 1200*time.Millisecond)
+	t.Logf("shares of three of one rank: %.3f", shares)
+	for _, s := range shares {
+		require.InDelta(t, 1.0/3, s, 0.05)
+	}
+}
+
 // The last in the order waits for the difference of the biases, and for those
 // that were queued before it was over: one slice each, a tick late.
 func TestGuestStarvationIsBounded(t *testing.T) {
