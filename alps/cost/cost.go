@@ -126,8 +126,9 @@ func transfer(call uintptr, fd int, c *byte) bool {
 	return n == 1
 }
 
-// batches are run and the quickest counts: what else runs can only add.
-const batches = 5
+// batches are run and the quickest counts: what else runs can only add. They
+// are short, so that one of them is without a tick.
+const batches = 200
 
 // Run goes n times there and back.
 func (b *Bench) Run(n int) (Switches, error) {

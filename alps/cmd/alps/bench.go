@@ -20,8 +20,8 @@ func runBench(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if code, done := parse(fs, args[1:]); done {
 		return code
 	}
-	if *n < 10 {
-		return usage(fs, fmt.Errorf("-n %d: at least 10", *n))
+	if *n < 1000 {
+		return usage(fs, fmt.Errorf("-n %d: at least 1000", *n))
 	}
 	switch args[0] {
 	case "backend":
