@@ -25,7 +25,16 @@ func (e *entity) function() int32 {
 	return e.on.group
 }
 
-func (e *entity) inTurn() bool { return e.sum-e.turn < e.slice }
+// inTurn is alps_in_turn: a turn not yet asked for, as before its first tick,
+// is asked for now.
+func (h *hooks) inTurn(f *fair, q *fairQueue, e *entity) bool {
+	if e.slice == 0 && q.ranked {
+		if e.slice = h.keep(e); e.slice == 0 {
+			e.slice = f.rules.(*cfs).minimum
+		}
+	}
+	return e.sum-e.turn < e.slice
+}
 
 // queue is alps_queue: e, not in the tree, is about to enter it or to begin
 // another turn. Interrupted within its turn, it keeps its place.
@@ -33,8 +42,8 @@ func (h *hooks) queue(f *fair, q *fairQueue, e *entity) {
 	if h == nil {
 		return
 	}
-	if !e.queued || !e.inTurn() {
-		e.since, e.turn = h.now(), e.sum
+	if !e.queued || !h.inTurn(f, q, e) {
+		e.since, e.turn, e.slice = h.now(), e.sum, 0
 	}
 	if h.askBias(q, e) || q.ranked != (q.biased > 0) {
 		h.rebuild(f, q)
@@ -91,10 +100,14 @@ func (h *hooks) left(f *fair, q *fairQueue, e *entity) {
 	}
 }
 
-// tick is alps_tick: yes ends the turn.
+// tick is alps_tick: yes ends the turn. The last in the tree is asked again, so
+// that who is kept waiting learns of another policy.
 func (h *hooks) tick(f *fair, q *fairQueue, e *entity) advice {
 	if h == nil {
 		return silent
+	}
+	if last := q.last(); q.ranked && last != nil && h.askBias(q, last) {
+		h.rebuild(f, q)
 	}
 	e.slice = h.keep(e)
 	if e.slice == 0 && q.ranked {
@@ -103,7 +116,7 @@ func (h *hooks) tick(f *fair, q *fairQueue, e *entity) advice {
 	switch {
 	case e.slice == 0:
 		return silent
-	case e.inTurn():
+	case h.inTurn(f, q, e):
 		return no
 	}
 	return yes
@@ -116,7 +129,7 @@ func (h *hooks) preempts(f *fair, curr, e *entity) advice {
 	}
 	if s := h.keep(curr); s > 0 {
 		curr.slice = s
-		if curr.inTurn() {
+		if h.inTurn(f, curr.on, curr) {
 			return no
 		}
 	}
@@ -126,7 +139,7 @@ func (h *hooks) preempts(f *fair, curr, e *entity) advice {
 	if e.since+e.bias >= curr.since+curr.bias {
 		return no
 	}
-	curr.slice = 0 // the turn ends here
+	curr.slice = 1 // the turn ends here
 	return yes
 }
 
@@ -142,7 +155,7 @@ func (h *hooks) choose(f *fair, q *fairQueue, curr *entity) *entity {
 		}
 		return left
 	}
-	if curr.inTurn() {
+	if h.inTurn(f, q, curr) {
 		return curr
 	}
 	h.queue(f, q, curr)

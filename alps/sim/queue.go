@@ -56,6 +56,17 @@ func (q *fairQueue) first() *entity {
 	return q.tree[0]
 }
 
+// last is the rightmost waiting entity, or nil: a scan, for the tree is a heap.
+func (q *fairQueue) last() *entity {
+	last := q.first()
+	for _, e := range q.tree {
+		if q.before(last, e) {
+			last = e
+		}
+	}
+	return last
+}
+
 func (q *fairQueue) insert(e *entity, key int64, seq uint64) {
 	e.key, e.seq = key, seq
 	q.tree = append(q.tree, e)

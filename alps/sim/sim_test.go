@@ -107,7 +107,9 @@ func TestALPSAgainstCFS(t *testing.T) {
 		return sum / n
 	}
 	cfs := simulate(t, c, Spec{Name: "cfs"}, invocations)
-	alps := simulate(t, c, Spec{Name: "alps", Order: OrderStrict}, invocations)
+	p := policy.Paper()
+	p.RankBy, p.SliceCap = policy.BySlice, 100*ms
+	alps := simulate(t, c, Spec{Name: "alps", Order: OrderBounded, Params: p}, invocations)
 	require.Less(t, short(alps), short(cfs)*9/10)
 	require.Less(t, alps.Switches, cfs.Switches/2)
 	require.Greater(t, alps.Updates, 10)
