@@ -31,6 +31,10 @@ type Cmd struct {
 	Env            []string // added to the parent's environment
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer // nil discards, but Error.Tail still has the end
+
+	// Detached lets the child outlive this process and its terminal. Its
+	// output goes to Stdout and Stderr if they are files, else nowhere.
+	Detached bool
 }
 
 // Error is a child that could not be started or exited other than with 0.
@@ -53,40 +57,94 @@ func (e *Error) Unwrap() error { return e.Err }
 // Run runs c to its end. The error is an *Error, which also matches the
 // context's error when the context ended the child.
 func Run(ctx context.Context, c Cmd) error {
+	p, err := Start(ctx, c)
+	if err != nil {
+		return err
+	}
+	return p.Wait()
+}
+
+// Process is a child under way.
+type Process struct {
+	PID int
+
+	done chan struct{}
+	err  error // after done
+}
+
+// Wait waits for the child's end; see Run for the error.
+func (p *Process) Wait() error {
+	<-p.done
+	return p.err
+}
+
+// Start starts c. When ctx ends the child is ended; a detached one as well, as
+// long as this process lives.
+func Start(ctx context.Context, c Cmd) (*Process, error) {
 	if len(c.Args) == 0 {
-		return errors.New("command: no program given")
+		return nil, errors.New("command: no program given")
 	}
 	tail := &tailWriter{}
 	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
 	cmd.Dir = c.Dir
 	cmd.Stdin = c.Stdin
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	// The child's two streams may be copied by two goroutines; the tail locks.
 	cmd.Stdout = tee(c.Stdout, tail)
 	cmd.Stderr = tee(c.Stderr, tail)
+	if c.Detached {
+		// No pipe to us may remain.
+		cmd.Stdout, cmd.Stderr = file(c.Stdout), file(c.Stderr)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	}
 	if len(c.Env) > 0 {
 		cmd.Env = append(os.Environ(), c.Env...)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = grace
 
+	explain := func(err error) error {
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+		}
+		return &Error{Args: c.Args, Tail: tail.String(), Err: err}
+	}
+	p := &Process{done: make(chan struct{})}
+	started := make(chan error, 1)
 	// PDEATHSIG fires when the *thread* that forked dies, so the thread must
 	// live as long as the child.
-	err := onThread(func() error {
-		err := cmd.Run()
-		if ctx.Err() != nil && cmd.Process != nil {
-			// Grandchildren that ignored SIGTERM.
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	go onThread(func() {
+		defer close(p.done)
+		err := cmd.Start()
+		if err == nil {
+			p.PID = cmd.Process.Pid
 		}
-		return err
+		started <- err
+		if err != nil {
+			return
+		}
+		err = cmd.Wait()
+		if ctx.Err() != nil {
+			// Grandchildren that ignored SIGTERM.
+			_ = syscall.Kill(-p.PID, syscall.SIGKILL)
+		}
+		p.err = explain(err)
 	})
-	if err == nil {
-		return nil
+	if err := <-started; err != nil {
+		return nil, explain(err)
 	}
-	if ctx.Err() != nil {
-		err = fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+	return p, nil
+}
+
+// file is w if it is one; a writer of ours would need a pipe.
+func file(w io.Writer) io.Writer {
+	if f, ok := w.(*os.File); ok {
+		return f
 	}
-	return &Error{Args: c.Args, Tail: tail.String(), Err: err}
+	return nil
 }
 
 // Output runs c and returns what it wrote to standard output.

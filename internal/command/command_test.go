@@ -76,3 +76,18 @@ func zombie(pid int) bool {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	return err == nil && strings.Contains(string(b), ") Z ")
 }
+
+// A detached child is in no group or session of ours and has no pipe to us.
+func TestDetached(t *testing.T) {
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	require.NoError(t, err)
+	defer out.Close()
+	p, err := Start(t.Context(), Cmd{Args: []string{"sh", "-c", "ps -o sid= -p $$; readlink /proc/$$/fd/2; echo lost >&2"}, Stdout: out, Detached: true})
+	require.NoError(t, err)
+	require.NoError(t, p.Wait())
+	b, err := os.ReadFile(out.Name())
+	require.NoError(t, err)
+	require.Equal(t, strconv.Itoa(p.PID)+" /dev/null", strings.Join(strings.Fields(string(b)), " "))
+	_, err = Start(t.Context(), Cmd{Args: []string{"no-such-program-here"}})
+	require.ErrorIs(t, err, exec.ErrNotFound)
+}

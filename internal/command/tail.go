@@ -28,12 +28,8 @@ func (t *tailWriter) String() string {
 }
 
 // onThread runs f on an operating-system thread that is f's alone.
-func onThread(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		done <- f()
-	}()
-	return <-done
+func onThread(f func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	f()
 }

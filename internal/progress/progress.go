@@ -1,8 +1,8 @@
 // Package progress tells a person how far a long job is.
 //
 // On a terminal there is one line, drawn again in place; elsewhere one line
-// per step begun or ended, so that a log stays readable. A job shorter than a
-// second shows nothing but its last line.
+// per step begun or ended, so that a log stays readable; and for tools, one JSON
+// object per event.
 package progress
 
 import (
@@ -19,11 +19,15 @@ import (
 // redraw is the shortest time between two drawings of the line.
 const redraw = 200 * time.Millisecond
 
+// eventGap is the shortest time between two events of a step under way.
+const eventGap = time.Second
+
 // Reporter writes steps to one writer. A nil Reporter writes nothing.
 type Reporter struct {
 	mu    sync.Mutex
 	w     io.Writer
 	tty   bool
+	json  bool
 	width int
 	drawn bool // the terminal's last line is ours to overwrite
 	now   func() time.Time
@@ -48,6 +52,10 @@ func (r *Reporter) Write(p []byte) (int, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.json {
+		r.message(p)
+		return len(p), nil
+	}
 	r.clear()
 	return r.w.Write(p)
 }
@@ -59,32 +67,64 @@ func (r *Reporter) Printf(format string, args ...any) {
 
 // Step begins step i of n. n = 0 leaves the count out.
 func (r *Reporter) Step(name string, i, n int) *Step {
+	return r.begin(&Step{r: r, name: name, index: i, of: n})
+}
+
+func (r *Reporter) begin(s *Step) *Step {
 	if r == nil {
 		return nil
-	}
-	s := &Step{r: r, name: name}
-	if n > 0 {
-		s.name = fmt.Sprintf("%d/%d %s", i, n, name)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.begun = r.now()
-	if r.tty {
+	switch {
+	case r.json:
+		r.emit(s.event(Begin, ""))
+	case r.tty:
 		s.draw()
-	} else {
-		fmt.Fprintln(r.w, s.name)
+	default:
+		fmt.Fprintln(r.w, s.title())
 	}
 	return s
 }
 
+// Job is a list of steps of which is known about how long each takes, so that
+// the time left is that of the whole list.
+type Job struct {
+	r        *Reporter
+	expected []time.Duration
+}
+
+// Job announces steps. A step that will be skipped is expected to take 0.
+func (r *Reporter) Job(expected []time.Duration) *Job { return &Job{r, expected} }
+
+// Step begins the i-th step, counted from 0.
+func (j *Job) Step(i int, name string) *Step {
+	s := &Step{r: j.r, name: name, index: i + 1, of: len(j.expected), expected: j.expected[i]}
+	for _, e := range j.expected[i+1:] {
+		s.later += e
+	}
+	return j.r.begin(s)
+}
+
 // Step is one step under way. A nil Step does nothing.
 type Step struct {
-	r       *Reporter
-	name    string
-	detail  string
-	frac    float64
-	begun   time.Time
-	lastOut time.Time
+	r         *Reporter
+	name      string
+	index, of int
+	expected  time.Duration // of this step; 0: unknown
+	later     time.Duration // of the steps after it
+	detail    string
+	frac      float64
+	begun     time.Time
+	lastOut   time.Time
+}
+
+func (s *Step) title() string {
+	if s.of == 0 {
+		return s.name
+	}
+	return fmt.Sprintf("%d/%d %s", s.index, s.of, s.name)
 }
 
 // Detail says what the step is doing now.
@@ -109,7 +149,14 @@ func (s *Step) update(change func()) {
 	defer s.r.mu.Unlock()
 	change()
 	now := s.r.now()
-	if s.r.tty {
+	switch {
+	case s.r.json:
+		if now.Sub(s.lastOut) >= eventGap {
+			s.lastOut = now
+			s.r.emit(s.event(Going, s.detail))
+		}
+		return
+	case s.r.tty:
 		if now.Sub(s.lastOut) >= redraw {
 			s.draw()
 		}
@@ -129,35 +176,47 @@ func (s *Step) Done(note string) {
 	}
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
+	took := s.r.now().Sub(s.begun)
+	if s.r.json {
+		e := s.event(End, note)
+		e.Took = took
+		s.r.emit(e)
+		return
+	}
 	if note == "" {
-		note = Round(s.r.now().Sub(s.begun))
+		note = Round(took)
 	}
 	s.r.clear()
-	fmt.Fprintf(s.r.w, "%s  %s\n", s.name, note)
+	fmt.Fprintf(s.r.w, "%s  %s\n", s.title(), note)
 }
 
 // line is the step's state in words.
 func (s *Step) line() string {
-	parts := []string{s.name}
+	parts := []string{s.title()}
 	if s.detail != "" {
 		parts = append(parts, s.detail)
 	}
 	if s.frac > 0 {
 		parts = append(parts, fmt.Sprintf("%d%%", int(s.frac*100)))
-		if left, ok := s.left(); ok {
-			parts = append(parts, Round(left)+" left")
-		}
+	}
+	if left, ok := s.left(); ok {
+		parts = append(parts, Round(left)+" left")
 	}
 	return strings.Join(parts, "  ")
 }
 
-// left extrapolates; before 3 % or 2 s it would be a guess.
+// left is the time until this and all later steps are done. A step's own is
+// extrapolated; before 3 % or 2 s that would be a guess, and what it was
+// expected to take is better.
 func (s *Step) left() (time.Duration, bool) {
 	took := s.r.now().Sub(s.begun)
-	if s.frac < 0.03 || s.frac >= 1 || took < 2*time.Second {
-		return 0, false
+	switch {
+	case s.frac >= 0.03 && s.frac < 1 && took >= 2*time.Second:
+		return time.Duration(float64(took)*(1-s.frac)/s.frac) + s.later, true
+	case s.expected > 0:
+		return max(s.expected-took, 0) + s.later, true
 	}
-	return time.Duration(float64(took) * (1 - s.frac) / s.frac), true
+	return 0, false
 }
 
 func (s *Step) draw() {

@@ -2,6 +2,8 @@ package progress
 
 import (
 	"bytes"
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +54,48 @@ func TestTerminalRedrawsOneLineAndCutsIt(t *testing.T) {
 	b.Reset()
 	s.Done("ok")
 	require.Equal(t, "1/1 a step with a name that is rather long  ok\n", b.String())
+}
+
+func TestAJobsTimeLeftIsThatOfAllItsSteps(t *testing.T) {
+	r, b, c := reporter(false)
+	j := r.Job([]time.Duration{40 * time.Second, 0, 100 * time.Second})
+	s := j.Step(0, "replay")
+	c.t = c.t.Add(30 * time.Second)
+	s.Detail("still building")
+	require.Equal(t, "1/3 replay\n1/3 replay  still building  1m50s left\n", b.String(), "10 s of 40 and the 100 of the last")
+	b.Reset()
+	c.t = c.t.Add(30 * time.Second)
+	s.Frac(0.5) // slower than it was expected: 60 s more
+	require.Equal(t, "1/3 replay  still building  50%  2m40s left\n", b.String())
+	b.Reset()
+	j.Step(2, "last")
+	require.Equal(t, "3/3 last\n", b.String())
+}
+
+func TestToolsGetAnEventPerLine(t *testing.T) {
+	var b bytes.Buffer
+	c := &clock{time.Unix(1000, 0).UTC()}
+	r := NewJSON(&b)
+	r.now = c.now
+	s := r.Job([]time.Duration{20 * time.Second, 5 * time.Second}).Step(0, "replay")
+	c.t = c.t.Add(10 * time.Second)
+	s.Frac(0.25)
+	s.Frac(0.26) // too soon after the one before
+	r.Printf("a warning")
+	s.Done("load 0.90")
+	var got []Event
+	for line := range strings.Lines(b.String()) {
+		var e Event
+		require.NoError(t, json.Unmarshal([]byte(line), &e))
+		got = append(got, e)
+	}
+	begun, later := time.Unix(1000, 0).UTC(), time.Unix(1010, 0).UTC()
+	require.Equal(t, []Event{
+		{Time: begun, Kind: Begin, Step: "replay", Index: 1, Of: 2, Left: 25 * time.Second},
+		{Time: later, Kind: Going, Step: "replay", Index: 1, Of: 2, Frac: 0.25, Left: 35 * time.Second},
+		{Time: later, Kind: Message, Text: "a warning"},
+		{Time: later, Kind: End, Step: "replay", Index: 1, Of: 2, Frac: 0.26, Took: 10 * time.Second, Text: "load 0.90"},
+	}, got)
 }
 
 func TestNilReporterIsSilent(t *testing.T) {
