@@ -25,6 +25,7 @@ type Options struct {
 	Dir      string   // the directory with kernels.yaml; required
 	Src      string   // build from this tree instead of the declared sources
 	Extra    []string // more configuration fragments, by path; they win
+	Debug    bool     // with config/debug.config: for looking, not for measuring
 	Force    bool     // build even if it is cached
 	Jobs     int      // 0: one per CPU
 	Progress *progress.Reporter
@@ -44,6 +45,28 @@ type Built struct {
 	Hit     bool   `json:"-"` // it was built before
 }
 
+const debugFragment = "config/debug.config"
+
+// symbols are the kernel's configuration: its fragments, then the options'.
+func (o Options) symbols(k Kernel) ([]symbol, error) {
+	var paths []string
+	for _, f := range k.Config {
+		paths = append(paths, filepath.Join(o.Dir, f.V))
+	}
+	if o.Debug {
+		paths = append(paths, filepath.Join(o.Dir, debugFragment))
+	}
+	var fragments [][]symbol
+	for _, path := range append(paths, o.Extra...) {
+		syms, err := readFragment(path)
+		if err != nil {
+			return nil, err
+		}
+		fragments = append(fragments, syms)
+	}
+	return merge(fragments...), nil
+}
+
 // Build returns the kernel called name ("": the default), building it if no
 // build with the same source, series, fragments and compiler is cached. The
 // error matches ErrUnavailable if no source could be reached.
@@ -56,22 +79,11 @@ func Build(ctx context.Context, name string, o Options) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
-	var fragments [][]symbol
-	for _, f := range k.Config {
-		syms, err := readFragment(filepath.Join(o.Dir, f.V))
-		if err != nil {
-			return Built{}, err
-		}
-		fragments = append(fragments, syms)
+	symbols, err := o.symbols(k)
+	if err != nil {
+		return Built{}, err
 	}
-	for _, f := range o.Extra {
-		syms, err := readFragment(f)
-		if err != nil {
-			return Built{}, err
-		}
-		fragments = append(fragments, syms)
-	}
-	b := &builder{kernel: k, opts: o, symbols: merge(fragments...)}
+	b := &builder{kernel: k, opts: o, symbols: symbols}
 	if b.compiler, err = compiler(ctx); err != nil {
 		return Built{}, err
 	}
@@ -151,7 +163,7 @@ func (b *builder) build(ctx context.Context, src origin, key, dir string) (err e
 	if err != nil {
 		return err
 	}
-	logPath := filepath.Join(logDir, "kernel-"+b.kernel.Name.V+".log")
+	logPath := filepath.Join(logDir, "kernel-"+b.kernel.Name.V+"-"+key[:8]+".log")
 	log, err := os.Create(logPath)
 	if err != nil {
 		return err
@@ -322,6 +334,9 @@ func (c *objectCounter) Write(p []byte) (int, error) {
 	return c.log.Write(p)
 }
 
+// VMLinux is the kernel with its symbols, beside BzImage.
+const VMLinux = "vmlinux"
+
 // keep leaves in dir what is needed to boot and to tell what it is.
 func (b *builder) keep(out, dir, key, source string) error {
 	release, err := os.ReadFile(filepath.Join(out, "include/config/kernel.release"))
@@ -346,6 +361,7 @@ func (b *builder) keep(out, dir, key, source string) error {
 	return errors.Join(
 		os.Rename(filepath.Join(out, "arch/x86/boot/bzImage"), filepath.Join(dir, "bzImage")),
 		os.Rename(filepath.Join(out, "System.map"), filepath.Join(dir, "System.map")),
+		os.Rename(filepath.Join(out, "vmlinux"), filepath.Join(dir, VMLinux)), // for gdb and crash
 		os.WriteFile(filepath.Join(dir, "config"), config, 0o644),
 		os.WriteFile(filepath.Join(dir, "kernel.json"), meta, 0o644),
 		os.RemoveAll(filepath.Join(dir, "src")), // a gigabyte; ccache makes it cheap to have again

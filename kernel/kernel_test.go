@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bufio"
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -161,6 +162,63 @@ func TestLocalTreesAreTakenByContent(t *testing.T) {
 	got, err := os.ReadFile(filepath.Join(dst, "kernel/sched/fair.c"))
 	require.NoError(t, err)
 	require.Equal(t, "int xy;", string(got))
+}
+
+func TestDiffCountsWhatTheSeriesChanges(t *testing.T) {
+	require.Equal(t, []change{{"a.c", 2, 1}, {"b.h", 1, 0}}, changes([]byte(`a line of the message
+--- a/a.c
++++ b/a.c
+@@ -1,2 +1,3 @@
+ same
+-old
++new
++newer
+--- /dev/null
++++ b/b.h
+@@ -0,0 +1 @@
++int b;
+-- 
+2.39
+`)))
+	var short, whole bytes.Buffer
+	require.NoError(t, Diff(".", "6.1", false, &short))
+	require.Regexp(t, `(?m)^ +[0-9]+ \+ +[0-9]+ -  kernel/sched/fair\.c$`, short.String())
+	require.NotContains(t, short.String(), "@@")
+	require.NoError(t, Diff(".", "6.1", true, &whole))
+	require.Contains(t, whole.String(), "@@")
+	require.ErrorContains(t, Diff(".", "9.9", false, &short), `kernel "9.9" is not in kernels.yaml`)
+}
+
+// The debug fragment and one's own come on top, and make another kernel.
+func TestFragmentsOnTop(t *testing.T) {
+	kernels, err := List(".")
+	require.NoError(t, err)
+	k, err := Find(kernels, "6.1")
+	require.NoError(t, err)
+	own := filepath.Join(t.TempDir(), "own.config")
+	require.NoError(t, os.WriteFile(own, []byte("CONFIG_HZ_1000=y\n# CONFIG_HZ_250 is not set\n# CONFIG_PROVE_LOCKING is not set\n"), 0o644))
+	keys := map[string]bool{}
+	value := func(o Options, name string) string {
+		o.Dir = "."
+		syms, err := o.symbols(k)
+		require.NoError(t, err)
+		key, err := (&builder{kernel: k, opts: o, symbols: syms}).key("source")
+		require.NoError(t, err)
+		keys[key] = true
+		for _, s := range syms {
+			if s.name == name {
+				return s.value
+			}
+		}
+		return ""
+	}
+	require.Equal(t, "", value(Options{}, "CONFIG_PROVE_LOCKING"))
+	require.Equal(t, "y", value(Options{Debug: true}, "CONFIG_PROVE_LOCKING"))
+	require.Equal(t, "n", value(Options{Debug: true, Extra: []string{own}}, "CONFIG_PROVE_LOCKING"), "the last word")
+	require.Equal(t, "n", value(Options{Extra: []string{own}}, "CONFIG_HZ_250"))
+	require.Len(t, keys, 4)
+	_, err = Options{Dir: ".", Extra: []string{"none.config"}}.symbols(k)
+	require.ErrorContains(t, err, "none.config")
 }
 
 func TestKernelsWithoutCFSAreRefused(t *testing.T) {
