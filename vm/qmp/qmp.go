@@ -33,6 +33,8 @@ const handshake = 30 * time.Second
 type Monitor struct {
 	path string
 
+	writing chan struct{} // has a token while nobody writes
+
 	mu      sync.Mutex
 	conn    net.Conn
 	next    uint64
@@ -51,7 +53,11 @@ type reply struct {
 }
 
 // New returns a monitor for the socket at path; Connect opens it.
-func New(path string) *Monitor { return &Monitor{path: path} }
+func New(path string) *Monitor {
+	m := &Monitor{path: path, writing: make(chan struct{}, 1)}
+	m.writing <- struct{}{}
+	return m
+}
 
 // Connect opens the socket, reads the greeting and negotiates.
 func (m *Monitor) Connect() error {
@@ -163,25 +169,58 @@ func (m *Monitor) roundTrip(ctx context.Context, command []byte) ([]byte, error)
 	m.next++
 	id := strconv.FormatUint(m.next, 10)
 	req["id"] = json.RawMessage(strconv.Quote(id))
+	m.waiting[id] = ch
+	conn := m.conn
+	m.mu.Unlock()
 	raw, err := json.Marshal(req)
 	if err == nil {
-		m.waiting[id] = ch
-		// Written under the lock: two requests must not interleave.
-		_, err = m.conn.Write(append(raw, '\n'))
+		err = m.write(ctx, conn, append(raw, '\n'))
 	}
+	if err == nil {
+		select {
+		case r := <-ch:
+			return r.raw, r.err
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	m.mu.Lock()
+	delete(m.waiting, id)
 	m.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
+	return nil, err
+}
+
+// write sends one request; two must not interleave. A QEMU that does not read
+// holds nobody up for longer than their context allows, but what was written in
+// part has spoilt the connection.
+func (m *Monitor) write(ctx context.Context, conn net.Conn, raw []byte) error {
 	select {
-	case r := <-ch:
-		return r.raw, r.err
+	case <-m.writing:
+		defer func() { m.writing <- struct{}{} }()
 	case <-ctx.Done():
-		m.mu.Lock()
-		delete(m.waiting, id)
-		m.mu.Unlock()
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
+	if err := conn.SetWriteDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		conn.SetWriteDeadline(time.Unix(1, 0))
+		close(ended)
+	})
+	defer func() {
+		if !stop() {
+			<-ended // or it would end the next one's writing
+		}
+	}()
+	if _, err := conn.Write(raw); err != nil {
+		conn.Close()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	return nil
 }
 
 // Events returns events from now on (the first caller also gets those that

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -149,5 +150,29 @@ func TestNoSocket(t *testing.T) {
 	require.ErrorContains(t, m.Connect(), "none")
 	require.NoError(t, m.Disconnect())
 	_, err := m.Do(t.Context(), "x", nil)
+	require.ErrorIs(t, err, ErrClosed)
+}
+
+// Deadlines hold for QEMUs that do not read, too.
+func TestAQEMUThatDoesNotRead(t *testing.T) {
+	release := make(chan struct{})
+	m := server(t, "", func(func(string), map[string]any) { <-release })
+	defer close(release)
+	big := strings.Repeat("x", 1<<20)
+	go m.Do(t.Context(), "one", nil) // from now on nothing is read
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			_, err := m.Do(ctx, "big", big)
+			if !errors.Is(err, ErrClosed) { // the first to run out of time ends the connection
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+			}
+		})
+	}
+	wg.Wait()
+	<-m.Done()
+	_, err := m.Do(t.Context(), "late", nil)
 	require.ErrorIs(t, err, ErrClosed)
 }

@@ -1,0 +1,94 @@
+package qmp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// qemu starts a QEMU without a machine, which speaks all of the protocol.
+func qemu(t *testing.T) *Monitor {
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		if strings.Contains(os.Getenv("MUST_RUN"), "qemu") {
+			t.Fatal(err)
+		}
+		t.Skip("needs QEMU")
+	}
+	path := filepath.Join(t.TempDir(), "qmp")
+	cmd := exec.Command("qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "none", "-qmp", "unix:"+path+",server=on,wait=off")
+	cmd.Stderr = os.Stderr
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	m := New(path)
+	require.Eventually(t, func() bool { return m.Connect() == nil }, time.Minute, 20*time.Millisecond)
+	t.Cleanup(func() { m.Disconnect() })
+	return m
+}
+
+// Many ask at once, for small things and for hundreds of kilobytes, while
+// events rain that one reader takes slowly and another not at all.
+func TestARealQEMUUnderAnEventStorm(t *testing.T) {
+	m := qemu(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	slow, err := m.Events(ctx)
+	require.NoError(t, err)
+	_, err = m.Events(ctx) // never read
+	require.NoError(t, err)
+
+	const rounds, askers = 300, 4
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range rounds { // each makes a STOP and a RESUME
+			for _, command := range []string{"stop", "cont"} {
+				_, err := m.Do(ctx, command, nil)
+				require.NoError(t, err)
+			}
+		}
+	})
+	for a := range askers {
+		wg.Go(func() {
+			for i := range rounds / 30 {
+				raw, err := m.Do(ctx, "query-qmp-schema", nil)
+				require.NoError(t, err)
+				require.Greater(t, len(raw), 100_000)
+				require.True(t, json.Valid(raw), "a reply is nobody else's buffer")
+				_, err = m.Do(ctx, fmt.Sprintf("no-such-%d-%d", a, i), nil)
+				require.ErrorContains(t, err, fmt.Sprintf("no-such-%d-%d has not been found", a, i), "a reply is that to this question")
+				raw, err = m.Run([]byte(`{"execute": "query-name"}`))
+				require.NoError(t, err)
+				require.Contains(t, string(raw), `"return"`)
+				short, cancel := context.WithTimeout(ctx, time.Duration(i)*10*time.Microsecond)
+				_, err = m.Do(short, "query-version", nil) // may come in time or not
+				cancel()
+				if err != nil {
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	want := []string{"STOP", "RESUME"}
+	for i := range 2 * rounds {
+		e := <-slow
+		require.Equal(t, want[i%2], e.Event, "event %d: none is lost, the order is kept", i)
+		if i%100 == 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	_, err = m.Do(ctx, "quit", nil)
+	require.NoError(t, err)
+	<-m.Done()
+}
