@@ -31,19 +31,10 @@ func Resolve(ctx context.Context, a Accel, kernel string) (Accel, string, error)
 		return TCG, fmt.Sprintf("no KVM: %v", err), nil
 	}
 	f.Close()
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	path, err := verdictPath(kernel)
 	if err != nil {
 		return "", "", fmt.Errorf("accel: %w", err)
 	}
-	key, err := digest.New("kvm probe").Str("boot", string(boot)).File("kernel", kernel).Sum()
-	if err != nil {
-		return "", "", err
-	}
-	dir, err := cache.Dir("probe")
-	if err != nil {
-		return "", "", err
-	}
-	path := filepath.Join(dir, key)
 	verdict, err := os.ReadFile(path)
 	if err != nil {
 		why := probe(ctx, kernel)
@@ -59,6 +50,41 @@ func Resolve(ctx context.Context, a Accel, kernel string) (Accel, string, error)
 		return TCG, "KVM does not work here: " + string(verdict), nil
 	}
 	return KVM, "a probe guest booted under KVM", nil
+}
+
+// Remembered is what Resolve would answer for Auto without booting anything;
+// Auto if no probe guest with that kernel has been tried since the host booted.
+func Remembered(kernel string) Accel {
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		return TCG
+	}
+	f.Close()
+	path, err := verdictPath(kernel)
+	if err != nil {
+		return Auto
+	}
+	switch verdict, err := os.ReadFile(path); {
+	case err != nil:
+		return Auto
+	case len(verdict) > 0:
+		return TCG
+	}
+	return KVM
+}
+
+// verdictPath is where the verdict on a kernel is kept until the host boots.
+func verdictPath(kernel string) (string, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", err
+	}
+	key, err := digest.New("kvm probe").Str("boot", string(boot)).File("kernel", kernel).Sum()
+	if err != nil {
+		return "", err
+	}
+	dir, err := cache.Dir("probe")
+	return filepath.Join(dir, key), err
 }
 
 // probe boots kernel under KVM without a disk, until it panics for want of a

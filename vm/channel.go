@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"bufio"
 	"context"
 	"embed"
 	"errors"
@@ -8,16 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/term"
 )
 
 // Cmd is a command for the guest's shell, run as root.
@@ -45,6 +42,11 @@ func (e *ExitError) Error() string {
 // ErrGone means that the guest went away under a command.
 var ErrGone = errors.New("the guest is gone")
 
+// bannerLimit is how long sshd may take to greet. QEMU accepts a connection
+// before the guest can, and then tries to reach it less and less often: a new
+// connection is sooner there than an old one.
+const bannerLimit = 700 * time.Millisecond
+
 func dial(port int) (*ssh.Client, error) {
 	key, err := KeyPair()
 	if err != nil {
@@ -55,9 +57,14 @@ func dial(port int) (*ssh.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// QEMU accepts before the guest does; the handshake tells.
+	conn.SetDeadline(time.Now().Add(bannerLimit))
+	in := bufio.NewReader(conn)
+	if _, err := in.Peek(1); err != nil {
+		conn.Close()
+		return nil, err
+	}
 	conn.SetDeadline(time.Now().Add(30 * time.Second))
-	c, chans, reqs, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{
+	c, chans, reqs, err := ssh.NewClientConn(greeted{conn, in}, addr, &ssh.ClientConfig{
 		User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
 		// The loopback of this machine, a guest made by this cache.
 		HostKeyCallback: ssh.InsecureIgnoreHostKey(),
@@ -69,6 +76,14 @@ func dial(port int) (*ssh.Client, error) {
 	conn.SetDeadline(time.Time{})
 	return ssh.NewClient(c, chans, reqs), nil
 }
+
+// greeted is a connection of which something was read ahead.
+type greeted struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func (g greeted) Read(p []byte) (int, error) { return g.in.Read(p) }
 
 // Run runs c in the guest. The error is an *ExitError if it ended with
 // another code than 0.
@@ -87,6 +102,8 @@ func (m *Machine) Run(ctx context.Context, c Cmd) error {
 	go func() { done <- s.Run(c.Line) }()
 	select {
 	case err = <-done:
+	case <-m.Gone():
+		err = errors.New("it was shut down")
 	case <-ctx.Done():
 		// sshd answers a close only when the command has ended: do not wait.
 		s.Signal(ssh.SIGTERM)
@@ -124,8 +141,19 @@ func (m *Machine) explain(line string, err error, stderr string) error {
 		}
 		return &ExitError{Line: line, Code: code, Stderr: stderr}
 	}
+	// A guest that died is reported by how it died, once that is known.
+	select {
+	case <-m.Gone():
+		if fault := m.Fault(); fault != nil {
+			err = fault
+		}
+	case <-time.After(faultDelay):
+	}
 	return fmt.Errorf("guest: %s: %w: %w", line, ErrGone, err)
 }
+
+// faultDelay is how much later than a broken connection its cause may come.
+const faultDelay = time.Second
 
 // session opens a session, which a guest that froze never grants.
 func (m *Machine) session(ctx context.Context) (*ssh.Session, error) {
@@ -144,6 +172,8 @@ func (m *Machine) session(ctx context.Context) (*ssh.Session, error) {
 			return nil, fmt.Errorf("%w: %w", ErrGone, r.err)
 		}
 		return r.s, nil
+	case <-m.Gone():
+		return nil, errors.Join(ErrGone, m.Fault())
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -152,10 +182,15 @@ func (m *Machine) session(ctx context.Context) (*ssh.Session, error) {
 // answerLimit is how long a guest that lives may take to run a small command.
 const answerLimit = 15 * time.Second
 
-// Answers reports whether the guest still runs commands.
-func (m *Machine) Answers(ctx context.Context) bool {
+// Froze reports whether the guest runs no commands any more although nothing
+// has killed it but, perhaps, its watchdog.
+func (m *Machine) Froze(ctx context.Context) bool {
+	var fault *Fault
+	if errors.As(m.Fault(), &fault) {
+		return fault.Frozen
+	}
 	_, err := m.LastWords(ctx, "true")
-	return err == nil
+	return err != nil
 }
 
 // LastWords runs line for a message about a failure: soon, or not at all, even
@@ -212,54 +247,6 @@ func (m *Machine) Info(ctx context.Context) (Info, error) {
 	}
 	n, err := strconv.Atoi(f[1])
 	return Info{KernelRelease: f[0], CPUs: n, Docker: f[2]}, err
-}
-
-// Shell gives the terminal to a login shell in the guest until it ends.
-func (m *Machine) Shell(ctx context.Context) error {
-	s, err := m.client.NewSession()
-	if err != nil {
-		return fmt.Errorf("guest: %w: %w", ErrGone, err)
-	}
-	defer s.Close()
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
-	s.Stdout, s.Stderr = os.Stdout, os.Stderr
-	if err := feed(s, os.Stdin); err != nil {
-		return fmt.Errorf("guest: %w: %w", ErrGone, err)
-	}
-	fd := int(os.Stdin.Fd())
-	if term.IsTerminal(fd) {
-		width, height, err := term.GetSize(fd)
-		if err != nil {
-			width, height = 80, 24
-		}
-		name := os.Getenv("TERM")
-		if name == "" {
-			name = "vt100"
-		}
-		if err := s.RequestPty(name, height, width, ssh.TerminalModes{ssh.ECHO: 1}); err != nil {
-			return fmt.Errorf("guest: terminal: %w", err)
-		}
-		old, err := term.MakeRaw(fd)
-		if err != nil {
-			return fmt.Errorf("terminal: %w", err)
-		}
-		defer term.Restore(fd, old)
-		resized := make(chan os.Signal, 1)
-		signal.Notify(resized, syscall.SIGWINCH)
-		defer signal.Stop(resized)
-		go func() {
-			for range resized {
-				if w, h, err := term.GetSize(fd); err == nil {
-					s.WindowChange(h, w)
-				}
-			}
-		}()
-	}
-	if err := s.Shell(); err != nil {
-		return fmt.Errorf("guest: shell: %w", err)
-	}
-	return m.explain("shell", s.Wait(), "")
 }
 
 func orDiscard(w io.Writer) io.Writer {

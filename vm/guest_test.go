@@ -1,8 +1,11 @@
-package vm_test
+package vm
 
 import (
 	"bytes"
+	"debug/elf"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -10,12 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/internal/progress"
-	"github.com/ds2-lab/alps/vm"
 )
 
-// guestKernel is the kernel that testVM built. Without one these tests skip,
+// guestConfig are the parts that testVM built. Without them these tests skip,
 // unless MUST_RUN names their ring.
-func guestKernel(t *testing.T) string {
+func guestConfig(t *testing.T) Config {
 	kernel := os.Getenv("ALPS_KERNEL")
 	if kernel == "" {
 		if strings.Contains(os.Getenv("MUST_RUN"), "guest") {
@@ -23,65 +25,203 @@ func guestKernel(t *testing.T) string {
 		}
 		t.Skip("needs a guest: run the target testVM")
 	}
-	return kernel
+	accel, why, err := Resolve(t.Context(), Auto, kernel)
+	require.NoError(t, err)
+	t.Logf("%s: %s", accel, why)
+	image, err := BuildImage(t.Context(), ImageOptions{Kernel: kernel, Accel: accel, Lambda: os.Getenv("ALPS_LAMBDA"), Progress: progress.New(os.Stderr)})
+	require.NoError(t, err)
+	return Config{Kernel: kernel, Disk: image.Path, Accel: accel, Shared: true, MemMiB: 1024}
+}
+
+func startGuest(t *testing.T, c Config) *Machine {
+	begun := time.Now()
+	m, err := Start(t.Context(), c)
+	require.NoError(t, err)
+	t.Cleanup(m.kill)
+	t.Logf("channel after %s", progress.Round(time.Since(begun)))
+	return m
 }
 
 func TestGuest(t *testing.T) {
-	kernel := guestKernel(t)
+	c := guestConfig(t)
 	ctx := t.Context()
-	accel, why, err := vm.Resolve(ctx, vm.Auto, kernel)
-	require.NoError(t, err)
-	t.Logf("%s: %s", accel, why)
-	image, err := vm.BuildImage(ctx, vm.ImageOptions{Kernel: kernel, Accel: accel, Lambda: os.Getenv("ALPS_LAMBDA"), Progress: progress.New(os.Stderr)})
-	require.NoError(t, err)
-
 	tools := t.TempDir()
 	require.NoError(t, os.MkdirAll(tools+"/bin", 0o755))
 	require.NoError(t, os.WriteFile(tools+"/bin/hello", []byte("#!/bin/sh\necho hello $1\n"), 0o755))
-	disk, err := vm.ToolsDisk(ctx, tools)
+	var err error
+	c.Tools, err = ToolsDisk(ctx, tools)
 	require.NoError(t, err)
-
+	c.Share, c.Pin = t.TempDir(), []int{0}
 	begun := time.Now()
-	m, err := vm.Start(ctx, vm.Config{Kernel: kernel, Disk: image.Path, Tools: disk, Accel: accel, Shared: true})
-	require.NoError(t, err)
-	defer m.Close()
-	t.Logf("channel after %s", progress.Round(time.Since(begun)))
+	m := startGuest(t, c)
 
-	t.Run("exit code and streams", func(t *testing.T) {
-		var out, errOut bytes.Buffer
-		err := m.Run(ctx, vm.Cmd{Line: "cat; echo bad >&2; exit 3", Stdin: strings.NewReader("in"), Stdout: &out, Stderr: &errOut})
-		var exit *vm.ExitError
-		require.ErrorAs(t, err, &exit)
-		require.Equal(t, 3, exit.Code)
-		require.Equal(t, "in", out.String())
-		require.Equal(t, "bad\n", errOut.String())
-	})
-	t.Run("tools disk is mounted and in PATH", func(t *testing.T) {
-		out, err := m.Output(ctx, "hello world")
-		require.NoError(t, err)
-		require.Equal(t, "hello world", out)
-	})
 	t.Run("docker", func(t *testing.T) {
 		require.NoError(t, m.WaitDocker(ctx, 2*time.Minute))
 		t.Logf("Docker after %s", progress.Round(time.Since(begun)))
 		out, err := m.Output(ctx, "docker info --format '{{.CgroupVersion}} {{.CgroupDriver}} {{.Driver}}'")
 		require.NoError(t, err)
 		require.Equal(t, "2 systemd overlay2", out)
-		out, err = m.Output(ctx, "systemd-analyze; systemctl --failed --no-legend --plain")
+		out, err = m.Output(ctx, "systemctl --failed --no-legend --plain")
+		require.NoError(t, err)
+		require.Empty(t, out, "units that failed")
+		out, err = m.Output(ctx, "systemd-analyze")
 		require.NoError(t, err)
 		t.Log(out)
 	})
-	t.Run("another process finds it", func(t *testing.T) {
-		other, err := vm.Running()
+	t.Run("exit code and streams", func(t *testing.T) {
+		var out, errOut bytes.Buffer
+		err := m.Run(ctx, Cmd{Line: "cat; echo bad >&2; exit 3", Stdin: strings.NewReader("in"), Stdout: &out, Stderr: &errOut})
+		var exit *ExitError
+		require.ErrorAs(t, err, &exit)
+		require.Equal(t, 3, exit.Code)
+		require.Equal(t, "in", out.String())
+		require.Equal(t, "bad\n", errOut.String())
+	})
+	t.Run("terminal", func(t *testing.T) { testTerminal(t, m) })
+	t.Run("tools disk is mounted and in PATH", func(t *testing.T) {
+		out, err := m.Output(ctx, "hello world")
+		require.NoError(t, err)
+		require.Equal(t, "hello world", out)
+	})
+	t.Run("share", func(t *testing.T) {
+		require.NoError(t, os.WriteFile(filepath.Join(c.Share, "in"), []byte("from the host"), 0o644))
+		out, err := m.Output(ctx, "cat /mnt/share/in && echo from the guest >/mnt/share/out")
+		require.NoError(t, err)
+		require.Equal(t, "from the host", out)
+		data, err := os.ReadFile(filepath.Join(c.Share, "out"))
+		require.NoError(t, err)
+		require.Equal(t, "from the guest\n", string(data))
+	})
+	t.Run("CPUs are pinned", func(t *testing.T) {
+		threads, err := m.cpuThreads(ctx)
+		require.NoError(t, err)
+		require.Len(t, threads, 2)
+		for _, tid := range threads {
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/status", m.qemu.PID, tid))
+			require.NoError(t, err)
+			require.Contains(t, string(status), "\nCpus_allowed_list:\t0\n")
+		}
+	})
+	t.Run("another process enters it", func(t *testing.T) {
+		other, err := Open(m.ID)
 		require.NoError(t, err)
 		defer other.Detach()
 		out, err := other.Output(ctx, "uname -r")
 		require.NoError(t, err)
 		require.Contains(t, out, "alps")
 	})
-	t.Run("close leaves nothing", func(t *testing.T) {
-		require.NoError(t, m.Close())
-		_, err := vm.Running()
-		require.ErrorIs(t, err, vm.ErrNoneRunning)
+	t.Run("memory is dumped", func(t *testing.T) {
+		st, err := Find(m.ID)
+		require.NoError(t, err)
+		path := filepath.Join(t.TempDir(), "core")
+		require.NoError(t, st.Dump(ctx, path))
+		core, err := elf.Open(path)
+		require.NoError(t, err)
+		defer core.Close()
+		require.Equal(t, elf.ET_CORE, core.Type)
+		var size uint64
+		for _, p := range core.Progs {
+			if p.Type == elf.PT_LOAD {
+				size += p.Filesz
+			}
+		}
+		require.GreaterOrEqual(t, size, uint64(1024<<20), "all of its memory")
+		out, err := m.Output(ctx, "echo goes on")
+		require.NoError(t, err)
+		require.Equal(t, "goes on", out)
 	})
+	t.Run("panic is reported with the console", func(t *testing.T) {
+		fault := dies(t, m, "echo c >/proc/sysrq-trigger")
+		require.Equal(t, "its kernel panicked: sysrq triggered crash", fault.What)
+		require.Contains(t, fault.Lines, "Kernel panic - not syncing: sysrq triggered crash")
+		require.Contains(t, fault.Lines, "sysrq_handle_crash", "the trace")
+		// It stands still, to be looked at.
+		st, err := Find(m.ID)
+		require.NoError(t, err)
+		how, err := st.Stop(ctx)
+		require.NoError(t, err)
+		require.Equal(t, "it was dead; QEMU ended it", how)
+		_, err = Find(m.ID)
+		require.ErrorContains(t, err, "no guest "+m.ID+" is running")
+	})
+}
+
+// dies runs a line that kills the guest, beside a command that waits.
+func dies(t *testing.T, m *Machine, line string) *Fault {
+	waits := make(chan error, 1)
+	go func() { waits <- m.Run(t.Context(), Cmd{Line: "sleep 1000"}) }()
+	begun := time.Now()
+	_ = m.Run(t.Context(), Cmd{Line: line})
+	err := <-waits
+	t.Logf("reported %s after the command was given", progress.Round(time.Since(begun)))
+	require.ErrorIs(t, err, ErrGone)
+	var fault *Fault
+	require.ErrorAs(t, err, &fault)
+	require.ErrorContains(t, err, m.Console())
+	return fault
+}
+
+// A guest that outlives who started it keeps its disk's changes, powers off by
+// its button, and a second one finds them; that one's CPUs reset.
+func TestGuestKeepsItsDisk(t *testing.T) {
+	c := guestConfig(t)
+	name := fmt.Sprintf("test-%d", os.Getpid())
+	c.Keep, c.Detached = name, true
+	m := startGuest(t, c)
+	disk := m.paths.overlay
+	t.Cleanup(func() { os.Remove(disk) })
+	_, err := m.Output(t.Context(), "echo kept >/root/file")
+	require.NoError(t, err)
+	twice := c
+	_, err = Start(t.Context(), twice)
+	require.ErrorContains(t, err, "lock", "two guests never write to one disk")
+	st, err := Find(m.ID)
+	require.NoError(t, err)
+	require.Zero(t, st.Owner)
+	how, err := st.Stop(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "powered off", how)
+	<-m.Gone()
+	require.NoError(t, m.Fault())
+
+	c.Detached = false
+	m = startGuest(t, c)
+	out, err := m.Output(t.Context(), "cat /root/file")
+	require.NoError(t, err)
+	require.Equal(t, "kept", out)
+	fault := dies(t, m, "echo triple >/sys/kernel/reboot/type; echo 1 >/sys/kernel/reboot/force; echo b >/proc/sysrq-trigger")
+	require.Contains(t, fault.What, "triple fault")
+}
+
+// A guest from a snapshot has Docker at once, and its own disk.
+func TestGuestSnapshot(t *testing.T) {
+	c := guestConfig(t)
+	for range 2 {
+		begun := time.Now()
+		m, err := Restore(t.Context(), c, progress.New(os.Stderr))
+		require.NoError(t, err)
+		t.Logf("channel after %s", progress.Round(time.Since(begun)))
+		out, err := m.Output(t.Context(), "docker version --format '{{.Server.Os}}'; ls /root; date +%Y")
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint("linux\n", time.Now().Year()), out, "nothing of the one before")
+		t.Logf("Docker after %s", progress.Round(time.Since(begun)))
+		_, err = m.Output(t.Context(), "echo changed >/root/file; sync")
+		require.NoError(t, err)
+		require.NoError(t, m.Close())
+	}
+	c.Share = "/tmp"
+	_, err := Restore(t.Context(), c, nil)
+	require.ErrorIs(t, err, ErrNoSnapshot)
+}
+
+// A guest in which nothing but the highest priority runs is found out.
+func TestGuestWatchdog(t *testing.T) {
+	c := guestConfig(t)
+	c.CPUs = 1
+	m := startGuest(t, c)
+	out, err := m.Output(t.Context(), "busctl set-property org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager RuntimeWatchdogUSec t 8000000 && systemctl show -p RuntimeWatchdogUSec && ls /dev/watchdog")
+	require.NoError(t, err)
+	require.Equal(t, "RuntimeWatchdogUSec=8s\n/dev/watchdog", out)
+	fault := dies(t, m, "echo -1 >/proc/sys/kernel/sched_rt_runtime_us; exec chrt -f 99 sh -c 'while :; do :; done'")
+	require.Contains(t, fault.What, "watchdog fired")
 }

@@ -51,7 +51,7 @@ type ImageOptions struct {
 // Image is a provisioned disk.
 type Image struct {
 	Path   string // qcow2
-	Digest string // of everything that went in
+	Digest string // of everything that went in but the ssh key, so that other machines' is the same
 	Hit    bool
 }
 
@@ -64,10 +64,15 @@ func BuildImage(ctx context.Context, o ImageOptions) (Image, error) {
 		return Image{}, err
 	}
 	sources := deps.DebianSources(suite)
-	d := digest.New("vm base/1").Str("suite", suite).Str("packages", strings.Join(packages, " ")).
-		Str("size", diskSize).FS("guest", guestFiles).Str("script", provisionScript).
-		Str("key", string(ssh.MarshalAuthorizedKey(key.PublicKey())))
-	baseKey, err := d.Sum()
+	content, err := digest.New("vm base/2").Str("suite", suite).Str("packages", strings.Join(packages, " ")).
+		Str("size", diskSize).FS("guest", guestFiles).Str("script", provisionScript).Sum()
+	if err != nil {
+		return Image{}, err
+	}
+	withKey := func(content string) (string, error) {
+		return digest.New("with key").Str("content", content).Str("key", string(ssh.MarshalAuthorizedKey(key.PublicKey()))).Sum()
+	}
+	baseKey, err := withKey(content)
 	if err != nil {
 		return Image{}, err
 	}
@@ -82,7 +87,7 @@ func BuildImage(ctx context.Context, o ImageOptions) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	full := digest.New("vm image/1").Str("base", baseKey)
+	full := digest.New("vm image/2").Str("base", content)
 	if o.Lambda != "" {
 		full.File("lambda", o.Lambda)
 	}
@@ -90,7 +95,11 @@ func BuildImage(ctx context.Context, o ImageOptions) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	e, err := cache.Get(ctx, "image", sum, func(ctx context.Context, dir string) error {
+	imageKey, err := withKey(sum)
+	if err != nil {
+		return Image{}, err
+	}
+	e, err := cache.Get(ctx, "image", imageKey, func(ctx context.Context, dir string) error {
 		step := o.Progress.Step("image: provision in a guest", 0, 0)
 		if err := provision(ctx, filepath.Join(base.Dir, "base.raw"), filepath.Join(dir, "disk.qcow2"), o); err != nil {
 			return fmt.Errorf("image: provision: %w", err)

@@ -2,20 +2,16 @@ package vm
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/ds2-lab/alps/internal/atomicfile"
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/command"
 	"github.com/ds2-lab/alps/vm/qmp"
@@ -32,32 +28,34 @@ func bootLimit(a Accel) time.Duration {
 // Machine is a running guest. Close it.
 type Machine struct {
 	Config Config
+	ID     string // among the running ones: List, Open
 
 	paths   paths
 	monitor *qmp.Monitor
 	client  *ssh.Client
-	cancel  context.CancelFunc
-	exited  chan struct{}
-	exitErr error // QEMU's, after exited
+	qemu    *command.Process
+	cancel  context.CancelFunc // ends QEMU
+	exited  chan struct{}      // QEMU has ended
+	exitErr error              // its, after exited
+	faults  faults
 	once    sync.Once
 }
-
-// state is what another process needs to use a running guest.
-type state struct {
-	PID     int    `json:"pid"` // of the process that started it
-	SSHPort int    `json:"ssh_port"`
-	Kernel  string `json:"kernel"`
-	Accel   Accel  `json:"accel"`
-	Shared  bool   `json:"shared"`
-}
-
-const stateName = "vm.json"
 
 // Start boots a guest and waits until it answers. If it does not, the error
 // carries the last lines of its console and the path of the whole log.
 func Start(ctx context.Context, c Config) (*Machine, error) {
 	if err := c.check(); err != nil {
 		return nil, err
+	}
+	if c.Share != "" {
+		// QEMU may have another directory than we.
+		var err error
+		if c.Share, err = filepath.Abs(c.Share); err != nil {
+			return nil, fmt.Errorf("vm: share: %w", err)
+		}
+		if st, err := os.Stat(c.Share); err != nil || !st.IsDir() {
+			return nil, fmt.Errorf("vm: share: %s is no directory", c.Share)
+		}
 	}
 	root, err := cache.Dir("run")
 	if err != nil {
@@ -72,79 +70,120 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{Config: c, exited: make(chan struct{}), paths: paths{
-		dir: dir, overlay: filepath.Join(dir, "overlay.qcow2"), qmp: filepath.Join(dir, "qmp"),
+	m := &Machine{Config: c, ID: filepath.Base(dir), exited: make(chan struct{}), faults: newFaults(), paths: paths{
+		dir: dir, overlay: filepath.Join(dir, "overlay.qcow2"),
+		qmp: filepath.Join(dir, "qmp"), control: filepath.Join(dir, controlName),
 		console: filepath.Join(logs, "console-"+filepath.Base(dir)+".log")}}
 	if m.paths.sshPort, err = freePort(); err != nil {
 		return nil, err
 	}
 	if err := m.boot(ctx); err != nil {
-		m.Close()
+		m.kill()
 		return nil, err
+	}
+	if err := m.mount(ctx); err != nil {
+		m.kill()
+		return nil, fmt.Errorf("vm: %w", err)
 	}
 	return m, nil
 }
 
 func (m *Machine) boot(ctx context.Context) error {
 	c := m.Config
-	if !c.Writable {
-		err := command.Run(ctx, command.Cmd{Args: []string{
-			"qemu-img", "create", "-q", "-f", "qcow2", "-b", c.Disk, "-F", "qcow2", m.paths.overlay}})
-		if err != nil {
-			return fmt.Errorf("vm: overlay: %w", err)
-		}
-	}
-	run, cancel := context.WithCancel(context.Background())
-	m.cancel = cancel
-	go func() {
-		defer close(m.exited)
-		m.exitErr = command.Run(run, command.Cmd{Args: c.args(m.paths)})
-	}()
-	st, err := json.Marshal(state{PID: os.Getpid(), SSHPort: m.paths.sshPort, Kernel: c.Kernel, Accel: c.Accel, Shared: c.Shared})
-	if err != nil {
+	if err := m.disk(ctx); err != nil {
 		return err
 	}
-	if err := atomicfile.Write(filepath.Join(m.paths.dir, stateName), st, 0o600); err != nil {
+	out, err := os.Create(filepath.Join(m.paths.dir, "qemu.log"))
+	if err != nil {
 		return fmt.Errorf("vm: %w", err)
+	}
+	defer out.Close()
+	run, cancel := context.WithCancel(context.Background())
+	m.cancel = cancel
+	m.qemu, err = command.Start(run, command.Cmd{Args: c.args(m.paths), Stdout: out, Stderr: out, Detached: c.Detached})
+	if err != nil {
+		close(m.exited)
+		return fmt.Errorf("vm: %w", err)
+	}
+	go func() {
+		m.exitErr = m.qemu.Wait()
+		close(m.exited)
+	}()
+	if err := m.writeState(); err != nil {
+		return err
 	}
 	limit := bootLimit(c.Accel)
 	ctx, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer after %s", limit))
 	defer stop()
-	for {
-		if m.monitor == nil {
-			if mon := qmp.New(m.paths.qmp); mon.Connect() == nil {
-				m.monitor = mon
+	if err := m.connect(ctx); err != nil {
+		return m.failed(err)
+	}
+	answered := make(chan *ssh.Client, 1)
+	go func() {
+		for ctx.Err() == nil {
+			if client, err := dial(m.paths.sshPort); err == nil {
+				answered <- client
+				return
 			}
+			time.Sleep(50 * time.Millisecond)
 		}
-		client, err := dial(m.paths.sshPort)
-		if err == nil {
-			m.client = client
-			return m.mountTools(ctx)
-		}
-		if line := m.panicked(); line != "" {
-			return m.failed(fmt.Errorf("the guest's kernel panicked: %s", line))
-		}
-		select {
-		case <-ctx.Done():
-			return m.failed(context.Cause(ctx))
-		case <-m.exited:
-			return m.failed(fmt.Errorf("QEMU ended: %w", m.exitErr))
-		case <-time.After(200 * time.Millisecond):
-		}
+	}()
+	select {
+	case m.client = <-answered:
+		return nil
+	case <-ctx.Done():
+		return m.failed(context.Cause(ctx))
+	case <-m.Gone():
+		return m.failed(errors.Join(errGuestEnded, m.Fault()))
 	}
 }
 
-// mountTools waits for the tools disk. Boot does not: in a slow guest the first
-// command can come before it is mounted, or after systemd gave its device up.
-func (m *Machine) mountTools(ctx context.Context) error {
-	if m.Config.Tools == "" {
-		return nil
+// mount mounts what is not of the guest's own disk. Nothing in the guest waits
+// for these devices, so a slow host cannot make it give up on them.
+func (m *Machine) mount(ctx context.Context) error {
+	line := "true"
+	if m.Config.Tools != "" {
+		line += " && { mountpoint -q /opt/alps || mount -o ro /dev/vdb /opt/alps; }" // there already in a snapshot
 	}
-	err := m.Run(ctx, Cmd{Line: "for i in 1 2 3 4 5; do systemctl start opt-alps.mount && exit 0; done; exit 1"})
+	if m.Config.Share != "" {
+		line += " && mkdir -p /mnt/share && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /mnt/share"
+	}
+	return m.Run(ctx, Cmd{Line: line})
+}
+
+var errGuestEnded = errors.New("the guest ended before it answered")
+
+// connect waits for QEMU's monitor, listens to it, and lets the guest run: no
+// event can be missed.
+func (m *Machine) connect(ctx context.Context) error {
+	for {
+		mon := qmp.New(m.paths.qmp)
+		if err := mon.Connect(); err == nil {
+			m.monitor = mon
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-m.exited:
+			log, _ := os.ReadFile(filepath.Join(m.paths.dir, "qemu.log"))
+			return fmt.Errorf("QEMU ended: %w: %s", m.exitErr, log)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	events, err := m.monitor.Events(context.Background())
 	if err != nil {
-		return m.failed(fmt.Errorf("mount the tools disk: %w", err))
+		return err
 	}
-	return nil
+	go m.watch(events)
+	if err := m.pin(ctx); err != nil {
+		return err
+	}
+	if err := m.resume(ctx); err != nil {
+		return err
+	}
+	_, err = m.monitor.Do(ctx, "cont", nil)
+	return err
 }
 
 // failed adds the end of the console to err.
@@ -152,41 +191,14 @@ func (m *Machine) failed(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return fmt.Errorf("vm: boot %s: %w\n%s(console: %s)", filepath.Base(filepath.Dir(m.Config.Kernel)), err, Tail(m.paths.console, 15), m.paths.console)
+	var fault *Fault
+	if errors.As(err, &fault) {
+		return fmt.Errorf("vm: boot %s: %w", m.kernelName(), err) // it has the console's end
+	}
+	return fmt.Errorf("vm: boot %s: %w\n%s(console: %s)", m.kernelName(), err, Tail(m.paths.console, 15), m.paths.console)
 }
 
-// panicked returns the console's line about a panic, if there is one.
-func (m *Machine) panicked() string {
-	data, err := os.ReadFile(m.paths.console)
-	if err != nil {
-		return ""
-	}
-	return findPanic(string(data))
-}
-
-func findPanic(console string) string {
-	for line := range strings.Lines(console) {
-		if _, msg, ok := strings.Cut(line, "Kernel panic - not syncing: "); ok {
-			return strings.TrimSpace(msg)
-		}
-	}
-	return ""
-}
-
-// Tail is the last n lines of the file at path, each indented.
-func Tail(path string, n int) string {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	lines := strings.Split(strings.TrimRight(string(data), "\r\n"), "\n")
-	lines = lines[max(0, len(lines)-n):]
-	var b strings.Builder
-	for _, l := range lines {
-		b.WriteString("    " + strings.TrimRight(l, "\r") + "\n")
-	}
-	return b.String()
-}
+func (m *Machine) kernelName() string { return filepath.Base(filepath.Dir(m.Config.Kernel)) }
 
 // Console is the path of the serial console's log. It outlives the guest.
 func (m *Machine) Console() string { return m.paths.console }
@@ -197,23 +209,43 @@ func (m *Machine) SSHPort() int { return m.paths.sshPort }
 // Done is closed when QEMU has ended.
 func (m *Machine) Done() <-chan struct{} { return m.exited }
 
-// PowerOff asks the guest to shut down and waits until QEMU has ended.
+// powerOffLimit is how long a guest may take to shut down.
+func powerOffLimit(a Accel) time.Duration {
+	if a == KVM {
+		return 20 * time.Second
+	}
+	return time.Minute
+}
+
+// PowerOff presses the guest's power button and waits until QEMU has ended.
 func (m *Machine) PowerOff(ctx context.Context) error {
-	// The connection breaks before the command's exit status comes.
-	_ = m.Run(ctx, Cmd{Line: "systemctl poweroff"})
+	if _, err := m.monitor.Do(ctx, "system_powerdown", nil); err != nil {
+		return fmt.Errorf("vm: %w", err)
+	}
+	limit := powerOffLimit(m.Config.Accel)
 	select {
 	case <-m.exited:
 		return m.exitErr
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(time.Minute):
-		return errors.New("vm: the guest did not power off within a minute")
+	case <-time.After(limit):
+		return fmt.Errorf("vm: the guest did not power off within %s (console: %s)", limit, m.paths.console)
 	}
 }
 
-// Close ends QEMU at once and removes the guest's files but for the console's
-// log. What the guest had not written to the results is lost.
+// Close ends the guest and removes its files but for the console's log: at once
+// where its disk is thrown away, by its power button where changes are kept.
 func (m *Machine) Close() error {
+	var err error
+	if m.Config.Keep != "" && m.Fault() == nil {
+		err = m.PowerOff(context.Background())
+	}
+	m.kill()
+	return err
+}
+
+// kill ends QEMU, asking it first.
+func (m *Machine) kill() {
 	m.once.Do(func() {
 		if m.client != nil {
 			m.client.Close()
@@ -236,73 +268,17 @@ func (m *Machine) Close() error {
 		}
 		os.RemoveAll(m.paths.dir)
 	})
-	return nil
 }
 
-// Running attaches to the shared guest of another process. Guests that measure
-// are not shared, so nobody disturbs them by accident.
-func Running() (*Machine, error) {
-	root, err := cache.Dir("run")
-	if err != nil {
-		return nil, err
-	}
-	files, err := filepath.Glob(filepath.Join(root, "vm*", stateName))
-	if err != nil {
-		return nil, err
-	}
-	for i := len(files) - 1; i >= 0; i-- {
-		st, ok := readState(files[i])
-		if !ok || !st.Shared || !alive(st.PID) {
-			continue
-		}
-		client, err := dial(st.SSHPort)
-		if err != nil {
-			continue
-		}
-		return &Machine{Config: Config{Kernel: st.Kernel, Accel: st.Accel}, client: client,
-			paths: paths{sshPort: st.SSHPort}, exited: make(chan struct{})}, nil
-	}
-	return nil, ErrNoneRunning
-}
-
-// Detach leaves a guest got from Running as it is.
-func (m *Machine) Detach() { m.client.Close() }
-
-// ErrNoneRunning is returned by Running.
-var ErrNoneRunning = errors.New("no guest is running: start one with vm:shell")
-
-// sweep removes what processes that were killed left behind.
-func sweep(root string) {
-	files, _ := filepath.Glob(filepath.Join(root, "vm*", stateName))
-	for _, f := range files {
-		if st, ok := readState(f); ok && !alive(st.PID) {
-			os.RemoveAll(filepath.Dir(f))
-		}
-	}
-	logs, _ := filepath.Glob(filepath.Join(filepath.Dir(root), "log", "console-*.log"))
-	for _, f := range logs {
-		if st, err := os.Stat(f); err == nil && time.Since(st.ModTime()) > 14*24*time.Hour {
-			os.Remove(f)
-		}
+// Detach leaves a guest that is Detached, or was got from Open, as it is.
+func (m *Machine) Detach() {
+	m.client.Close()
+	if m.monitor != nil {
+		m.monitor.Disconnect()
 	}
 }
 
-func readState(path string) (state, bool) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return state{}, false
-	}
-	var st state
-	return st, json.Unmarshal(data, &st) == nil
-}
-
-func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("vm: no free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+// DebugLine is the command that attaches gdb, for a guest with a GDBPort.
+func (m *Machine) DebugLine(vmlinux string) string {
+	return "gdb " + vmlinux + " -ex 'target remote 127.0.0.1:" + strconv.Itoa(m.Config.GDBPort) + "'"
 }

@@ -10,6 +10,7 @@ package vm
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -47,9 +48,20 @@ type Config struct {
 	CPUs     int    // 0: 2, or 1 under icount
 	MemMiB   int    // 0: 2048
 	Forwards []int  // guest TCP ports reachable on the same port of the host's loopback
-	Shared   bool   // other processes may find it with Running
+	Shared   bool   // other processes may enter it: Open
 	Writable bool   // write to Disk itself, not to an overlay
+	Keep     string // disk changes are kept under this name; "": thrown away
+	Share    string // directory of the host's, in the guest /mnt/share; "" for none
+	GDBPort  int    // QEMU waits for gdb on this port of the loopback; 0: it does not
+	Pin      []int  // host CPUs; the guest's i-th runs on the i-th of them, and around again
+	Detached bool   // the guest outlives this process: Stop ends it
+
+	from    string // snapshot to start from; "": boot
+	overlay string // where the overlay is to lie; "": with the guest's other files
 }
+
+// nameRE are the names of kept disks.
+var nameRE = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$`)
 
 func (c Config) check() error {
 	switch {
@@ -58,7 +70,13 @@ func (c Config) check() error {
 	case c.CPUs < 0 || c.CPUs > 64:
 		return fmt.Errorf("vm: %d CPUs: allowed 1 to 64", c.CPUs)
 	case c.Accel == ICount && c.CPUs > 1:
-		return fmt.Errorf("vm: %d CPUs: icount has one", c.CPUs)
+		return fmt.Errorf("vm: %d CPUs: icount has one (docs/virtual-time.md says why)", c.CPUs)
+	case c.Keep != "" && !nameRE.MatchString(c.Keep):
+		return fmt.Errorf("vm: -keep=%s: letters, digits, '.', '_' and '-' are allowed", c.Keep)
+	case strings.Contains(c.Share, ","):
+		return fmt.Errorf("vm: -share=%s: QEMU takes no commas in paths", c.Share)
+	case c.GDBPort < 0 || c.GDBPort > 65535:
+		return fmt.Errorf("vm: gdb port %d: allowed 1 to 65535", c.GDBPort)
 	case c.MemMiB != 0 && c.MemMiB < 512:
 		return fmt.Errorf("vm: %d MiB of memory: at least 512 are needed", c.MemMiB)
 	}
@@ -75,11 +93,19 @@ func (c Config) cpus() int {
 	return 2
 }
 
+func (c Config) memMiB() int {
+	if c.MemMiB > 0 {
+		return c.MemMiB
+	}
+	return 2048
+}
+
 // paths are the files of one running guest.
 type paths struct {
 	dir     string // holds the others
 	overlay string
-	qmp     string
+	qmp     string // for the process that started it
+	control string // for others: QEMU talks to one client per socket
 	console string
 	sshPort int
 }
@@ -90,7 +116,9 @@ func (c Config) kernelArgs() string {
 		"random.trust_cpu=on", "systemd.unified_cgroup_hierarchy=1", "audit=0",
 		// An emulated guest's clocks are compared while the host is busy
 		// elsewhere, found wanting, and replaced by a slow one.
-		"tsc=reliable", "loglevel=4"}
+		"tsc=reliable", "loglevel=4",
+		// The network's name is known before udev has thought about it.
+		"net.ifnames=0"}
 	if c.Accel == ICount {
 		args = append(args, "no_timer_check")
 	}
@@ -99,13 +127,11 @@ func (c Config) kernelArgs() string {
 
 // args is the QEMU command line: a pure sum of its parts, in a fixed order.
 func (c Config) args(p paths) []string {
-	mem := c.MemMiB
-	if mem == 0 {
-		mem = 2048
-	}
-	a := []string{"qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
+	a := []string{"qemu-system-x86_64", "-nodefaults", "-no-user-config", "-S",
 		"-display", "none", "-vga", "none",
-		"-smp", strconv.Itoa(c.cpus()), "-m", strconv.Itoa(mem)}
+		// A guest that died stays to be looked at; this package tells.
+		"-action", "reboot=shutdown,panic=pause,watchdog=pause", "-device", "pvpanic-pci",
+		"-smp", strconv.Itoa(c.cpus()), "-m", strconv.Itoa(c.memMiB())}
 	switch c.Accel {
 	case KVM:
 		a = append(a, "-machine", "q35,accel=kvm", "-cpu", "host")
@@ -139,10 +165,23 @@ func (c Config) args(p paths) []string {
 	for _, port := range c.Forwards {
 		net += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", port, port)
 	}
+	if c.Accel != ICount {
+		// There a minute may pass while the guest waits for its disk.
+		a = append(a, "-device", "i6300esb")
+	}
+	if c.Share != "" {
+		a = append(a, "-virtfs", "local,id=share,path="+c.Share+",mount_tag=share,security_model=none")
+	}
+	if c.from != "" {
+		a = append(a, "-incoming", "defer")
+	}
+	if c.GDBPort > 0 {
+		a = append(a, "-gdb", "tcp:127.0.0.1:"+strconv.Itoa(c.GDBPort))
+	}
 	return append(a, "-netdev", net, "-device", "virtio-net-pci,netdev=n0,romfile=",
 		"-device", "virtio-rng-pci",
 		"-chardev", "file,id=c0,path="+p.console, "-serial", "chardev:c0",
-		"-qmp", "unix:"+p.qmp+",server=on,wait=off")
+		"-qmp", "unix:"+p.qmp+",server=on,wait=off", "-qmp", "unix:"+p.control+",server=on,wait=off")
 }
 
 // Plan is the command line Start would run, with its own files named by
@@ -151,7 +190,30 @@ func Plan(c Config) ([]string, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return c.args(paths{overlay: "OVERLAY.qcow2", qmp: "QMP.sock", console: "CONSOLE.log", sshPort: 2222}), nil
+	return c.args(paths{overlay: "OVERLAY.qcow2", qmp: "QMP.sock", control: "CONTROL.sock", console: "CONSOLE.log", sshPort: 2222}), nil
+}
+
+// ParseCPUs reads a list such as 2-5,8; "" is none.
+func ParseCPUs(s string) ([]int, error) {
+	var cpus []int
+	for part := range strings.SplitSeq(s, ",") {
+		if s == "" {
+			break
+		}
+		first, last, isRange := strings.Cut(part, "-")
+		a, err := strconv.Atoi(first)
+		b := a
+		if isRange && err == nil {
+			b, err = strconv.Atoi(last)
+		}
+		if err != nil || a < 0 || b < a || b > 4095 {
+			return nil, fmt.Errorf("CPUs %q: want a list such as 2-5,8", s)
+		}
+		for cpu := a; cpu <= b; cpu++ {
+			cpus = append(cpus, cpu)
+		}
+	}
+	return cpus, nil
 }
 
 // DefaultCPUs is how many CPUs a guest gets where nobody says: the host's, up

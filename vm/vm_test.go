@@ -2,12 +2,16 @@ package vm
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/vm/qmp"
 )
 
 func plan(t *testing.T, c Config) string {
@@ -27,6 +31,8 @@ func TestPlan(t *testing.T) {
 	c.Accel = ICount
 	require.Contains(t, plan(t, c), "-smp 1 ")
 	require.Contains(t, plan(t, c), "-icount shift=0,sleep=off")
+	require.Contains(t, got, "-device i6300esb")
+	require.NotContains(t, plan(t, c), "i6300esb")
 	c.Accel = Single
 	require.Contains(t, plan(t, c), "-smp 2 ")
 	require.Contains(t, plan(t, c), "tcg,thread=single")
@@ -34,7 +40,9 @@ func TestPlan(t *testing.T) {
 	require.Contains(t, plan(t, c), "accel=kvm -cpu host")
 	c.Writable = true
 	require.Contains(t, plan(t, c), "file=D.qcow2")
-	c.Forwards = []int{5002}
+	c = Config{Kernel: "K", Disk: "D.qcow2", Share: "/src", GDBPort: 1234, Forwards: []int{5002}}
+	require.Contains(t, plan(t, c), "-virtfs local,id=share,path=/src,mount_tag=share")
+	require.Contains(t, plan(t, c), "-gdb tcp:127.0.0.1:1234")
 	require.Contains(t, plan(t, c), ",hostfwd=tcp:127.0.0.1:5002-:5002")
 }
 
@@ -44,12 +52,27 @@ func TestConfigIsChecked(t *testing.T) {
 		"icount has one":               {Kernel: "k", Disk: "d", Accel: ICount, CPUs: 2},
 		"allowed 1 to 64":              {Kernel: "k", Disk: "d", CPUs: 65},
 		"at least 512":                 {Kernel: "k", Disk: "d", MemMiB: 100},
+		"-keep=../x: letters":          {Kernel: "k", Disk: "d", Keep: "../x"},
+		"no commas in paths":           {Kernel: "k", Disk: "d", Share: "/a,b"},
+		"gdb port 70000":               {Kernel: "k", Disk: "d", GDBPort: 70000},
 	} {
 		_, err := Plan(c)
 		require.ErrorContains(t, err, want)
 	}
 	_, err := ParseAccel("hvf")
 	require.EqualError(t, err, `accel "hvf": allowed: auto, kvm, tcg, icount, single`)
+}
+
+func TestParseCPUs(t *testing.T) {
+	for in, want := range map[string][]int{"": nil, "3": {3}, "2-4,8": {2, 3, 4, 8}} {
+		got, err := ParseCPUs(in)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for _, bad := range []string{"x", "4-2", "1,", "-1", "1-99999999"} {
+		_, err := ParseCPUs(bad)
+		require.ErrorContains(t, err, "want a list such as 2-5,8", bad)
+	}
 }
 
 func TestFindPanic(t *testing.T) {
@@ -79,11 +102,73 @@ func TestStatesOfTheDeadAreSwept(t *testing.T) {
 	root := filepath.Join(os.Getenv("ALPS_CACHE"), "run")
 	dead := filepath.Join(root, "vm1")
 	require.NoError(t, os.MkdirAll(dead, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(dead, stateName), []byte(`{"pid": 4194303, "ssh_port": 1}`), 0o644))
-	_, err := Running()
+	// A process lives under the number, but it is not that guest's QEMU.
+	state := fmt.Sprintf(`{"id": "vm1", "pid": %d, "ssh_port": 1, "shared": true}`, os.Getpid())
+	require.NoError(t, os.WriteFile(filepath.Join(dead, stateName), []byte(state), 0o644))
+	_, err := Open("")
 	require.ErrorIs(t, err, ErrNoneRunning)
 	sweep(root)
 	require.NoDirExists(t, dead)
+}
+
+// What QEMU tells, and what it means.
+func TestHowAGuestDied(t *testing.T) {
+	shutdown := func(reason string) qmp.Event {
+		return qmp.Event{Event: "SHUTDOWN", Data: map[string]any{"guest": true, "reason": reason}}
+	}
+	const panicked = "[    1.0] Kernel panic - not syncing: sysrq triggered crash\r\n"
+	for _, c := range []struct {
+		event   qmp.Event
+		console string
+		want    string
+	}{
+		{qmp.Event{Event: "GUEST_PANICKED"}, panicked, "its kernel panicked: sysrq triggered crash"},
+		{qmp.Event{Event: "GUEST_PANICKED"}, "", "its kernel panicked"},
+		{qmp.Event{Event: "WATCHDOG"}, "", "its watchdog fired: nothing ran in it for a while"},
+		{shutdown("guest-reset"), "", "it reset itself: a triple fault, or somebody's reboot"},
+		{shutdown("guest-reset"), panicked, "its kernel panicked: sysrq triggered crash"},
+		{shutdown("guest-shutdown"), "", ""},
+		{shutdown("host-qmp-quit"), "", ""},
+		{qmp.Event{Event: "STOP"}, "", ""},
+	} {
+		m := &Machine{paths: paths{console: filepath.Join(t.TempDir(), "c.log")}, faults: newFaults(), exited: make(chan struct{})}
+		require.NoError(t, os.WriteFile(m.paths.console, []byte(c.console), 0o644))
+		events := make(chan qmp.Event, 2)
+		events <- c.event
+		events <- shutdown("guest-reset") // a consequence
+		close(events)
+		close(m.exited)
+		m.watch(events)
+		<-m.Gone()
+		if c.want == "" && c.event.Event == "SHUTDOWN" {
+			require.NoError(t, m.Fault())
+			continue
+		}
+		var fault *Fault
+		require.ErrorAs(t, m.Fault(), &fault)
+		require.Equal(t, c.event.Event == "WATCHDOG", fault.Frozen)
+		require.Equal(t, fault.Frozen, m.Froze(t.Context()))
+		if c.want != "" {
+			require.Equal(t, c.want, fault.What)
+			require.Equal(t, Tail(m.paths.console, 40), fault.Lines)
+		}
+	}
+}
+
+func TestOldSnapshotsAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now()
+	for i, name := range []string{"a", "b", "c", "d"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name, snapshotMemory), nil, 0o644))
+		require.NoError(t, os.Chtimes(filepath.Join(dir, name), now, now.Add(time.Duration(i)*time.Minute)))
+	}
+	require.NoError(t, os.Chtimes(filepath.Join(dir, "a"), now, now.Add(time.Hour)))
+	prune(dir, 2)
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	require.NoError(t, err)
+	require.Equal(t, []string{filepath.Join(dir, "a"), filepath.Join(dir, "d")}, left)
+	prune(filepath.Join(dir, "none"), 2)
 }
 
 func TestKeyPairIsMadeOnce(t *testing.T) {

@@ -1,0 +1,73 @@
+package vm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ds2-lab/alps/internal/cache"
+	"github.com/ds2-lab/alps/internal/command"
+)
+
+// disk makes the overlay that the guest writes to, or finds the one that was
+// kept under a name.
+func (m *Machine) disk(ctx context.Context) error {
+	c := m.Config
+	switch {
+	case c.Writable:
+		return nil
+	case c.from != "":
+		return overlay(ctx, filepath.Join(c.from, snapshotDisk), m.paths.overlay)
+	case c.overlay != "":
+		m.paths.overlay = c.overlay
+		return overlay(ctx, c.Disk, c.overlay)
+	case c.Keep == "":
+		return overlay(ctx, c.Disk, m.paths.overlay)
+	}
+	dir, err := cache.Dir("disk")
+	if err != nil {
+		return err
+	}
+	m.paths.overlay = filepath.Join(dir, c.Keep+".qcow2")
+	base, err := backing(ctx, m.paths.overlay)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return overlay(ctx, c.Disk, m.paths.overlay)
+	case err != nil:
+		return err
+	case base != c.Disk:
+		return fmt.Errorf("vm: the disk kept as %s lies over another image than the present one: use it with the revision it was made with, or delete %s", c.Keep, m.paths.overlay)
+	}
+	return nil
+}
+
+func overlay(ctx context.Context, base, path string) error {
+	err := command.Run(ctx, command.Cmd{Args: []string{"qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", path}})
+	if err != nil {
+		return fmt.Errorf("vm: overlay: %w", err)
+	}
+	return nil
+}
+
+// backing is the file under a disk.
+func backing(ctx context.Context, path string) (string, error) {
+	if _, err := os.Stat(path); err != nil {
+		return "", err
+	}
+	// -U: another guest may have it open; QEMU itself refuses then, and says so.
+	out, err := command.Output(ctx, command.Cmd{Args: []string{"qemu-img", "info", "-U", "--output=json", path}})
+	if err != nil {
+		return "", fmt.Errorf("vm: %w", err)
+	}
+	var info struct {
+		Backing string `json:"backing-filename"`
+	}
+	if err := json.Unmarshal(out, &info); err != nil {
+		return "", fmt.Errorf("vm: %s: %w", path, err)
+	}
+	return info.Backing, nil
+}

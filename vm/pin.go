@@ -1,0 +1,49 @@
+package vm
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// pin puts the threads that run the guest's CPUs on CPUs of the host.
+func (m *Machine) pin(ctx context.Context) error {
+	if len(m.Config.Pin) == 0 {
+		return nil
+	}
+	threads, err := m.cpuThreads(ctx)
+	if err != nil {
+		return err
+	}
+	for i, tid := range threads {
+		cpu := m.Config.Pin[i%len(m.Config.Pin)]
+		var set unix.CPUSet
+		set.Set(cpu)
+		if err := unix.SchedSetaffinity(tid, &set); err != nil {
+			return fmt.Errorf("pin the guest's CPU %d to the host's %d: %w", i, cpu, err)
+		}
+	}
+	return nil
+}
+
+// cpuThreads are the threads of QEMU that run the guest's CPUs, in order. Where
+// one thread runs them all it is there several times.
+func (m *Machine) cpuThreads(ctx context.Context) ([]int, error) {
+	raw, err := m.monitor.Do(ctx, "query-cpus-fast", nil)
+	if err != nil {
+		return nil, err
+	}
+	var cpus []struct {
+		Thread int `json:"thread-id"`
+	}
+	if err := json.Unmarshal(raw, &cpus); err != nil {
+		return nil, fmt.Errorf("query-cpus-fast: %w", err)
+	}
+	var threads []int
+	for _, c := range cpus {
+		threads = append(threads, c.Thread)
+	}
+	return threads, nil
+}

@@ -1,0 +1,82 @@
+package vm
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/term"
+)
+
+// Shell gives in, out and errOut to a login shell in the guest until it ends. A
+// terminal becomes the guest's: its size follows, and what is typed, Ctrl-C
+// too, goes to the guest.
+func (m *Machine) Shell(ctx context.Context, in, out, errOut *os.File) error {
+	s, err := m.session(ctx)
+	if err != nil {
+		return fmt.Errorf("guest: shell: %w", err)
+	}
+	defer s.Close()
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-m.Gone():
+			s.Close()
+		case <-ended:
+		}
+	}()
+	s.Stdout, s.Stderr = out, errOut
+	if err := feed(s, in); err != nil {
+		return fmt.Errorf("guest: shell: %w: %w", ErrGone, err)
+	}
+	if fd := int(in.Fd()); term.IsTerminal(fd) {
+		restore, err := terminal(s, fd)
+		if err != nil {
+			return err
+		}
+		defer restore()
+	}
+	if err := s.Shell(); err != nil {
+		return fmt.Errorf("guest: shell: %w", err)
+	}
+	return m.explain("shell", s.Wait(), "")
+}
+
+// terminal makes the terminal fd that of the session.
+func terminal(s *ssh.Session, fd int) (restore func(), err error) {
+	width, height, err := term.GetSize(fd)
+	if err != nil {
+		width, height = 80, 24
+	}
+	name := os.Getenv("TERM")
+	if name == "" {
+		name = "vt100"
+	}
+	if err := s.RequestPty(name, height, width, ssh.TerminalModes{ssh.ECHO: 1}); err != nil {
+		return nil, fmt.Errorf("guest: terminal: %w", err)
+	}
+	old, err := term.MakeRaw(fd)
+	if err != nil {
+		return nil, fmt.Errorf("terminal: %w", err)
+	}
+	resized := make(chan os.Signal, 1)
+	signal.Notify(resized, syscall.SIGWINCH)
+	go func() {
+		for range resized {
+			if w, h, err := term.GetSize(fd); err == nil {
+				_ = s.WindowChange(h, w) // the session's end tells
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(resized)
+		close(resized)
+		_ = term.Restore(fd, old)
+	}, nil
+}

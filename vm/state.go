@@ -1,0 +1,262 @@
+package vm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ds2-lab/alps/internal/atomicfile"
+	"github.com/ds2-lab/alps/internal/cache"
+	"github.com/ds2-lab/alps/vm/qmp"
+)
+
+// State is what other processes may know of a running guest.
+type State struct {
+	ID       string    `json:"id"`
+	PID      int       `json:"pid"`   // QEMU's
+	Owner    int       `json:"owner"` // the process it ends with; 0: Stop ends it
+	Since    time.Time `json:"since"`
+	SSHPort  int       `json:"ssh_port"`
+	GDBPort  int       `json:"gdb_port,omitzero"`
+	Kernel   string    `json:"kernel"`
+	Accel    Accel     `json:"accel"`
+	CPUs     int       `json:"cpus"`
+	MemMiB   int       `json:"mem_mib"`
+	Keep     string    `json:"keep,omitzero"`
+	Shared   bool      `json:"shared"`
+	Console  string    `json:"console"`
+	Measures bool      `json:"-"` // is not Shared: nobody may disturb it
+}
+
+const (
+	stateName   = "vm.json"
+	controlName = "control"
+)
+
+func (m *Machine) writeState() error {
+	st := State{ID: m.ID, PID: m.qemu.PID, Owner: os.Getpid(), Since: time.Now(), SSHPort: m.paths.sshPort, GDBPort: m.Config.GDBPort,
+		Kernel: m.Config.Kernel, Accel: m.Config.Accel, CPUs: m.Config.cpus(), MemMiB: m.Config.memMiB(), Keep: m.Config.Keep,
+		Shared: m.Config.Shared, Console: m.paths.console}
+	if m.Config.Detached {
+		st.Owner = 0
+	}
+	data, err := json.Marshal(st)
+	if err == nil {
+		err = atomicfile.Write(filepath.Join(m.paths.dir, stateName), data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("vm: %w", err)
+	}
+	return nil
+}
+
+// ErrNoneRunning means that there is no guest to enter.
+var ErrNoneRunning = errors.New("no guest is running that can be entered: start one with vm:up or vm:shell")
+
+// List are the running guests, the oldest first.
+func List() ([]State, error) {
+	root, err := cache.Dir("run")
+	if err != nil {
+		return nil, err
+	}
+	files, err := filepath.Glob(filepath.Join(root, "vm*", stateName))
+	if err != nil {
+		return nil, err
+	}
+	var list []State
+	for _, f := range files {
+		if st, ok := readState(f); ok && st.alive() {
+			list = append(list, st)
+		}
+	}
+	slices.SortFunc(list, func(a, b State) int { return a.Since.Compare(b.Since) })
+	return list, nil
+}
+
+// Find returns a running guest by its ID; "" means the youngest one that can be
+// entered.
+func Find(id string) (State, error) {
+	list, err := List()
+	if err != nil {
+		return State{}, err
+	}
+	var ids []string
+	for _, st := range slices.Backward(list) {
+		if st.ID == id || id == "" && st.Shared {
+			return st, nil
+		}
+		ids = append(ids, st.ID)
+	}
+	if id == "" {
+		return State{}, ErrNoneRunning
+	}
+	return State{}, fmt.Errorf("no guest %s is running; there are: %s", id, strings.Join(ids, ", "))
+}
+
+// Open enters a running guest; see Find. Guests that measure are not Shared, so
+// nobody disturbs them by accident.
+func Open(id string) (*Machine, error) {
+	st, err := Find(id)
+	if err != nil {
+		return nil, err
+	}
+	client, err := dial(st.SSHPort)
+	if err != nil {
+		return nil, fmt.Errorf("vm: %s does not answer: %w (console: %s)", st.ID, err, st.Console)
+	}
+	return &Machine{ID: st.ID, Config: Config{Kernel: st.Kernel, Accel: st.Accel}, client: client, faults: newFaults(),
+		paths: paths{dir: st.dir(), sshPort: st.SSHPort, console: st.Console}, exited: make(chan struct{})}, nil
+}
+
+func (s State) dir() string {
+	root, _ := cache.Dir("run") // it was there when s was read
+	return filepath.Join(root, s.ID)
+}
+
+// control connects to QEMU.
+func (s State) control() (*qmp.Monitor, error) {
+	mon := qmp.New(filepath.Join(s.dir(), controlName))
+	if err := mon.Connect(); err != nil {
+		return nil, fmt.Errorf("vm: %s: %w", s.ID, err)
+	}
+	return mon, nil
+}
+
+// Stop presses the guest's power button; a guest that does not react is ended
+// by QEMU, and a QEMU that does not react is killed. how says which it was.
+func (s State) Stop(ctx context.Context) (how string, err error) {
+	defer func() {
+		if err == nil {
+			os.RemoveAll(s.dir())
+		}
+	}()
+	mon, err := s.control()
+	if err == nil {
+		defer mon.Disconnect()
+		how = "it did not power off; QEMU ended it"
+		if !running(ctx, mon) {
+			how = "it was dead; QEMU ended it"
+		} else if _, err := mon.Do(ctx, "system_powerdown", nil); err == nil && s.ended(ctx, powerOffLimit(s.Accel)) {
+			return "powered off", nil
+		}
+		quit, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		if _, _ = mon.Do(quit, "quit", nil); s.ended(ctx, 2*time.Second) {
+			return how, nil
+		}
+	}
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if s.alive() {
+		if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
+			return "", fmt.Errorf("vm: kill QEMU of %s: %w", s.ID, err)
+		}
+	}
+	if !s.ended(ctx, 10*time.Second) {
+		return "", fmt.Errorf("vm: %s: QEMU, process %d, survives SIGKILL", s.ID, s.PID)
+	}
+	return "QEMU did not answer and was killed", nil
+}
+
+// running reports whether the guest's CPUs run; after a panic they do not.
+func running(ctx context.Context, mon *qmp.Monitor) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	raw, err := mon.Do(ctx, "query-status", nil)
+	var status struct{ Running bool }
+	return err == nil && json.Unmarshal(raw, &status) == nil && status.Running
+}
+
+func (s State) ended(ctx context.Context, limit time.Duration) bool {
+	end := time.Now().Add(limit)
+	for s.alive() {
+		if ctx.Err() != nil || time.Now().After(end) {
+			return false
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return true
+}
+
+// Reset presses the guest's reset button, which ends it: no guest boots twice.
+func (s State) Reset(ctx context.Context) error {
+	mon, err := s.control()
+	if err != nil {
+		return err
+	}
+	defer mon.Disconnect()
+	_, err = mon.Do(ctx, "system_reset", nil)
+	return err
+}
+
+// Dump writes the guest's memory to a file that crash and gdb read. The guest
+// stands still meanwhile.
+func (s State) Dump(ctx context.Context, path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("vm: dump: %w", err)
+	}
+	mon, err := s.control()
+	if err != nil {
+		return err
+	}
+	defer mon.Disconnect()
+	if _, err := mon.Do(ctx, "dump-guest-memory", map[string]any{"paging": false, "protocol": "file:" + path}); err != nil {
+		return fmt.Errorf("vm: dump %s: %w", s.ID, err)
+	}
+	return nil
+}
+
+// sweep removes what processes that were killed left behind.
+func sweep(root string) {
+	files, _ := filepath.Glob(filepath.Join(root, "vm*", stateName))
+	for _, f := range files {
+		if st, ok := readState(f); ok && !st.alive() {
+			os.RemoveAll(filepath.Dir(f))
+		}
+	}
+	logs, _ := filepath.Glob(filepath.Join(filepath.Dir(root), "log", "console-*.log"))
+	for _, f := range logs {
+		if st, err := os.Stat(f); err == nil && time.Since(st.ModTime()) > 14*24*time.Hour {
+			os.Remove(f)
+		}
+	}
+}
+
+func readState(path string) (State, bool) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return State{}, false
+	}
+	var st State
+	err = json.Unmarshal(data, &st)
+	st.Measures = !st.Shared
+	return st, err == nil
+}
+
+// alive reports whether the guest's QEMU runs: its process number may be
+// another program's by now, but not with the guest's directory among its
+// arguments.
+func (s State) alive() bool {
+	args, err := os.ReadFile("/proc/" + strconv.Itoa(s.PID) + "/cmdline")
+	return err == nil && s.ID != "" && strings.Contains(string(args), "/"+s.ID+"/")
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("vm: no free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
