@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ds2-lab/alps/internal/atomicfile"
 )
@@ -133,4 +134,70 @@ func readPlan(path string, plan any) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// Found are paths below a results directory.
+type Found struct {
+	Runs  []string // EXPERIMENT/KEY or sim/KEY
+	Plans []string // EXPERIMENT/plan.json or EXPERIMENT/plan-sim.json
+}
+
+// Find lists what is in a results directory, sorted.
+func Find(root string) (Found, error) {
+	var f Found
+	runs, err := filepath.Glob(filepath.Join(root, "*", "[^.]*", jsonName))
+	if err != nil {
+		return f, fmt.Errorf("results: %w", err)
+	}
+	for _, r := range runs {
+		f.Runs = append(f.Runs, lastTwo(filepath.Dir(r)))
+	}
+	for _, name := range []string{planName, simPlanName} {
+		plans, err := filepath.Glob(filepath.Join(root, "*", name))
+		if err != nil {
+			return f, fmt.Errorf("results: %w", err)
+		}
+		for _, p := range plans {
+			f.Plans = append(f.Plans, lastTwo(p))
+		}
+	}
+	return f, nil
+}
+
+// lastTwo are the last two names of a path.
+func lastTwo(path string) string {
+	return filepath.Join(filepath.Base(filepath.Dir(path)), filepath.Base(path))
+}
+
+// Missing lists the runs that a plan found by Find names and root has not, as
+// Find would.
+func Missing(root, plan string) ([]string, error) {
+	var runs []string
+	path := filepath.Join(root, plan)
+	if filepath.Base(plan) == planName {
+		var keys []string
+		if err := readPlan(path, &keys); err != nil {
+			return nil, err
+		}
+		for _, k := range keys {
+			runs = append(runs, filepath.Join(filepath.Dir(plan), k))
+		}
+	} else {
+		var series []Series
+		if err := readPlan(path, &series); err != nil {
+			return nil, err
+		}
+		for _, s := range series {
+			runs = append(runs, filepath.Join(simPool, s.Key))
+		}
+	}
+	return slices.DeleteFunc(runs, func(run string) bool {
+		_, err := os.Stat(filepath.Join(root, run, jsonName))
+		return err == nil
+	}), nil
+}
+
+// Copy copies one result directory, whole or not at all.
+func Copy(from, to string) error {
+	return whole(to, func(tmp string) error { return os.CopyFS(tmp, os.DirFS(from)) })
 }

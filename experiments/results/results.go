@@ -157,6 +157,18 @@ const (
 
 // Write makes dir, whole or not at all. An existing dir is replaced.
 func Write(dir string, r Result) error {
+	return whole(dir, func(tmp string) error {
+		for name, write := range r.files() {
+			if err := writeSync(filepath.Join(tmp, name), write); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// whole makes dir of what fill puts into a temporary sibling.
+func whole(dir string, fill func(tmp string) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
@@ -168,10 +180,8 @@ func Write(dir string, r Result) error {
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
-	for name, write := range r.files() {
-		if err := writeSync(filepath.Join(tmp, name), write); err != nil {
-			return fmt.Errorf("results: %w", err)
-		}
+	if err := fill(tmp); err != nil {
+		return fmt.Errorf("results: %w", err)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("results: %w", err)

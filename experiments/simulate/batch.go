@@ -19,10 +19,7 @@ func Run(ctx context.Context, jobs []Job, rep *progress.Reporter, done func(i in
 		return nil
 	}
 	step := rep.Step("simulate", 0, 0)
-	total := 0
-	for _, j := range jobs {
-		total += len(j.Work.Invocations)
-	}
+	all := total(jobs)
 	var ended, finished atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
@@ -33,7 +30,7 @@ func Run(ctx context.Context, jobs []Job, rep *progress.Reporter, done func(i in
 			}
 			mine := int64(0)
 			count := func(n int) {
-				step.Frac(float64(ended.Add(int64(n)-mine)) / float64(total))
+				step.Frac(float64(ended.Add(int64(n)-mine)) / float64(all))
 				mine = int64(n)
 			}
 			r, err := j.Run(ctx, count)
@@ -50,4 +47,12 @@ func Run(ctx context.Context, jobs []Job, rep *progress.Reporter, done func(i in
 	}
 	step.Done(fmt.Sprintf("%d runs", len(jobs)))
 	return nil
+}
+
+// total is how many invocations jobs have together.
+func total(jobs []Job) (n int) {
+	for _, j := range jobs {
+		n += len(j.Work.Invocations)
+	}
+	return n
 }

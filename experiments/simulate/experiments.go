@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
+	"time"
 
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/spec"
@@ -17,6 +17,9 @@ type Options struct {
 	Root     string // of the repository, for the simulator's source
 	Results  string // directory
 	Progress *progress.Reporter
+
+	Mine func(unit int) bool                       // which of Steps to do, counted from 0; nil: all
+	Took func(invocations int, took time.Duration) // told how long the simulated ones took; may be nil
 }
 
 // plan is what some experiments need: series of each, and every job once.
@@ -24,6 +27,7 @@ type plan struct {
 	series map[string][]results.Series // by experiment, without results
 	jobs   []Job
 	keys   []string // of jobs
+	owners []string // experiments that first asked for the jobs
 }
 
 func newPlan(exps []spec.Experiment, model string) (*plan, error) {
@@ -49,7 +53,7 @@ func newPlan(exps []spec.Experiment, model string) (*plan, error) {
 		p.series[e.Name] = append(p.series[e.Name], results.Series{Name: s.Name.V, Load: part.Loads[load].V, Key: key})
 		if !known[key] {
 			known[key] = true
-			p.jobs, p.keys = append(p.jobs, j), append(p.keys, key)
+			p.jobs, p.keys, p.owners = append(p.jobs, j), append(p.keys, key), append(p.owners, e.Name)
 		}
 		return nil
 	}
@@ -71,24 +75,30 @@ func newPlan(exps []spec.Experiment, model string) (*plan, error) {
 	return p, nil
 }
 
-// Plan prints what Experiments would do with one experiment.
-func Plan(e spec.Experiment, w io.Writer) error {
-	if len(e.Sims)+len(e.Hosts) == 0 {
-		return nil
-	}
-	p, err := newPlan([]spec.Experiment{e}, "")
+// Step is something that Experiments does.
+type Step struct {
+	Experiment  string // that first asks for it
+	Label       string
+	Invocations int // 0: nothing is simulated
+}
+
+// Steps are what Experiments does, in order: every run once, then what the
+// program computes by itself.
+func Steps(exps []spec.Experiment) ([]Step, error) {
+	p, err := newPlan(exps, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	fmt.Fprintf(w, "%s: %s\n", e.Name, e.Title)
+	var steps []Step
 	for i, j := range p.jobs {
-		fmt.Fprintf(w, "%d/%d  %s  %d invocations, %d cores\n", i+1, len(p.jobs), j.Label(), len(j.Work.Invocations), j.Work.Cores)
+		steps = append(steps, Step{p.owners[i], j.Label(), len(j.Work.Invocations)})
 	}
-	for _, h := range e.Hosts {
-		fmt.Fprintf(w, "in this process: %s\n", h.Measure.V)
+	for _, e := range exps {
+		for _, h := range e.Hosts {
+			steps = append(steps, Step{e.Name, h.Measure.V, 0})
+		}
 	}
-	fmt.Fprintln(w)
-	return nil
+	return steps, nil
 }
 
 // Experiments runs the parts of exps that need no guest. What is there already
@@ -102,9 +112,18 @@ func Experiments(ctx context.Context, exps []spec.Experiment, o Options) error {
 	if err != nil {
 		return err
 	}
+	mine := o.Mine
+	if mine == nil {
+		mine = func(int) bool { return true }
+	}
 	var todo []Job
+	shared := 0                    // jobs that are mine
 	invalid := map[string]string{} // key → why
 	for i, j := range p.jobs {
+		if !mine(i) {
+			continue
+		}
+		shared++
 		old, err := results.ReadRun(results.SimDir(o.Results, p.keys[i]))
 		if err != nil {
 			todo = append(todo, j)
@@ -112,16 +131,20 @@ func Experiments(ctx context.Context, exps []spec.Experiment, o Options) error {
 			invalid[p.keys[i]] = strings.Join(old.Invalid, "; ")
 		}
 	}
-	if kept := len(p.jobs) - len(todo); kept > 0 {
+	if kept := shared - len(todo); kept > 0 {
 		o.Progress.Printf("simulate  %d runs are there and kept", kept)
 	}
 	bad := make([]string, len(todo))
+	begun := time.Now()
 	err = Run(ctx, todo, o.Progress, func(i int, r results.Result) error {
 		bad[i] = strings.Join(r.Run.Invalid, "; ")
 		return results.Write(results.SimDir(o.Results, r.Run.Key), r)
 	})
 	if err != nil {
 		return err
+	}
+	if o.Took != nil && len(todo) > 0 {
+		o.Took(total(todo), time.Since(begun))
 	}
 	for i, why := range bad {
 		if why != "" {
@@ -133,6 +156,7 @@ func Experiments(ctx context.Context, exps []spec.Experiment, o Options) error {
 		}
 	}
 	var errs []error
+	unit := len(p.jobs)
 	for _, e := range exps {
 		if len(e.Sims)+len(e.Hosts) == 0 {
 			continue
@@ -144,10 +168,13 @@ func Experiments(ctx context.Context, exps []spec.Experiment, o Options) error {
 			}
 		}
 		for _, h := range e.Hosts {
-			s, err := host(ctx, e.Name, h, o)
-			if err != nil {
-				return err
+			s := results.Series{Name: h.Measure.V, Key: e.Name + "-" + h.Measure.V}
+			if mine(unit) {
+				if err := host(ctx, s, h, o); err != nil {
+					return err
+				}
 			}
+			unit++
 			shown = append(shown, s)
 		}
 		if err := results.WriteSimPlan(o.Results, e.Name, shown); err != nil {

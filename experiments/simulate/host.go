@@ -16,25 +16,24 @@ import (
 
 // host makes a part's table and writes it. Counting is quick and a time is
 // worth measuring anew, so nothing is kept.
-func host(ctx context.Context, experiment string, h spec.Host, o Options) (results.Series, error) {
+func host(ctx context.Context, s results.Series, h spec.Host, o Options) error {
 	step := o.Progress.Step(h.Measure.V, 0, 0)
 	table := groups(h)
 	params := map[string]any{"measure": h.Measure.V}
 	if h.Measure.V == spec.MeasureCost {
 		var err error
 		if table, err = cost(ctx, h, step.Frac); err != nil {
-			return results.Series{}, err
+			return err
 		}
 		params["go"], params["cpu"] = runtime.Version(), cpuModel()
 	}
-	s := results.Series{Name: h.Measure.V, Key: experiment + "-" + h.Measure.V}
 	r := results.Result{Table: &table, Run: results.Run{Key: s.Key, Engine: results.EngineHost, Parameters: params, Errors: []string{}}}
 	r.Run.Judge()
 	if err := results.Write(results.SimDir(o.Results, s.Key), r); err != nil {
-		return s, err
+		return err
 	}
 	step.Done("")
-	return s, nil
+	return nil
 }
 
 // cpuModel is what Linux calls the processor.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ds2-lab/alps/internal/yamlx"
@@ -16,7 +17,12 @@ type Profile struct {
 	Rounds      yamlx.At[int]     `yaml:"rounds"`
 	TimeFactor  yamlx.At[float64] `yaml:"time_factor"`
 	AtLeast     yamlx.At[int]     `yaml:"at_least"`
+
+	// Minutes is about how long Fig 6 takes on 2 CPUs, by accelerator.
+	Minutes map[string]yamlx.At[int] `yaml:"minutes"`
 }
+
+var accelerators = []string{"kvm", "tcg", "icount"}
 
 // LoadProfile reads dir/profiles.yaml and returns the profile called name.
 func LoadProfile(dir, name string) (Profile, error) {
@@ -45,6 +51,11 @@ func LoadProfile(dir, name string) (Profile, error) {
 		}
 		if p.Rounds.V < 1 || p.Rounds.V > 100 {
 			errs.Add(p.Rounds.Pos(), at+"rounds", "%d: allowed: 1 to 100", p.Rounds.V)
+		}
+		for accel, m := range p.Minutes {
+			if !slices.Contains(accelerators, accel) || m.V < 1 {
+				errs.Add(m.Pos(), at+"minutes."+accel, "%d: allowed: at least 1 for %s", m.V, strings.Join(accelerators, ", "))
+			}
 		}
 		if p.TimeFactor.V <= 0 || p.TimeFactor.V > 100 {
 			errs.Add(p.TimeFactor.Pos(), at+"time_factor", "%v is outside (0, 100]", p.TimeFactor.V)
