@@ -27,6 +27,8 @@ type RigOptions struct {
 	Root     string // of the repository
 	Kernel   string // in kernels.yaml; "": the default, or the fallback
 	Src      string // kernel tree to build from
+	Debug    bool   // with the debug fragment
+	Fragment string // one more, by path; "" for none
 	Accel    vm.Accel
 	CPUs     int // 0: vm.DefaultCPUs
 	MemMiB   int
@@ -54,7 +56,10 @@ type Parts struct {
 // Prepare builds kernel, container image, disk and tools.
 func Prepare(ctx context.Context, o RigOptions) (Parts, error) {
 	p := Parts{opts: o}
-	ko := kernel.Options{Dir: filepath.Join(o.Root, "kernel"), Src: o.Src, Progress: o.Progress}
+	ko := kernel.Options{Dir: filepath.Join(o.Root, "kernel"), Src: o.Src, Debug: o.Debug, Progress: o.Progress}
+	if o.Fragment != "" {
+		ko.Extra = []string{o.Fragment}
+	}
 	var err error
 	p.Kernel, err = kernel.Build(ctx, o.Kernel, ko)
 	if errors.Is(err, kernel.ErrUnavailable) && o.Kernel == "" {
@@ -139,7 +144,9 @@ func (p Parts) functionCPUs() string {
 }
 
 // FunctionCPUs is how many CPUs the functions have.
-func (p Parts) FunctionCPUs() int { return max(1, p.CPUs-1) }
+func (p Parts) FunctionCPUs() int { return functionCPUs(p.CPUs) }
+
+func functionCPUs(cpus int) int { return max(1, cpus-1) }
 
 // Rig is a running guest with daemon, worker and functions.
 type Rig struct {
@@ -173,7 +180,7 @@ func (p Parts) Boot(ctx context.Context, ports []string) (*Rig, error) {
 			step.Done("")
 			return r, nil
 		}
-		froze := ctx.Err() == nil && !m.Answers(ctx)
+		froze := ctx.Err() == nil && m.Froze(ctx)
 		m.Close()
 		if !froze || p.Accel != vm.TCG || try == bootTries {
 			return nil, err

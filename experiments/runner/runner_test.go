@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -14,22 +13,29 @@ import (
 
 func options() Options { return Options{Rig: RigOptions{Root: "../.."}, Profile: "smoke"} }
 
-func TestPlanStartsNothingAndShowsAll(t *testing.T) {
-	var b bytes.Buffer
-	require.NoError(t, Plan("fig06", options(), &b))
-	for _, want := range []string{"1/4", "4/4", "cfs", "alps", "240 invocations", "qemu-system-x86_64"} {
-		require.Contains(t, b.String(), want)
+// measuredJob is the part of an experiment that runs in a guest.
+func measuredJob(t *testing.T, name string) *job {
+	w, err := newWork(name, options())
+	require.NoError(t, err)
+	require.Len(t, w.measured, 1)
+	return w.measured[0]
+}
+
+func TestWhatCannotRunIsRefused(t *testing.T) {
+	for want, o := range map[string]Options{
+		"no part of it is for engine vm; there is: sim": {Engine: "vm"},
+		"allowed: smoke, quick, paper":                  {Profile: "tiny"},
+		`engine "kvm": allowed: vm, sim`:                {Engine: "kvm"},
+		"profiles: open nowhere/profiles.yaml":          {Dir: "nowhere"},
+	} {
+		o.Rig.Root = "../.."
+		_, err := newWork("fig01", o)
+		require.ErrorContains(t, err, want)
 	}
-	require.ErrorContains(t, Plan("fig6", options(), &b), "there are: choices, fig01, ")
-	require.ErrorContains(t, Plan("fig01", options(), &b), "no part of it has engine vm")
-	o := options()
-	o.Profile = "tiny"
-	require.ErrorContains(t, Plan("fig06", o, &b), "allowed: smoke, quick, paper")
 }
 
 func TestRoundsAreInterleavedAndShareTheirTrace(t *testing.T) {
-	j, err := newJob("fig06", options())
-	require.NoError(t, err)
+	j := measuredJob(t, "fig06")
 	var order []string
 	for _, r := range j.runs {
 		order = append(order, r.scheduler.Name.V)
@@ -47,8 +53,7 @@ func TestRoundsAreInterleavedAndShareTheirTrace(t *testing.T) {
 }
 
 func TestKeysFollowEveryInput(t *testing.T) {
-	j, err := newJob("fig06", options())
-	require.NoError(t, err)
+	j := measuredJob(t, "fig06")
 	seen := map[string]bool{}
 	keys := func(change func(*Parts, *job)) {
 		p := Parts{Accel: vm.TCG, CPUs: 2, ToolsDigest: "t"}
@@ -79,8 +84,7 @@ func TestKeysFollowEveryInput(t *testing.T) {
 // CPU demand over the functions' CPUs is the load asked for, with the costs of
 // this machine.
 func TestRequestsGiveTheLoad(t *testing.T) {
-	j, err := newJob("fig06", options())
-	require.NoError(t, err)
+	j := measuredJob(t, "fig06")
 	costs := map[string]load.Cost{}
 	for fn, size := range load.Unit {
 		costs[fn] = load.Cost{Function: fn, Size: size, Base: 9 * time.Millisecond, PerRound: 400 * time.Microsecond}

@@ -1,0 +1,77 @@
+package runner
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/results"
+)
+
+// Three processes, a share each, merged: what one process makes of it all.
+func TestThreeShardsMerged(t *testing.T) {
+	dir := manyRuns(t)
+	out := t.TempDir()
+	at := func(name string) string { return filepath.Join(out, name) }
+	child{Dir: dir, Name: "many", Results: at("whole")}.finish(t)
+	var shares []string
+	var waits []func()
+	for i := range 3 {
+		c := child{Dir: dir, Name: "many", Results: at(fmt.Sprint("share", i+1)), Shard: fmt.Sprintf("%d/3", i+1)}
+		shares = append(shares, c.Results)
+		cmd, log := c.start(t)
+		waits = append(waits, func() { require.NoError(t, cmd.Wait(), "%s", log) })
+	}
+	for _, wait := range waits {
+		wait()
+	}
+	runs := 0
+	for _, s := range shares {
+		f, err := results.Find(s)
+		require.NoError(t, err)
+		require.InDelta(t, 40, len(f.Runs), 1)
+		runs += len(f.Runs)
+	}
+	require.Equal(t, 121, runs, "no run is in two shares")
+
+	err := Merge(at("merged"), shares[:2], nil)
+	require.ErrorContains(t, err, "40 runs are missing")
+	require.NoError(t, Merge(at("merged"), shares[2:], nil), "the third completes it")
+	require.Equal(t, content(t, at("whole")), content(t, at("merged")))
+	require.NoError(t, Merge(at("merged"), shares, nil), "the same again changes nothing")
+	require.Equal(t, content(t, at("whole")), content(t, at("merged")))
+
+	t.Run("conflict", func(t *testing.T) {
+		f, err := results.Find(shares[1])
+		require.NoError(t, err)
+		run := f.Runs[len(f.Runs)-1]
+		path := filepath.Join(shares[1], run, "invocations.csv")
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, append(data, data[len(data)-60:]...), 0o644))
+		require.NoError(t, os.RemoveAll(filepath.Join(at("merged"), f.Runs[0])))
+		err = Merge(at("merged"), shares, nil)
+		require.ErrorContains(t, err, run+" differs between "+at("merged")+" and "+shares[1])
+		require.NoDirExists(t, filepath.Join(at("merged"), f.Runs[0]), "nothing is merged from directories that contradict")
+		require.NoError(t, os.WriteFile(path, data, 0o644))
+	})
+	t.Run("another name", func(t *testing.T) {
+		f, err := results.Find(shares[0])
+		require.NoError(t, err)
+		from := filepath.Join(shares[0], f.Runs[0])
+		require.NoError(t, os.Rename(from, from+"x"))
+		require.ErrorContains(t, Merge(at("new"), shares, nil), "under another name")
+		require.NoError(t, os.Rename(from+"x", from))
+	})
+	t.Run("other plans", func(t *testing.T) {
+		require.NoError(t, results.WritePlan(at("a"), "fig06", []string{"cfs-r1-1", "cfs-r2-1"}))
+		require.NoError(t, results.WritePlan(at("b"), "fig06", []string{"cfs-r1-2", "cfs-r2-2"}))
+		require.ErrorContains(t, Merge(at("new"), []string{at("a"), at("b")}, nil), "fig06/plan.json differs between")
+		require.ErrorContains(t, Merge(at("new"), []string{at("a")}, nil), "2 runs are missing:\n  fig06/cfs-r1-1\n  fig06/cfs-r2-1")
+	})
+	require.ErrorContains(t, Merge(at("new"), []string{at("nowhere")}, nil), "no such file")
+	require.ErrorContains(t, Merge(at("new"), nil, nil), "no directory given")
+}

@@ -1,0 +1,207 @@
+package runner
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/simulate"
+	"github.com/ds2-lab/alps/experiments/spec"
+	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/kernel"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// Step is one run of a plan.
+type Step struct {
+	Experiment  string
+	Engine      string
+	Label       string
+	Unit        int // steps of one unit stay on one machine; from 0
+	Invocations int
+	Expected    time.Duration
+	Measured    bool // Expected is what it took on this machine before
+}
+
+// Plan is what Run would do.
+type Plan struct {
+	Name    string // of the experiment, or all
+	Engine  string // as asked
+	Profile spec.Profile
+	Accel   vm.Accel // that times are for
+	CPUs    int
+	Steps   []Step
+	Units   int
+	SetUp   time.Duration // boot, functions and calibration, once per experiment and share
+
+	asked  vm.Accel // "" or auto: whatever works
+	guests int      // experiments that boot a guest
+}
+
+const (
+	// simKind is the history of simulated runs: the time of an invocation.
+	simKind = "simulated invocation"
+	// simGuess stands in for it: 15,000 of them take about 0.2 s.
+	simGuess = 15 * time.Microsecond
+	// hostGuess is what a table computed by this program takes.
+	hostGuess = 5 * time.Second
+	// setUpGuess is what boot, fifteen functions and a calibration take under emulation.
+	setUpGuess = 75 * time.Second
+	// bytesPerInvocation is a row of invocations.csv; measured: 88 to 96.
+	bytesPerInvocation = 95
+	// bytesPerStep is run.json and slices.csv.
+	bytesPerStep = 24 << 10
+	// cacheGiB is what kernel, image and compiler cache come to, and buildGiB
+	// what a build of the kernel needs on top; both as measured for 6.1.
+	cacheGiB, buildGiB = 4, 3
+)
+
+func setUpKind(a vm.Accel) string { return "set-up " + string(a) }
+
+// NewPlan validates what Run would do, and says it.
+func NewPlan(name string, o Options) (Plan, error) {
+	p := Plan{Name: name, Engine: o.Engine, asked: o.Rig.Accel, Accel: o.Rig.Accel, CPUs: o.Rig.CPUs}
+	if p.Accel == "" || p.Accel == vm.Auto {
+		p.Accel = likelyAccel()
+	}
+	if p.CPUs == 0 {
+		p.CPUs = vm.DefaultCPUs(p.Accel)
+	}
+	w, err := newWork(name, o)
+	if err != nil {
+		return p, err
+	}
+	if p.Profile, err = spec.LoadProfile(o.dir(), cmp.Or(o.Profile, "smoke")); err != nil {
+		return p, err
+	}
+	past := openHistory()
+	p.SetUp = cmp.Or(past.took[setUpKind(p.Accel)], setUpGuess)
+	p.guests = len(w.measured)
+	for _, j := range w.measured {
+		for _, r := range j.runs {
+			s := Step{Experiment: j.exp.Name, Engine: results.EngineVM, Label: r.label(), Unit: p.Units + r.round - 1, Invocations: len(r.rows)}
+			s.Expected, s.Measured = j.span(r, p.Accel, p.CPUs, past)
+			p.Steps = append(p.Steps, s)
+		}
+		p.Units += j.profile.Rounds.V
+	}
+	simulated, err := simulate.Steps(w.simulated)
+	if err != nil {
+		return p, err
+	}
+	perInvocation, measured := past.took[simKind]
+	for _, x := range simulated {
+		s := Step{Experiment: x.Experiment, Engine: results.EngineSim, Label: x.Label, Unit: p.Units, Invocations: x.Invocations,
+			Expected: cmp.Or(perInvocation, simGuess) * time.Duration(x.Invocations), Measured: measured}
+		if x.Invocations == 0 {
+			s.Engine, s.Expected, s.Measured = results.EngineHost, hostGuess, false
+		}
+		p.Steps = append(p.Steps, s)
+		p.Units++
+	}
+	return p, nil
+}
+
+// likelyAccel is what auto will most likely come to: whether KVM works is not
+// known before a guest has booted.
+func likelyAccel() vm.Accel {
+	kernels, err := kernel.Cached()
+	if err != nil {
+		return vm.TCG
+	}
+	for _, k := range kernels {
+		if a := vm.Remembered(k.BzImage); a != vm.Auto {
+			return a
+		}
+	}
+	return vm.TCG
+}
+
+// Expected is about how long the longest of n shares takes, without building.
+func (p Plan) Expected(shares int) time.Duration {
+	var longest time.Duration
+	for i := range shares {
+		var d time.Duration
+		measured := map[string]bool{}
+		for _, s := range p.Steps {
+			if !(Shard{i + 1, shares}).has(s.Unit) {
+				continue
+			}
+			d += s.Expected
+			if s.Engine == results.EngineVM && !measured[s.Experiment] {
+				measured[s.Experiment] = true
+				d += p.SetUp
+			}
+		}
+		longest = max(longest, d)
+	}
+	return longest
+}
+
+// Guests reports whether anything runs in a guest.
+func (p Plan) Guests() bool { return p.guests > 0 }
+
+// Bytes is about what the results take.
+func (p Plan) Bytes() (n int64) {
+	for _, s := range p.Steps {
+		n += bytesPerStep + bytesPerInvocation*int64(s.Invocations)
+	}
+	return n
+}
+
+// Write prints the plan for people.
+func (p Plan) Write(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	measured := 0
+	for i, s := range p.Steps {
+		size := "computed"
+		if s.Invocations > 0 {
+			size = fmt.Sprintf("%d invocations", s.Invocations)
+		}
+		if s.Measured {
+			measured++
+		}
+		fmt.Fprintf(tw, "%d/%d\t%s\t%s\t%s\t%s\tabout %s\n", i+1, len(p.Steps), s.Experiment, s.Engine, s.Label, size, progress.Round(s.Expected))
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%s\n", p.Summary())
+	fmt.Fprintf(w, "Of these times %d were measured on this machine, the others are estimates.\n", measured)
+	if !p.Guests() {
+		return nil
+	}
+	fmt.Fprintf(w, "Before that, once: kernel, disk image and tools (minutes; %d GiB of cache, %d more while a kernel is built).\n", cacheGiB, buildGiB)
+	fmt.Fprintf(w, "Profile %s: %d invocations, %d rounds, CPU times × %g; fig06 on 2 CPUs takes about %s.\n\n", p.Profile.Name.V,
+		p.Profile.Invocations.V, p.Profile.Rounds.V, p.Profile.TimeFactor.V, minutes(p.Profile))
+	args, err := vm.Plan(vm.Config{Kernel: "BZIMAGE", Disk: "DISK.qcow2", Tools: "TOOLS.raw", Accel: p.Accel, CPUs: p.CPUs})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w, strings.Join(args, " "))
+	return nil
+}
+
+// Summary is a line before the start.
+func (p Plan) Summary() string {
+	line := fmt.Sprintf("%d steps, about %s", len(p.Steps), progress.Round(p.Expected(1)))
+	if p.Guests() {
+		line += fmt.Sprintf(" with %s and %d CPUs", p.Accel, p.CPUs)
+	}
+	return line + fmt.Sprintf(", %.1f MiB of results", float64(p.Bytes())/(1<<20))
+}
+
+// minutes lists a profile's by accelerator.
+func minutes(p spec.Profile) string {
+	var list []string
+	for _, a := range []vm.Accel{vm.KVM, vm.TCG, vm.ICount} {
+		if m, ok := p.Minutes[string(a)]; ok {
+			list = append(list, fmt.Sprintf("%d minutes under %s", m.V, a))
+		}
+	}
+	return strings.Join(list, ", ")
+}
