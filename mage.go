@@ -5,9 +5,12 @@
 //	go run mage.go -l                 list the targets
 //	go run mage.go reproduce          the main job
 //
-// It accepts two things more than mage does: a value where a target has an
-// optional first argument may stand bare (kernel:build 6.1), and a required
-// first argument may stand behind the flags (experiments:run -engine=sim all).
+// It accepts a few things more than mage does, for the target named first:
+//
+//	kernel:build 6.1                  an optional argument without its name
+//	experiments:run -engine=sim all   a required argument behind the flags
+//	experiments:merge DIR DIR         several instead of a list with commas
+//	vm:run -cpus=4 -- uname -a        a command in words of its own
 package main
 
 import (
@@ -18,35 +21,52 @@ import (
 	"github.com/magefile/mage/mage"
 )
 
-// bare maps targets to the flag that a bare value after them means.
+// bare maps targets to the flag that a bare value means.
 var bare = map[string]string{
-	"kernel:build": "name",
-	"vm:plan":      "kernel",
+	"kernel:build":     "name",
+	"kernel:diff":      "name",
+	"experiments:plan": "name",
+	"vm:shell":         "id",
+	"vm:down":          "id",
+	"vm:log":           "id",
+	"vm:dump":          "id",
 }
 
-// required are the targets whose first argument is.
-var required = []string{"experiments:run", "vm:run"}
+// required are the targets whose first argument is, and what joins several.
+var required = map[string]string{"experiments:run": " ", "experiments:repeat": " ", "experiments:merge": ",", "vm:run": " "}
+
+// arrange puts args into mage's order.
+func arrange(args []string) []string {
+	if len(args) == 0 {
+		return args
+	}
+	target, rest := args[0], args[1:]
+	name := strings.ToLower(target)
+	var words []string
+	if i := slices.Index(rest, "--"); i >= 0 {
+		rest, words = rest[:i], rest[i+1:]
+	}
+	flags := []string{}
+	for _, a := range rest {
+		if strings.HasPrefix(a, "-") {
+			flags = append(flags, a)
+		} else {
+			words = append(words, a)
+		}
+	}
+	flag, optional := bare[name]
+	join, first := required[name]
+	switch {
+	case len(words) == 0:
+		return args
+	case first:
+		return append([]string{target, strings.Join(words, join)}, flags...)
+	case optional && len(words) == 1:
+		return append([]string{target, "-" + flag + "=" + words[0]}, flags...)
+	}
+	return args // other targets, or what mage will complain about
+}
 
 func main() {
-	var args []string
-	for i, arg := range os.Args[1:] {
-		if i > 0 && !strings.HasPrefix(arg, "-") {
-			if flag, ok := bare[strings.ToLower(os.Args[i])]; ok {
-				arg = "-" + flag + "=" + arg
-			}
-		}
-		args = append(args, arg)
-	}
-	for i, arg := range args {
-		if !slices.Contains(required, strings.ToLower(arg)) {
-			continue
-		}
-		rest := args[i+1:]
-		if n := slices.IndexFunc(rest, func(a string) bool { return !strings.HasPrefix(a, "-") }); n > 0 {
-			first := rest[n]
-			copy(rest[1:], rest[:n])
-			rest[0] = first
-		}
-	}
-	os.Exit(mage.ParseAndRun(os.Stdout, os.Stderr, os.Stdin, args))
+	os.Exit(mage.ParseAndRun(os.Stdout, os.Stderr, os.Stdin, arrange(os.Args[1:])))
 }

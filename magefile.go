@@ -13,13 +13,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/magefile/mage/mg"
 
+	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/runner"
-	"github.com/ds2-lab/alps/experiments/simulate"
 	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/figures"
 	"github.com/ds2-lab/alps/internal/cache"
@@ -61,7 +60,7 @@ func rig(ctx context.Context, kernelName string) (runner.RigOptions, error) {
 	if err != nil {
 		return runner.RigOptions{}, err
 	}
-	err = deps.Ensure(ctx, console, deps.Kernel(), deps.Image(), deps.QEMU())
+	err = ensureRig(ctx)
 	return runner.RigOptions{Root: root, Kernel: kernelName, Progress: console}, err
 }
 
@@ -72,6 +71,11 @@ func Deps(ctx context.Context) error {
 	}
 	console.Printf("all packages are there")
 	return nil
+}
+
+// ensureRig installs what targets with a guest need.
+func ensureRig(ctx context.Context) error {
+	return deps.Ensure(ctx, console, deps.Kernel(), deps.Image(), deps.QEMU())
 }
 
 // List lists the kernels that kernel/kernels.yaml declares.
@@ -95,18 +99,36 @@ func (Kernel) List() error {
 func (Kernel) Build(ctx context.Context,
 	name *string, // in kernels.yaml
 	src *string, // build from this tree; it is copied, not changed
+	debug *bool, // with kernel/config/debug.config
+	config *string, // one more configuration fragment; it wins
 	force *bool, // build even if it is cached
 ) error {
 	o, err := rig(ctx, value(name))
 	if err != nil {
 		return err
 	}
-	b, err := kernel.Build(ctx, o.Kernel, kernel.Options{Dir: filepath.Join(o.Root, "kernel"), Src: value(src), Force: value(force), Progress: console})
+	ko := kernel.Options{Dir: filepath.Join(o.Root, "kernel"), Src: value(src), Debug: value(debug), Force: value(force), Progress: console}
+	if value(config) != "" {
+		ko.Extra = []string{*config}
+	}
+	b, err := kernel.Build(ctx, o.Kernel, ko)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("%s (%s)\n%s\n", b.Release, b.Source, b.BzImage)
 	return nil
+}
+
+// Diff shows what a kernel's series changes: the files and lines, then the patches.
+func (Kernel) Diff(
+	name *string, // in kernels.yaml; without it the default one
+	stat *bool, // only the files and lines
+) error {
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	return kernel.Diff(filepath.Join(root, "kernel"), value(name), !value(stat), os.Stdout)
 }
 
 // Soak runs everything at once in a debug kernel: load, policy updates, attach
@@ -193,111 +215,9 @@ func (Image) Build(ctx context.Context,
 	return nil
 }
 
-// guest starts a guest as the flags say.
-func guest(ctx context.Context, kernelName, accel string, cpus, mem int) (runner.Parts, *vm.Machine, error) {
-	p, err := parts(ctx, kernelName, accel, cpus, mem)
-	if err != nil {
-		return p, nil, err
-	}
-	step := console.Step("guest: boot", 0, 0)
-	m, err := vm.Start(ctx, p.VMConfig())
-	if err == nil {
-		step.Done("")
-	}
-	return p, m, err
-}
-
-func parts(ctx context.Context, kernelName, accel string, cpus, mem int) (runner.Parts, error) {
-	a, err := vm.ParseAccel(accel)
-	if err != nil {
-		return runner.Parts{}, err
-	}
-	o, err := rig(ctx, kernelName)
-	if err != nil {
-		return runner.Parts{}, err
-	}
-	o.Accel, o.CPUs, o.MemMiB = a, cpus, mem
-	return runner.Prepare(ctx, o)
-}
-
-// Shell boots a guest and gives you a root shell in it; the guest ends with it.
-func (Vm) Shell(ctx context.Context,
-	kernel *string, // in kernels.yaml
-	accel *string, // auto, kvm, tcg or icount
-	cpus *int, // 0: by the accelerator
-	mem *int, // MiB
-	bare *bool, // without daemon, worker and functions
-) error {
-	p, err := parts(ctx, value(kernel), value(accel), value(cpus), value(mem))
-	if err != nil {
-		return err
-	}
-	p.Shared = true
-	if value(bare) {
-		m, err := vm.Start(ctx, p.VMConfig())
-		if err != nil {
-			return err
-		}
-		defer m.Close()
-		return exitCode(m.Shell(ctx))
-	}
-	r, err := p.Boot(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	console.Printf("fifteen functions are up on ports 5001 to 5021, the daemon observes (alps status; alps mode -policy alps).\nHello world: curl -X POST localhost:5002/run/fib -d '{\"n\":\"20\",\"id\":\"20\",\"job\":\"fib\"}'")
-	return exitCode(r.Machine.Shell(ctx))
-}
-
-// Run boots a guest and runs a command line in it; the exit code is the command's.
-func (Vm) Run(ctx context.Context, line string,
-	kernel *string, // in kernels.yaml
-	accel *string, // auto, kvm, tcg or icount
-	cpus *int, // 0: by the accelerator
-	mem *int, // MiB
-) error {
-	_, m, err := guest(ctx, value(kernel), value(accel), value(cpus), value(mem))
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	return exitCode(m.Run(ctx, vm.Cmd{Line: line, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}))
-}
-
-// exitCode passes a guest command's code on.
-func exitCode(err error) error {
-	var exit *vm.ExitError
-	if errors.As(err, &exit) {
-		return mg.Fatal(exit.Code, exit.Error())
-	}
-	return err
-}
-
-// Plan prints the QEMU command line and starts nothing.
-func (Vm) Plan(
-	accel *string, // kvm, tcg or icount
-	cpus *int, // 0: by the accelerator
-	mem *int, // MiB
-) error {
-	a, err := vm.ParseAccel(value(accel))
-	if err != nil {
-		return err
-	}
-	if a == vm.Auto {
-		a = vm.TCG
-	}
-	args, err := vm.Plan(vm.Config{Kernel: "BZIMAGE", Disk: "DISK.qcow2", Tools: "TOOLS.raw", Accel: a, CPUs: value(cpus), MemMiB: value(mem)})
-	if err != nil {
-		return err
-	}
-	fmt.Println(strings.Join(args, " "))
-	return nil
-}
-
 // inRunning runs a line in the guest that a vm:shell elsewhere has started.
 func inRunning(ctx context.Context, line string) error {
-	m, err := vm.Running()
+	m, err := vm.Open("")
 	if err != nil {
 		return err
 	}
@@ -316,95 +236,6 @@ func (Functions) Init(ctx context.Context,
 // Delete stops the functions in the running guest and removes their containers.
 func (Functions) Delete(ctx context.Context) error {
 	return inRunning(ctx, "ol functions delete")
-}
-
-// List lists the experiments, and on which engines they run.
-func (Experiments) List() error {
-	root, err := tree.Root()
-	if err != nil {
-		return err
-	}
-	exps, err := spec.LoadAll(filepath.Join(root, "experiments"), spec.All)
-	if err != nil {
-		return err
-	}
-	for _, e := range exps {
-		fmt.Printf("%-8s %-8s %s\n", e.Name, strings.Join(e.Engines(), ","), e.Title)
-	}
-	return nil
-}
-
-// Plan prints what an experiment would do and starts nothing.
-func (Experiments) Plan(
-	name *string, // of the experiment; all without it
-	profile *string, // smoke, quick or paper
-) error {
-	root, err := tree.Root()
-	if err != nil {
-		return err
-	}
-	exps, err := spec.LoadAll(filepath.Join(root, "experiments"), cmp.Or(value(name), spec.All))
-	if err != nil {
-		return err
-	}
-	for _, e := range exps {
-		if e.VM != nil {
-			if err := runner.Plan(e.Name, runner.Options{Rig: runner.RigOptions{Root: root}, Profile: value(profile)}, os.Stdout); err != nil {
-				return err
-			}
-		}
-		if err := simulate.Plan(e, os.Stdout); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Run runs an experiment, or "all", in a guest or in virtual time; what is there already is kept.
-func (Experiments) Run(ctx context.Context, name string,
-	engine *string, // vm or sim; without it vm, or sim where nothing runs in a guest
-	profile *string, // smoke, quick or paper; of vm
-	kernel *string, // in kernels.yaml; of vm
-	accel *string, // auto, kvm, tcg or icount; of vm
-) error {
-	root, err := tree.Root()
-	if err != nil {
-		return err
-	}
-	// A misspelt name must not cost a kernel build.
-	measured, simulated, err := spec.ByEngine(filepath.Join(root, "experiments"), name, value(engine))
-	if err != nil {
-		return err
-	}
-	if err := inVirtualTime(ctx, root, simulated); err != nil {
-		return err
-	}
-	if len(measured) == 0 {
-		return nil
-	}
-	a, err := vm.ParseAccel(value(accel))
-	if err != nil {
-		return err
-	}
-	o, err := rig(ctx, value(kernel))
-	if err != nil {
-		return err
-	}
-	o.Accel = a
-	for _, e := range measured {
-		if err := runner.Run(ctx, e.Name, runner.Options{Rig: o, Profile: value(profile)}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// inVirtualTime simulates what experiments show.
-func inVirtualTime(ctx context.Context, root string, exps []spec.Experiment) error {
-	if len(exps) == 0 {
-		return nil
-	}
-	return simulate.Experiments(ctx, exps, simulate.Options{Root: root, Results: filepath.Join(root, "results"), Progress: console})
 }
 
 // Draw draws the figures and the report from results/.
@@ -439,9 +270,13 @@ func Reproduce(ctx context.Context,
 	if err != nil {
 		return err
 	}
-	exps, err := spec.LoadAll(filepath.Join(root, "experiments"), cmp.Or(value(figure), spec.All))
+	what := cmp.Or(value(figure), spec.All)
+	exps, err := spec.LoadAll(filepath.Join(root, "experiments"), what)
 	if err != nil {
 		return err
+	}
+	needs := func(engine string) bool {
+		return slices.ContainsFunc(exps, func(e spec.Experiment) bool { return slices.Contains(e.Engines(), engine) })
 	}
 	size := value(profile)
 	if size != "" {
@@ -451,12 +286,14 @@ func Reproduce(ctx context.Context,
 		console.Printf("profile %s: as asked", size)
 	}
 	// Seconds, before anything is built. A run that is not good is said in the report.
-	errs := []error{inVirtualTime(ctx, root, exps)}
-	if ctx.Err() != nil {
-		return errs[0]
+	var errs []error
+	if needs(results.EngineSim) {
+		errs = append(errs, runner.Run(ctx, what, runner.Options{Rig: runner.RigOptions{Root: root, Progress: console}, Engine: results.EngineSim}))
 	}
-	measured := slices.DeleteFunc(exps, func(e spec.Experiment) bool { return e.VM == nil })
-	if len(measured) == 0 {
+	if ctx.Err() != nil {
+		return errors.Join(errs...)
+	}
+	if !needs(results.EngineVM) {
 		return errors.Join(append(errs, Figures{}.Draw())...)
 	}
 	o, err := rig(ctx, value(kernel))
@@ -475,17 +312,12 @@ func Reproduce(ctx context.Context,
 		}
 		console.Printf("profile %s: %s", size, why)
 	}
-	for _, e := range measured {
-		if err := runner.Run(ctx, e.Name, runner.Options{Rig: o, Profile: size, Parts: &p}); err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			errs = append(errs, err)
-		}
+	errs = append(errs, runner.Run(ctx, what, runner.Options{Rig: o, Engine: results.EngineVM, Profile: size, Parts: &p}))
+	if ctx.Err() != nil {
+		return errors.Join(errs...)
 	}
 	// What was measured is drawn even if a run was not good.
-	errs = append(errs, Figures{}.Draw())
-	return errors.Join(errs...)
+	return errors.Join(append(errs, Figures{}.Draw())...)
 }
 
 // goTest runs go test with its own output last.
@@ -512,7 +344,11 @@ func Test(ctx context.Context) error {
 	if err := command.Run(ctx, command.Cmd{Args: []string{"go", "vet", "./..."}, Stdout: os.Stdout, Stderr: os.Stderr}); err != nil {
 		return err
 	}
-	return goTest(ctx, env, "./...")
+	if err := goTest(ctx, env, "./..."); err != nil {
+		return err
+	}
+	// What many use at once.
+	return goTest(ctx, env, "-race", "./vm/qmp", "./internal/progress", "./internal/command")
 }
 
 // TestVM runs the guest tests: boot, containers, hooks, orders.
@@ -536,6 +372,18 @@ func guestTests(ctx context.Context, o runner.RigOptions, env []string, args ...
 	}
 	env = append(env, "MUST_RUN=guest", "ALPS_KERNEL="+p.Kernel.BzImage, "ALPS_KERNEL_NAME="+p.Kernel.Name, "ALPS_KERNEL_SRC="+o.Src, "ALPS_LAMBDA="+p.Lambda.Path)
 	return goTest(ctx, env, append([]string{"-count=1", "-p=1", "-v"}, args...)...)
+}
+
+// TestKill kills an experiment in virtual time at random moments, about a minute each, and compares what comes of it.
+func TestKill(ctx context.Context,
+	kills *int, // 20 without it
+	kernel *string, // in kernels.yaml
+) error {
+	o, err := rig(ctx, value(kernel))
+	if err != nil {
+		return err
+	}
+	return guestTests(ctx, o, []string{fmt.Sprint("ALPS_KILLS=", cmp.Or(value(kills), 20))}, "-timeout=3h", "-run=TestGuestKilledRunGoesOn", "./experiments/runner")
 }
 
 // Bench runs the benchmarks, with allocations.

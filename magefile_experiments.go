@@ -1,0 +1,137 @@
+//go:build mage
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/runner"
+	"github.com/ds2-lab/alps/experiments/spec"
+	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/internal/tree"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// List lists the experiments, and on which engines they run.
+func (Experiments) List() error {
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	exps, err := spec.LoadAll(filepath.Join(root, "experiments"), spec.All)
+	if err != nil {
+		return err
+	}
+	for _, e := range exps {
+		fmt.Printf("%-8s %-8s %s\n", e.Name, strings.Join(e.Engines(), ","), e.Title)
+	}
+	return nil
+}
+
+// Plan prints what an experiment would do, how long and how large; or, for engines that run shares, their manifest.
+func (Experiments) Plan(
+	name *string, // of the experiment; all without it
+	engine *string, // vm or sim; as of experiments:run
+	profile *string, // smoke, quick or paper; of vm
+	accel *string, // kvm, tcg or icount: whose times; without it what auto will likely be
+	cpus *int, // of the guest
+	kernel *string, // in kernels.yaml
+	format *string, // text, github, k8s or slurm
+	shards *int, // of a manifest: how many shares
+	image *string, // of k8s: a container image with Go and a checkout in /alps
+	kvm *string, // of k8s: plugin or hostpath
+) error {
+	o, err := runOptions(value(engine), value(profile), value(accel), value(cpus))
+	if err != nil {
+		return err
+	}
+	p, err := runner.NewPlan(cmp.Or(value(name), spec.All), o)
+	if err != nil {
+		return err
+	}
+	if f := value(format); f != "" && f != "text" {
+		return p.WriteManifest(os.Stdout, f, p.RunArgs(value(kernel)), runner.ManifestOptions{Shards: value(shards), Image: value(image), KVM: value(kvm)})
+	}
+	return p.Write(os.Stdout)
+}
+
+// Run runs an experiment, or "all", in a guest or in virtual time; what is there already is kept.
+func (Experiments) Run(ctx context.Context, name string,
+	engine *string, // vm or sim; without it vm, or sim where nothing runs in a guest
+	profile *string, // smoke, quick or paper; of vm
+	kernel *string, // in kernels.yaml; of vm
+	accel *string, // auto, kvm, tcg or icount; of vm
+	cpus *int, // of the guest; 0: by the accelerator
+	shard *string, // i/n: the i-th of n shares; /n under Kubernetes and Slurm
+	results *string, // directory; results/ without it
+	json *bool, // events for tools, one per line, on standard output
+) error {
+	if value(json) {
+		console = progress.NewJSON(os.Stdout)
+	}
+	o, err := runOptions(value(engine), value(profile), value(accel), value(cpus))
+	if err != nil {
+		return err
+	}
+	if o.Shard, err = runner.ParseShard(value(shard), os.Getenv); err != nil {
+		return err
+	}
+	o.Results = value(results)
+	// A misspelt name must not cost a kernel build.
+	plan, err := runner.NewPlan(name, o)
+	if err != nil {
+		return err
+	}
+	if plan.Guests() {
+		if err := ensureRig(ctx); err != nil {
+			return err
+		}
+	}
+	o.Rig.Kernel = value(kernel)
+	console.Printf("%s", plan.Summary())
+	return runner.Run(ctx, name, o)
+}
+
+func runOptions(engine, profile, accel string, cpus int) (runner.Options, error) {
+	root, err := tree.Root()
+	if err != nil {
+		return runner.Options{}, err
+	}
+	a, err := vm.ParseAccel(accel)
+	return runner.Options{Engine: engine, Profile: profile,
+		Rig: runner.RigOptions{Root: root, Accel: a, CPUs: cpus, Progress: console}}, err
+}
+
+// Merge joins the results of shares, directories with commas between them, into results/.
+func (Experiments) Merge(dirs string,
+	results *string, // directory; results/ without it
+) error {
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	return runner.Merge(cmp.Or(value(results), filepath.Join(root, "results")), strings.Split(dirs, ","), console)
+}
+
+// Repeat runs an experiment twice under icount and compares: group means within 2 %, the same invocations.
+func (Experiments) Repeat(ctx context.Context, name string,
+	profile *string, // smoke, quick or paper
+	kernel *string, // in kernels.yaml
+	accel *string, // icount without it; others show what they are worth
+) error {
+	o, err := runOptions(results.EngineVM, value(profile), cmp.Or(value(accel), string(vm.ICount)), 0)
+	if err != nil {
+		return err
+	}
+	if err := ensureRig(ctx); err != nil {
+		return err
+	}
+	o.Rig.Kernel = value(kernel)
+	return runner.Repeat(ctx, name, o, os.Stdout)
+}
