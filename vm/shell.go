@@ -51,7 +51,7 @@ func (m *Machine) Shell(ctx context.Context, in, out, errOut *os.File) error {
 // terminal makes the terminal fd that of the session.
 func terminal(s *ssh.Session, fd int) (restore func(), err error) {
 	width, height, err := term.GetSize(fd)
-	if err != nil {
+	if err != nil || width == 0 {
 		width, height = 80, 24
 	}
 	name := os.Getenv("TERM")
