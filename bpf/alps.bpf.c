@@ -333,8 +333,8 @@ static __always_inline int sfs_slice(struct entry *e, struct function *fn, struc
 	return (turn + limit - used) / NSEC_PER_USEC + 1;
 }
 
-SEC("fmod_ret/alps_hook_slice")
-int BPF_PROG(alps_slice, __u64 cgroup_id, struct sched_entity *se)
+/* @se may be unknown, but then SFS's answer is, too. */
+static __always_inline int slice_of(__u64 cgroup_id, struct sched_entity *se)
 {
 	struct function *fn;
 	struct entry *e = entry_of(cgroup_id, &fn);
@@ -342,8 +342,14 @@ int BPF_PROG(alps_slice, __u64 cgroup_id, struct sched_entity *se)
 	if (!e)
 		return 0;
 	if (e->late_bias_us)
-		return sfs_slice(e, fn, se);
+		return se ? sfs_slice(e, fn, se) : -1;
 	return e->slice_us ?: -1;
+}
+
+SEC("fmod_ret/alps_hook_slice")
+int BPF_PROG(alps_slice, __u64 cgroup_id, struct sched_entity *se)
+{
+	return slice_of(cgroup_id, se);
 }
 
 /* What alps_bias does for the cgroup in skb->mark, where it can be timed. */
@@ -353,7 +359,14 @@ int time_bias(struct __sk_buff *skb)
 	return bias_of(skb->mark);
 }
 
-/* The same without it, to be subtracted. */
+/* And alps_slice, but for SFS. */
+SEC("tc")
+int time_slice(struct __sk_buff *skb)
+{
+	return slice_of(skb->mark, NULL);
+}
+
+/* The same without them, to be subtracted. */
 SEC("tc")
 int time_nothing(struct __sk_buff *skb)
 {

@@ -92,6 +92,7 @@ const (
 	alpsProgObserveSwitch518 = "observe_switch_5_18"
 	alpsProgTimeBias         = "time_bias"
 	alpsProgTimeNothing      = "time_nothing"
+	alpsProgTimeSlice        = "time_slice"
 )
 
 // loadAlps returns the embedded CollectionSpec for alps.
@@ -145,6 +146,7 @@ type alpsProgramSpecs struct {
 	ObserveSwitch518 *ebpf.ProgramSpec `ebpf:"observe_switch_5_18"`
 	TimeBias         *ebpf.ProgramSpec `ebpf:"time_bias"`
 	TimeNothing      *ebpf.ProgramSpec `ebpf:"time_nothing"`
+	TimeSlice        *ebpf.ProgramSpec `ebpf:"time_slice"`
 }
 
 // alpsMapSpecs contains maps before they are loaded into the kernel.
@@ -229,6 +231,7 @@ type alpsPrograms struct {
 	ObserveSwitch518 *ebpf.Program `ebpf:"observe_switch_5_18"`
 	TimeBias         *ebpf.Program `ebpf:"time_bias"`
 	TimeNothing      *ebpf.Program `ebpf:"time_nothing"`
+	TimeSlice        *ebpf.Program `ebpf:"time_slice"`
 }
 
 func (p *alpsPrograms) Close() error {
@@ -242,6 +245,7 @@ func (p *alpsPrograms) Close() error {
 		p.ObserveSwitch518,
 		p.TimeBias,
 		p.TimeNothing,
+		p.TimeSlice,
 	)
 }
 

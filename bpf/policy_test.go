@@ -18,7 +18,7 @@ import (
 
 // backend is maps without attachments, a program that asks for a bias, and one
 // that does not.
-func backend(t testing.TB) (b *Backend, bias, nothing *ebpf.Program) {
+func backend(t testing.TB) (*Backend, timed) {
 	if os.Geteuid() != 0 {
 		if strings.Contains(os.Getenv("MUST_RUN"), "bpf") {
 			t.Fatal("root is needed")
@@ -29,20 +29,26 @@ func backend(t testing.TB) (b *Backend, bias, nothing *ebpf.Program) {
 	spec, err := loadAlps()
 	require.NoError(t, err)
 	for name := range spec.Programs {
-		if name != alpsProgTimeBias && name != alpsProgTimeNothing {
+		if name != alpsProgTimeBias && name != alpsProgTimeSlice && name != alpsProgTimeNothing {
 			delete(spec.Programs, name)
 		}
 	}
 	var objs struct {
 		alpsMaps
-		Bias    *ebpf.Program `ebpf:"time_bias"`
-		Nothing *ebpf.Program `ebpf:"time_nothing"`
+		timed
 	}
 	require.NoError(t, spec.LoadAndAssign(&objs, nil))
-	b = &Backend{maps: objs.alpsMaps, slots: map[CgroupID]uint32{}}
+	b := &Backend{maps: objs.alpsMaps, slots: map[CgroupID]uint32{}}
 	require.NoError(t, b.mapControl())
-	t.Cleanup(func() { objs.Bias.Close(); objs.Nothing.Close(); b.free() })
-	return b, objs.Bias, objs.Nothing
+	t.Cleanup(func() { objs.Bias.Close(); objs.Slice.Close(); objs.Nothing.Close(); b.free() })
+	return b, objs.timed
+}
+
+// timed are the programs that can be run here: what the hooks answer, and nothing.
+type timed struct {
+	Bias    *ebpf.Program `ebpf:"time_bias"`
+	Slice   *ebpf.Program `ebpf:"time_slice"`
+	Nothing *ebpf.Program `ebpf:"time_nothing"`
 }
 
 // asked is struct __sk_buff as far as mark.
@@ -59,7 +65,8 @@ func ask(t *testing.T, p *ebpf.Program, id CgroupID) uint32 {
 }
 
 func TestGenerations(t *testing.T) {
-	b, p, _ := backend(t)
+	b, hooks := backend(t)
+	p := hooks.Bias
 	require.Zero(t, ask(t, p, 1), "nothing is known")
 	require.ErrorContains(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: 5}}), "cgroup 1 is not a function")
 	require.NoError(t, b.SetFunctions([]Function{{ID: 1, UID: "one"}, {ID: 2, UID: "two"}}))
@@ -84,7 +91,8 @@ func TestGenerations(t *testing.T) {
 }
 
 func TestASlotsNextOwnerStartsWithoutPolicy(t *testing.T) {
-	b, p, _ := backend(t)
+	b, hooks := backend(t)
+	p := hooks.Bias
 	require.NoError(t, b.SetFunctions([]Function{{ID: 1}, {ID: 2}}))
 	require.NoError(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: 5}, 2: {BiasUS: 6}}))
 	require.NoError(t, b.SetFunctions([]Function{{ID: 2}, {ID: 3}}))
@@ -96,7 +104,8 @@ func TestASlotsNextOwnerStartsWithoutPolicy(t *testing.T) {
 }
 
 func TestHeartbeat(t *testing.T) {
-	b, p, _ := backend(t)
+	b, hooks := backend(t)
+	p := hooks.Bias
 	require.NoError(t, b.SetFunctions([]Function{{ID: 1}}))
 	require.NoError(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: 5}}))
 	require.NoError(t, b.KeepAlive(time.Hour))
@@ -108,7 +117,8 @@ func TestHeartbeat(t *testing.T) {
 }
 
 func TestLateBias(t *testing.T) {
-	b, p, _ := backend(t)
+	b, hooks := backend(t)
+	p := hooks.Bias
 	require.NoError(t, b.SetFunctions([]Function{{ID: 1}}))
 	require.NoError(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: 5, SliceUS: 10, LateBiasUS: 50}}))
 	require.EqualValues(t, 50, ask(t, p, 1), "no invocation is fresh")
@@ -120,7 +130,7 @@ func TestLateBias(t *testing.T) {
 }
 
 func TestFunctionsAreReadBack(t *testing.T) {
-	b, _, _ := backend(t)
+	b, _ := backend(t)
 	want := Function{ID: 7, UID: "u", Name: "näme", Cgroup: "/alps.slice/x"}
 	require.NoError(t, b.SetFunctions([]Function{want}))
 	got, err := b.Functions()
@@ -135,30 +145,43 @@ func TestFunctionsAreReadBack(t *testing.T) {
 	require.ErrorContains(t, b.SetFunctions(many), "the most possible")
 }
 
-// What the hook for the order costs natively, as JITed by this kernel, without
-// the loop around it.
-func BenchmarkBias(b *testing.B) {
-	// Without a context the program asks for cgroup 0.
+// What the slice hook answers: nothing of a stranger, CFS's slice of a function
+// without one, else the entry's.
+func TestSlices(t *testing.T) {
+	b, hooks := backend(t)
+	require.NoError(t, b.SetFunctions([]Function{{ID: 1}, {ID: 2}}))
+	require.NoError(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: 5, SliceUS: 700}, 2: {BiasUS: 6}}))
+	require.EqualValues(t, 0, ask(t, hooks.Slice, 3))
+	require.EqualValues(t, 700, ask(t, hooks.Slice, 1))
+	require.EqualValues(t, -1, int32(ask(t, hooks.Slice, 2)))
+}
+
+// BenchmarkHooks is what the hooks' programs cost natively, for a cgroup that is
+// no function, one without an entry, and one with.
+func BenchmarkHooks(b *testing.B) {
+	// Without a context the programs are asked for cgroup 0.
 	for name, set := range map[string]func(*Backend) error{
 		"stranger": func(*Backend) error { return nil },
 		"function": func(be *Backend) error { return be.SetFunctions([]Function{{}}) },
 		"entry": func(be *Backend) error {
-			return errors.Join(be.SetFunctions([]Function{{}}), be.SetPolicy(map[CgroupID]Entry{0: {BiasUS: 5}}), be.KeepAlive(time.Hour))
+			return errors.Join(be.SetFunctions([]Function{{}}), be.SetPolicy(map[CgroupID]Entry{0: {BiasUS: 5, SliceUS: 5}}), be.KeepAlive(time.Hour))
 		},
 	} {
-		b.Run(name, func(b *testing.B) {
-			be, bias, nothing := backend(b)
-			require.NoError(b, set(be))
-			timed := func(p *ebpf.Program, best time.Duration) time.Duration {
-				_, mean, err := p.Benchmark(make([]byte, 64), 1<<20, nil)
-				require.NoError(b, err)
-				return min(best, mean)
-			}
-			with, without := time.Hour, time.Hour
-			for b.Loop() {
-				with, without = timed(bias, with), timed(nothing, without)
-			}
-			b.ReportMetric(float64((with - without).Nanoseconds()), "ns/call")
-		})
+		be, hooks := backend(b)
+		require.NoError(b, set(be))
+		for hook, program := range map[string]*ebpf.Program{"order": hooks.Bias, "slice": hooks.Slice} {
+			b.Run(hook+"/"+name, func(b *testing.B) {
+				timed := func(p *ebpf.Program, best time.Duration) time.Duration {
+					_, mean, err := p.Benchmark(make([]byte, 64), 1<<20, nil)
+					require.NoError(b, err)
+					return min(best, mean)
+				}
+				with, without := time.Hour, time.Hour
+				for b.Loop() {
+					with, without = timed(program, with), timed(hooks.Nothing, without)
+				}
+				b.ReportMetric(float64((with - without).Nanoseconds()), "ns/call")
+			})
+		}
 	}
 }
