@@ -35,12 +35,13 @@ func Main() {
 	}
 }
 
-// hog uses all it gets, on one CPU.
+// hog uses all it gets, on one CPU. Nothing in its loop lets Go's own scheduler
+// in: on a slow machine that puts the thread to sleep, and sleeping ends a turn.
 func hog() {
 	pin()
 	fmt.Println("pinned")
 	for {
-		burn(time.Second)
+		spin(1 << 20)
 	}
 }
 
