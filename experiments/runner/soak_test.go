@@ -40,9 +40,9 @@ func TestSoak(t *testing.T) {
 	out := io.MultiWriter(&log, os.Stdout)
 	err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=hook ALPS_SUSTAIN=2m ALPS_SOAK=" + length.String() +
 		" /tmp/test -test.v -test.run 'TestSoak|TestGuestFavoursForGood' -test.timeout 3h", Stdout: out, Stderr: out})
-	kernelLog, logErr := m.Output(ctx, "uname -r; dmesg | grep -E 'WARNING|BUG:|Oops|INFO:|possible|soft lockup|blocked for more' | head -50 || true; dmesg | wc -l")
+	kernelLog, logErr := m.Output(ctx, "uname -r; dmesg | grep -E 'WARNING|BUG:|Oops|INFO:|soft lockup|blocked for more' | head -50 || true; dmesg | wc -l")
 	t.Logf("the kernel's log:\n%s", kernelLog)
 	require.NoError(t, err)
 	require.NoError(t, logErr)
-	require.NotRegexp(t, `WARNING|BUG|Oops|INFO:|possible|lockup|blocked`, kernelLog)
+	require.NotRegexp(t, `WARNING|BUG|Oops|INFO:|lockup|blocked`, kernelLog)
 }
