@@ -47,7 +47,7 @@ var ErrGone = errors.New("the guest is gone")
 // connection is sooner there than an old one.
 const bannerLimit = 700 * time.Millisecond
 
-func dial(port int) (*ssh.Client, error) {
+func dial(port int, banner time.Duration) (*ssh.Client, error) {
 	key, err := KeyPair()
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func dial(port int) (*ssh.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn.SetDeadline(time.Now().Add(bannerLimit))
+	conn.SetDeadline(time.Now().Add(banner))
 	in := bufio.NewReader(conn)
 	if _, err := in.Peek(1); err != nil {
 		conn.Close()

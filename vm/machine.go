@@ -120,8 +120,10 @@ func (m *Machine) boot(ctx context.Context) error {
 	}
 	answered := make(chan *ssh.Client, 1)
 	go func() {
-		for ctx.Err() == nil {
-			if client, err := dial(m.paths.sshPort); err == nil {
+		// A slow guest must not drown in connections given up: each has a quarter
+		// more time than the one before.
+		for banner := bannerLimit; ctx.Err() == nil; banner += banner / 4 {
+			if client, err := dial(m.paths.sshPort, min(banner, bootLimit(TCG))); err == nil {
 				answered <- client
 				return
 			}

@@ -109,7 +109,7 @@ func Open(id string) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := dial(st.SSHPort)
+	client, err := dial(st.SSHPort, 10*time.Second)
 	if err != nil {
 		return nil, fmt.Errorf("vm: %s does not answer: %w (console: %s)", st.ID, err, st.Console)
 	}
