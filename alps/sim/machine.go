@@ -56,7 +56,6 @@ type task struct {
 	estimate int64  // srpt: what the scheduler believes the demand to be
 	key      int64  // order in a list
 	seq      uint64 // ties of key
-	pos      int    // in a heap
 	next     *task  // in a list
 	prev     *task  // in a list
 	turn     int64  // CPU time used in this turn
