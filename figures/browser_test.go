@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/ds2-lab/alps/experiments/results"
 )
 
 // browser finds one, or skips unless MUST_RUN names chromium.
@@ -52,7 +50,7 @@ func TestPageInBrowser(t *testing.T) {
 	chromium := browser(t)
 	root, out := t.TempDir(), t.TempDir()
 	complete(t, root)
-	require.NoError(t, results.WritePlan(root, "fig06", write(t, root, vm("cfs", 1, 4), vm("alps", 1, 1))))
+	shows(t, root, "fig06", 0.9, vm("cfs", 1, 4), vm("alps", 1, 1))
 	_, err := Draw(Options{Results: root, Out: out})
 	require.NoError(t, err)
 	var mu sync.Mutex

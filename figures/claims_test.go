@@ -48,7 +48,7 @@ func complete(t *testing.T, root string) {
 			}
 		}
 	}
-	require.NoError(t, results.WriteSimPlan(root, "fig05", series))
+	require.NoError(t, results.WritePlan(root, results.EngineSim, "fig05", series))
 }
 
 // A place that a claim misspells would make it untested for ever.
@@ -120,7 +120,7 @@ func TestVerdicts(t *testing.T) {
 			shows(t, root, "fig06", 0.9, x.sim(results.EngineSim)...)
 		}
 		if x.vm != nil {
-			require.NoError(t, results.WritePlan(root, "fig06", write(t, root, x.vm(results.EngineVM)...)))
+			shows(t, root, "fig06", 0.9, x.vm(results.EngineVM)...)
 		}
 		out, err := judgeAll([]claim{c}, newLibrary(root), nil)
 		require.NoError(t, err)

@@ -201,7 +201,7 @@ func (f *fidelity) average() {
 // read reads the series of a figure, notes their runs, and returns those that
 // are valid.
 func (f *fidelity) read(root, figure string) ([]results.Series, error) {
-	series, err := results.ReadSimPlan(root, figure)
+	series, err := results.ReadPlan(root, results.EngineSim, figure)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: simulate first (experiments:run -engine=sim all)", err)
 	}

@@ -39,10 +39,10 @@ func plan(t *testing.T, root, experiment string, series map[string]results.Resul
 	var shown []results.Series
 	for _, name := range names {
 		r := series[name]
-		require.NoError(t, results.Write(results.SimDir(root, r.Run.Key), r))
+		require.NoError(t, results.Write(results.Dir(root, results.EngineSim, r.Run.Key), r))
 		shown = append(shown, results.Series{Name: name, Load: r.Run.LoadAsked, Key: r.Run.Key})
 	}
-	require.NoError(t, results.WriteSimPlan(root, experiment, shown))
+	require.NoError(t, results.WritePlan(root, results.EngineSim, experiment, shown))
 }
 
 func TestFidelity(t *testing.T) {

@@ -118,7 +118,7 @@ func (r *report) addFigure(f figure) error {
 		case set != nil:
 			for _, m := range set.missing {
 				p.Warnings = append(p.Warnings, "Missing, and not in the picture: "+m)
-				r.errs = append(r.errs, fmt.Errorf("%s: run %s is missing", f.name, m))
+				r.errs = append(r.errs, fmt.Errorf("%s: %s is missing", f.name, m))
 			}
 			for _, m := range set.invalid {
 				p.Warnings = append(p.Warnings, "Not valid and not drawn: "+m)
@@ -260,7 +260,7 @@ func (r *report) addGrid(g *grid) error {
 // note remembers the runs that are shown.
 func (r *report) note(runs []results.Run) {
 	for _, run := range runs {
-		if !slices.ContainsFunc(r.runs, func(o results.Run) bool { return o.Key == run.Key && o.Experiment == run.Experiment }) {
+		if !slices.ContainsFunc(r.runs, func(o results.Run) bool { return o.Key == run.Key }) {
 			r.runs = append(r.runs, run)
 		}
 	}

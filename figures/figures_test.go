@@ -41,7 +41,7 @@ func made(engine, workload, scheduler string, round int, scale float64) results.
 		Scheduler: scheduler, Round: round, Seed: uint64(round), CPUs: 24, FunctionCPUs: 24, Invocations: 260,
 		Valid: true, Invalid: []string{}, Errors: []string{}, LoadAsked: 0.9, LoadAchieved: 0.91, TimeFactor: 1}}
 	if engine == results.EngineVM {
-		r.Run.Experiment, r.Run.Kernel, r.Run.KernelFallback, r.Run.Accelerator, r.Run.CPUs, r.Run.FunctionCPUs = "fig06", "6.1.0-alps", true, "tcg", 2, 1
+		r.Run.Kernel, r.Run.KernelFallback, r.Run.Accelerator, r.Run.CPUs, r.Run.FunctionCPUs = "6.1.0-alps", true, "tcg", 2, 1
 	} else {
 		r.Run.Sim = &results.Sim{Model: "0123456789abcdef"}
 	}
@@ -60,26 +60,16 @@ func made(engine, workload, scheduler string, round int, scale float64) results.
 	return r
 }
 
-// shows writes simulated runs and the plan that names them.
+// shows writes runs of one engine and the plan that names them.
 func shows(t *testing.T, root, experiment string, load float64, runs ...results.Result) {
 	t.Helper()
+	engine := runs[0].Run.Engine
 	var series []results.Series
 	for _, r := range runs {
-		require.NoError(t, results.Write(results.SimDir(root, r.Run.Key), r))
-		series = append(series, results.Series{Name: r.Run.Scheduler, Load: load, Key: r.Run.Key})
+		require.NoError(t, results.Write(results.Dir(root, engine, r.Run.Key), r))
+		series = append(series, results.Series{Name: r.Run.Scheduler, Workload: r.Run.Workload, Load: load, Round: r.Run.Round, Key: r.Run.Key})
 	}
-	require.NoError(t, results.WriteSimPlan(root, experiment, series))
-}
-
-// write writes measured runs of fig06.
-func write(t *testing.T, root string, runs ...results.Result) []string {
-	t.Helper()
-	var keys []string
-	for _, r := range runs {
-		require.NoError(t, results.Write(filepath.Join(root, "fig06", r.Run.Key), r))
-		keys = append(keys, r.Run.Key)
-	}
-	return keys
+	require.NoError(t, results.WritePlan(root, engine, experiment, series))
 }
 
 func sim(scheduler string, round int, scale float64) results.Result {
@@ -98,7 +88,7 @@ func TestGoldenPictures(t *testing.T) {
 	}
 	shows(t, root, "fig03", 0.9, sim("srpt", 1, 1))
 	shows(t, root, "fig09", 0.8, sim("both", 1, 1), sim("none", 1, 2))
-	require.NoError(t, results.WritePlan(root, "fig06", write(t, root, vm("cfs", 1, 4), vm("alps", 1, 1))))
+	shows(t, root, "fig06", 0.9, vm("cfs", 1, 4), vm("alps", 1, 1))
 	_, err := Draw(Options{Results: root, Out: out})
 	require.NoError(t, err)
 	for _, name := range []string{"fig01-sim", "fig03-sim", "fig05-sim", "fig06-sim", "fig06-vm", "fig07-sim", "fig08-sim", "fig09-sim"} {
@@ -153,8 +143,8 @@ func tables(t *testing.T, root string) {
 	}
 	for name, table := range map[string]*results.Table{"table1": &groups, "table2": &cost} {
 		run := results.Run{Key: name, Engine: results.EngineHost, Valid: true, Parameters: map[string]any{"cpu": "a processor"}}
-		require.NoError(t, results.Write(results.SimDir(root, name), results.Result{Run: run, Table: table}))
-		require.NoError(t, results.WriteSimPlan(root, name, []results.Series{{Name: name, Key: name}}))
+		require.NoError(t, results.Write(results.Dir(root, results.EngineSim, name), results.Result{Run: run, Table: table}))
+		require.NoError(t, results.WritePlan(root, results.EngineSim, name, []results.Series{{Name: name, Key: name}}))
 	}
 }
 
@@ -165,18 +155,19 @@ func TestDrawSaysWhatIsMissingAndWhatIsNotValid(t *testing.T) {
 
 	bad := vm("alps", 2, 1)
 	bad.Run.Valid, bad.Run.Invalid = false, []string{"3 events were lost"}
-	keys := write(t, root, vm("cfs", 1, 2), vm("alps", 1, 1), bad)
-	require.NoError(t, results.WritePlan(root, "fig06", append(keys, "cfs-r2")))
+	lost := vm("cfs", 2, 2)
+	shows(t, root, "fig06", 0.9, vm("cfs", 1, 2), vm("alps", 1, 1), bad, lost)
+	require.NoError(t, os.RemoveAll(results.Dir(root, results.EngineVM, lost.Run.Key)))
 	gone := sim("sfs", 1, 2)
 	shows(t, root, "fig02", 0.9, sim("cfs", 1, 2), gone)
-	require.NoError(t, os.RemoveAll(results.SimDir(root, gone.Run.Key)))
+	require.NoError(t, os.RemoveAll(results.Dir(root, results.EngineSim, gone.Run.Key)))
 	page, err := Draw(Options{Results: root, Out: out})
-	require.ErrorContains(t, err, "fig06: run cfs-r2 is missing")
+	require.ErrorContains(t, err, "fig06: cfs on huawei at 90 %, round 2 is missing")
 	require.ErrorContains(t, err, "alps round 2 ("+bad.Run.Key+"): 3 events were lost")
-	require.ErrorContains(t, err, "fig02: run fig02: series sfs")
+	require.ErrorContains(t, err, "fig02: sfs on huawei at 90 %, round 1 is missing")
 	html, err := os.ReadFile(page)
 	require.NoError(t, err)
-	for _, want := range []string{"Missing, and not in the picture: cfs-r2", "3 events were lost", "not the paper&#39;s 5.18-rc5", "Not measured yet", "Not run yet"} {
+	for _, want := range []string{"Missing, and not in the picture: cfs on huawei at 90 %, round 2", "3 events were lost", "not the paper&#39;s 5.18-rc5", "Not measured yet", "Not run yet"} {
 		require.Contains(t, string(html), want)
 	}
 	for _, remote := range []string{`src="http`, `href="http`, "url(http", "@import", "<script"} {
@@ -184,7 +175,7 @@ func TestDrawSaysWhatIsMissingAndWhatIsNotValid(t *testing.T) {
 	}
 	picture, err := os.ReadFile(filepath.Join(out, "fig06-vm.svg"))
 	require.NoError(t, err)
-	require.Contains(t, string(picture), "Missing: cfs-r2")
+	require.Contains(t, string(picture), "Missing: cfs on huawei at 90 %, round 2")
 	table, err := os.ReadFile(filepath.Join(out, "fig06-vm.tsv"))
 	require.NoError(t, err)
 	require.Contains(t, string(table), "\t150\n", "only the valid run counts")
@@ -199,12 +190,12 @@ func TestRunsUnderOtherConditionsAreNotPooled(t *testing.T) {
 		"on huawei at 90 % differ in invocations: 260 and 100": func(r *results.Run) { r.Invocations = 100 },
 	} {
 		root, out := t.TempDir(), t.TempDir()
-		require.NoError(t, results.WritePlan(root, "fig06", write(t, root, vm("cfs", 1, 2))))
+		shows(t, root, "fig06", 0.9, vm("cfs", 1, 2))
 		_, err := Draw(Options{Results: root, Out: out})
 		require.NoError(t, err)
 		other := vm("alps", 2, 1)
 		change(&other.Run)
-		require.NoError(t, results.WritePlan(root, "fig06", write(t, root, vm("cfs", 1, 2), vm("alps", 1, 1), other)))
+		shows(t, root, "fig06", 0.9, vm("cfs", 1, 2), vm("alps", 1, 1), other)
 		page, err := Draw(Options{Results: root, Out: out})
 		require.ErrorContains(t, err, want)
 		html, err := os.ReadFile(page)
@@ -216,7 +207,7 @@ func TestRunsUnderOtherConditionsAreNotPooled(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
 	first, second := vm("alps", 1, 1), vm("alps", 2, 1)
 	first.Run.Parameters, second.Run.Parameters = map[string]any{"costs": 1}, map[string]any{"costs": 2}
-	require.NoError(t, results.WritePlan(root, "fig06", write(t, root, first, second)))
+	shows(t, root, "fig06", 0.9, first, second)
 	_, err := Draw(Options{Results: root, Out: out})
 	require.NoError(t, err, "what functions cost is measured at every boot")
 

@@ -23,14 +23,17 @@ type set struct {
 
 // library reads sets, and measures each run once.
 type library struct {
-	root string
-	pool *results.Pool
-	sets map[string]*set
-	memo map[string]dist
+	pools map[string]*results.Pool // by engine
+	sets  map[string]*set
+	memo  map[string]dist
 }
 
 func newLibrary(root string) *library {
-	return &library{root: root, pool: results.NewPool(root), sets: map[string]*set{}, memo: map[string]dist{}}
+	pools := map[string]*results.Pool{}
+	for _, engine := range []string{results.EngineVM, results.EngineSim} {
+		pools[engine] = results.NewPool(root, engine)
+	}
+	return &library{pools: pools, sets: map[string]*set{}, memo: map[string]dist{}}
 }
 
 // get reads the set of a figure; nil if nothing was planned. Runs that must
@@ -40,11 +43,7 @@ func (l *library) get(figure, engine string) (*set, error) {
 	if s, ok := l.sets[at]; ok {
 		return s, nil
 	}
-	read := l.measured
-	if engine != results.EngineVM {
-		read = l.simulated
-	}
-	s, err := read(figure)
+	s, err := l.read(figure, engine)
 	if errors.Is(err, fs.ErrNotExist) {
 		s, err = nil, nil
 	}
@@ -70,29 +69,27 @@ func (l *library) get(figure, engine string) (*set, error) {
 	return s, nil
 }
 
-func (l *library) simulated(figure string) (*set, error) {
-	found, missing, err := l.pool.Plan(figure)
+func (l *library) read(figure, engine string) (*set, error) {
+	pool := l.pools[results.EngineSim]
+	if engine == results.EngineVM {
+		pool = l.pools[engine]
+	}
+	found, missing, err := pool.Plan(figure)
 	if err != nil {
 		return nil, err
 	}
 	s := &set{figure: figure, series: found}
-	for _, m := range missing {
-		s.missing = append(s.missing, m.Error())
+	for _, err := range missing {
+		var m *results.MissingError
+		if !errors.As(err, &m) {
+			return nil, err
+		}
+		s.missing = append(s.missing, m.Series.String())
 	}
-	return s, nil
-}
-
-func (l *library) measured(figure string) (*set, error) {
-	runs, missing, err := results.ReadPlan(l.root, figure)
-	if err != nil {
-		return nil, err
+	if engine == results.EngineVM {
+		// The order of the paper's figures, whatever order they ran in.
+		slices.SortStableFunc(s.series, func(a, b results.Series) int { return rank(a.Name) - rank(b.Name) })
 	}
-	s := &set{figure: figure, missing: missing}
-	for _, r := range runs {
-		s.series = append(s.series, results.Series{Name: r.Run.Scheduler, Load: r.Run.LoadAsked, Key: r.Run.Key, Result: r})
-	}
-	// The order of the paper's figures, whatever order they ran in.
-	slices.SortStableFunc(s.series, func(a, b results.Series) int { return rank(a.Name) - rank(b.Name) })
 	return s, nil
 }
 

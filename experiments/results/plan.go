@@ -7,101 +7,101 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/ds2-lab/alps/internal/atomicfile"
 )
 
-// A plan lists, per experiment, what its latest run consists of. Runs in a
-// guest lie below the experiment; simulated ones in a pool that the
-// experiments share, for many figures show the same run.
-const (
-	planName    = "plan.json"
-	simPlanName = "plan-sim.json"
-	simPool     = "sim"
-)
+// A plan lists, per experiment and engine, what the experiment's latest run
+// consists of. The runs lie in a pool per engine that all experiments share,
+// for many figures show the same run.
+func planName(engine string) string { return "plan-" + engine + ".json" }
 
-// SimDir is where the run called key lies in the pool.
-func SimDir(root, key string) string { return filepath.Join(root, simPool, key) }
+// engines have a pool each; what EngineHost computes lies in that of EngineSim.
+var engines = []string{EngineSim, EngineVM}
 
-// WritePlan records which keys below root/experiment belong together.
-func WritePlan(root, experiment string, keys []string) error {
-	return writePlan(filepath.Join(root, experiment, planName), keys)
-}
-
-// ReadPlan reads the results of an experiment's latest plan, and the keys of
-// those that are missing.
-func ReadPlan(root, experiment string) (found []Result, missing []string, err error) {
-	var keys []string
-	if err := readPlan(filepath.Join(root, experiment, planName), &keys); err != nil {
-		return nil, nil, err
-	}
-	for _, k := range keys {
-		r, err := Read(filepath.Join(root, experiment, k))
-		if errors.Is(err, os.ErrNotExist) {
-			missing = append(missing, k)
-			continue
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		found = append(found, r)
-	}
-	return found, missing, nil
-}
+// Dir is where the run called key lies in an engine's pool.
+func Dir(root, engine, key string) string { return filepath.Join(root, engine, key) }
 
 // Series is a run under the name and the load that a figure gives it. The load
 // that was asked for may be another: what a figure calls 90 % is not known exactly.
 type Series struct {
-	Name string  `json:"series"`
-	Load float64 `json:"load"`
-	Key  string  `json:"key"`
+	Name     string  `json:"series"`
+	Workload string  `json:"workload,omitzero"`
+	Load     float64 `json:"load,omitzero"`
+	Round    int     `json:"round,omitzero"` // from 1
+	Key      string  `json:"key"`
 
 	Result Result `json:"-"`
 }
 
-// WriteSimPlan records which runs of the pool an experiment shows, and as what.
-func WriteSimPlan(root, experiment string, series []Series) error {
-	return writePlan(filepath.Join(root, experiment, simPlanName), series)
+// String names the series for people.
+func (s Series) String() string {
+	text := s.Name
+	if s.Workload != "" {
+		text += fmt.Sprintf(" on %s at %.0f %%", s.Workload, 100*s.Load)
+	}
+	if s.Round > 0 {
+		text += fmt.Sprintf(", round %d", s.Round)
+	}
+	return text
 }
 
-// ReadSimPlan reads the simulated results of an experiment. All must be there.
-func ReadSimPlan(root, experiment string) ([]Series, error) {
-	found, missing, err := NewPool(root).Plan(experiment)
+// MissingError says that a plan names a run that is not there. It is an
+// os.ErrNotExist.
+type MissingError struct {
+	Experiment string
+	Series     Series
+	Err        error
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s: %s is missing: %v", e.Experiment, e.Series, e.Err)
+}
+
+func (e *MissingError) Unwrap() error { return e.Err }
+
+// WritePlan records which runs of an engine's pool an experiment shows, and as what.
+func WritePlan(root, engine, experiment string, series []Series) error {
+	return writePlan(filepath.Join(root, experiment, planName(engine)), series)
+}
+
+// ReadPlan reads the results of an experiment. All must be there.
+func ReadPlan(root, engine, experiment string) ([]Series, error) {
+	found, missing, err := NewPool(root, engine).Plan(experiment)
 	if err := cmp.Or(err, errors.Join(missing...)); err != nil {
 		return nil, err
 	}
 	return found, nil
 }
 
-// Pool reads simulated results, each once however many experiments show it.
+// Pool reads an engine's results, each once however many experiments show it.
 type Pool struct {
-	root string
-	runs map[string]Result
+	root, engine string
+	runs         map[string]Result
 }
 
 // NewPool reads below root.
-func NewPool(root string) *Pool { return &Pool{root: root, runs: map[string]Result{}} }
+func NewPool(root, engine string) *Pool {
+	return &Pool{root: root, engine: engine, runs: map[string]Result{}}
+}
 
-// Plan reads the series of an experiment; missing says which are not there.
+// Plan reads the series of an experiment. Each of missing is a *MissingError
+// and says which is not there.
 func (p *Pool) Plan(experiment string) (found []Series, missing []error, err error) {
 	var series []Series
-	if err := readPlan(filepath.Join(p.root, experiment, simPlanName), &series); err != nil {
+	if err := readPlan(filepath.Join(p.root, experiment, planName(p.engine)), &series); err != nil {
 		return nil, nil, err
 	}
 	for _, s := range series {
 		r, known := p.runs[s.Key]
 		if !known {
-			r, err = Read(SimDir(p.root, s.Key))
-			if err != nil {
-				err = fmt.Errorf("%s: series %s: %w", experiment, s.Name, err)
-			}
+			r, err = Read(Dir(p.root, p.engine, s.Key))
 			if errors.Is(err, os.ErrNotExist) {
-				missing = append(missing, err)
+				missing = append(missing, &MissingError{experiment, s, err})
 				continue
 			}
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, fmt.Errorf("%s: %s: %w", experiment, s, err)
 			}
 			p.runs[s.Key] = r
 		}
@@ -111,7 +111,7 @@ func (p *Pool) Plan(experiment string) (found []Series, missing []error, err err
 	return found, missing, nil
 }
 
-func writePlan(path string, plan any) error {
+func writePlan(path string, plan []Series) error {
 	data, err := json.MarshalIndent(plan, "", "\t")
 	if err != nil {
 		return fmt.Errorf("results: %w", err)
@@ -125,7 +125,7 @@ func writePlan(path string, plan any) error {
 	return nil
 }
 
-func readPlan(path string, plan any) error {
+func readPlan(path string, plan *[]Series) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("results: %w", err)
@@ -138,22 +138,22 @@ func readPlan(path string, plan any) error {
 
 // Found are paths below a results directory.
 type Found struct {
-	Runs  []string // EXPERIMENT/KEY or sim/KEY
-	Plans []string // EXPERIMENT/plan.json or EXPERIMENT/plan-sim.json
+	Runs  []string // ENGINE/KEY
+	Plans []string // EXPERIMENT/plan-ENGINE.json
 }
 
-// Find lists what is in a results directory, sorted.
+// Find lists what is in a results directory, sorted by engine and name.
 func Find(root string) (Found, error) {
 	var f Found
-	runs, err := filepath.Glob(filepath.Join(root, "*", "[^.]*", jsonName))
-	if err != nil {
-		return f, fmt.Errorf("results: %w", err)
-	}
-	for _, r := range runs {
-		f.Runs = append(f.Runs, lastTwo(filepath.Dir(r)))
-	}
-	for _, name := range []string{planName, simPlanName} {
-		plans, err := filepath.Glob(filepath.Join(root, "*", name))
+	for _, engine := range engines {
+		runs, err := filepath.Glob(filepath.Join(root, engine, "[^.]*", jsonName))
+		if err != nil {
+			return f, fmt.Errorf("results: %w", err)
+		}
+		for _, r := range runs {
+			f.Runs = append(f.Runs, lastTwo(filepath.Dir(r)))
+		}
+		plans, err := filepath.Glob(filepath.Join(root, "*", planName(engine)))
 		if err != nil {
 			return f, fmt.Errorf("results: %w", err)
 		}
@@ -172,29 +172,22 @@ func lastTwo(path string) string {
 // Missing lists the runs that a plan found by Find names and root has not, as
 // Find would.
 func Missing(root, plan string) ([]string, error) {
+	var series []Series
+	if err := readPlan(filepath.Join(root, plan), &series); err != nil {
+		return nil, err
+	}
 	var runs []string
-	path := filepath.Join(root, plan)
-	if filepath.Base(plan) == planName {
-		var keys []string
-		if err := readPlan(path, &keys); err != nil {
-			return nil, err
-		}
-		for _, k := range keys {
-			runs = append(runs, filepath.Join(filepath.Dir(plan), k))
-		}
-	} else {
-		var series []Series
-		if err := readPlan(path, &series); err != nil {
-			return nil, err
+	for _, engine := range engines {
+		if filepath.Base(plan) != planName(engine) {
+			continue
 		}
 		for _, s := range series {
-			runs = append(runs, filepath.Join(simPool, s.Key))
+			if _, err := os.Stat(filepath.Join(Dir(root, engine, s.Key), jsonName)); err != nil {
+				runs = append(runs, filepath.Join(engine, s.Key))
+			}
 		}
 	}
-	return slices.DeleteFunc(runs, func(run string) bool {
-		_, err := os.Stat(filepath.Join(root, run, jsonName))
-		return err == nil
-	}), nil
+	return runs, nil
 }
 
 // Copy copies one result directory, whole or not at all.

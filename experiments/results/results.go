@@ -67,14 +67,13 @@ const (
 // Run is run.json: the conditions of a run. What an engine does not have is
 // left out.
 type Run struct {
-	Experiment string `json:"experiment,omitzero"`
-	Key        string `json:"key"`
-	Engine     string `json:"engine"` // vm, sim or host
-	Profile    string `json:"profile,omitzero"`
-	Workload   string `json:"workload,omitzero"`
-	Scheduler  string `json:"scheduler,omitzero"`
-	Round      int    `json:"round,omitzero"` // from 1
-	Seed       uint64 `json:"seed,omitzero"`
+	Key       string `json:"key"`
+	Engine    string `json:"engine"` // vm, sim or host
+	Profile   string `json:"profile,omitzero"`
+	Workload  string `json:"workload,omitzero"`
+	Scheduler string `json:"scheduler,omitzero"`
+	Round     int    `json:"round,omitzero"` // from 1
+	Seed      uint64 `json:"seed,omitzero"`
 
 	Parameters map[string]any `json:"parameters"` // of the scheduler
 

@@ -18,8 +18,8 @@ var two = []Invocation{
 
 func TestWriteRead(t *testing.T) {
 	root := t.TempDir()
-	run := Run{Experiment: "fig06", Key: "cfs-r1-x", Engine: EngineVM, LateP50: time.Millisecond, Valid: true, Invalid: []string{}, Errors: []string{}}
-	dir := filepath.Join(root, "fig06", "cfs-r1-x")
+	run := Run{Key: "cfs-r1-x", Engine: EngineVM, LateP50: time.Millisecond, Valid: true, Invalid: []string{}, Errors: []string{}}
+	dir := Dir(root, EngineVM, "cfs-r1-x")
 	require.NoError(t, Write(dir, Result{Run: run, Invocations: two}))
 	got, err := Read(dir)
 	require.NoError(t, err)
@@ -27,15 +27,27 @@ func TestWriteRead(t *testing.T) {
 	require.Equal(t, two, got.Invocations)
 	require.Equal(t, 30*time.Nanosecond, got.Invocations[0].Turnaround())
 	require.Equal(t, 35*time.Nanosecond, got.Invocations[0].EndToEnd())
-	left, err := filepath.Glob(filepath.Join(root, "fig06", ".*"))
+	left, err := filepath.Glob(filepath.Join(root, "vm", ".*"))
 	require.NoError(t, err)
 	require.Empty(t, left)
 
-	require.NoError(t, WritePlan(root, "fig06", []string{"cfs-r1-x", "alps-r1-y"}))
-	found, missing, err := ReadPlan(root, "fig06")
+	gone := Series{Name: "alps", Workload: "huawei", Load: 0.9, Round: 1, Key: "alps-r1-y"}
+	require.NoError(t, WritePlan(root, EngineVM, "fig06", []Series{{Name: "cfs", Key: "cfs-r1-x"}, gone}))
+	found, missing, err := NewPool(root, EngineVM).Plan("fig06")
 	require.NoError(t, err)
 	require.Len(t, found, 1)
-	require.Equal(t, []string{"alps-r1-y"}, missing)
+	require.Len(t, missing, 1)
+	var m *MissingError
+	require.ErrorAs(t, missing[0], &m)
+	require.Equal(t, gone, m.Series)
+	require.ErrorIs(t, m, os.ErrNotExist)
+	require.ErrorContains(t, m, "fig06: alps on huawei at 90 %, round 1 is missing")
+	f, err := Find(root)
+	require.NoError(t, err)
+	require.Equal(t, Found{Runs: []string{"vm/cfs-r1-x"}, Plans: []string{"fig06/plan-vm.json"}}, f)
+	lacks, err := Missing(root, f.Plans[0])
+	require.NoError(t, err)
+	require.Equal(t, []string{"vm/alps-r1-y"}, lacks)
 }
 
 func TestSimulatedResults(t *testing.T) {
@@ -48,22 +60,22 @@ func TestSimulatedResults(t *testing.T) {
 	want := []Slices{{"G1", time.Second, 1}, {"G2", time.Microsecond, 2}, {"G2", 4 * time.Millisecond, 2}}
 	require.Equal(t, want, turns.Slices())
 	run := Run{Key: "cfs-huawei-90-x", Engine: EngineSim, Sim: &Sim{Span: time.Second, BusyShare: 0.9, Updates: 3}}
-	require.NoError(t, Write(SimDir(root, run.Key), Result{Run: run, Invocations: two, Slices: turns.Slices()}))
+	require.NoError(t, Write(Dir(root, EngineSim, run.Key), Result{Run: run, Invocations: two, Slices: turns.Slices()}))
 	table := Table{Columns: []string{"records", "avg_us"}, Rows: [][]string{{"100", "8.1"}}}
-	require.NoError(t, Write(SimDir(root, "t"), Result{Run: Run{Key: "t", Engine: EngineHost}, Table: &table}))
-	require.NoError(t, WriteSimPlan(root, "table2", []Series{{Name: "a", Key: run.Key}, {Name: "b", Key: "t"}}))
+	require.NoError(t, Write(Dir(root, EngineSim, "t"), Result{Run: Run{Key: "t", Engine: EngineHost}, Table: &table}))
+	require.NoError(t, WritePlan(root, EngineSim, "table2", []Series{{Name: "a", Key: run.Key}, {Name: "b", Key: "t"}}))
 
-	got, err := ReadSimPlan(root, "table2")
+	got, err := ReadPlan(root, EngineSim, "table2")
 	require.NoError(t, err)
 	require.Equal(t, "a", got[0].Name)
 	require.Equal(t, run, got[0].Result.Run)
 	require.Equal(t, two, got[0].Result.Invocations)
 	require.Equal(t, want, got[0].Result.Slices)
 	require.Equal(t, &table, got[1].Result.Table)
-	require.NoError(t, os.RemoveAll(SimDir(root, "t")))
-	_, err = ReadSimPlan(root, "table2")
+	require.NoError(t, os.RemoveAll(Dir(root, EngineSim, "t")))
+	_, err = ReadPlan(root, EngineSim, "table2")
 	require.ErrorIs(t, err, os.ErrNotExist)
-	require.ErrorContains(t, err, "table2: series b: ")
+	require.ErrorContains(t, err, "table2: b is missing: ")
 }
 
 func TestReadSlicesNamesTheLine(t *testing.T) {

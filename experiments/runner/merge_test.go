@@ -67,10 +67,11 @@ func TestThreeShardsMerged(t *testing.T) {
 		require.NoError(t, os.Rename(from+"x", from))
 	})
 	t.Run("other plans", func(t *testing.T) {
-		require.NoError(t, results.WritePlan(at("a"), "fig06", []string{"cfs-r1-1", "cfs-r2-1"}))
-		require.NoError(t, results.WritePlan(at("b"), "fig06", []string{"cfs-r1-2", "cfs-r2-2"}))
-		require.ErrorContains(t, Merge(at("new"), []string{at("a"), at("b")}, nil), "fig06/plan.json differs between")
-		require.ErrorContains(t, Merge(at("new"), []string{at("a")}, nil), "2 runs are missing:\n  fig06/cfs-r1-1\n  fig06/cfs-r2-1")
+		for _, x := range []string{"a", "b"} {
+			require.NoError(t, results.WritePlan(at(x), results.EngineVM, "fig06", []results.Series{{Name: "cfs", Key: "cfs-1" + x}, {Name: "cfs", Key: "cfs-2" + x}}))
+		}
+		require.ErrorContains(t, Merge(at("new"), []string{at("a"), at("b")}, nil), "fig06/plan-vm.json differs between")
+		require.ErrorContains(t, Merge(at("new"), []string{at("a")}, nil), "2 runs are missing:\n  vm/cfs-1a\n  vm/cfs-2a")
 	})
 	require.ErrorContains(t, Merge(at("new"), []string{at("nowhere")}, nil), "no such file")
 	require.ErrorContains(t, Merge(at("new"), nil, nil), "no directory given")

@@ -39,16 +39,16 @@ func Repeat(ctx context.Context, name string, o Options, w io.Writer) error {
 	fmt.Fprintln(tw, "run\tgroup\tn\tmean 1, ms\tmean 2, ms\tdifference")
 	var errs []error
 	for _, j := range work.measured {
-		first, _, err := results.ReadPlan(dirs[0], j.exp.Name)
+		first, err := results.ReadPlan(dirs[0], results.EngineVM, j.exp.Name)
 		if err != nil {
 			return err
 		}
 		for _, a := range first {
-			b, err := results.Read(filepath.Join(dirs[1], j.exp.Name, a.Run.Key))
+			b, err := results.Read(results.Dir(dirs[1], results.EngineVM, a.Key))
 			if err != nil {
-				return fmt.Errorf("%s: the second time another run came out: %w", a.Run.Key, err)
+				return fmt.Errorf("%s: the second time another run came out: %w", a.Key, err)
 			}
-			errs = append(errs, compare(a, b, tw))
+			errs = append(errs, compare(a.Result, b, tw))
 		}
 	}
 	return errors.Join(append(errs, tw.Flush())...)

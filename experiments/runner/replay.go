@@ -147,7 +147,7 @@ func (j *job) replay(ctx context.Context, rig *Rig, costs map[string]load.Cost, 
 		return results.Result{}, err
 	}
 	meta := results.Run{
-		Experiment: j.exp.Name, Key: r.key, Engine: results.EngineVM, Profile: j.profile.Name.V, Workload: j.part.Mix.Name.V,
+		Key: r.key, Engine: results.EngineVM, Profile: j.profile.Name.V, Workload: j.part.Mix.Name.V,
 		Scheduler: r.scheduler.Name.V, Round: r.round, Seed: j.part.RoundSeed(r.round), Parameters: params,
 		Kernel: rig.Info.KernelRelease, KernelName: p.Kernel.Name, KernelFallback: p.Fallback, KernelSource: p.Kernel.Source,
 		ConfigDigest: p.Kernel.ConfigDigest, Accelerator: string(p.Accel), CPUs: p.CPUs, FunctionCPUs: cpus,

@@ -125,18 +125,18 @@ func (j *job) measure(ctx context.Context, past history, first int) error {
 	if err := j.setKeys(parts); err != nil {
 		return err
 	}
-	var keys []string
+	var shown []results.Series
 	for _, r := range j.runs {
-		keys = append(keys, r.key)
+		shown = append(shown, results.Series{Name: r.scheduler.Name.V, Workload: j.part.Mix.Name.V, Load: j.part.Load.V, Round: r.round, Key: r.key})
 	}
-	if err := results.WritePlan(o.results(), name, keys); err != nil {
+	if err := results.WritePlan(o.results(), results.EngineVM, name, shown); err != nil {
 		return err
 	}
 	runs := slices.DeleteFunc(slices.Clone(j.runs), func(r run) bool { return !o.Shard.has(first + r.round - 1) })
 	kept := make([]bool, len(runs))
 	expected := make([]time.Duration, len(runs))
 	for i, r := range runs {
-		old, err := results.Read(filepath.Join(o.results(), name, r.key))
+		old, err := results.Read(results.Dir(o.results(), results.EngineVM, r.key))
 		if kept[i] = err == nil && old.Run.Valid; !kept[i] {
 			expected[i], _ = j.span(r, parts.Accel, parts.CPUs, past)
 		}
@@ -173,7 +173,7 @@ func (j *job) measure(ctx context.Context, past history, first int) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w\n(console: %s)", label, err, rig.Machine.Console())
 		}
-		if err := results.Write(filepath.Join(o.results(), name, r.key), result); err != nil {
+		if err := results.Write(results.Dir(o.results(), results.EngineVM, r.key), result); err != nil {
 			return err
 		}
 		past.put(j.kind(r, parts.Accel, parts.CPUs), time.Since(begun))

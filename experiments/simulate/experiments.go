@@ -50,7 +50,7 @@ func newPlan(exps []spec.Experiment, model string) (*plan, error) {
 		if err != nil {
 			return err
 		}
-		p.series[e.Name] = append(p.series[e.Name], results.Series{Name: s.Name.V, Load: part.Loads[load].V, Key: key})
+		p.series[e.Name] = append(p.series[e.Name], results.Series{Name: s.Name.V, Workload: mix.Name.V, Load: part.Loads[load].V, Round: round, Key: key})
 		if !known[key] {
 			known[key] = true
 			p.jobs, p.keys, p.owners = append(p.jobs, j), append(p.keys, key), append(p.owners, e.Name)
@@ -124,7 +124,7 @@ func Experiments(ctx context.Context, exps []spec.Experiment, o Options) error {
 			continue
 		}
 		shared++
-		old, err := results.ReadRun(results.SimDir(o.Results, p.keys[i]))
+		old, err := results.ReadRun(results.Dir(o.Results, results.EngineSim, p.keys[i]))
 		if err != nil {
 			todo = append(todo, j)
 		} else if !old.Valid {
@@ -138,7 +138,7 @@ func Experiments(ctx context.Context, exps []spec.Experiment, o Options) error {
 	begun := time.Now()
 	err = Run(ctx, todo, o.Progress, func(i int, r results.Result) error {
 		bad[i] = strings.Join(r.Run.Invalid, "; ")
-		return results.Write(results.SimDir(o.Results, r.Run.Key), r)
+		return results.Write(results.Dir(o.Results, results.EngineSim, r.Run.Key), r)
 	})
 	if err != nil {
 		return err
@@ -177,7 +177,7 @@ func Experiments(ctx context.Context, exps []spec.Experiment, o Options) error {
 			unit++
 			shown = append(shown, s)
 		}
-		if err := results.WriteSimPlan(o.Results, e.Name, shown); err != nil {
+		if err := results.WritePlan(o.Results, results.EngineSim, e.Name, shown); err != nil {
 			return err
 		}
 	}

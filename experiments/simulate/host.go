@@ -29,7 +29,7 @@ func host(ctx context.Context, s results.Series, h spec.Host, o Options) error {
 	}
 	r := results.Result{Table: &table, Run: results.Run{Key: s.Key, Engine: results.EngineHost, Parameters: params, Errors: []string{}}}
 	r.Run.Judge()
-	if err := results.Write(results.SimDir(o.Results, s.Key), r); err != nil {
+	if err := results.Write(results.Dir(o.Results, results.EngineSim, s.Key), r); err != nil {
 		return err
 	}
 	step.Done("")

@@ -147,9 +147,9 @@ func TestExperimentsShareRunsAndKeepThem(t *testing.T) {
 	o := Options{Root: "../..", Results: out}
 	require.NoError(t, Experiments(t.Context(), []spec.Experiment{a, b}, o))
 	require.EqualValues(t, 3, calls.Load(), "alpha is 2 unless said")
-	sa, err := results.ReadSimPlan(out, "a")
+	sa, err := results.ReadPlan(out, results.EngineSim, "a")
 	require.NoError(t, err)
-	sb, err := results.ReadSimPlan(out, "b")
+	sb, err := results.ReadPlan(out, results.EngineSim, "b")
 	require.NoError(t, err)
 	require.Equal(t, sa[1].Key, sb[0].Key)
 	require.Equal(t, "two", sb[0].Name)
@@ -157,7 +157,7 @@ func TestExperimentsShareRunsAndKeepThem(t *testing.T) {
 
 	require.NoError(t, Experiments(t.Context(), []spec.Experiment{a, b}, o))
 	require.EqualValues(t, 3, calls.Load())
-	require.NoError(t, os.RemoveAll(results.SimDir(out, sb[1].Key)))
+	require.NoError(t, os.RemoveAll(results.Dir(out, results.EngineSim, sb[1].Key)))
 	require.NoError(t, Experiments(t.Context(), []spec.Experiment{a, b}, o))
 	require.EqualValues(t, 4, calls.Load())
 }
@@ -174,7 +174,7 @@ func TestARunThatDoesNotDrainIsWrittenAndSaid(t *testing.T) {
 		err := Experiments(t.Context(), []spec.Experiment{e}, Options{Root: "../..", Results: out})
 		require.ErrorContains(t, err, "is not valid: 1 of 50 invocations had not ended after 1m0s of virtual time: the load does not drain")
 	}
-	s, err := results.ReadSimPlan(out, "a")
+	s, err := results.ReadPlan(out, results.EngineSim, "a")
 	require.NoError(t, err)
 	require.False(t, s[0].Result.Run.Valid)
 	require.Equal(t, 1, s[0].Result.Run.Sim.Unfinished)
@@ -209,11 +209,11 @@ func TestHostTables(t *testing.T) {
 	require.NoError(t, os.CopyFS(dir, experiments.Files))
 	exps = append(exps, load(t, dir, "t2", "  - {engine: host, workloads: [huawei], measure: cost, records: [10, 20], learners: [avg, rf]}\n"))
 	require.NoError(t, Experiments(t.Context(), exps, Options{Root: "../..", Results: out}))
-	s, err := results.ReadSimPlan(out, "table1")
+	s, err := results.ReadPlan(out, results.EngineSim, "table1")
 	require.NoError(t, err)
 	require.Equal(t, []string{"huawei", "G1", "10461", "69.74"}, s[0].Result.Table.Rows[0])
 	require.Equal(t, []string{"azure", "G4", "348", "17.40"}, s[0].Result.Table.Rows[7])
-	s, err = results.ReadSimPlan(out, "t2")
+	s, err = results.ReadPlan(out, results.EngineSim, "t2")
 	require.NoError(t, err)
 	require.Len(t, s[0].Result.Table.Rows, 4)
 	require.Equal(t, []string{"huawei", "rf", "20"}, s[0].Result.Table.Rows[3][:3])
