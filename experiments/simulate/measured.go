@@ -1,0 +1,128 @@
+package simulate
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/sim"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/internal/digest"
+	"github.com/ds2-lab/alps/internal/tree"
+)
+
+// oracles know, or claim to know, what an invocation will take, and cannot run
+// in a kernel.
+var oracles = []string{"srpt", "srpt-eb", "random", "random40"}
+
+// OracleKey names what OnMeasured makes of the run called base.
+func OracleKey(base, scheduler string, seed uint64) (string, error) {
+	model, err := model()
+	if err != nil {
+		return "", err
+	}
+	return oracleKey(base, scheduler, seed, model)
+}
+
+func oracleKey(base, scheduler string, seed uint64, model string) (string, error) {
+	sum, err := digest.New("on-measured/1").Str("base", base).Str("scheduler", scheduler).Str("seed", fmt.Sprint(seed)).Str("model", model).Sum()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s-on-%s", scheduler, sum[:12]), nil
+}
+
+// model is the digest of this repository's simulator.
+func model() (string, error) {
+	root, err := tree.Root()
+	if err != nil {
+		return "", err
+	}
+	return ModelDigest(root)
+}
+
+// OnMeasured lets an oracle schedule again what a run in a guest has measured.
+//
+// An invocation arrives when its process began in the guest (ArriveNS) and
+// takes the CPU time it took there (CPUNS): this is what the paper's frontend
+// sees of it. What passed between request and process stays as it was. There
+// are as many cores as the functions had, and on them nothing else takes time.
+// So the CPU time has what base's scheduler lost in switching in it, and the
+// oracle gives none of that back.
+//
+// The result is base's, conditions and invocations, but for times, turns, and
+// switches. seed is that of the estimates and of the dealing to several cores.
+func OnMeasured(base results.Result, scheduler string, seed uint64) (results.Result, error) {
+	fail := func(format string, args ...any) (results.Result, error) {
+		return results.Result{}, fmt.Errorf("%s on %s: %w", scheduler, base.Run.Key, fmt.Errorf(format, args...))
+	}
+	if !slices.Contains(oracles, scheduler) {
+		return fail("no such oracle; allowed: %s", strings.Join(oracles, ", "))
+	}
+	if base.Run.Engine != results.EngineVM || base.Run.FunctionCPUs < 1 {
+		return fail("engine %s, %d CPUs for functions: a run measured in a guest is needed", base.Run.Engine, base.Run.FunctionCPUs)
+	}
+	model, err := model()
+	if err != nil {
+		return fail("%w", err)
+	}
+	key, err := oracleKey(base.Run.Key, scheduler, seed, model)
+	if err != nil {
+		return fail("%w", err)
+	}
+
+	var rows []int // of base, those that ended, as they arrived
+	for i, inv := range base.Invocations {
+		if inv.Status == results.OK {
+			rows = append(rows, i)
+		}
+	}
+	if len(rows) == 0 {
+		return fail("none of %d invocations ended", len(base.Invocations))
+	}
+	slices.SortStableFunc(rows, func(a, b int) int {
+		return cmp.Compare(base.Invocations[a].ArriveNS, base.Invocations[b].ArriveNS)
+	})
+	begin := base.Invocations[rows[0]].ArriveNS
+	work := make([]sim.Invocation, len(rows))
+	for k, i := range rows {
+		inv := base.Invocations[i]
+		// A clock may be too coarse for the shortest; the simulator wants more than nothing.
+		work[k] = sim.Invocation{Arrive: time.Duration(inv.ArriveNS - begin), CPU: time.Duration(max(inv.CPUNS, 1))}
+	}
+	var turns results.Turns
+	c := sim.Config{Cores: base.Run.FunctionCPUs, Functions: []sim.Function{{Name: "all", UID: "1"}}, Seed: seed,
+		Slice: func(k int, length time.Duration) { turns.Add(base.Invocations[rows[k]].Group, length) }}
+	out, err := run(context.Background(), c, sim.Spec{Name: scheduler}, work)
+	if err != nil {
+		return fail("%w", err)
+	}
+
+	r := results.Result{Run: base.Run, Invocations: slices.Clone(base.Invocations)}
+	for k, i := range rows {
+		o, inv := out.Outcomes[k], &r.Invocations[i]
+		if !o.Done {
+			inv.Status, inv.StartNS, inv.EndNS, inv.SwitchesVol, inv.SwitchesInvol = results.Failed, 0, 0, 0, 0
+			continue
+		}
+		inv.StartNS, inv.EndNS = begin+int64(o.Start), begin+int64(o.End)
+		inv.SwitchesVol, inv.SwitchesInvol = 0, int(o.Invol)
+	}
+	r.Slices = turns.Slices()
+	r.Run.Key, r.Run.Scheduler, r.Run.Seed = key, scheduler, seed
+	r.Run.Parameters = map[string]any{"on": base.Run.Key, "model": model}
+	r.Run.Took, r.Run.Observer = out.Span, nil
+	r.Run.Failed += out.Unfinished
+	r.Run.Judge()
+	// What is wrong with base is wrong with this.
+	for _, why := range base.Run.Invalid {
+		if !slices.Contains(r.Run.Invalid, why) {
+			r.Run.Invalid = append(r.Run.Invalid, why)
+		}
+	}
+	r.Run.Valid = len(r.Run.Invalid) == 0
+	return r, nil
+}
