@@ -265,6 +265,8 @@ func Reproduce(ctx context.Context,
 	profile *string, // smoke, quick or paper; by the machine without it
 	figure *string, // only this one, as fig06
 	kernel *string, // in kernels.yaml
+	accel *string, // kvm, tcg or icount; without it KVM where it works, else icount: virtual time
+	jobs *int, // guests side by side; as of experiments:run
 ) error {
 	root, err := tree.Root()
 	if err != nil {
@@ -272,6 +274,10 @@ func Reproduce(ctx context.Context,
 	}
 	what := cmp.Or(value(figure), spec.All)
 	exps, err := spec.LoadAll(filepath.Join(root, "experiments"), what)
+	if err != nil {
+		return err
+	}
+	a, err := vm.ParseAccel(value(accel))
 	if err != nil {
 		return err
 	}
@@ -300,6 +306,7 @@ func Reproduce(ctx context.Context,
 	if err != nil {
 		return err
 	}
+	o.Accel, o.Virtual = a, true
 	p, err := runner.Prepare(ctx, o)
 	if err != nil {
 		return err
@@ -312,7 +319,13 @@ func Reproduce(ctx context.Context,
 		}
 		console.Printf("profile %s: %s", size, why)
 	}
-	errs = append(errs, runner.Run(ctx, what, runner.Options{Rig: o, Engine: results.EngineVM, Profile: size, Parts: &p}))
+	ro := runner.Options{Rig: o, Engine: results.EngineVM, Profile: size, Parts: &p, Jobs: value(jobs)}
+	plan, err := runner.NewPlan(what, ro)
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	console.Printf("%s", plan.Summary())
+	errs = append(errs, runner.Run(ctx, what, ro))
 	if ctx.Err() != nil {
 		return errors.Join(errs...)
 	}

@@ -41,6 +41,7 @@ func (Experiments) Plan(
 	profile *string, // smoke, quick or paper; of vm
 	accel *string, // kvm, tcg or icount: whose times; without it what auto will likely be
 	cpus *int, // of the guest
+	jobs *int, // guests side by side; as of experiments:run
 	kernel *string, // in kernels.yaml
 	format *string, // text, github, k8s or slurm
 	shards *int, // of a manifest: how many shares
@@ -51,6 +52,7 @@ func (Experiments) Plan(
 	if err != nil {
 		return err
 	}
+	o.Jobs = value(jobs)
 	p, err := runner.NewPlan(cmp.Or(value(name), spec.All), o)
 	if err != nil {
 		return err
@@ -68,6 +70,7 @@ func (Experiments) Run(ctx context.Context, name string,
 	kernel *string, // in kernels.yaml; of vm
 	accel *string, // auto, kvm, tcg or icount; of vm
 	cpus *int, // of the guest; 0: by the accelerator
+	jobs *int, // guests side by side; without it one, or under icount one per CPU of this machine
 	shard *string, // i/n: the i-th of n shares; /n under Kubernetes and Slurm
 	results *string, // directory; results/ without it
 	json *bool, // events for tools, one per line, on standard output
@@ -82,7 +85,7 @@ func (Experiments) Run(ctx context.Context, name string,
 	if o.Shard, err = runner.ParseShard(value(shard), os.Getenv); err != nil {
 		return err
 	}
-	o.Results = value(results)
+	o.Results, o.Jobs = value(results), value(jobs)
 	// A misspelt name must not cost a kernel build.
 	plan, err := runner.NewPlan(name, o)
 	if err != nil {
@@ -124,6 +127,7 @@ func (Experiments) Repeat(ctx context.Context, name string,
 	profile *string, // smoke, quick or paper
 	kernel *string, // in kernels.yaml
 	accel *string, // icount without it; others show what they are worth
+	jobs *int, // guests side by side; as of experiments:run
 ) error {
 	o, err := runOptions(results.EngineVM, value(profile), cmp.Or(value(accel), string(vm.ICount)), 0)
 	if err != nil {
@@ -132,6 +136,6 @@ func (Experiments) Repeat(ctx context.Context, name string,
 	if err := ensureRig(ctx); err != nil {
 		return err
 	}
-	o.Rig.Kernel = value(kernel)
+	o.Rig.Kernel, o.Jobs = value(kernel), value(jobs)
 	return runner.Repeat(ctx, name, o, os.Stdout)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/ds2-lab/alps/internal/atomicfile"
@@ -13,12 +14,14 @@ import (
 // history is how long kinds of steps took on this machine the last time.
 type history struct {
 	path string
+
+	mu   sync.Mutex
 	took map[string]time.Duration
 }
 
 // openHistory reads it; what cannot be read was never measured.
-func openHistory() history {
-	h := history{took: map[string]time.Duration{}}
+func openHistory() *history {
+	h := &history{took: map[string]time.Duration{}}
 	dir, err := cache.Dir("history")
 	if err != nil {
 		return h
@@ -30,8 +33,17 @@ func openHistory() history {
 	return h
 }
 
+func (h *history) get(kind string) (took time.Duration, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	took, ok = h.took[kind]
+	return took, ok
+}
+
 // put remembers one. A time that is lost costs an estimate, no more.
-func (h history) put(kind string, took time.Duration) {
+func (h *history) put(kind string, took time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.took[kind] = took
 	if data, err := json.MarshalIndent(h.took, "", "\t"); err == nil && h.path != "" {
 		_ = atomicfile.Write(h.path, data, 0o644)

@@ -38,7 +38,7 @@ var (
 )
 
 func TestManifestsFollowTheirSchemas(t *testing.T) {
-	for _, experiment := range []string{"fig06", "order", "all"} {
+	for _, experiment := range []string{"tails", "order", "all"} {
 		p := planned(t, experiment, Options{Profile: "quick"})
 		o := ManifestOptions{Shards: 3}
 		require.NoError(t, check(t, "w.yaml", manifestOf(t, p, "github", o), actionlint...))
@@ -48,7 +48,7 @@ func TestManifestsFollowTheirSchemas(t *testing.T) {
 		require.NoError(t, check(t, "j.yaml", manifestOf(t, p, "k8s", o), kubeconform...))
 	}
 	// The checks can fail.
-	p := planned(t, "fig06", Options{})
+	p := planned(t, "tails", Options{})
 	o := ManifestOptions{Shards: 2}
 	broken := func(format, old, new string) string {
 		text := manifestOf(t, p, format, o)
@@ -62,7 +62,7 @@ func TestManifestsFollowTheirSchemas(t *testing.T) {
 }
 
 func TestManifestsRunEveryShare(t *testing.T) {
-	p := planned(t, "fig06", Options{Profile: "quick", Rig: RigOptions{Accel: "kvm"}})
+	p := planned(t, "tails", Options{Profile: "quick", Rig: RigOptions{Accel: "kvm"}})
 	var workflow struct {
 		Jobs map[string]struct {
 			Strategy struct{ Matrix struct{ Shard []string } }
@@ -94,14 +94,14 @@ func TestManifestsRunEveryShare(t *testing.T) {
 	require.Equal(t, 3, job.Spec.Parallelism)
 	c := job.Spec.Template.Spec.Containers[0]
 	require.Equal(t, "registry/alps", c.Image)
-	require.Equal(t, []string{"experiments:run", "fig06", "-profile=quick", "-kernel=6.1", "-accel=kvm", "-shard=/3", "-results=/claim/shares/$(JOB_COMPLETION_INDEX)"}, c.Args)
+	require.Equal(t, []string{"experiments:run", "tails", "-profile=quick", "-kernel=6.1", "-accel=kvm", "-shard=/3", "-results=/claim/shares/$(JOB_COMPLETION_INDEX)"}, c.Args)
 	require.Equal(t, map[string]string{"devices.kubevirt.io/kvm": "1"}, c.Resources.Limits)
 	require.NoError(t, yaml.Unmarshal([]byte(manifestOf(t, p, "k8s", ManifestOptions{Shards: 3, KVM: "hostpath"})), &job))
 	require.Equal(t, "/dev/kvm", job.Spec.Template.Spec.Volumes[2].HostPath.Path)
 
 	script := manifestOf(t, p, "slurm", ManifestOptions{Shards: 2})
 	require.Contains(t, script, "#SBATCH --array=1-2\n")
-	require.Contains(t, script, `experiments:run fig06 -profile=quick -kernel=6.1 -accel=kvm -shard=/2 -results="shares/$SLURM_ARRAY_TASK_ID"`)
+	require.Contains(t, script, `experiments:run tails -profile=quick -kernel=6.1 -accel=kvm -shard=/2 -results="shares/$SLURM_ARRAY_TASK_ID"`)
 
 	var b bytes.Buffer
 	require.ErrorContains(t, p.WriteManifest(&b, "xml", nil, ManifestOptions{}), "allowed: text, github, k8s, slurm")

@@ -36,10 +36,11 @@ type Plan struct {
 	CPUs    int
 	Steps   []Step
 	Units   int
-	SetUp   time.Duration // boot, functions and calibration, once per experiment and share
+	Jobs    int           // guests side by side
+	SetUp   time.Duration // boot, functions and calibration, once per guest
 
 	asked  vm.Accel // "" or auto: whatever works
-	guests int      // experiments that boot a guest
+	guests bool
 }
 
 const (
@@ -62,38 +63,52 @@ const (
 
 func setUpKind(a vm.Accel) string { return "set-up " + string(a) }
 
+// machine is the guest that Run will most likely boot: whether KVM works is not
+// known before a guest has booted.
+func (o Options) machine() (vm.Accel, int) {
+	if o.Parts != nil {
+		return o.Parts.Accel, o.Parts.CPUs
+	}
+	accel := o.Rig.Accel
+	if accel == "" || accel == vm.Auto {
+		if accel = likelyAccel(); accel == vm.TCG && o.Rig.Virtual {
+			accel = vm.ICount
+		}
+	}
+	return accel, cmp.Or(o.Rig.CPUs, vm.DefaultCPUs(accel))
+}
+
 // NewPlan validates what Run would do, and says it.
 func NewPlan(name string, o Options) (Plan, error) {
-	p := Plan{Name: name, Engine: o.Engine, asked: o.Rig.Accel, Accel: o.Rig.Accel, CPUs: o.Rig.CPUs}
-	if p.Accel == "" || p.Accel == vm.Auto {
-		p.Accel = likelyAccel()
-	}
-	if p.CPUs == 0 {
-		p.CPUs = vm.DefaultCPUs(p.Accel)
-	}
+	p := Plan{Name: name, Engine: o.Engine, asked: o.Rig.Accel}
+	p.Accel, p.CPUs = o.machine()
+	p.Jobs = o.jobs(p.Accel)
 	w, err := newWork(name, o)
 	if err != nil {
 		return p, err
 	}
-	if p.Profile, err = spec.LoadProfile(o.dir(), cmp.Or(o.Profile, "smoke")); err != nil {
+	p.Profile = w.profile
+	b, err := newBatch(w.measured, w.profile, functionCPUs(p.CPUs))
+	if err != nil {
 		return p, err
 	}
 	past := openHistory()
-	p.SetUp = cmp.Or(past.took[setUpKind(p.Accel)], setUpGuess)
-	p.guests = len(w.measured)
-	for _, j := range w.measured {
-		for _, r := range j.runs {
-			s := Step{Experiment: j.exp.Name, Engine: results.EngineVM, Label: r.label(), Unit: p.Units + r.round - 1, Invocations: len(r.rows)}
-			s.Expected, s.Measured = j.span(r, p.Accel, p.CPUs, past)
-			p.Steps = append(p.Steps, s)
-		}
-		p.Units += j.profile.Rounds.V
+	p.SetUp = setUpGuess
+	if took, ok := past.get(setUpKind(p.Accel)); ok {
+		p.SetUp = took
 	}
+	p.guests = len(b.runs) > 0
+	for _, r := range b.runs {
+		s := Step{Experiment: r.owner, Engine: results.EngineVM, Label: r.label(), Unit: r.unit, Invocations: len(r.rows)}
+		s.Expected, s.Measured = r.span(p.Accel, p.CPUs, past)
+		p.Steps = append(p.Steps, s)
+	}
+	p.Units = len(b.units)
 	simulated, err := simulate.Steps(w.simulated)
 	if err != nil {
 		return p, err
 	}
-	perInvocation, measured := past.took[simKind]
+	perInvocation, measured := past.get(simKind)
 	for _, x := range simulated {
 		s := Step{Experiment: x.Experiment, Engine: results.EngineSim, Label: x.Label, Unit: p.Units, Invocations: x.Invocations,
 			Expected: cmp.Or(perInvocation, simGuess) * time.Duration(x.Invocations), Measured: measured}
@@ -125,25 +140,26 @@ func likelyAccel() vm.Accel {
 func (p Plan) Expected(shares int) time.Duration {
 	var longest time.Duration
 	for i := range shares {
-		var d time.Duration
-		measured := map[string]bool{}
+		var measured, simulated time.Duration
 		for _, s := range p.Steps {
-			if !(Shard{i + 1, shares}).has(s.Unit) {
-				continue
-			}
-			d += s.Expected
-			if s.Engine == results.EngineVM && !measured[s.Experiment] {
-				measured[s.Experiment] = true
-				d += p.SetUp
+			switch {
+			case !(Shard{i + 1, shares}).has(s.Unit):
+			case s.Engine == results.EngineVM:
+				measured += s.Expected
+			default:
+				simulated += s.Expected
 			}
 		}
-		longest = max(longest, d)
+		if measured > 0 {
+			measured = measured/time.Duration(p.Jobs) + p.SetUp
+		}
+		longest = max(longest, measured+simulated)
 	}
 	return longest
 }
 
 // Guests reports whether anything runs in a guest.
-func (p Plan) Guests() bool { return p.guests > 0 }
+func (p Plan) Guests() bool { return p.guests }
 
 // Bytes is about what the results take.
 func (p Plan) Bytes() (n int64) {
@@ -176,7 +192,7 @@ func (p Plan) Write(w io.Writer) error {
 		return nil
 	}
 	fmt.Fprintf(w, "Before that, once: kernel, disk image and tools (minutes; %d GiB of cache, %d more while a kernel is built).\n", cacheGiB, buildGiB)
-	fmt.Fprintf(w, "Profile %s: %d invocations, %d rounds, CPU times × %g; fig06 on 2 CPUs takes about %s.\n\n", p.Profile.Name.V,
+	fmt.Fprintf(w, "Profile %s: %d invocations, %d rounds, CPU times × %g; everything on 2 CPUs takes about %s.\n\n", p.Profile.Name.V,
 		p.Profile.Invocations.V, p.Profile.Rounds.V, p.Profile.TimeFactor.V, minutes(p.Profile))
 	args, err := vm.Plan(vm.Config{Kernel: "BZIMAGE", Disk: "DISK.qcow2", Tools: "TOOLS.raw", Accel: p.Accel, CPUs: p.CPUs})
 	if err != nil {
@@ -191,6 +207,9 @@ func (p Plan) Summary() string {
 	line := fmt.Sprintf("%d steps, about %s", len(p.Steps), progress.Round(p.Expected(1)))
 	if p.Guests() {
 		line += fmt.Sprintf(" with %s and %d CPUs", p.Accel, p.CPUs)
+		if p.Jobs > 1 {
+			line += fmt.Sprintf(", %d guests side by side", p.Jobs)
+		}
 	}
 	return line + fmt.Sprintf(", %.1f MiB of results", float64(p.Bytes())/(1<<20))
 }

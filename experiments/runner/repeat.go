@@ -38,12 +38,17 @@ func Repeat(ctx context.Context, name string, o Options, w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "run\tgroup\tn\tmean 1, ms\tmean 2, ms\tdifference")
 	var errs []error
-	for _, j := range work.measured {
-		first, err := results.ReadPlan(dirs[0], results.EngineVM, j.exp.Name)
+	seen := map[string]bool{}
+	for _, e := range work.measured {
+		first, err := results.ReadPlan(dirs[0], results.EngineVM, e.Name)
 		if err != nil {
 			return err
 		}
 		for _, a := range first {
+			if seen[a.Key] {
+				continue
+			}
+			seen[a.Key] = true
 			b, err := results.Read(results.Dir(dirs[1], results.EngineVM, a.Key))
 			if err != nil {
 				return fmt.Errorf("%s: the second time another run came out: %w", a.Key, err)

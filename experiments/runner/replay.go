@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,29 +20,30 @@ import (
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/digest"
 	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/openlambda"
 	"github.com/ds2-lab/alps/vm"
 )
 
 // requests turns rows into requests for this machine.
-func (j *job) requests(r run, costs map[string]load.Cost, cpus int) ([]load.Request, error) {
-	demand := make([]time.Duration, len(j.classes))
-	rounds := make([]int, len(j.classes))
-	for i, c := range j.classes {
+func (r *run) requests(costs map[string]load.Cost, cpus int) ([]load.Request, error) {
+	demand := make([]time.Duration, len(r.classes))
+	rounds := make([]int, len(r.classes))
+	for i, c := range r.classes {
 		cost, ok := costs[c.Function]
 		if !ok {
 			return nil, fmt.Errorf("function %s was not calibrated", c.Function)
 		}
-		rounds[i] = cost.Rounds(time.Duration(float64(c.CPU) * j.profile.TimeFactor.V))
+		rounds[i] = cost.Rounds(time.Duration(float64(c.CPU) * r.factor))
 		demand[i] = cost.CPU(rounds[i])
 	}
 	each := make([]time.Duration, len(r.rows))
 	for i, row := range r.rows {
 		each[i] = demand[row.Class]
 	}
-	due := trace.Scale(r.rows, each, j.part.Load.V, cpus)
+	due := trace.Scale(r.rows, each, r.load, cpus)
 	reqs := make([]load.Request, len(r.rows))
 	for i, row := range r.rows {
-		c := j.classes[row.Class]
+		c := r.classes[row.Class]
 		reqs[i] = load.Request{ID: i + 1, Function: c.Function, UID: c.UID, Group: c.Group, N: c.N, Port: c.Port,
 			Size: costs[c.Function].Size, Rounds: rounds[row.Class], Due: due[i]}
 	}
@@ -50,14 +52,14 @@ func (j *job) requests(r run, costs map[string]load.Cost, cpus int) ([]load.Requ
 
 // calibrate measures the functions' costs, or finds them measured before on
 // the same host boot with the same parts.
-func (j *job) calibrate(ctx context.Context, rig *Rig) (map[string]load.Cost, error) {
+func (b *bench) calibrate(ctx context.Context, rig *Rig) (map[string]load.Cost, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return nil, fmt.Errorf("calibrate: %w", err)
 	}
 	p := rig.Parts
 	key, err := digest.New("calibration/1").Str("boot", string(boot)).Str("kernel", p.Kernel.Key).Str("image", p.Image.Digest).
-		Str("tools", p.ToolsDigest).Str("accel", string(p.Accel)).Str("ports", strings.Join(j.ports, ",")).Sum()
+		Str("tools", p.ToolsDigest).Str("accel", string(p.Accel)).Str("ports", strings.Join(b.ports, ",")).Sum()
 	if err != nil {
 		return nil, err
 	}
@@ -66,17 +68,19 @@ func (j *job) calibrate(ctx context.Context, rig *Rig) (map[string]load.Cost, er
 		return nil, err
 	}
 	path := filepath.Join(dir, key+".json")
-	step := j.opts.Rig.Progress.Step("calibrate", 0, 0)
+	step := b.opts.Rig.Progress.Step("calibrate", 0, 0)
 	costs := map[string]load.Cost{}
 	if data, err := os.ReadFile(path); err == nil && json.Unmarshal(data, &costs) == nil {
 		step.Done("kept")
 		return costs, nil
 	}
 	var reqs []load.Request
-	for i, c := range j.classes {
-		reqs = append(reqs, load.Request{ID: i + 1, Function: c.Function, UID: c.UID, Group: c.Group, Port: c.Port})
+	for i, f := range openlambda.Artifact {
+		if slices.Contains(b.ports, f.Port) {
+			reqs = append(reqs, load.Request{ID: i + 1, Function: f.Name, UID: f.UID, Port: f.Port})
+		}
 	}
-	out, err := j.inGuest(ctx, rig, "alps-load calibrate", reqs, step)
+	out, err := inGuest(ctx, rig, "alps-load calibrate", reqs, step)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +95,7 @@ func (j *job) calibrate(ctx context.Context, rig *Rig) (map[string]load.Cost, er
 }
 
 // inGuest runs alps-load with reqs as its input, off the functions' CPUs.
-func (j *job) inGuest(ctx context.Context, rig *Rig, line string, reqs []load.Request, step *progress.Step) ([]byte, error) {
+func inGuest(ctx context.Context, rig *Rig, line string, reqs []load.Request, step *progress.Step) ([]byte, error) {
 	var in, out bytes.Buffer
 	if err := load.WriteTrace(&in, reqs); err != nil {
 		return nil, err
@@ -113,10 +117,10 @@ func (j *job) inGuest(ctx context.Context, rig *Rig, line string, reqs []load.Re
 	return out.Bytes(), err
 }
 
-func (j *job) replay(ctx context.Context, rig *Rig, costs map[string]load.Cost, r run, step *progress.Step) (results.Result, error) {
+func (b *bench) replay(ctx context.Context, rig *Rig, costs map[string]load.Cost, r *run, step *progress.Step) (results.Result, error) {
 	p := rig.Parts
 	cpus := p.FunctionCPUs()
-	reqs, err := j.requests(r, costs, cpus)
+	reqs, err := r.requests(costs, cpus)
 	if err != nil {
 		return results.Result{}, err
 	}
@@ -124,7 +128,7 @@ func (j *job) replay(ctx context.Context, rig *Rig, costs map[string]load.Cost, 
 	if err != nil {
 		return results.Result{}, err
 	}
-	out, err := j.inGuest(ctx, rig, "alps-load replay '"+string(mode)+"'", reqs, step)
+	out, err := inGuest(ctx, rig, "alps-load replay '"+string(mode)+"'", reqs, step)
 	if err != nil {
 		return results.Result{}, err
 	}
@@ -147,12 +151,12 @@ func (j *job) replay(ctx context.Context, rig *Rig, costs map[string]load.Cost, 
 		return results.Result{}, err
 	}
 	meta := results.Run{
-		Key: r.key, Engine: results.EngineVM, Profile: j.profile.Name.V, Workload: j.part.Mix.Name.V,
-		Scheduler: r.scheduler.Name.V, Round: r.round, Seed: j.part.RoundSeed(r.round), Parameters: params,
+		Key: r.key, Engine: results.EngineVM, Profile: b.profile.Name.V, Workload: r.workload,
+		Scheduler: r.mode.Policy, Round: r.round, Seed: r.seed, Parameters: params,
 		Kernel: rig.Info.KernelRelease, KernelName: p.Kernel.Name, KernelFallback: p.Fallback, KernelSource: p.Kernel.Source,
 		ConfigDigest: p.Kernel.ConfigDigest, Accelerator: string(p.Accel), CPUs: p.CPUs, FunctionCPUs: cpus,
 		ImageDigest: p.Image.Digest, Docker: rig.Info.Docker, Revision: revision(ctx, p.opts.Root),
-		Invocations: len(invocations), TimeFactor: j.profile.TimeFactor.V, LoadAsked: j.part.Load.V,
+		Invocations: len(invocations), TimeFactor: r.factor, LoadAsked: r.load,
 		LoadAchieved: float64(stats.CPU) / (float64(stats.Span) * float64(cpus)),
 		MeanGap:      stats.MeanGap, LateP50: stats.LateP50, LateP99: stats.LateP99, LateMax: stats.LateMax, Took: stats.Took,
 		Failed: stats.Failed, Lost: stats.Lost, Errors: stats.Errors,

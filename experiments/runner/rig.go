@@ -30,7 +30,8 @@ type RigOptions struct {
 	Debug    bool   // with the debug fragment
 	Fragment string // one more, by path; "" for none
 	Accel    vm.Accel
-	CPUs     int // 0: vm.DefaultCPUs
+	Virtual  bool // where KVM does not work: virtual time rather than plain emulation
+	CPUs     int  // 0: vm.DefaultCPUs
 	MemMiB   int
 	Progress *progress.Reporter
 }
@@ -72,6 +73,9 @@ func Prepare(ctx context.Context, o RigOptions) (Parts, error) {
 	}
 	if p.Accel, p.AccelWhy, err = vm.Resolve(ctx, o.Accel, p.Kernel.BzImage); err != nil {
 		return Parts{}, err
+	}
+	if auto := o.Accel == "" || o.Accel == vm.Auto; auto && o.Virtual && p.Accel == vm.TCG {
+		p.Accel, p.AccelWhy = vm.ICount, p.AccelWhy+"; in virtual time the host does not matter"
 	}
 	if p.CPUs = o.CPUs; p.CPUs == 0 {
 		p.CPUs = vm.DefaultCPUs(p.Accel)

@@ -1,10 +1,11 @@
 // Package runner plans and runs experiments. For those in a guest it builds what
-// is missing, boots once, calibrates the functions, replays the trace under
-// every scheduler in interleaved rounds, and writes each run as a result of its
-// own; those in virtual time it hands to package simulate.
+// is missing, boots, calibrates the functions, replays the trace under every
+// scheduler in interleaved rounds, and writes each run as a result of its own;
+// those in virtual time it hands to package simulate.
 //
-// A plan can be shared out among machines and the shares' results merged. What
-// is compared stays together: the schedulers of one round run on one machine.
+// A run that several experiments show takes place once. A plan can be shared out
+// among machines and the shares' results merged. What is compared stays
+// together: the schedulers given the same work run on one machine.
 //
 // A run is named by the digest of everything that makes it. One that is there
 // already is kept, so a job that was interrupted goes on by being run again.
@@ -16,14 +17,14 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/ds2-lab/alps/experiments/load"
-	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/simulate"
 	"github.com/ds2-lab/alps/experiments/spec"
+	"github.com/ds2-lab/alps/kernel"
+	"github.com/ds2-lab/alps/vm"
 )
 
 // Options say what to run. Rig.Root is required.
@@ -34,6 +35,7 @@ type Options struct {
 	Profile string // in profiles.yaml; "" is smoke
 	Results string // directory; "" is Rig.Root/results
 	Shard   Shard  // which share of the plan; the zero Shard is all of it
+	Jobs    int    // guests side by side; 0: one, or one per CPU where a guest is one thread
 	Parts   *Parts // built before; nil: Run builds them
 }
 
@@ -43,38 +45,73 @@ func (o Options) results() string {
 	return cmp.Or(o.Results, filepath.Join(o.Rig.Root, "results"))
 }
 
+// jobs is how many guests work side by side.
+func (o Options) jobs(a vm.Accel) int {
+	switch {
+	case o.Jobs > 0:
+		return o.Jobs
+	case a == vm.ICount:
+		return runtime.NumCPU()
+	}
+	return 1
+}
+
 // work is experiments by what runs them.
 type work struct {
-	measured  []*job
+	profile   spec.Profile
+	measured  []spec.Experiment
 	simulated []spec.Experiment
 }
 
 // newWork validates everything before anything is built.
 func newWork(name string, o Options) (w work, err error) {
-	profile, err := spec.LoadProfile(o.dir(), cmp.Or(o.Profile, "smoke"))
-	if err != nil {
+	if w.profile, err = spec.LoadProfile(o.dir(), cmp.Or(o.Profile, "smoke")); err != nil {
 		return w, err
 	}
 	measured, simulated, err := spec.ByEngine(o.dir(), name, o.Engine)
 	if err != nil {
 		return w, err
 	}
-	for _, e := range measured {
-		j, err := newJob(e, profile, o)
-		if err != nil {
-			return w, err
-		}
-		w.measured = append(w.measured, j)
-	}
 	w.simulated = simulated
-	return w, nil
+	for _, e := range measured {
+		switch {
+		case name != spec.All || w.profile.Includes(e.Name):
+			w.measured = append(w.measured, e)
+		case o.Engine == "" && len(e.Engines()) > 1:
+			w.simulated = append(w.simulated, e)
+		}
+	}
+	return w, w.checkKernels(filepath.Join(o.Rig.Root, "kernel"))
+}
+
+// checkKernels says which kernels nobody declares.
+func (w work) checkKernels(dir string) error {
+	kernels, err := kernel.List(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range w.measured {
+		for _, s := range e.VM.Series {
+			name := s.Kernel
+			if !name.IsZero() && !slices.ContainsFunc(kernels, func(k kernel.Kernel) bool { return k.Name.V == name.V }) {
+				errs = append(errs, fmt.Errorf("%s:%d:%d: kernel %q: kernel/kernels.yaml has none of that name", e.Path, name.Line, name.Col, name.V))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Run runs the experiment called name, or spec.All, and returns when every run
-// of the share is there. What there is already is kept; an experiment that goes
-// wrong does not keep the others from running.
+// of the share is there. What there is already is kept; a run that goes wrong
+// does not keep the others from taking place, and is said at the end.
 func Run(ctx context.Context, name string, o Options) error {
 	w, err := newWork(name, o)
+	if err != nil {
+		return err
+	}
+	accel, cpus := o.machine()
+	b, err := newBatch(w.measured, w.profile, functionCPUs(cpus))
 	if err != nil {
 		return err
 	}
@@ -85,13 +122,7 @@ func Run(ctx context.Context, name string, o Options) error {
 	defer unlock()
 	past := openHistory()
 	var errs []error
-	unit := 0
-	for _, j := range w.measured {
-		first := unit
-		unit += j.profile.Rounds.V
-		if !o.Shard.hasOne(first, unit) {
-			continue // a machine that only simulates needs no kernel
-		}
+	if o.Shard.hasOne(0, len(b.units)) { // a machine that only simulates needs no kernel
 		if o.Parts == nil {
 			p, err := Prepare(ctx, o.Rig)
 			if err != nil {
@@ -99,88 +130,20 @@ func Run(ctx context.Context, name string, o Options) error {
 			}
 			o.Parts = &p
 		}
-		j.opts = o
-		if err := j.measure(ctx, past, first); err != nil {
-			errs = append(errs, err)
+		if o.Parts.Accel != accel || o.Parts.CPUs != cpus {
+			if b, err = newBatch(w.measured, w.profile, o.Parts.FunctionCPUs()); err != nil {
+				return err
+			}
 		}
+		errs = append(errs, newBench(b, o, past).run(ctx))
 		if ctx.Err() != nil {
 			return errors.Join(errs...)
 		}
 	}
 	if len(w.simulated) > 0 {
 		errs = append(errs, simulate.Experiments(ctx, w.simulated, simulate.Options{Root: o.Rig.Root, Results: o.results(), Progress: o.Rig.Progress,
-			Mine: func(i int) bool { return o.Shard.has(unit + i) },
+			Mine: func(i int) bool { return o.Shard.has(len(b.units) + i) },
 			Took: func(invocations int, d time.Duration) { past.put(simKind, d/time.Duration(invocations)) }}))
 	}
 	return errors.Join(errs...)
-}
-
-// measure runs a job's share. first is the plan's number of its first round.
-func (j *job) measure(ctx context.Context, past history, first int) error {
-	o, name := j.opts, j.exp.Name
-	parts, err := o.Parts.withWorker(ctx, j.part.WorkerPath)
-	if err != nil {
-		return err
-	}
-	if err := j.setKeys(parts); err != nil {
-		return err
-	}
-	var shown []results.Series
-	for _, r := range j.runs {
-		shown = append(shown, results.Series{Name: r.scheduler.Name.V, Workload: j.part.Mix.Name.V, Load: j.part.Load.V, Round: r.round, Key: r.key})
-	}
-	if err := results.WritePlan(o.results(), results.EngineVM, name, shown); err != nil {
-		return err
-	}
-	runs := slices.DeleteFunc(slices.Clone(j.runs), func(r run) bool { return !o.Shard.has(first + r.round - 1) })
-	kept := make([]bool, len(runs))
-	expected := make([]time.Duration, len(runs))
-	for i, r := range runs {
-		old, err := results.Read(results.Dir(o.results(), results.EngineVM, r.key))
-		if kept[i] = err == nil && old.Run.Valid; !kept[i] {
-			expected[i], _ = j.span(r, parts.Accel, parts.CPUs, past)
-		}
-	}
-	progress := o.Rig.Progress.Job(expected)
-	var rig *Rig
-	var costs map[string]load.Cost
-	defer func() {
-		if rig != nil {
-			rig.Close()
-		}
-	}()
-	var bad []error
-	for i, r := range runs {
-		label := name + " " + r.label()
-		if kept[i] {
-			progress.Step(i, label).Done("kept")
-			continue
-		}
-		if rig == nil {
-			var err error
-			begun := time.Now()
-			if rig, err = parts.Boot(ctx, j.ports); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			if costs, err = j.calibrate(ctx, rig); err != nil {
-				return fmt.Errorf("%s: %w\n(console: %s)", name, err, rig.Machine.Console())
-			}
-			past.put(setUpKind(parts.Accel), time.Since(begun))
-		}
-		step := progress.Step(i, label)
-		begun := time.Now()
-		result, err := j.replay(ctx, rig, costs, r, step)
-		if err != nil {
-			return fmt.Errorf("%s: %w\n(console: %s)", label, err, rig.Machine.Console())
-		}
-		if err := results.Write(results.Dir(o.results(), results.EngineVM, r.key), result); err != nil {
-			return err
-		}
-		past.put(j.kind(r, parts.Accel, parts.CPUs), time.Since(begun))
-		step.Done(fmt.Sprintf("load %.2f", result.Run.LoadAchieved))
-		if !result.Run.Valid {
-			bad = append(bad, fmt.Errorf("%s is not valid: %s", label, strings.Join(result.Run.Invalid, "; ")))
-		}
-	}
-	return errors.Join(bad...)
 }

@@ -1,6 +1,10 @@
 package runner
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,18 +12,28 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/experiments/load"
+	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/vm"
 )
 
 func options() Options { return Options{Rig: RigOptions{Root: "../.."}, Profile: "smoke"} }
 
-// measuredJob is the part of an experiment that runs in a guest.
-func measuredJob(t *testing.T, name string) *job {
-	w, err := newWork(name, options())
+// batchOf is the batch of experiments that lie in dir, "" for the repository's.
+func batchOf(t *testing.T, name, dir string, change func(*spec.Profile)) *batch {
+	o := options()
+	o.Dir = dir
+	w, err := newWork(name, o)
 	require.NoError(t, err)
-	require.Len(t, w.measured, 1)
-	return w.measured[0]
+	if change != nil {
+		change(&w.profile)
+	}
+	b, err := newBatch(w.measured, w.profile, 1)
+	require.NoError(t, err)
+	return b
 }
+
+// everything of a profile of three rounds.
+func everything(p *spec.Profile) { p.Only, p.Rounds.V = nil, 3 }
 
 func TestWhatCannotRunIsRefused(t *testing.T) {
 	for want, o := range map[string]Options{
@@ -29,67 +43,123 @@ func TestWhatCannotRunIsRefused(t *testing.T) {
 		"profiles: open nowhere/profiles.yaml":          {Dir: "nowhere"},
 	} {
 		o.Rig.Root = "../.."
-		_, err := newWork("fig01", o)
+		_, err := newWork("load", o)
 		require.ErrorContains(t, err, want)
 	}
 }
 
 func TestRoundsAreInterleavedAndShareTheirTrace(t *testing.T) {
-	j := measuredJob(t, "fig06")
+	b := batchOf(t, "fig06", "", nil)
 	var order []string
-	for _, r := range j.runs {
-		order = append(order, r.scheduler.Name.V)
+	for _, r := range b.runs {
+		order = append(order, r.label())
 	}
-	require.Equal(t, []string{"cfs", "alps", "alps", "cfs"}, order)
-	require.Equal(t, j.runs[0].rows, j.runs[1].rows)
-	require.NotEqual(t, j.runs[0].rows, j.runs[2].rows)
+	require.Equal(t, []string{"cfs on huawei at 90 %, round 1", "alps on huawei at 90 %, round 1", "alps on huawei at 90 %, round 2", "cfs on huawei at 90 %, round 2"}, order)
+	require.Equal(t, b.runs[0].rows, b.runs[1].rows)
+	require.NotEqual(t, b.runs[0].rows, b.runs[2].rows)
 	g4 := 0
-	for _, row := range j.runs[0].rows {
-		if j.classes[row.Class].Group == "G4" {
+	for _, row := range b.runs[0].rows {
+		if b.runs[0].classes[row.Class].Group == "G4" {
 			g4++
 		}
 	}
 	require.GreaterOrEqual(t, g4, 3, "every group is there in a short run")
+
+	round := 1
+	for _, r := range batchOf(t, spec.All, "", everything).runs {
+		require.GreaterOrEqual(t, r.round, round, "whole rounds first")
+		round = r.round
+	}
+	require.Equal(t, 3, round)
+}
+
+const twoFigures = `figure: %s
+title: t
+parts:
+  - engine: vm
+    workloads: [huawei]
+    loads: [0.9, 0.7]
+    seed: 1
+    series:
+`
+
+// What several figures show runs once, and each figure's plan names all it shows.
+func TestFiguresShareRuns(t *testing.T) {
+	dir := experimentsDir(t, "a", fmt.Sprintf(twoFigures, "a")+"      - {name: cfs}\n      - {name: alps}\n      - {name: srpt, on: cfs}\n")
+	b := fmt.Sprintf(twoFigures, "b") + "      - {name: two, scheduler: alps, order: bounded, step: 1s, params: {alpha: 2}}\n      - {name: five, scheduler: alps, params: {alpha: 5}}\n" +
+		"      - {name: other, scheduler: alps, kernel: 6.1-stock}\n      - {name: oracle, scheduler: srpt, on: two}\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.yaml"), []byte(b), 0o644))
+	all := batchOf(t, spec.All, dir, func(p *spec.Profile) { p.Rounds.V = 1 })
+	require.Len(t, all.runs, 8, "at each load cfs, alps, alpha 5, and alps with another kernel")
+	for _, r := range all.runs {
+		require.NoError(t, r.setKey(Parts{ToolsDigest: r.at.kernel}))
+	}
+	plans, err := all.plans()
+	require.NoError(t, err)
+	require.Len(t, plans["a"], 6)
+	require.Len(t, plans["b"], 8)
+	require.Equal(t, plans["a"][1].Key, plans["b"][0].Key, "the paper's alpha is 2")
+	keys := map[string]bool{}
+	for _, s := range append(plans["a"], plans["b"]...) {
+		keys[s.Key] = true
+		require.Equal(t, "huawei", s.Workload)
+		require.Equal(t, 1, s.Round)
+	}
+	require.Len(t, keys, 8+4, "and SRPT on two of them")
+	require.Equal(t, all.runs[0].unit, all.runs[4].unit, "what is compared is measured on one machine")
+	require.Equal(t, 2, len(all.units))
+
+	missing := strings.Replace(b, "6.1-stock", "7.0", 1)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.yaml"), []byte(missing), 0o644))
+	o := options()
+	o.Dir = dir
+	_, err = newWork("b", o)
+	require.ErrorContains(t, err, `b.yaml:11:48: kernel "7.0": kernel/kernels.yaml has none of that name`)
 }
 
 func TestKeysFollowEveryInput(t *testing.T) {
-	j := measuredJob(t, "fig06")
 	seen := map[string]bool{}
-	keys := func(change func(*Parts, *job)) {
+	keys := func(change func(*Parts, *run), profile func(*spec.Profile)) {
 		p := Parts{Accel: vm.TCG, CPUs: 2, ToolsDigest: "t"}
 		p.Kernel.Key, p.Image.Digest = "k", "i"
-		change(&p, j)
-		require.NoError(t, j.setKeys(p))
-		for _, r := range j.runs {
+		for _, r := range batchOf(t, "fig06", "", profile).runs {
+			change(&p, r)
+			require.NoError(t, r.setKey(p))
 			require.False(t, seen[r.key], r.key)
 			seen[r.key] = true
 		}
 	}
-	keys(func(*Parts, *job) {})
-	keys(func(p *Parts, _ *job) { p.Kernel.Key = "k2" })
-	keys(func(p *Parts, _ *job) { p.Image.Digest = "i2" })
-	keys(func(p *Parts, _ *job) { p.ToolsDigest = "t2" })
-	keys(func(p *Parts, _ *job) { p.Accel = vm.KVM })
-	keys(func(p *Parts, _ *job) { p.CPUs = 4 })
-	keys(func(_ *Parts, j *job) { j.part.Load.V = 0.8 })
-	keys(func(_ *Parts, j *job) { j.classes[0].CPU++ })
-	keys(func(_ *Parts, j *job) {
-		j.runs[0].mode.Order = "fifo"
-		j.runs[3].mode.Order = "fifo"
-		j.runs[1].mode.Step = "2s"
-		j.runs[2].mode.Step = "2s"
-	})
+	none := func(*Parts, *run) {}
+	keys(none, nil)
+	keys(func(p *Parts, _ *run) { p.Kernel.Key = "k2" }, nil)
+	keys(func(p *Parts, _ *run) { p.Image.Digest = "i2" }, nil)
+	keys(func(p *Parts, _ *run) { p.ToolsDigest = "t2" }, nil)
+	keys(func(p *Parts, _ *run) { p.Accel = vm.KVM }, nil)
+	keys(func(p *Parts, _ *run) { p.CPUs = 4 }, nil)
+	keys(func(_ *Parts, r *run) { r.mode.Order = "fifo" }, nil)
+	keys(func(_ *Parts, r *run) { r.mode.Step = "2s" }, nil)
+	keys(none, func(p *spec.Profile) { p.TimeFactor.V = 2 })
+	keys(none, func(p *spec.Profile) { p.AtLeast.V = 3 })
+	for _, change := range []func(*run){func(r *run) { r.load = 0.8 }, func(r *run) { r.round = 7 }, func(r *run) { r.workload = "w" },
+		func(r *run) { r.classes = slices.Clone(r.classes); r.classes[0].CPU++ }} {
+		r := *batchOf(t, "fig06", "", nil).runs[0]
+		before := r.work
+		change(&r)
+		after, err := r.arrivals()
+		require.NoError(t, err)
+		require.NotEqual(t, before, after)
+	}
 }
 
 // CPU demand over the functions' CPUs is the load asked for, with the costs of
 // this machine.
 func TestRequestsGiveTheLoad(t *testing.T) {
-	j := measuredJob(t, "fig06")
+	run := batchOf(t, "fig06", "", nil).runs[0]
 	costs := map[string]load.Cost{}
 	for fn, size := range load.Unit {
 		costs[fn] = load.Cost{Function: fn, Size: size, Base: 9 * time.Millisecond, PerRound: 400 * time.Microsecond}
 	}
-	reqs, err := j.requests(j.runs[0], costs, 3)
+	reqs, err := run.requests(costs, 3)
 	require.NoError(t, err)
 	var work time.Duration
 	for _, r := range reqs {
@@ -100,7 +170,7 @@ func TestRequestsGiveTheLoad(t *testing.T) {
 	span := last + last/time.Duration(len(reqs)-1)
 	require.InEpsilon(t, 0.9, float64(work)/float64(span)/3, 1e-3)
 	delete(costs, "fib")
-	_, err = j.requests(j.runs[0], costs, 3)
+	_, err = run.requests(costs, 3)
 	require.ErrorContains(t, err, "fib was not calibrated")
 }
 

@@ -26,6 +26,9 @@ type Host struct {
 func (c checker) host(p part) Host {
 	h := p.Host
 	c.foreign(p, p.VM, p.Sim)
+	if p.Loads != nil || p.Series != nil {
+		c.add(p.Engine.Pos(), "loads", "not for engine host, nor is series")
+	}
 	h.Mixes = c.workloads(p)
 	switch {
 	case h.Measure.V == MeasureCost && (len(h.Records) == 0 || len(h.Learners) == 0):

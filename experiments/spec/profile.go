@@ -6,20 +6,67 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ds2-lab/alps/internal/yamlx"
 )
 
 // Profile is a size.
 type Profile struct {
-	Name        yamlx.At[string]  `yaml:"name"`
-	Invocations yamlx.At[int]     `yaml:"invocations"` // per run
-	Rounds      yamlx.At[int]     `yaml:"rounds"`
-	TimeFactor  yamlx.At[float64] `yaml:"time_factor"`
-	AtLeast     yamlx.At[int]     `yaml:"at_least"`
+	Name        yamlx.At[string]        `yaml:"name"`
+	Invocations yamlx.At[int]           `yaml:"invocations"` // per run
+	Work        yamlx.At[time.Duration] `yaml:"work"`        // fewer where they take more CPU time than this per function CPU; 0: any
+	Rounds      yamlx.At[int]           `yaml:"rounds"`
+	TimeFactor  yamlx.At[float64]       `yaml:"time_factor"`
+	AtLeast     yamlx.At[int]           `yaml:"at_least"`
 
-	// Minutes is about how long Fig 6 takes on 2 CPUs, by accelerator.
+	Only *Subset `yaml:"only"` // nil: everything
+
+	// Minutes is about how long all that runs in a guest takes on 2 CPUs, by accelerator.
 	Minutes map[string]yamlx.At[int] `yaml:"minutes"`
+}
+
+// Subset is the part of the experiments that a profile runs in a guest. What is
+// empty leaves nothing out.
+type Subset struct {
+	Experiments []yamlx.At[string] `yaml:"experiments"` // of all; one that is asked for by name runs
+	Workloads   []yamlx.At[string] `yaml:"workloads"`   // of experiments that have any of them
+	Series      []yamlx.At[string] `yaml:"series"`      // the same
+}
+
+// MinInvocations is the smallest run.
+const MinInvocations = 20
+
+// Apply leaves of a part what the profile runs.
+func (p Profile) Apply(v VM) VM {
+	if p.Only == nil {
+		return v
+	}
+	v.Mixes = only(v.Mixes, p.Only.Workloads, func(w Workload) string { return w.Name.V })
+	v.Series = only(v.Series, p.Only.Series, func(s Series) string { return s.Name.V })
+	v.Series = slices.DeleteFunc(slices.Clone(v.Series), func(s Series) bool {
+		return !s.On.IsZero() && !slices.ContainsFunc(v.Series, func(base Series) bool { return base.Name.V == s.On.V })
+	})
+	return v
+}
+
+// Includes says whether an experiment is among all that the profile runs in a guest.
+func (p Profile) Includes(experiment string) bool {
+	return p.Only == nil || len(p.Only.Experiments) == 0 || slices.ContainsFunc(p.Only.Experiments, func(n yamlx.At[string]) bool { return n.V == experiment })
+}
+
+// only is those of all that are named, or all where none is.
+func only[T any](all []T, names []yamlx.At[string], name func(T) string) []T {
+	var out []T
+	for _, x := range all {
+		if slices.ContainsFunc(names, func(n yamlx.At[string]) bool { return n.V == name(x) }) {
+			out = append(out, x)
+		}
+	}
+	if len(out) == 0 {
+		return all
+	}
+	return out
 }
 
 var accelerators = []string{"kvm", "tcg", "icount"}
@@ -46,8 +93,11 @@ func LoadProfile(dir, name string) (Profile, error) {
 		if p.Name.V == name {
 			found = i
 		}
-		if p.Invocations.V < 20 || p.Invocations.V > 1_000_000 {
-			errs.Add(p.Invocations.Pos(), at+"invocations", "%d: allowed: 20 to 1000000", p.Invocations.V)
+		if p.Invocations.V < MinInvocations || p.Invocations.V > 1_000_000 {
+			errs.Add(p.Invocations.Pos(), at+"invocations", "%d: allowed: %d to 1000000", p.Invocations.V, MinInvocations)
+		}
+		if w := p.Work; !w.IsZero() && (w.V < time.Second || w.V > 24*time.Hour) {
+			errs.Add(w.Pos(), at+"work", "%s: allowed: 1s to 24h", w.V)
 		}
 		if p.Rounds.V < 1 || p.Rounds.V > 100 {
 			errs.Add(p.Rounds.Pos(), at+"rounds", "%d: allowed: 1 to 100", p.Rounds.V)

@@ -1,11 +1,8 @@
 package spec
 
 import (
-	"cmp"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/ds2-lab/alps/alps/sim"
@@ -15,56 +12,17 @@ import (
 // Sim is what runs in virtual time: every series on every workload at every
 // load.
 type Sim struct {
-	Machine     yamlx.At[string]    `yaml:"machine"` // a file in machines/, without .yaml
-	Invocations yamlx.At[int]       `yaml:"invocations"`
-	Rounds      yamlx.At[int]       `yaml:"rounds"` // each with a seed of its own; 0 is 1
-	Loads       []yamlx.At[float64] `yaml:"loads"`  // of the cores
-	Series      []Series            `yaml:"series"`
+	Machine     yamlx.At[string] `yaml:"machine"` // a file in machines/, without .yaml
+	Invocations yamlx.At[int]    `yaml:"invocations"`
+	Rounds      yamlx.At[int]    `yaml:"rounds"` // each with a seed of its own; 0 is 1
 
-	Seed  uint64     `yaml:"-"`
-	Mixes []Workload `yaml:"-"`
+	Seed   uint64              `yaml:"-"`
+	Mixes  []Workload          `yaml:"-"`
+	Loads  []yamlx.At[float64] `yaml:"-"`
+	Series []Series            `yaml:"-"`
 
 	machine Machine
 }
-
-// Series is one scheduler with its parameters.
-type Series struct {
-	Name      yamlx.At[string]         `yaml:"name"`
-	Scheduler yamlx.At[string]         `yaml:"scheduler"` // of sim.Names; left out: the name
-	Order     yamlx.At[string]         `yaml:"order"`
-	Step      yamlx.At[time.Duration]  `yaml:"step"`
-	Gaps      yamlx.At[float64]        `yaml:"gaps"` // of sfs: mean gaps in the first turn
-	Params    map[string]yamlx.At[any] `yaml:"params"`
-	Machine   yamlx.At[string]         `yaml:"machine"` // in place of the part's
-	Loads     []yamlx.At[float64]      `yaml:"loads"`   // what this series gets where the figure says the part's
-
-	machine *Machine
-}
-
-// Sim is the simulator's specification of the series.
-func (s Series) Sim() (sim.Spec, error) {
-	out := sim.Spec{Name: s.scheduler().V}
-	var err error
-	switch {
-	case out.Name == "sfs":
-		out.Gaps = cmp.Or(s.Gaps.V, 1)
-	case FollowsPolicy(out.Name):
-		out.Order = cmp.Or(s.Order.V, sim.OrderBounded)
-		out.Step = cmp.Or(s.Step.V, time.Second)
-		out.Params, err = policyParams(s.Params)
-	}
-	return out, err
-}
-
-func (s Series) scheduler() yamlx.At[string] {
-	if s.Scheduler.IsZero() {
-		return s.Name
-	}
-	return s.Scheduler
-}
-
-// FollowsPolicy says whether a scheduler has order, step and parameters.
-func FollowsPolicy(scheduler string) bool { return scheduler == "alps" || scheduler == "ghost-alps" }
 
 // Config is the machine for one series, without functions.
 func (p Sim) Config(s Series, round int) sim.Config {
@@ -97,7 +55,7 @@ const (
 
 func (c checker) sim(p part) Sim {
 	s := p.Sim
-	s.Seed = p.Seed.V
+	s.Seed, s.Loads, s.Series = p.Seed.V, p.Loads, p.Series
 	c.foreign(p, p.VM, p.Host)
 	s.Mixes = c.workloads(p)
 	if s.Machine.IsZero() {
@@ -111,27 +69,13 @@ func (c checker) sim(p part) Sim {
 	if s.Rounds.V < 0 || s.Rounds.V > 100 {
 		c.add(s.Rounds.Pos(), "rounds", "%d: allowed: 1 to 100", s.Rounds.V)
 	}
-	if len(s.Loads) == 0 {
-		c.add(p.Engine.Pos(), "loads", "missing; give at least one")
-	}
-	for i, l := range s.Loads {
-		c.load(fmt.Sprintf("loads[%d]", i), l)
-	}
-	if len(s.Series) == 0 {
-		c.add(p.Engine.Pos(), "series", "missing; give at least one")
-	}
-	seen := map[string]bool{}
+	c.loads(p)
+	c.series(p, sim.Names())
 	for i, x := range s.Series {
 		at := fmt.Sprintf("series[%d].", i)
-		c.name(at, x.Name, seen)
 		name := x.scheduler()
-		if !slices.Contains(sim.Names(), name.V) {
-			c.add(name.Pos(), at+"scheduler", "%q: allowed: %s", name.V, strings.Join(sim.Names(), ", "))
-		}
-		if FollowsPolicy(name.V) {
-			c.alps(at, x.Name, x.Order, x.Step, x.Params)
-		} else if !x.Order.IsZero() || !x.Step.IsZero() || x.Params != nil {
-			c.add(name.Pos(), at+"scheduler", "%q has no order, step or params; alps and ghost-alps have", name.V)
+		if !x.On.IsZero() || !x.Kernel.IsZero() {
+			c.add(x.Name.Pos(), at+"name", "%q: on and kernel are not for engine sim", x.Name.V)
 		}
 		if !x.Gaps.IsZero() && (name.V != "sfs" || !(x.Gaps.V > 0 && x.Gaps.V <= MaxGaps)) {
 			c.add(x.Gaps.Pos(), at+"gaps", "%v: for sfs only, and in (0, %g]", x.Gaps.V, MaxGaps)

@@ -4,7 +4,6 @@ package spec
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ds2-lab/alps/alps/policy"
-	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/internal/yamlx"
 )
@@ -56,9 +53,11 @@ type file struct {
 // part is of one engine, and has only the keys of that engine beside the
 // common ones.
 type part struct {
-	Engine    yamlx.At[string]   `yaml:"engine"`
-	Seed      yamlx.At[uint64]   `yaml:"seed"`
-	Workloads []yamlx.At[string] `yaml:"workloads"` // files in workloads/, without .yaml
+	Engine    yamlx.At[string]    `yaml:"engine"`
+	Seed      yamlx.At[uint64]    `yaml:"seed"`
+	Workloads []yamlx.At[string]  `yaml:"workloads"` // files in workloads/, without .yaml
+	Loads     []yamlx.At[float64] `yaml:"loads"`     // of the CPUs that functions have
+	Series    []Series            `yaml:"series"`
 	VM        `yaml:",inline"`
 	Sim       `yaml:",inline"`
 	Host      `yaml:",inline"`
@@ -245,48 +244,4 @@ func (c checker) workloads(p part) []Workload {
 		out = append(out, c.workload(fmt.Sprintf("workloads[%d]", i), name, filepath.Join("workloads", name.V+".yaml")))
 	}
 	return out
-}
-
-// policyParams are the paper's with changes by their JSON names.
-func policyParams(changes map[string]yamlx.At[any]) (policy.Params, error) {
-	p := policy.Paper()
-	if len(changes) == 0 {
-		return p, nil
-	}
-	values := map[string]any{}
-	for k, v := range changes {
-		values[k] = v.V
-	}
-	data, err := json.Marshal(values)
-	if err != nil {
-		return p, err
-	}
-	if err := json.Unmarshal(data, &p); err != nil {
-		return p, err
-	}
-	return p, p.Validate()
-}
-
-// alps checks what a scheduler that follows the policy may be given.
-func (c checker) alps(at string, name, order yamlx.At[string], step yamlx.At[time.Duration], params map[string]yamlx.At[any]) {
-	if order.V != "" && !slices.Contains(sim.Orders(), order.V) {
-		c.add(order.Pos(), at+"order", "%q: allowed: %s", order.V, strings.Join(sim.Orders(), ", "))
-	}
-	if step.V < 0 || step.V > MaxStep {
-		c.add(step.Pos(), at+"step", "%s: allowed: 1us to %s", step.V, MaxStep)
-	}
-	if _, err := policyParams(params); err != nil {
-		c.add(name.Pos(), at+"params", "%v", err)
-	}
-}
-
-// name checks that a series' name is one and new.
-func (c checker) name(at string, name yamlx.At[string], seen map[string]bool) {
-	if !nameRE.MatchString(name.V) {
-		c.add(name.Pos(), at+"name", "%q: small letters, digits, '.' and '-' are allowed", name.V)
-	}
-	if seen[name.V] {
-		c.add(name.Pos(), at+"name", "%q is there twice", name.V)
-	}
-	seen[name.V] = true
 }

@@ -47,8 +47,8 @@ func TestByEngine(t *testing.T) {
 	require.Equal(t, [2]int{0, 1}, count("table2", ""))
 	require.Equal(t, [2]int{0, len(all)}, count(All, "sim"))
 	require.Equal(t, len(all), count(All, "")[0]+count(All, "")[1])
-	_, _, err = ByEngine("..", "fig01", "vm")
-	require.EqualError(t, err, "fig01: no part of it is for engine vm; there is: sim")
+	_, _, err = ByEngine("..", "load", "vm")
+	require.EqualError(t, err, "load: no part of it is for engine vm; there is: sim")
 	_, _, err = ByEngine("..", "fig01", "kvm")
 	require.EqualError(t, err, `engine "kvm": allowed: vm, sim`)
 }
@@ -87,11 +87,11 @@ const goodVM = `figure: fig06
 title: t
 parts:
   - engine: vm
-    workload: workloads/w.yaml
-    load: 0.9
+    workloads: [w]
+    loads: [0.9]
     seed: 1
-    schedulers:
-      - {name: cfs, policy: cfs}
+    series:
+      - {name: cfs}
 `
 
 const goodSim = `figure: fig01
@@ -123,12 +123,19 @@ func TestComplaints(t *testing.T) {
 	require.NoError(t, load(goodVM))
 	require.NoError(t, load(goodVM+"    trace: true\n"))
 	for _, c := range []struct{ add, want string }{
-		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: engine, invocations, learners, load, loads, machine, measure, records, rounds, schedulers, seed, series, trace, worker, workload, workloads"},
-		{"      - {name: a, policy: eevdf}\n", x + `:10:27: parts[0].schedulers[1].policy: "eevdf": allowed: cfs, alps`},
-		{"      - {name: a, policy: alps, order: random}\n", x + `:10:40: parts[0].schedulers[1].order: "random": allowed: off, fifo, strict, bounded`},
-		{"      - {name: a, policy: alps, params: {alpha: -1}}\n", x + ":10:16: parts[0].schedulers[1].params: "},
-		{"      - {name: a, policy: alps, params: {aplha: 1}}\n", x + ":10:16: parts[0].schedulers[1].params: "},
-		{"      - {name: cfs, policy: cfs}\n", x + `:10:16: parts[0].schedulers[1].name: "cfs" is there twice`},
+		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: engine, invocations, learners, loads, machine, measure, records, rounds, seed, series, trace, worker, workloads"},
+		{"      - {name: a, scheduler: eevdf}\n", x + `:10:30: parts[0].series[1].scheduler: "eevdf": allowed: cfs, alps, sfs, fifo, rr`},
+		{"      - {name: srpt}\n", x + `:10:16: parts[0].series[1].scheduler: "srpt": allowed: cfs, `},
+		{"      - {name: a, scheduler: alps, order: random}\n", x + `:10:43: parts[0].series[1].order: "random": allowed: off, fifo, strict, bounded`},
+		{"      - {name: alps, params: {alpha: -1}}\n", x + ":10:16: parts[0].series[1].params: "},
+		{"      - {name: alps, params: {aplha: 1}}\n", x + ":10:16: parts[0].series[1].params: "},
+		{"      - {name: fifo, step: 1s}\n", x + `:10:16: parts[0].series[1].scheduler: "fifo" has no order, step or params`},
+		{"      - {name: cfs}\n", x + `:10:16: parts[0].series[1].name: "cfs" is there twice`},
+		{"      - {name: sfs, gaps: 2}\n", x + `:10:16: parts[0].series[1].name: "sfs": gaps, machine and loads are not for engine vm`},
+		{"      - {name: alps, on: cfs}\n", x + `:10:16: parts[0].series[1].scheduler: "alps": allowed on another series: srpt, srpt-eb, random, random40`},
+		{"      - {name: srpt, on: rr}\n", x + `:10:26: parts[0].series[1].on: "rr": is no series of this part that runs`},
+		{"      - {name: srpt, on: srpt}\n", x + `:10:26: parts[0].series[1].on: "srpt": is no series`},
+		{"      - {name: srpt, on: cfs, kernel: \"6.12\"}\n", x + `:10:39: parts[0].series[1].kernel: "6.12": nothing runs; the kernel is that of cfs`},
 		{"    machine: m\n", x + `:4:13: parts[0].machine: not for engine vm`},
 		{"  - {engine: vm}\n", x + ":10:14: parts[1].engine: a second part for vm; one is allowed"},
 		{"  - {engine: kvm}\n", x + `:10:14: parts[1].engine: "kvm": allowed: vm, sim, host`},
@@ -143,6 +150,7 @@ func TestComplaints(t *testing.T) {
 		{"name: cfs", "name: cfs, machine: n", `:10:30: parts[0].series[0].machine: "n": machine: open `},
 		{"name: cfs", "name: cfs, loads: [1, 1]", `:10:16: parts[0].series[0].loads: 2 loads for the part's 1`},
 		{"name: cfs", "name: cfs, loads: [3]", `:10:29: parts[0].series[0].loads[0]: 3 is outside (0, 2]`},
+		{"name: cfs", "name: cfs, kernel: x", `:10:16: parts[0].series[0].name: "cfs": on and kernel are not for engine sim`},
 		{"name: cfs", "name: sfs, gaps: -1", `:10:27: parts[0].series[0].gaps: -1: for sfs only, and in (0, 1e+06]`},
 		{"machine: m", "machine: n", `:7:14: parts[0].machine: "n": machine: open `},
 		{"    machine: m\n", "", `:4:13: parts[0].machine: missing`},
@@ -202,6 +210,13 @@ func FuzzExperiment(f *testing.F) {
 			return
 		}
 		require.NotEmpty(t, e.Engines())
+		if e.VM != nil {
+			require.NotEmpty(t, e.VM.Mixes)
+			for _, s := range e.VM.Series {
+				_, err := s.VM()
+				require.NoError(t, err)
+			}
+		}
 		for _, p := range e.Sims {
 			for _, s := range p.Series {
 				spec, err := s.Sim()

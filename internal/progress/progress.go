@@ -93,10 +93,12 @@ func (r *Reporter) begin(s *Step) *Step {
 type Job struct {
 	r        *Reporter
 	expected []time.Duration
+	side     int
 }
 
-// Job announces steps. A step that will be skipped is expected to take 0.
-func (r *Reporter) Job(expected []time.Duration) *Job { return &Job{r, expected} }
+// Job announces steps, so many of which are under way side by side. A step that
+// will be skipped is expected to take 0.
+func (r *Reporter) Job(expected []time.Duration, side int) *Job { return &Job{r, expected, side} }
 
 // Step begins the i-th step, counted from 0.
 func (j *Job) Step(i int, name string) *Step {
@@ -104,6 +106,7 @@ func (j *Job) Step(i int, name string) *Step {
 	for _, e := range j.expected[i+1:] {
 		s.later += e
 	}
+	s.later /= time.Duration(j.side)
 	return j.r.begin(s)
 }
 

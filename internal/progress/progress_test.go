@@ -58,7 +58,7 @@ func TestTerminalRedrawsOneLineAndCutsIt(t *testing.T) {
 
 func TestAJobsTimeLeftIsThatOfAllItsSteps(t *testing.T) {
 	r, b, c := reporter(false)
-	j := r.Job([]time.Duration{40 * time.Second, 0, 100 * time.Second})
+	j := r.Job([]time.Duration{40 * time.Second, 0, 100 * time.Second}, 1)
 	s := j.Step(0, "replay")
 	c.t = c.t.Add(30 * time.Second)
 	s.Detail("still building")
@@ -77,7 +77,7 @@ func TestToolsGetAnEventPerLine(t *testing.T) {
 	c := &clock{time.Unix(1000, 0).UTC()}
 	r := NewJSON(&b)
 	r.now = c.now
-	s := r.Job([]time.Duration{20 * time.Second, 5 * time.Second}).Step(0, "replay")
+	s := r.Job([]time.Duration{20 * time.Second, 10 * time.Second}, 2).Step(0, "replay")
 	c.t = c.t.Add(10 * time.Second)
 	s.Frac(0.25)
 	s.Frac(0.26) // too soon after the one before
