@@ -30,6 +30,7 @@ type run struct {
 	at       place
 	unit     int    // of the plan
 	owner    string // the experiment that asked for it first
+	title    string // what that calls it
 
 	work string // digest of what arrives
 	key  string // once the place is there
@@ -104,7 +105,7 @@ func (b *batch) add(common run, part spec.VM) error {
 		if r.mode, err = modeOf(s); err != nil {
 			return fmt.Errorf("series %s: %w", s.Name.V, err)
 		}
-		r.at = place{s.Kernel.V, part.WorkerPath}
+		r.title, r.at = s.Name.V, place{s.Kernel.V, part.WorkerPath}
 		mode, err := json.Marshal(r.mode)
 		if err != nil {
 			return err
@@ -179,11 +180,7 @@ func (r run) name() string {
 
 // label names a run for people.
 func (r run) label() string {
-	text := fmt.Sprintf("%s on %s at %.0f %%", r.mode.Policy, r.workload, 100*r.load)
-	if r.at.kernel != "" {
-		text += " with " + r.at.kernel
-	}
-	return text + fmt.Sprintf(", round %d", r.round)
+	return fmt.Sprintf("%s on %s at %.0f %%, round %d", r.title, r.workload, 100*r.load, r.round)
 }
 
 // plans are the series of each experiment, with the keys that the runs have.
