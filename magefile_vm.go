@@ -59,6 +59,15 @@ func (f guestFlags) prepare(ctx context.Context) (runner.Parts, vm.Config, error
 	return p, c, err
 }
 
+// fromSnapshot starts a guest in which Docker is ready.
+func fromSnapshot(ctx context.Context, c vm.Config) (*vm.Machine, error) {
+	s, err := vm.TakeSnapshot(ctx, c, vm.Provision{}, console)
+	if err != nil {
+		return nil, err
+	}
+	return s.Start(ctx)
+}
+
 // boot starts a guest as the flags say.
 func (f guestFlags) boot(ctx context.Context, detached bool) (*vm.Machine, error) {
 	p, c, err := f.prepare(ctx)
@@ -68,7 +77,7 @@ func (f guestFlags) boot(ctx context.Context, detached bool) (*vm.Machine, error
 	c.Detached = detached
 	start := vm.Start
 	if f.snapshot {
-		start = func(ctx context.Context, c vm.Config) (*vm.Machine, error) { return vm.Restore(ctx, c, console) }
+		start = fromSnapshot
 	}
 	step := console.Step("guest: start", 0, 0)
 	m, err := start(ctx, c)

@@ -226,20 +226,24 @@ func (d *daemon) event(e bpf.Event) {
 	}
 }
 
-// updates publishes a policy every period of the mode.
+// updates publishes a policy every period of the mode, counted from when the
+// mode was set. What an update takes does not shift the later ones.
 func (d *daemon) updates(ctx context.Context) error {
 	d.load.sample()
+	begun, n := time.Now(), time.Duration(0)
 	for {
 		d.mu.Lock()
 		every := d.mode.params.Every()
 		d.mu.Unlock()
+		n = max(n, time.Since(begun)/every) + 1 // those missed are not made up for
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-d.changed:
 			d.load.sample()
+			begun, n = time.Now(), 0
 			continue
-		case <-time.After(every):
+		case <-time.After(time.Until(begun.Add(n * every))):
 		}
 		err := d.update()
 		d.mu.Lock()

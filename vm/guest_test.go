@@ -198,7 +198,9 @@ func TestGuestSnapshot(t *testing.T) {
 	c := guestConfig(t)
 	for range 2 {
 		begun := time.Now()
-		m, err := Restore(t.Context(), c, progress.New(os.Stderr))
+		s, err := TakeSnapshot(t.Context(), c, Provision{}, progress.New(os.Stderr))
+		require.NoError(t, err)
+		m, err := s.Start(t.Context())
 		require.NoError(t, err)
 		t.Logf("channel after %s", progress.Round(time.Since(begun)))
 		out, err := m.Output(t.Context(), "docker version --format '{{.Server.Os}}'; ls /root; date +%Y")
@@ -210,7 +212,7 @@ func TestGuestSnapshot(t *testing.T) {
 		require.NoError(t, m.Close())
 	}
 	c.Share = "/tmp"
-	_, err := Restore(t.Context(), c, nil)
+	_, err := TakeSnapshot(t.Context(), c, Provision{}, nil)
 	require.ErrorIs(t, err, ErrNoSnapshot)
 }
 

@@ -73,13 +73,16 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	m := &Machine{Config: c, ID: filepath.Base(dir), exited: make(chan struct{}), faults: newFaults(), paths: paths{
 		dir: dir, overlay: filepath.Join(dir, "overlay.qcow2"),
 		qmp: filepath.Join(dir, "qmp"), control: filepath.Join(dir, controlName),
-		console: filepath.Join(logs, "console-"+filepath.Base(dir)+".log")}}
+		console: filepath.Join(logs, "console-"+filepath.Base(dir)+".log"), window: filepath.Join(dir, "window")}}
 	if m.paths.sshPort, err = freePort(); err != nil {
 		return nil, err
 	}
 	if err := m.boot(ctx); err != nil {
 		m.kill()
 		return nil, err
+	}
+	if c.silent {
+		return m, nil
 	}
 	if err := m.mount(ctx); err != nil {
 		m.kill()
@@ -117,6 +120,9 @@ func (m *Machine) boot(ctx context.Context) error {
 	defer stop()
 	if err := m.connect(ctx); err != nil {
 		return m.failed(err)
+	}
+	if c.silent {
+		return nil
 	}
 	answered := make(chan *ssh.Client, 1)
 	go func() {
@@ -183,6 +189,9 @@ func (m *Machine) connect(ctx context.Context) error {
 	}
 	if err := m.resume(ctx); err != nil {
 		return err
+	}
+	if m.Config.silent {
+		return nil // Do lets it run
 	}
 	_, err = m.monitor.Do(ctx, "cont", nil)
 	return err

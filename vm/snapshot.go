@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ds2-lab/alps/internal/cache"
@@ -23,46 +24,86 @@ const (
 	snapshotDisk   = "disk.qcow2"
 	snapshotMemory = "memory"
 
-	// snapshotsKept are few: each is some 300 MB, and a change of our code
+	// snapshotsKept are few: each is some 300 to 700 MB, and a change of our code
 	// makes a new one necessary.
-	snapshotsKept = 3
+	snapshotsKept = 6
 )
 
-// Restore starts a guest from a snapshot of the same guest, taken when Docker
-// was ready, and takes that first if there is none. Its clocks go on from then;
-// it is for trying things, not for measuring.
-func Restore(ctx context.Context, c Config, rep *progress.Reporter) (*Machine, error) {
-	if c.Share != "" || c.Keep != "" || c.Writable || c.Accel == ICount {
-		return nil, fmt.Errorf("vm: %w: not with a shared directory, a kept disk or icount", ErrNoSnapshot)
+// Provision makes of a guest what its snapshot is to be. The zero Provision
+// leaves it as it is once Docker is ready.
+type Provision struct {
+	Key string                                        // names what Run does, but for the Config
+	Run func(context.Context, *Machine, string) error // what it leaves in the directory comes with the snapshot; nil: nothing
+}
+
+// Snapshot is a guest that stands still. From it any number of guests go on,
+// side by side, each with a disk of its own.
+type Snapshot struct {
+	Dir string // with what Provision.Run left there
+
+	config Config
+}
+
+// TakeSnapshot finds the snapshot of a guest, or boots the guest, provisions it
+// and takes one.
+func TakeSnapshot(ctx context.Context, c Config, p Provision, rep *progress.Reporter) (Snapshot, error) {
+	if c.Share != "" || c.Keep != "" || c.Writable {
+		return Snapshot{}, fmt.Errorf("vm: %w: not with a shared directory or a kept disk", ErrNoSnapshot)
 	}
 	if err := c.check(); err != nil {
-		return nil, err
+		return Snapshot{}, err
 	}
-	key, err := c.snapshotKey(ctx)
+	key, err := c.snapshotKey(ctx, p)
 	if err != nil {
-		return nil, err
+		return Snapshot{}, err
 	}
 	e, err := cache.Get(ctx, "snapshot", key, func(ctx context.Context, dir string) error {
 		step := rep.Step("guest: snapshot", 0, 0)
-		if err := c.snapshot(ctx, dir); err != nil {
+		if err := c.snapshot(ctx, p, dir); err != nil {
 			return fmt.Errorf("vm: %w: %w", ErrNoSnapshot, err)
 		}
 		step.Done("")
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return Snapshot{}, err
 	}
 	if !e.Hit {
 		prune(filepath.Dir(e.Dir), snapshotsKept)
 	}
 	c.from = e.Dir
+	return Snapshot{Dir: e.Dir, config: c}, nil
+}
+
+// Start lets a guest go on from the snapshot. Its wall clock is set; the others
+// go on from where they were. It is for trying things, not for measuring.
+func (s Snapshot) Start(ctx context.Context) (*Machine, error) {
+	m, err := s.start(ctx, s.config)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Run(ctx, Cmd{Line: fmt.Sprintf("date -s @%d >/dev/null", time.Now().Unix())}); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// StartSilent starts a guest that waits to go on from the snapshot until it is
+// given a job through its window (Machine.Do). Nobody else can talk to it, so in
+// virtual time the same job makes it do the same.
+func (s Snapshot) StartSilent(ctx context.Context) (*Machine, error) {
+	c := s.config
+	c.silent, c.Shared = true, false
+	return s.start(ctx, c)
+}
+
+func (s Snapshot) start(ctx context.Context, c Config) (*Machine, error) {
 	m, err := Start(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("%w (delete %s to have a new snapshot)", err, e.Dir)
+		return nil, fmt.Errorf("%w (delete %s to have a new snapshot)", err, s.Dir)
 	}
-	// The wall clock stood still; the others may go on from where they were.
-	return m, m.Run(ctx, Cmd{Line: fmt.Sprintf("date -s @%d >/dev/null", time.Now().Unix())})
+	return m, nil
 }
 
 // prune removes all but the n entries of a cache that were used last. A guest
@@ -85,7 +126,7 @@ func prune(dir string, n int) {
 }
 
 // snapshotKey names a snapshot by all that must be the same when it is restored.
-func (c Config) snapshotKey(ctx context.Context) (string, error) {
+func (c Config) snapshotKey(ctx context.Context, p Provision) (string, error) {
 	version, err := command.Output(ctx, command.Cmd{Args: []string{"qemu-system-x86_64", "--version"}})
 	if err != nil {
 		return "", err
@@ -98,15 +139,15 @@ func (c Config) snapshotKey(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d := digest.New("snapshot/1").Str("qemu", string(version)).Str("args", string(args)).Str("disk", c.Disk)
+	d := digest.New("snapshot/2").Str("qemu", string(version)).Str("args", string(args)).Str("disk", c.Disk).Str("provision", p.Key)
 	if c.Accel == KVM {
 		d.Str("host boot", string(boot)) // another processor or microcode
 	}
 	return d.Sum()
 }
 
-// snapshot boots the guest and leaves its disk and memory in dir.
-func (c Config) snapshot(ctx context.Context, dir string) error {
+// snapshot boots the guest, provisions it, and leaves its disk and memory in dir.
+func (c Config) snapshot(ctx context.Context, p Provision, dir string) error {
 	c.Shared, c.Detached, c.Pin, c.GDBPort = false, false, nil, 0
 	c.overlay = filepath.Join(dir, snapshotDisk)
 	m, err := Start(ctx, c)
@@ -117,6 +158,11 @@ func (c Config) snapshot(ctx context.Context, dir string) error {
 	if err := m.WaitDocker(ctx, 2*time.Minute); err != nil {
 		return err
 	}
+	if p.Run != nil {
+		if err := p.Run(ctx, m, dir); err != nil {
+			return fmt.Errorf("%w (console: %s)", err, m.Console())
+		}
+	}
 	if err := m.Run(ctx, Cmd{Line: "sync"}); err != nil {
 		return err
 	}
@@ -125,7 +171,7 @@ func (c Config) snapshot(ctx context.Context, dir string) error {
 	if _, err := m.monitor.Do(ctx, "stop", nil); err != nil {
 		return err
 	}
-	return m.migrate(ctx, "migrate", "exec:cat >"+filepath.Join(dir, snapshotMemory))
+	return m.migrate(ctx, "migrate", "exec:cat >'"+strings.ReplaceAll(filepath.Join(dir, snapshotMemory), "'", `'\''`)+"'")
 }
 
 // migrate moves the guest's memory out or in.
@@ -166,7 +212,12 @@ func (m *Machine) resume(ctx context.Context) error {
 	if m.Config.from == "" {
 		return nil
 	}
-	if err := m.migrate(ctx, "migrate-incoming", "exec:cat "+filepath.Join(m.Config.from, snapshotMemory)); err != nil {
+	// It has not moved on a network that must be told: that would be an interrupt
+	// at a moment of the host's.
+	if _, err := m.monitor.Do(ctx, "migrate-set-parameters", map[string]any{"announce-rounds": 0}); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoSnapshot, err)
+	}
+	if err := m.migrate(ctx, "migrate-incoming", "exec:cat '"+strings.ReplaceAll(filepath.Join(m.Config.from, snapshotMemory), "'", `'\''`)+"'"); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoSnapshot, err)
 	}
 	return nil

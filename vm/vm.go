@@ -55,9 +55,11 @@ type Config struct {
 	GDBPort  int    // QEMU waits for gdb on this port of the loopback; 0: it does not
 	Pin      []int  // host CPUs; the guest's i-th runs on the i-th of them, and around again
 	Detached bool   // the guest outlives this process: Stop ends it
+	Window   int    // MiB of memory shared with the guest (package window), a power of 2; 0: none
 
 	from    string // snapshot to start from; "": boot
 	overlay string // where the overlay is to lie; "": with the guest's other files
+	silent  bool   // nobody talks to it over the network
 }
 
 // nameRE are the names of kept disks.
@@ -77,6 +79,8 @@ func (c Config) check() error {
 		return fmt.Errorf("vm: -share=%s: QEMU takes no commas in paths", c.Share)
 	case c.GDBPort < 0 || c.GDBPort > 65535:
 		return fmt.Errorf("vm: gdb port %d: allowed 1 to 65535", c.GDBPort)
+	case c.Window < 0 || c.Window&(c.Window-1) != 0:
+		return fmt.Errorf("vm: a window of %d MiB: want a power of 2", c.Window)
 	case c.MemMiB != 0 && c.MemMiB < 512:
 		return fmt.Errorf("vm: %d MiB of memory: at least 512 are needed", c.MemMiB)
 	}
@@ -107,6 +111,7 @@ type paths struct {
 	qmp     string // for the process that started it
 	control string // for others: QEMU talks to one client per socket
 	console string
+	window  string
 	sshPort int
 }
 
@@ -136,7 +141,9 @@ func (c Config) args(p paths) []string {
 	case KVM:
 		a = append(a, "-machine", "q35,accel=kvm", "-cpu", "host")
 	case ICount:
-		a = append(a, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max", "-icount", "shift=0,sleep=off")
+		a = append(a, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max", "-icount", "shift=0,sleep=off",
+			// Nothing of the host's comes in unasked: neither its clock nor chance.
+			"-rtc", "clock=vm", "-seed", "1")
 	case Single:
 		a = append(a, "-machine", "q35", "-accel", "tcg,thread=single,tb-size=512", "-cpu", "max")
 	default:
@@ -161,13 +168,18 @@ func (c Config) args(p paths) []string {
 	if c.Extra != "" {
 		disk(c.Extra, "raw", true)
 	}
-	net := "user,id=n0,hostfwd=tcp:127.0.0.1:" + strconv.Itoa(p.sshPort) + "-:22"
+	net := "user,id=n0,ipv6=off,hostfwd=tcp:127.0.0.1:" + strconv.Itoa(p.sshPort) + "-:22"
 	for _, port := range c.Forwards {
 		net += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", port, port)
 	}
 	if c.Accel != ICount {
-		// There a minute may pass while the guest waits for its disk.
-		a = append(a, "-device", "i6300esb")
+		// In virtual time a minute may pass while the guest waits for its disk,
+		// and a source of entropy answers when the host likes.
+		a = append(a, "-device", "i6300esb", "-device", "virtio-rng-pci")
+	}
+	if c.Window > 0 {
+		a = append(a, "-object", fmt.Sprintf("memory-backend-file,id=window,size=%dM,share=on,mem-path=%s", c.Window, p.window),
+			"-device", "ivshmem-plain,memdev=window,master=on")
 	}
 	if c.Share != "" {
 		a = append(a, "-virtfs", "local,id=share,path="+c.Share+",mount_tag=share,security_model=none")
@@ -179,7 +191,6 @@ func (c Config) args(p paths) []string {
 		a = append(a, "-gdb", "tcp:127.0.0.1:"+strconv.Itoa(c.GDBPort))
 	}
 	return append(a, "-netdev", net, "-device", "virtio-net-pci,netdev=n0,romfile=",
-		"-device", "virtio-rng-pci",
 		"-chardev", "file,id=c0,path="+p.console, "-serial", "chardev:c0",
 		"-qmp", "unix:"+p.qmp+",server=on,wait=off", "-qmp", "unix:"+p.control+",server=on,wait=off")
 }
@@ -190,7 +201,7 @@ func Plan(c Config) ([]string, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return c.args(paths{overlay: "OVERLAY.qcow2", qmp: "QMP.sock", control: "CONTROL.sock", console: "CONSOLE.log", sshPort: 2222}), nil
+	return c.args(paths{overlay: "OVERLAY.qcow2", qmp: "QMP.sock", control: "CONTROL.sock", console: "CONSOLE.log", window: "WINDOW", sshPort: 2222}), nil
 }
 
 // ParseCPUs reads a list such as 2-5,8; "" is none.

@@ -125,6 +125,7 @@ type Observer struct {
 type Replayer struct {
 	Daemon   *alpsclient.Client
 	Base     func(port string) string // "": http://127.0.0.1:port
+	Align    time.Duration            // begin at a multiple of it by the guest's clock, so that ticks and updates fall alike; 0: at once
 	Drain    time.Duration            // after the last is due; 0: 5 minutes
 	Progress func(done, total int)    // may be nil
 }
@@ -147,6 +148,15 @@ type pidKey struct {
 func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Request) (Outcome, error) {
 	if len(reqs) == 0 {
 		return Outcome{}, errors.New("load: the trace is empty")
+	}
+	// The mode's periods begin with the trace.
+	var start int64
+	if r.Align > 0 {
+		begin, err := sleepToMultiple(ctx, r.Align)
+		if err != nil {
+			return Outcome{}, err
+		}
+		start = begin + int64(setUpTime)
 	}
 	if err := r.Daemon.SetMode(ctx, mode); err != nil {
 		return Outcome{}, err
@@ -174,7 +184,7 @@ func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Requ
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	done := 0
-	start := monotonicNS() + int64(50*time.Millisecond)
+	start = max(start, monotonicNS()+int64(50*time.Millisecond))
 	for i, q := range reqs {
 		if err := sleepUntil(ctx, start+int64(q.Due)); err != nil {
 			break
@@ -210,6 +220,22 @@ func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Requ
 		return out, context.Cause(ctx)
 	}
 	return out, nil
+}
+
+// setUpTime is what there is between a multiple of Align and the trace's start:
+// more than telling the daemon takes.
+const setUpTime = 250 * time.Millisecond
+
+// SleepToMultiple returns at the next whole multiple of d by the clock of the
+// observer's events, which is what Align means.
+func SleepToMultiple(ctx context.Context, d time.Duration) error {
+	_, err := sleepToMultiple(ctx, d)
+	return err
+}
+
+func sleepToMultiple(ctx context.Context, d time.Duration) (at int64, err error) {
+	at = (monotonicNS()/int64(d) + 1) * int64(d)
+	return at, sleepUntil(ctx, at)
 }
 
 func sleepUntil(ctx context.Context, at int64) error {

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ds2-lab/alps/experiments/load"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/simulate"
 	"github.com/ds2-lab/alps/internal/progress"
@@ -27,7 +26,7 @@ type bench struct {
 
 	places map[place]site
 
-	calibrating sync.Mutex // the costs that one guest has found are the other's
+	preparing sync.Mutex // what one worker has found out or made is the others'
 }
 
 // site is a place that was made, or why it was not.
@@ -145,12 +144,11 @@ func (b *bench) measure(ctx context.Context) error {
 	return errors.Join(append(errs, context.Cause(ctx))...)
 }
 
-// worker has at most one guest.
+// worker has at most one rig.
 type worker struct {
 	*bench
-	rig   *Rig
-	at    place
-	costs map[string]load.Cost
+	rig *Rig
+	at  place
 }
 
 func (w *worker) close() {
@@ -194,40 +192,37 @@ func (w *worker) do(ctx context.Context, s *step, job *progress.Job) error {
 	return errors.Join(err, w.oracles(s.run))
 }
 
-// attempt replays a run in the worker's guest, or in a new one if it has none
-// of the place.
+// attempt replays a run in the worker's rig, or in a new one if it has none of
+// the place.
 func (w *worker) attempt(ctx context.Context, r *run, p *progress.Step) (results.Result, error) {
 	if w.rig != nil && w.at != r.at {
 		w.close()
 	}
 	if w.rig == nil {
-		if err := w.start(ctx, r.at); err != nil {
+		if err := w.ready(ctx, r.at); err != nil {
 			return results.Result{}, err
 		}
 	}
 	begun := time.Now()
-	result, err := w.replay(ctx, w.rig, w.costs, r, p)
-	if err != nil {
-		return result, fmt.Errorf("%w\n(console: %s)", err, w.rig.Machine.Console())
+	result, err := w.replay(ctx, w.rig, r, p)
+	if err == nil {
+		w.past.put(r.kind(w.rig.Parts.Accel, w.rig.Parts.CPUs), time.Since(begun))
 	}
-	w.past.put(r.kind(w.rig.Parts.Accel, w.rig.Parts.CPUs), time.Since(begun))
-	return result, nil
+	return result, err
 }
 
-// start boots a guest of a place and has its costs.
-func (w *worker) start(ctx context.Context, at place) (err error) {
+func (w *worker) ready(ctx context.Context, at place) (err error) {
+	w.preparing.Lock()
+	defer w.preparing.Unlock()
 	parts := w.places[at].parts
 	begun := time.Now()
-	if w.rig, err = parts.Boot(ctx, w.ports); err != nil {
+	if w.rig, err = parts.Ready(ctx, w.ports); err != nil {
 		return err
 	}
 	w.at = at
-	w.calibrating.Lock()
-	defer w.calibrating.Unlock()
-	if w.costs, err = w.calibrate(ctx, w.rig); err != nil {
-		return fmt.Errorf("%w\n(console: %s)", err, w.rig.Machine.Console())
+	if took := time.Since(begun); took > time.Second { // else it was there
+		w.past.put(setUpKind(parts.Accel), took)
 	}
-	w.past.put(setUpKind(parts.Accel), time.Since(begun))
 	return nil
 }
 

@@ -1,31 +1,20 @@
 package runner
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/ds2-lab/alps/experiments/load"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/trace"
-	"github.com/ds2-lab/alps/internal/atomicfile"
-	"github.com/ds2-lab/alps/internal/cache"
-	"github.com/ds2-lab/alps/internal/digest"
 	"github.com/ds2-lab/alps/internal/progress"
-	"github.com/ds2-lab/alps/openlambda"
-	"github.com/ds2-lab/alps/vm"
 )
 
 // requests turns rows into requests for this machine.
-func (r *run) requests(costs map[string]load.Cost, cpus int) ([]load.Request, error) {
+func (r *run) requests(costs Costs, cpus int) ([]load.Request, error) {
 	demand := make([]time.Duration, len(r.classes))
 	rounds := make([]int, len(r.classes))
 	for i, c := range r.classes {
@@ -50,77 +39,10 @@ func (r *run) requests(costs map[string]load.Cost, cpus int) ([]load.Request, er
 	return reqs, nil
 }
 
-// calibrate measures the functions' costs, or finds them measured before on
-// the same host boot with the same parts.
-func (b *bench) calibrate(ctx context.Context, rig *Rig) (map[string]load.Cost, error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return nil, fmt.Errorf("calibrate: %w", err)
-	}
-	p := rig.Parts
-	key, err := digest.New("calibration/1").Str("boot", string(boot)).Str("kernel", p.Kernel.Key).Str("image", p.Image.Digest).
-		Str("tools", p.ToolsDigest).Str("accel", string(p.Accel)).Str("ports", strings.Join(b.ports, ",")).Sum()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := cache.Dir("calibration")
-	if err != nil {
-		return nil, err
-	}
-	path := filepath.Join(dir, key+".json")
-	step := b.opts.Rig.Progress.Step("calibrate", 0, 0)
-	costs := map[string]load.Cost{}
-	if data, err := os.ReadFile(path); err == nil && json.Unmarshal(data, &costs) == nil {
-		step.Done("kept")
-		return costs, nil
-	}
-	var reqs []load.Request
-	for i, f := range openlambda.Artifact {
-		if slices.Contains(b.ports, f.Port) {
-			reqs = append(reqs, load.Request{ID: i + 1, Function: f.Name, UID: f.UID, Port: f.Port})
-		}
-	}
-	out, err := inGuest(ctx, rig, "alps-load calibrate", reqs, step)
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(out, &costs); err != nil {
-		return nil, fmt.Errorf("calibrate: %w", err)
-	}
-	if err := atomicfile.Write(path, out, 0o644); err != nil {
-		return nil, fmt.Errorf("calibrate: %w", err)
-	}
-	step.Done("")
-	return costs, nil
-}
-
-// inGuest runs alps-load with reqs as its input, off the functions' CPUs.
-func inGuest(ctx context.Context, rig *Rig, line string, reqs []load.Request, step *progress.Step) ([]byte, error) {
-	var in, out bytes.Buffer
-	if err := load.WriteTrace(&in, reqs); err != nil {
-		return nil, err
-	}
-	pr, pw := io.Pipe()
-	go func() {
-		sc := bufio.NewScanner(pr)
-		for sc.Scan() {
-			var done, total int
-			if n, _ := fmt.Sscan(sc.Text(), &done, &total); n == 2 && total > 0 {
-				step.Detail("%d/%d", done, total)
-				step.Frac(float64(done) / float64(total))
-			}
-		}
-		io.Copy(io.Discard, pr)
-	}()
-	err := rig.Machine.Run(ctx, vm.Cmd{Line: line, Stdin: &in, Stdout: &out, Stderr: pw})
-	pw.Close()
-	return out.Bytes(), err
-}
-
-func (b *bench) replay(ctx context.Context, rig *Rig, costs map[string]load.Cost, r *run, step *progress.Step) (results.Result, error) {
+func (b *bench) replay(ctx context.Context, rig *Rig, r *run, step *progress.Step) (results.Result, error) {
 	p := rig.Parts
 	cpus := p.FunctionCPUs()
-	reqs, err := r.requests(costs, cpus)
+	reqs, err := r.requests(rig.Costs, cpus)
 	if err != nil {
 		return results.Result{}, err
 	}
@@ -128,7 +50,7 @@ func (b *bench) replay(ctx context.Context, rig *Rig, costs map[string]load.Cost
 	if err != nil {
 		return results.Result{}, err
 	}
-	out, err := inGuest(ctx, rig, "alps-load replay '"+string(mode)+"'", reqs, step)
+	out, err := rig.Do(ctx, "replay", string(mode), reqs, step)
 	if err != nil {
 		return results.Result{}, err
 	}
@@ -145,7 +67,7 @@ func (b *bench) replay(ctx context.Context, rig *Rig, costs map[string]load.Cost
 	if err := json.Unmarshal(mode, &params); err != nil {
 		return results.Result{}, err
 	}
-	params["costs"] = costs
+	params["costs"] = rig.Costs
 	observer, err := json.Marshal(stats.Observer)
 	if err != nil {
 		return results.Result{}, err

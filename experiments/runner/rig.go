@@ -152,11 +152,14 @@ func (p Parts) FunctionCPUs() int { return functionCPUs(p.CPUs) }
 
 func functionCPUs(cpus int) int { return max(1, cpus-1) }
 
-// Rig is a running guest with daemon, worker and functions.
+// Rig is a guest with daemon, worker and functions.
 type Rig struct {
-	Machine *vm.Machine
+	Machine *vm.Machine // nil where each run has its own
 	Info    vm.Info
 	Parts   Parts
+	Costs   Costs // if it was got from Ready
+
+	snapshot *vm.Snapshot // that the runs go on from
 }
 
 // bootTries is how often an emulated guest may freeze. QEMU's multi-threaded
@@ -258,7 +261,12 @@ func (r *Rig) awaitFunctions(ctx context.Context, n int) error {
 }
 
 // Close ends the guest.
-func (r *Rig) Close() error { return r.Machine.Close() }
+func (r *Rig) Close() error {
+	if r.Machine == nil {
+		return nil
+	}
+	return r.Machine.Close()
+}
 
 // revision is the repository's commit, with + if files differ from it.
 func revision(ctx context.Context, root string) string {

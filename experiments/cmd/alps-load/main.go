@@ -3,6 +3,7 @@
 //	alps-load calibrate < trace.csv     {"costs": […]}
 //	alps-load replay MODE-JSON < trace.csv
 //	                                    stats as one JSON line, then invocations.csv
+//	alps-load serve                     the same for jobs that come through the window
 //
 // Progress goes to standard error as "done total" lines.
 package main
@@ -26,30 +27,41 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+	var err error
+	if len(os.Args) == 2 && os.Args[1] == "serve" {
+		err = serve(ctx)
+	} else {
+		err = run(ctx, os.Args[1:], os.Stdin, os.Stdout, time.Second, tell(os.Stderr))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "alps-load:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+// tell writes how far it is about once a second.
+func tell(w io.Writer) func(done, total int) {
+	var told time.Time
+	return func(done, total int) {
+		if now := time.Now(); done == total || now.Sub(told) > time.Second {
+			told = now
+			fmt.Fprintln(w, done, total)
+		}
+	}
+}
+
+// run runs a command. A trace begins at a multiple of align.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer, align time.Duration, progress func(done, total int)) error {
 	if len(args) == 0 {
-		return errors.New("usage: alps-load calibrate | replay MODE-JSON < trace.csv")
+		return errors.New("usage: alps-load calibrate | replay MODE-JSON < trace.csv | serve")
 	}
 	reqs, err := load.ReadTrace("stdin", stdin)
 	if err != nil {
 		return err
 	}
-	var told time.Time
-	r := &load.Replayer{Daemon: alpsclient.New(""), Progress: func(done, total int) {
-		if now := time.Now(); done == total || now.Sub(told) > time.Second {
-			told = now
-			fmt.Fprintln(stderr, done, total)
-		}
-	}}
+	r := &load.Replayer{Daemon: alpsclient.New("")}
 	switch {
 	case args[0] == "calibrate" && len(args) == 1:
-		r.Progress = nil
 		costs := map[string]load.Cost{}
 		for _, q := range reqs {
 			if _, ok := costs[q.Function]; ok {
@@ -60,10 +72,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 				return err
 			}
 			costs[q.Function] = c
-			fmt.Fprintln(stderr, len(costs), len(load.Unit))
+			progress(len(costs), len(load.Unit))
 		}
 		return json.NewEncoder(stdout).Encode(costs)
 	case args[0] == "replay" && len(args) == 2:
+		r.Align, r.Progress = align, progress
 		var mode alpsclient.Mode
 		if err := json.Unmarshal([]byte(args[1]), &mode); err != nil {
 			return fmt.Errorf("mode: %w", err)

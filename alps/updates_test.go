@@ -1,0 +1,52 @@
+package alps
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/bpf"
+)
+
+// slowKernel notes when it is given a policy, and takes its time.
+type slowKernel struct {
+	fakeKernel
+	at []time.Time
+}
+
+func (k *slowKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
+	if p != nil {
+		k.at = append(k.at, time.Now())
+		time.Sleep(300 * time.Millisecond)
+	}
+	return nil
+}
+
+// The periods begin when the mode is set, and what an update takes does not add up.
+func TestUpdatesCountFromTheMode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &slowKernel{}
+		d, err := newDaemon(Config{Mode: client.Mode{Policy: "cfs"}, CPUs: []int{0}}, k)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- d.updates(ctx) }()
+		time.Sleep(1700 * time.Millisecond)
+		params := policy.Paper()
+		params.Period = time.Second
+		require.NoError(t, d.setMode(client.Mode{Policy: "alps", Params: &params}))
+		begun := time.Now()
+		time.Sleep(3500 * time.Millisecond)
+		cancel()
+		require.ErrorIs(t, <-done, context.Canceled)
+		require.Len(t, k.at, 3)
+		for i, at := range k.at {
+			require.Equal(t, time.Duration(i+1)*time.Second, at.Sub(begun))
+		}
+	})
+}
