@@ -143,9 +143,10 @@ type pidKey struct {
 	nspid uint32
 }
 
-// Replay switches the daemon to mode, sends reqs when they are due, and
-// returns when all were answered and observed. reqs must be in order of Due.
-func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Request) (Outcome, error) {
+// Replay switches the daemon to mode, or under fifo and rr the functions to the
+// kernel's class, sends reqs when they are due, and returns when all were
+// answered and observed. reqs must be in order of Due.
+func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Request) (_ Outcome, failed error) {
 	if len(reqs) == 0 {
 		return Outcome{}, errors.New("load: the trace is empty")
 	}
@@ -158,12 +159,23 @@ func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Requ
 		}
 		start = begin + int64(setUpTime)
 	}
+	class, realtime := classes[mode.Policy]
+	if realtime {
+		mode.Policy = "cfs"
+	}
 	if err := r.Daemon.SetMode(ctx, mode); err != nil {
 		return Outcome{}, err
 	}
 	before, err := r.Daemon.Status(ctx)
 	if err != nil {
 		return Outcome{}, err
+	}
+	if realtime {
+		undo, err := realTime(class, before.Functions)
+		if err != nil {
+			return Outcome{}, err
+		}
+		defer func() { failed = errors.Join(failed, undo()) }()
 	}
 	drain := r.Drain
 	if drain == 0 {

@@ -24,7 +24,8 @@ In fork and exec mode a client that goes away takes its invocation with it.
 
 SCHED is normal, fifo or rr: the kernel's policy for invocations. With a
 real-time one this process runs one priority above them. Below, it would hardly
-accept anything while one of them runs.
+accept anything while one of them runs. In fork and exec mode invocations follow
+this process if somebody else changes its policy later.
 """
 import fcntl
 import gc
@@ -53,10 +54,13 @@ def load(handler):
     return module
 
 
-def real_time(sched, priority):
-    """Puts the calling thread under a real-time policy, if sched is one."""
-    if sched in POLICIES:
-        os.sched_setscheduler(0, POLICIES[sched], os.sched_param(priority))
+def take_turn(policy):
+    """Puts the calling thread behind all invocations under a real-time policy.
+
+    Lowering the priority alone would put it before them.
+    """
+    os.sched_setscheduler(0, policy, os.sched_param(RUN_PRIORITY))
+    os.sched_yield()
 
 
 def read_request(conn):
@@ -162,7 +166,7 @@ def in_policy(sched):
     """A guard: the handler runs under a real-time policy, this thread does not."""
     def guard(run, started):
         old, param = os.sched_getscheduler(0), os.sched_getparam(0)
-        real_time(sched, RUN_PRIORITY)
+        take_turn(POLICIES[sched])
         try:
             return run(started)
         finally:
@@ -170,9 +174,11 @@ def in_policy(sched):
     return guard if sched in POLICIES else None
 
 
-def in_child(conn, mode, sched, handler, module):
+def in_child(conn, mode, handler, module):
     started = time.time()
-    real_time(sched, RUN_PRIORITY)
+    policy = os.sched_getscheduler(0)  # the parent's
+    if policy in POLICIES.values():
+        take_turn(policy)
     if mode == "exec":
         os.dup2(conn.fileno(), 3, inheritable=True)
         # The interpreter starts anew; the fork's time is what counts as start.
@@ -199,7 +205,7 @@ def once(conn, handler, started):
     invoke(conn, module, started, until_gone(conn))
 
 
-def fork(listener, conn, mode, sched, handler, module):
+def fork(listener, conn, mode, handler, module):
     try:
         pid = os.fork()
     except OSError as err:
@@ -210,7 +216,7 @@ def fork(listener, conn, mode, sched, handler, module):
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            in_child(conn, mode, sched, handler, module)
+            in_child(conn, mode, handler, module)
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -260,7 +266,8 @@ def serve(mode="auto", sched="normal", threads="1", handler="/handler", host="/h
         if mode == "auto":
             mode = "fork" if hasattr(module, "main") else "import"
         listener = listen(os.path.join(host, "ol.sock"))
-        real_time(sched, ACCEPT_PRIORITY)
+        if sched in POLICIES:
+            os.sched_setscheduler(0, POLICIES[sched], os.sched_param(ACCEPT_PRIORITY))
     except BaseException:
         tell(host, "error: " + traceback.format_exc()[-3000:])
         raise SystemExit(1)
@@ -282,7 +289,7 @@ def serve(mode="auto", sched="normal", threads="1", handler="/handler", host="/h
             if mode == "import":
                 invoke(conn, module, time.time(), guard)
             else:
-                fork(listener, conn, mode, sched, handler, module)
+                fork(listener, conn, mode, handler, module)
 
 
 if __name__ == "__main__":
