@@ -91,6 +91,13 @@ func Prepare(ctx context.Context, o RigOptions) (Parts, error) {
 	return p, err
 }
 
+// guestTag leaves out of the commands what needs no kernel, so that a change of
+// an experiment or of the simulator leaves the guest, and what was measured in
+// it, as it was.
+const guestTag = "guest"
+
+var guestCommands = []string{"./alps/cmd/alps", "./openlambda/cmd/ol", "./experiments/cmd/alps-load"}
+
 // buildTools compiles our binaries for the guest and puts them with the
 // functions' sources on a disk; worker is another ol to put beside ours.
 func buildTools(ctx context.Context, root, worker string) (disk, sum string, err error) {
@@ -105,8 +112,7 @@ func buildTools(ctx context.Context, root, worker string) (disk, sum string, err
 	}
 	// Without paths and revision the same code gives the same bytes.
 	err = command.Run(ctx, command.Cmd{Dir: root, Env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64"},
-		Args: []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin + "/",
-			"./alps/cmd/alps", "./openlambda/cmd/ol", "./experiments/cmd/alps-load"}})
+		Args: append([]string{"go", "build", "-tags", guestTag, "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin + "/"}, guestCommands...)})
 	if err != nil {
 		return "", "", fmt.Errorf("tools: %w", err)
 	}

@@ -1,3 +1,5 @@
+//go:build !guest
+
 package main
 
 import (
@@ -21,6 +23,12 @@ import (
 	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/internal/progress"
 )
+
+// simCommands need no kernel, and are left out of what goes into a guest: with
+// workloads and simulator in it, any change of those would make another guest.
+func simCommands() []command {
+	return []command{{"sim", "simulate a workload under schedulers", runSim}}
+}
 
 // runSim simulates a workload under schedulers.
 func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {

@@ -1,0 +1,5 @@
+//go:build guest
+
+package main
+
+func simCommands() []command { return nil }
