@@ -20,13 +20,17 @@ import (
 // bench measures a batch's share, in guests side by side.
 type bench struct {
 	*batch
-	opts  Options
-	past  *history
-	ports []string
+	opts Options
+	past *history
 
 	places map[place]site
 
 	preparing sync.Mutex // what one worker has found out or made is the others'
+
+	// Tests have no guest.
+	make   func(context.Context, place) (Parts, error)
+	ready  func(context.Context, Parts) (*Rig, error)
+	replay func(context.Context, *Rig, *run, *progress.Step) (results.Result, error)
 }
 
 // site is a place that was made, or why it was not.
@@ -36,7 +40,13 @@ type site struct {
 }
 
 func newBench(b *batch, o Options, past *history) *bench {
-	return &bench{batch: b, opts: o, past: past, ports: b.ports(), places: map[place]site{}}
+	x := &bench{batch: b, opts: o, past: past, places: map[place]site{}, make: o.Parts.at}
+	ports := b.ports()
+	x.ready = func(ctx context.Context, p Parts) (*Rig, error) { return p.Ready(ctx, ports) }
+	x.replay = func(ctx context.Context, rig *Rig, r *run, step *progress.Step) (results.Result, error) {
+		return rig.replay(ctx, r, b.profile.Name.V, step)
+	}
+	return x
 }
 
 // tries is how many guests a run is given before it is given up.
@@ -47,8 +57,8 @@ func (b *bench) run(ctx context.Context) error {
 	var errs []error
 	for _, r := range b.runs {
 		if _, ok := b.places[r.at]; !ok {
-			s := b.site(ctx, r.at)
-			if s.err != nil {
+			var s site
+			if s.parts, s.err = b.make(ctx, r.at); s.err != nil {
 				errs = append(errs, fmt.Errorf("%s, and whatever else needs the same, is missing: %w", r.label(), s.err))
 			}
 			b.places[r.at] = s
@@ -71,16 +81,16 @@ func (b *bench) run(ctx context.Context) error {
 	return errors.Join(append(errs, b.measure(ctx))...)
 }
 
-// site makes a place.
-func (b *bench) site(ctx context.Context, at place) site {
-	s := site{parts: *b.opts.Parts}
-	if at.kernel != "" {
-		s.parts, s.err = s.parts.withKernel(ctx, at.kernel)
+// at is the parts of a place.
+func (p *Parts) at(ctx context.Context, x place) (Parts, error) {
+	out, err := *p, error(nil)
+	if x.kernel != "" {
+		out, err = out.withKernel(ctx, x.kernel)
 	}
-	if at.worker != "" && s.err == nil {
-		s.parts, s.err = s.parts.withWorker(ctx, at.worker)
+	if x.worker != "" && err == nil {
+		out, err = out.withWorker(ctx, x.worker)
 	}
-	return s
+	return out, err
 }
 
 // withKernel is the parts with another kernel.
@@ -199,7 +209,7 @@ func (w *worker) attempt(ctx context.Context, r *run, p *progress.Step) (results
 		w.close()
 	}
 	if w.rig == nil {
-		if err := w.ready(ctx, r.at); err != nil {
+		if err := w.open(ctx, r.at); err != nil {
 			return results.Result{}, err
 		}
 	}
@@ -211,12 +221,13 @@ func (w *worker) attempt(ctx context.Context, r *run, p *progress.Step) (results
 	return result, err
 }
 
-func (w *worker) ready(ctx context.Context, at place) (err error) {
+// open has a rig of a place.
+func (w *worker) open(ctx context.Context, at place) (err error) {
 	w.preparing.Lock()
 	defer w.preparing.Unlock()
 	parts := w.places[at].parts
 	begun := time.Now()
-	if w.rig, err = parts.Ready(ctx, w.ports); err != nil {
+	if w.rig, err = w.bench.ready(ctx, parts); err != nil {
 		return err
 	}
 	w.at = at

@@ -149,6 +149,25 @@ func TestGuestRig(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, strings.Split(policy, "\n"), 1, "CFS again: the map must be empty:\n%s", policy)
 
+	// Under FIFO the later, short one waits for the long one, which nothing takes
+	// the CPU from but its function's server and what brings requests; afterwards
+	// nothing is left of it.
+	for i, rounds := range []int{4000, 20} {
+		reqs[i].Function, reqs[i].UID, reqs[i].Port, reqs[i].Size = "fib", "3", "5002", load.Unit["fib"]
+		reqs[i].Rounds, reqs[i].Due = rounds, time.Duration(i)*200*time.Millisecond
+	}
+	reqs = reqs[:2]
+	o, inv = replay(alpsclient.Mode{Policy: "fifo"})
+	require.Zero(t, o.Failed, "%v", o.Errors)
+	t.Logf("FIFO: %+v", inv)
+	require.Greater(t, inv[0].CPUNS, int64(400*time.Millisecond), "long enough that the other comes meanwhile")
+	require.Less(t, inv[1].ArriveNS, inv[0].EndNS)
+	require.Less(t, inv[0].EndNS, inv[1].EndNS)
+	require.LessOrEqual(t, inv[0].SwitchesInvol, 10)
+	left, err := rig.Machine.Output(ctx, "ps -eLo cls,rtprio,ppid,args | grep -E '^ *(FF|RR)' | grep -vE '^ *[A-Z]+ +[0-9]+ +2 ' || true")
+	require.NoError(t, err)
+	require.Empty(t, left)
+
 	again, err := rig.Machine.Output(ctx, "ol functions delete && docker ps -aq")
 	require.NoError(t, err)
 	require.Empty(t, again)

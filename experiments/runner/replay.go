@@ -39,7 +39,8 @@ func (r *run) requests(costs Costs, cpus int) ([]load.Request, error) {
 	return reqs, nil
 }
 
-func (b *bench) replay(ctx context.Context, rig *Rig, r *run, step *progress.Step) (results.Result, error) {
+// replay runs a run in the rig.
+func (rig *Rig) replay(ctx context.Context, r *run, profile string, step *progress.Step) (results.Result, error) {
 	p := rig.Parts
 	cpus := p.FunctionCPUs()
 	reqs, err := r.requests(rig.Costs, cpus)
@@ -73,7 +74,7 @@ func (b *bench) replay(ctx context.Context, rig *Rig, r *run, step *progress.Ste
 		return results.Result{}, err
 	}
 	meta := results.Run{
-		Key: r.key, Engine: results.EngineVM, Profile: b.profile.Name.V, Workload: r.workload,
+		Key: r.key, Engine: results.EngineVM, Profile: profile, Workload: r.workload,
 		Scheduler: r.mode.Policy, Round: r.round, Seed: r.seed, Parameters: params,
 		Kernel: rig.Info.KernelRelease, KernelName: p.Kernel.Name, KernelFallback: p.Fallback, KernelSource: p.Kernel.Source,
 		ConfigDigest: p.Kernel.ConfigDigest, Accelerator: string(p.Accel), CPUs: p.CPUs, FunctionCPUs: cpus,
