@@ -158,13 +158,13 @@ func (c Config) snapshot(ctx context.Context, p Provision, dir string) error {
 	if err := m.WaitDocker(ctx, 2*time.Minute); err != nil {
 		return err
 	}
+	if err := m.Run(ctx, Cmd{Line: "sync"}); err != nil {
+		return err
+	}
 	if p.Run != nil {
 		if err := p.Run(ctx, m, dir); err != nil {
 			return fmt.Errorf("%w (console: %s)", err, m.Console())
 		}
-	}
-	if err := m.Run(ctx, Cmd{Line: "sync"}); err != nil {
-		return err
 	}
 	m.client.Close()
 	time.Sleep(time.Second) // for the guest to see that we are gone

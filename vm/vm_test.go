@@ -33,6 +33,10 @@ func TestPlan(t *testing.T) {
 	require.Contains(t, plan(t, c), "-icount shift=0,sleep=off")
 	require.Contains(t, got, "-device i6300esb")
 	require.NotContains(t, plan(t, c), "i6300esb")
+	require.NotContains(t, plan(t, c), "virtio-rng", "it would answer in the host's time")
+	require.NotContains(t, plan(t, c), "ivshmem")
+	c.Window = 16
+	require.Contains(t, plan(t, c), "size=16M,share=on,mem-path=WINDOW")
 	c.Accel = Single
 	require.Contains(t, plan(t, c), "-smp 2 ")
 	require.Contains(t, plan(t, c), "tcg,thread=single")
@@ -55,6 +59,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"-keep=../x: letters":          {Kernel: "k", Disk: "d", Keep: "../x"},
 		"no commas in paths":           {Kernel: "k", Disk: "d", Share: "/a,b"},
 		"gdb port 70000":               {Kernel: "k", Disk: "d", GDBPort: 70000},
+		"want a power of 2":            {Kernel: "k", Disk: "d", Window: 3},
 	} {
 		_, err := Plan(c)
 		require.ErrorContains(t, err, want)

@@ -71,10 +71,13 @@ func (p Parts) fromSnapshot(ctx context.Context) (*Rig, error) {
 	return &Rig{Parts: p, Info: known.Info, Costs: known.Costs, snapshot: &s}, nil
 }
 
-// quiet leaves nothing that would wait for a disk, whose answers come in the
-// host's time, and has alps-load wait for a job.
+// quiet leaves nothing that would wait for a device, whose answers come in the
+// host's time: what may be read from a disk is read, nothing is written to one,
+// and the network ends when we are gone. Then alps-load waits for a job.
 const quiet = `systemctl stop '*.timer' && sysctl -q vm.dirty_writeback_centisecs=0 && mount -o remount,commit=86400 / &&
-systemd-run --quiet --collect --unit=alps-load -p Restart=no alps-load serve && sleep 1 && systemctl is-active -q alps-load`
+find /opt/alps -type f -exec cat {} + >/dev/null &&
+systemd-run --quiet --collect --unit=alps-load -p Restart=no alps-load serve && sleep 1 && systemctl is-active -q alps-load && sync &&
+systemd-run --quiet --collect sh -c 'sleep 5; ip link set eth0 down'`
 
 // provision makes of a booted guest the one that runs go on from.
 func (p Parts) provision(ctx context.Context, m *vm.Machine, dir string) error {

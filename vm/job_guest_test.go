@@ -1,0 +1,77 @@
+package vm
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ds2-lab/alps/internal/digest"
+	"github.com/ds2-lab/alps/internal/progress"
+)
+
+// Guests that go on silently from one snapshot do a job side by side, in virtual
+// time to the nanosecond and the random byte alike.
+func TestGuestJobs(t *testing.T) {
+	c := guestConfig(t)
+	if c.CPUs, c.Window = 1, 1; c.Accel == TCG {
+		c.Accel = ICount
+	}
+	binary := filepath.Join(t.TempDir(), "serve")
+	build := exec.Command("go", "test", "-c", "-trimpath", "-ldflags=-s -w", "-o", binary, "../internal/window")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	data, err := os.ReadFile(binary)
+	require.NoError(t, err)
+	key, err := digest.New("job test").Str("binary", string(data)).Sum()
+	require.NoError(t, err)
+	begun := time.Now()
+	s, err := TakeSnapshot(t.Context(), c, Provision{Key: key, Run: func(ctx context.Context, m *Machine, dir string) error {
+		if err := m.Run(ctx, Cmd{Line: "cat >/run/serve && chmod +x /run/serve", Stdin: bytes.NewReader(data)}); err != nil {
+			return err
+		}
+		return m.Run(ctx, Cmd{Line: `systemd-run -q -E ALPS_WINDOW=1 /run/serve -test.run=TestServe -test.timeout=0 && sleep 3 &&
+systemd-run -q sh -c 'sleep 5; ip link set eth0 down'`})
+	}}, progress.New(os.Stderr))
+	require.NoError(t, err)
+	t.Logf("snapshot after %s", progress.Round(time.Since(begun)))
+
+	jobs := []string{"the same", "the same", "another"}
+	outcomes := make([]string, len(jobs))
+	var g errgroup.Group
+	for i, job := range jobs {
+		g.Go(func() error {
+			begun := time.Now()
+			m, err := s.StartSilent(t.Context())
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			last := 0
+			out, err := m.Do(t.Context(), []byte(job), func(done, total int) { last = done })
+			outcomes[i] = string(out)
+			t.Logf("%s: %s, seen at work %v", job, progress.Round(time.Since(begun)), last > 0)
+			return err
+		})
+	}
+	require.NoError(t, g.Wait())
+	require.Equal(t, 101, len(strings.Split(outcomes[0], "\n")))
+	require.True(t, strings.HasPrefix(outcomes[2], "another\n"))
+	if c.Accel == ICount {
+		require.Equal(t, outcomes[0], outcomes[1])
+	}
+
+	m, err := s.StartSilent(t.Context())
+	require.NoError(t, err)
+	defer m.Close()
+	_, err = m.Do(t.Context(), []byte("fail"), nil)
+	require.EqualError(t, err, "asked to")
+}
