@@ -63,6 +63,23 @@ func TestWork(t *testing.T) {
 			require.InEpsilon(t, load*max(mix.LoadFactor.V, 1), share(demand, w.Span, 24), 1e-6)
 		}
 	}
+	// A function that drifts stays the same function.
+	mix := workload(t, "drift")
+	w := NewWork(mix, 0.9, 24, 3000, 1)
+	require.Len(t, w.Functions, 10)
+	before, after := map[string]string{}, map[string]string{}
+	for i, r := range w.rows {
+		c := w.classes[r.Class]
+		require.Equal(t, c.UID, w.Functions[w.Invocations[i].Function].UID)
+		if i < 1500 {
+			before[c.UID] = c.Group
+		} else {
+			after[c.UID] = c.Group
+		}
+	}
+	require.Equal(t, []string{"G2", "G3"}, []string{before["20"], before["18"]})
+	require.Equal(t, []string{"G3", "G2"}, []string{after["20"], after["18"]})
+
 	free, busy := workload(t, "huawei"), workload(t, "huawei")
 	free.LoadFactor.V, busy.LoadFactor.V = 0, 1.1
 	plain, more := NewWork(free, 0.9, 24, 100, 1), NewWork(busy, 0.9, 24, 100, 1)

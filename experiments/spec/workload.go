@@ -22,6 +22,10 @@ type Workload struct {
 	Gap     Gap              `yaml:"gap"`   // where there is no trace, or it is not wanted
 	Classes []Class          `yaml:"classes"`
 
+	Like  yamlx.At[string] `yaml:"like"` // another workload's file: all but name, burst and drift is that one's
+	Burst *Burst           `yaml:"burst"`
+	Drift *Drift           `yaml:"drift"`
+
 	// Of simulated runs only.
 	Spread     yamlx.At[float64] `yaml:"spread"`      // relative standard deviation of CPU times within a class
 	LoadFactor yamlx.At[float64] `yaml:"load_factor"` // what an experiment calls a load is so much of it here; 0 is 1
@@ -58,14 +62,16 @@ type Slow struct {
 // maxSpread keeps CPU times above 0 at three standard deviations.
 const maxSpread = 0.3
 
-// Classes in package trace's form.
+// TraceClasses are the classes in package trace's form. Those that a drift leads
+// to come last and have no share.
 func (w Workload) TraceClasses() []trace.Class {
 	total := 0
 	for _, c := range w.Classes {
 		total += c.Count.V
 	}
-	out := make([]trace.Class, len(w.Classes))
-	for i, c := range w.Classes {
+	classes := w.all()
+	out := make([]trace.Class, len(classes))
+	for i, c := range classes {
 		out[i] = trace.Class{Function: c.Function.V, UID: c.UID.V, Port: c.Port.V, Group: c.Group.V, N: c.N.V,
 			CPU: c.CPU.V, Share: float64(c.Count.V) / float64(total)}
 	}
@@ -76,22 +82,24 @@ func (w Workload) TraceClasses() []trace.Class {
 // or generated where there is none.
 func (w Workload) Rows(n int, seed uint64) []trace.Row {
 	if w.rows != nil {
-		return trace.Repeat(w.rows, n)
+		return w.shape(trace.Repeat(w.rows, n))
 	}
 	return w.generate(n, 0, seed)
 }
 
 func (w Workload) generate(n, atLeast int, seed uint64) []trace.Row {
-	return trace.Generate(w.TraceClasses(), n, trace.Gap{Distribution: w.Gap.Distribution.V, Mean: w.Gap.Mean.V}, atLeast, seed)
+	classes := w.TraceClasses()[:len(w.Classes)]
+	return w.shape(trace.Generate(classes, n, trace.Gap{Distribution: w.Gap.Distribution.V, Mean: w.Gap.Mean.V}, atLeast, seed))
 }
 
 // Demands draws the CPU time of each row: its class's, spread normally, cut
 // off at three standard deviations, and longer for the slow share.
 func (w Workload) Demands(rows []trace.Row, seed uint64) []time.Duration {
 	rng := rand.New(rand.NewPCG(seed, 0x64656d616e64))
+	classes := w.all()
 	out := make([]time.Duration, len(rows))
 	for i, r := range rows {
-		c := w.Classes[r.Class]
+		c := classes[r.Class]
 		factor := 1.0
 		if sd := w.Spread.V; sd > 0 {
 			z := rng.NormFloat64()
@@ -137,6 +145,11 @@ func FindWorkload(own fs.FS, name, times string) (Workload, error) {
 
 // LoadWorkload reads a workload's YAML and the trace it names.
 func LoadWorkload(fsys fs.FS, file string) (Workload, error) {
+	return loadWorkload(fsys, file, false)
+}
+
+// loadWorkload does it; named says that another workload is like it.
+func loadWorkload(fsys fs.FS, file string, named bool) (Workload, error) {
 	data, err := fs.ReadFile(fsys, file)
 	if err != nil {
 		return Workload{}, fmt.Errorf("workload: %w", err)
@@ -146,6 +159,14 @@ func LoadWorkload(fsys fs.FS, file string) (Workload, error) {
 		return Workload{}, err
 	}
 	errs := &yamlx.Errors{File: file}
+	switch {
+	case w.Like.IsZero():
+	case named:
+		errs.Add(w.Like.Pos(), "like", "%q: another is like this one; let it name that", w.Like.V)
+		return w, errs.Err()
+	default:
+		return w.likeAnother(fsys, file, errs)
+	}
 	w.check(errs)
 	if err := errs.Err(); err != nil || w.Trace.V == "" {
 		return w, err
@@ -192,6 +213,12 @@ func (w Workload) check(errs *yamlx.Errors) {
 	}
 	for i, c := range w.Classes {
 		c.check(fmt.Sprintf("classes[%d].", i), errs)
+	}
+	if w.Burst != nil {
+		w.Burst.check(errs)
+	}
+	if w.Drift != nil {
+		w.Drift.check(w.Classes, errs)
 	}
 }
 
