@@ -75,7 +75,8 @@ func cdf(p *plot.Plot, lanes []lane, from float64) {
 		}
 		for k := range curveSteps + 1 {
 			q := from + (1-from)*float64(k)/curveSteps
-			curves[i] = append(curves[i], plotter.XY{X: l.dist.quantile(q), Y: q})
+			// A turn can be 0 µs to the microsecond, and a logarithm knows no 0; it is left of the picture.
+			curves[i] = append(curves[i], plotter.XY{X: max(l.dist.quantile(q), 1e-3), Y: q})
 		}
 		lo, hi = min(lo, l.dist.quantile(from+0.001)), max(hi, l.dist.quantile(0.998))
 		for _, pt := range l.paperCurve() {

@@ -13,9 +13,11 @@ import (
 const (
 	whatTurnaround = ""
 	whatRequest    = "request"       // from the client's request to the exit, ms
+	whatCPU        = "cpu"           // CPU time of an invocation, ms
 	whatSlice      = "slice"         // turns on a CPU, ms
 	whatSwitches   = "switches"      // lost CPUs per invocation
 	whatWait       = "wait"          // turnaround without CPU time, % of CPU time
+	whatSpread     = "spread"        // of turnarounds: a round's mean against that of all rounds, %
 	whatSaved      = "saved"         // how much shorter an invocation is than under CFS, %
 	whatSaved11    = "saved+11ms"    // with a platform's cost added to both (Fig 8)
 	whatSavedRand  = "saved+1..10ms" // likewise, drawn for each invocation
@@ -24,7 +26,7 @@ const (
 // unitOf what is measured.
 func unitOf(what string) string {
 	switch what {
-	case whatTurnaround, whatRequest, whatSlice:
+	case whatTurnaround, whatRequest, whatCPU, whatSlice:
 		return "ms"
 	case whatSwitches:
 		return ""
@@ -80,6 +82,8 @@ func measure(what, group string, r results.Result, base *results.Result) dist {
 			v = 100 * (1 - float64(i.Turnaround()+cost)/float64(b.Turnaround()+cost))
 		case what == whatRequest:
 			v = ms(i.EndToEnd().Nanoseconds())
+		case what == whatCPU:
+			v = ms(i.CPUNS)
 		case what == whatSwitches:
 			v = float64(i.SwitchesInvol)
 		case what == whatWait:

@@ -162,10 +162,28 @@ func (l *library) dist(s *set, at place, what string) dist {
 		rounds = append(rounds, measure(what, at.group, x.Result, base))
 	}
 	var d dist
-	if len(rounds) > 0 {
+	switch {
+	case len(rounds) == 0:
+	case what == whatSpread:
+		d = spreadOver(rounds)
+	default:
 		d = pool(rounds)
 	}
 	l.memo[key] = d
+	return d
+}
+
+// spreadOver is how far the mean of each round lies from that of all of them, %.
+func spreadOver(rounds []dist) dist {
+	all := pool(rounds).mean()
+	var out []sample
+	for _, r := range rounds {
+		if r.n() > 0 {
+			out = append(out, sample{value: 100 * (r.mean()/all - 1), count: 1})
+		}
+	}
+	d := newDist(out, false)
+	d.rounds = len(out)
 	return d
 }
 
