@@ -170,6 +170,24 @@ func TestRequestsGiveTheLoad(t *testing.T) {
 	last := reqs[len(reqs)-1].Due
 	span := last + last/time.Duration(len(reqs)-1)
 	require.InEpsilon(t, 0.9, float64(work)/float64(span)/3, 1e-3)
+
+	// Who drifts asks the same function for more or less, from the middle on.
+	drift := batchOf(t, "mispredict", "", everything).runs[1]
+	require.Equal(t, "drift", drift.workload)
+	reqs, err = drift.requests(costs, 1)
+	require.NoError(t, err)
+	asked := map[string]map[int]bool{}
+	for i, r := range reqs {
+		at := fmt.Sprint(r.Function, r.UID, r.Port, i >= len(reqs)/2)
+		if asked[at] == nil {
+			asked[at] = map[int]bool{}
+		}
+		asked[at][r.Rounds] = true
+	}
+	rounds := func(ms int) map[int]bool { return map[int]bool{costs["fib"].Rounds(time.Duration(ms) * time.Millisecond): true} }
+	require.Equal(t, []map[int]bool{rounds(329), rounds(79)}, []map[int]bool{asked["fib185018false"], asked["fib185018true"]})
+	require.Len(t, asked["floatOperation205020true"], 1)
+	require.NotEqual(t, asked["floatOperation205020false"], asked["floatOperation205020true"])
 	delete(costs, "fib")
 	_, err = run.requests(costs, 3)
 	require.ErrorContains(t, err, "fib was not calibrated")
