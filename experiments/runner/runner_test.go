@@ -155,12 +155,12 @@ func TestKeysFollowEveryInput(t *testing.T) {
 // CPU demand over the functions' CPUs is the load asked for, with the costs of
 // this machine.
 func TestRequestsGiveTheLoad(t *testing.T) {
-	run := batchOf(t, "fig06", "", nil).runs[0]
+	first := batchOf(t, "fig06", "", nil).runs[0]
 	costs := map[string]load.Cost{}
 	for fn, size := range load.Unit {
 		costs[fn] = load.Cost{Function: fn, Size: size, Base: 9 * time.Millisecond, PerRound: 400 * time.Microsecond}
 	}
-	reqs, err := run.requests(costs, 3)
+	reqs, err := first.requests(costs, 3)
 	require.NoError(t, err)
 	var work time.Duration
 	for _, r := range reqs {
@@ -172,9 +172,8 @@ func TestRequestsGiveTheLoad(t *testing.T) {
 	require.InEpsilon(t, 0.9, float64(work)/float64(span)/3, 1e-3)
 
 	// Who drifts asks the same function for more or less, from the middle on.
-	drift := batchOf(t, "mispredict", "", everything).runs[1]
-	require.Equal(t, "drift", drift.workload)
-	reqs, err = drift.requests(costs, 1)
+	runs := batchOf(t, "mispredict", "", everything).runs
+	reqs, err = runs[slices.IndexFunc(runs, func(r *run) bool { return r.workload == "drift" })].requests(costs, 1)
 	require.NoError(t, err)
 	asked := map[string]map[int]bool{}
 	for i, r := range reqs {
@@ -184,12 +183,14 @@ func TestRequestsGiveTheLoad(t *testing.T) {
 		}
 		asked[at][r.Rounds] = true
 	}
-	rounds := func(ms int) map[int]bool { return map[int]bool{costs["fib"].Rounds(time.Duration(ms) * time.Millisecond): true} }
+	rounds := func(ms int) map[int]bool {
+		return map[int]bool{costs["fib"].Rounds(time.Duration(ms) * time.Millisecond): true}
+	}
 	require.Equal(t, []map[int]bool{rounds(329), rounds(79)}, []map[int]bool{asked["fib185018false"], asked["fib185018true"]})
 	require.Len(t, asked["floatOperation205020true"], 1)
 	require.NotEqual(t, asked["floatOperation205020false"], asked["floatOperation205020true"])
 	delete(costs, "fib")
-	_, err = run.requests(costs, 3)
+	_, err = first.requests(costs, 3)
 	require.ErrorContains(t, err, "fib was not calibrated")
 }
 
