@@ -184,8 +184,10 @@ func (b *builder) build(ctx context.Context, src origin, key, dir string) (err e
 		return fmt.Errorf("source: %w", err)
 	}
 	step.Done("")
-	if err := checkCFS(tree); err != nil {
-		return err
+	if b.kernel.Patches.V != "" {
+		if err := checkCFS(tree); err != nil {
+			return err
+		}
 	}
 	if err := b.patch(ctx, tree, log); err != nil {
 		return err
@@ -234,6 +236,10 @@ func (b *builder) patch(ctx context.Context, tree string, log io.Writer) error {
 }
 
 func (b *builder) configure(ctx context.Context, tree string, log io.Writer) error {
+	// Before make: 6.12 has no BTF where it cannot ask pahole for its version.
+	if err := wrapPahole(tree); err != nil {
+		return err
+	}
 	fragment := filepath.Join(tree, "alps.config")
 	if err := os.WriteFile(fragment, render(b.symbols), 0o644); err != nil {
 		return err
@@ -276,15 +282,16 @@ esac
 exec pahole "$@"
 `
 
-func (b *builder) compile(ctx context.Context, tree string, log io.Writer) error {
+func wrapPahole(tree string) error {
 	flags, err := os.ReadFile(filepath.Join(tree, "scripts/pahole-flags.sh"))
 	wrapper := "#!/bin/sh\nexec pahole \"$@\"\n"
 	if err == nil && !bytes.Contains(flags, []byte("enum64")) {
 		wrapper = paholeWrapper
 	}
-	if err := os.WriteFile(filepath.Join(tree, "pahole.sh"), []byte(wrapper), 0o755); err != nil {
-		return err
-	}
+	return os.WriteFile(filepath.Join(tree, "pahole.sh"), []byte(wrapper), 0o755)
+}
+
+func (b *builder) compile(ctx context.Context, tree string, log io.Writer) error {
 	ccache, err := cache.Dir("ccache")
 	if err != nil {
 		return err
