@@ -33,7 +33,7 @@ type Config struct {
 	Socket string       // "": client.DefaultSocket
 	Docker string       // Docker's address; "": from the environment; "none": do not look for containers
 	Pin    string       // directory on a BPF file system by which a killed daemon is resumed; "": DefaultPin
-	Hooks  bool         // attach the hooks at once, even if the mode does not need them
+	Hooks  bool         // attach the hooks at once, even if the mode does not need them; not where the kernel has none
 	CPUs   []int        // CPUs the functions run on; nil: all
 	Log    *slog.Logger // nil discards
 }
@@ -81,6 +81,12 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	c.Hooks = c.Hooks || b.Attached()
+	if err := b.CheckHooks(); err != nil && c.Hooks && c.Mode.Policy == policyCFS {
+		c.Hooks = false
+		if c.Log != nil {
+			c.Log.Warn("observing only", "why", err)
+		}
+	}
 	d, err := newDaemon(c, b)
 	if err != nil {
 		return err

@@ -5,7 +5,7 @@
 // map, and every cgroup while nothing is attached, is scheduled by plain CFS.
 // The objects are built for little-endian x86-64 and committed; they adapt to
 // the running kernel by its type information (CO-RE), so 5.18 and 6.1 load the
-// same bytes.
+// same bytes. A kernel without the hooks, such as 6.12, loads the observer alone.
 //
 // A policy is published by generations: SetPolicy fills the half of the map
 // that does not count and then switches one word, so no scheduling decision
@@ -49,6 +49,8 @@ type Backend struct {
 	Resumed bool // maps of a process before were found, with what is in them
 
 	progs   programs
+	hooks   hookPrograms // zero on a kernel without hooks
+	noHooks error        // why it has none
 	maps    alpsMaps
 	control *control
 	pin     string // directory of these very objects; "" for none
@@ -57,14 +59,18 @@ type Backend struct {
 	pending map[invocation][]uint32 // slices of invocations that have not ended, µs
 }
 
-// programs are those that fit the running kernel.
+// programs observe; any kernel from 5.18 on takes them.
 type programs struct {
-	AlpsBias      *ebpf.Program `ebpf:"alps_bias"`
-	AlpsSlice     *ebpf.Program `ebpf:"alps_slice"`
 	Forget        *ebpf.Program `ebpf:"forget"`
 	ObserveExec   *ebpf.Program `ebpf:"observe_exec"`
 	ObserveFork   *ebpf.Program `ebpf:"observe_fork"`
 	ObserveSwitch *ebpf.Program `ebpf:"observe_switch"`
+}
+
+// hookPrograms answer the hooks.
+type hookPrograms struct {
+	AlpsBias  *ebpf.Program `ebpf:"alps_bias"`
+	AlpsSlice *ebpf.Program `ebpf:"alps_slice"`
 }
 
 // control is what the programs read at every call; the kernel's struct.
@@ -77,7 +83,8 @@ type control struct {
 }
 
 // Load loads programs and maps; nothing is attached yet, but what was attached
-// under Options.Pin still is. It needs root.
+// under Options.Pin still is. It needs root. A kernel without hooks can be
+// observed; there AttachHooks says why no more can be done.
 func Load(o Options) (*Backend, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("load BPF: root is needed")
@@ -88,9 +95,6 @@ func Load(o Options) (*Backend, error) {
 	kernel, err := btf.LoadKernelSpec()
 	if err != nil {
 		return nil, fmt.Errorf("load BPF: this kernel has no type information (CONFIG_DEBUG_INFO_BTF): %w", err)
-	}
-	if err := checkKernel(kernel); err != nil {
-		return nil, fmt.Errorf("load BPF: %w", err)
 	}
 	spec, err := loadAlps()
 	if err != nil {
@@ -103,30 +107,44 @@ func Load(o Options) (*Backend, error) {
 	// One body serves both orders of the tracepoint's arguments.
 	spec.Programs[alpsProgObserveSwitch] = spec.Programs[keep]
 	delete(spec.Programs, alpsProgObserveSwitch518)
-	delete(spec.Programs, alpsProgTimeBias)
-	delete(spec.Programs, alpsProgTimeNothing)
 	if o.RingBytes > 0 {
 		spec.Maps[alpsMapEvents].MaxEntries = uint32(o.RingBytes)
 		spec.Maps[alpsMapSlices].MaxEntries = uint32(o.RingBytes)
 	}
-	b := &Backend{links: map[string]link.Link{}, slots: map[CgroupID]uint32{}, pending: map[invocation][]uint32{}}
+	b := &Backend{noHooks: checkKernel(kernel), links: map[string]link.Link{}, slots: map[CgroupID]uint32{}, pending: map[invocation][]uint32{}}
 	opts, err := b.pinned(o, spec)
 	if err != nil {
 		return nil, err
 	}
-	var objs struct {
-		alpsMaps
-		programs
-	}
-	if err := spec.LoadAndAssign(&objs, opts); err != nil {
+	if err := b.load(spec, opts); err != nil {
 		return nil, explain(err)
 	}
-	b.maps, b.progs = objs.alpsMaps, objs.programs
 	if err := errors.Join(b.mapControl(), b.resume()); err != nil {
 		b.free()
 		return nil, err
 	}
 	return b, nil
+}
+
+// load gives the kernel the programs it can take.
+func (b *Backend) load(spec *ebpf.CollectionSpec, opts *ebpf.CollectionOptions) error {
+	var objs struct {
+		alpsMaps
+		programs
+	}
+	if b.noHooks != nil {
+		err := spec.LoadAndAssign(&objs, opts)
+		b.maps, b.progs = objs.alpsMaps, objs.programs
+		return err
+	}
+	var all struct {
+		alpsMaps
+		programs
+		hookPrograms
+	}
+	err := spec.LoadAndAssign(&all, opts)
+	b.maps, b.progs, b.hooks = all.alpsMaps, all.programs, all.hookPrograms
+	return err
 }
 
 // explain makes an error of the kernel's one that a person can act on.
@@ -161,14 +179,20 @@ func setSysctl(value string) error {
 	return nil
 }
 
+// CheckHooks says why this kernel has no hooks; nil if it has.
+func (b *Backend) CheckHooks() error { return b.noHooks }
+
 // AttachHooks attaches the two hooks, if they are not, and makes the kernel ask
 // them. Do it once and change only the policy: attaching waits for all tasks to
 // pass a quiescent point, which starved ones delay by seconds.
 func (b *Backend) AttachHooks() error {
-	if err := b.attach("hook_bias", b.progs.AlpsBias); err != nil {
+	if err := b.CheckHooks(); err != nil {
 		return err
 	}
-	if err := b.attach("hook_slice", b.progs.AlpsSlice); err != nil {
+	if err := b.attach("hook_bias", b.hooks.AlpsBias); err != nil {
+		return err
+	}
+	if err := b.attach("hook_slice", b.hooks.AlpsSlice); err != nil {
 		return err
 	}
 	return b.Ask(true)
@@ -248,7 +272,7 @@ func (b *Backend) free() error {
 		errs = append(errs, unix.Munmap(mem))
 		b.control = nil
 	}
-	return errors.Join(append(errs, b.maps.Close(), _AlpsClose(b.progs.AlpsBias, b.progs.AlpsSlice, b.progs.Forget,
+	return errors.Join(append(errs, b.maps.Close(), _AlpsClose(b.hooks.AlpsBias, b.hooks.AlpsSlice, b.progs.Forget,
 		b.progs.ObserveExec, b.progs.ObserveFork, b.progs.ObserveSwitch))...)
 }
 

@@ -57,10 +57,13 @@ func (b *Backend) programs() ([]Program, error) {
 		hook bool
 		prog *ebpf.Program
 	}{
-		{"order hook", true, b.progs.AlpsBias}, {"slice hook", true, b.progs.AlpsSlice},
+		{"order hook", true, b.hooks.AlpsBias}, {"slice hook", true, b.hooks.AlpsSlice},
 		{"observer: switch", false, b.progs.ObserveSwitch}, {"observer: fork", false, b.progs.ObserveFork},
 		{"observer: exec", false, b.progs.ObserveExec}, {"observer: rmdir", false, b.progs.Forget},
 	} {
+		if p.prog == nil {
+			continue // a kernel without hooks
+		}
 		s, err := p.prog.Stats()
 		if err != nil {
 			return nil, fmt.Errorf("BPF statistics of the %s: %w", p.what, err)

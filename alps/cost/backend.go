@@ -24,6 +24,9 @@ func Backend(w io.Writer, n int) error {
 		return err
 	}
 	defer be.Close()
+	if err := be.CheckHooks(); err != nil {
+		return err
+	}
 	b, err := NewBench()
 	if err != nil {
 		return err

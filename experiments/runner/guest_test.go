@@ -45,6 +45,9 @@ func guestParts(t *testing.T) Parts {
 // more, a CPU can keep running the old translation of a patched call.
 func TestGuestHooks(t *testing.T) {
 	p := guestParts(t)
+	if !hasHooks(t, p) {
+		t.Skip("this kernel has no hooks")
+	}
 	cfg := p.VMConfig()
 	cfg.CPUs = 1
 	if cfg.Accel == vm.TCG {
@@ -93,6 +96,9 @@ func testBinary(t *testing.T, root, pkg string) []byte {
 // daemon; then ALPS learns and publishes; then CFS again.
 func TestGuestRig(t *testing.T) {
 	p := guestParts(t)
+	if !hasHooks(t, p) {
+		t.Skip("this kernel has no hooks: TestGuestWithoutHooksIsObserved")
+	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the guest froze or is far too slow"))
 	defer cancel()
 	ports := []string{"5002", "5008", "5009", "5010", "5014", "5020"} // one of each function

@@ -15,12 +15,12 @@ import (
 
 // runDaemon runs until SIGINT or SIGTERM, then leaves the kernel to CFS.
 func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
-	fs := newFlags("alps run", stderr, "[flags]", "Runs the daemon. It needs root and a kernel with the ALPS hooks.")
+	fs := newFlags("alps run", stderr, "[flags]", "Runs the daemon. It needs root and a kernel with the ALPS hooks; any other is only observed, with -policy cfs.")
 	mode := newModeFlags(fs)
 	socket := fs.String("socket", client.DefaultSocket, "listen on this unix `path`, for root only")
 	docker := fs.String("docker", "", "Docker's `address`; empty: from the environment; none: register cgroups by hand")
 	pin := fs.String("pin", alps.DefaultPin, "a `directory` on a BPF file system, from which a daemon that was killed is resumed")
-	hooks := fs.Bool("hooks", false, "attach the hooks now, even if the policy is cfs; attaching later disturbs what runs")
+	hooks := fs.Bool("hooks", false, "attach the hooks now, if the kernel has them, even if the policy is cfs; attaching later disturbs what runs")
 	cpus := fs.String("cpus", "", "the functions' CPUs, a `list` such as 1-3; empty: all")
 	if code, done := parse(fs, args); done {
 		return code

@@ -1,0 +1,77 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/load"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/kernel"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// hasHooks says whether the guest's kernel was built with a patch series.
+func hasHooks(t *testing.T, p Parts) bool {
+	list, err := kernel.List(filepath.Join(p.opts.Root, "kernel"))
+	require.NoError(t, err)
+	k, err := kernel.Find(list, p.Kernel.Name)
+	require.NoError(t, err)
+	return k.Patches.V != ""
+}
+
+// A kernel without hooks (testVM -kernel=6.12, EEVDF) is measured like any
+// other; what would steer it is refused, with the reason.
+func TestGuestWithoutHooksIsObserved(t *testing.T) {
+	p := guestParts(t)
+	if hasHooks(t, p) {
+		t.Skip("this kernel has hooks: run testVM -kernel=6.12")
+	}
+	p.CPUs = 1
+	if p.Accel == vm.TCG {
+		p.Accel = vm.ICount
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the guest froze or is far too slow"))
+	defer cancel()
+	rig, err := p.Boot(ctx, []string{"5002", "5020"})
+	require.NoError(t, err)
+	defer rig.Close()
+
+	var reqs []load.Request
+	for i := range 12 {
+		r := load.Request{ID: i + 1, Function: "fib", UID: "3", Group: "G1", N: 1, Port: "5002", Rounds: 20, Due: time.Duration(i) * 50 * time.Millisecond}
+		if i%2 == 1 {
+			r.Function, r.UID, r.Port = "floatOperation", "20", "5020"
+		}
+		r.Size = load.Unit[r.Function]
+		reqs = append(reqs, r)
+	}
+	var in, out bytes.Buffer
+	require.NoError(t, load.WriteTrace(&in, reqs))
+	require.NoError(t, rig.Machine.Run(ctx, vm.Cmd{Line: `alps-load replay '{"policy":"cfs"}'`, Stdin: &in, Stdout: &out}))
+	head, body, _ := bytes.Cut(out.Bytes(), []byte("\n"))
+	var o load.Outcome
+	require.NoError(t, json.Unmarshal(head, &o))
+	require.Zero(t, o.Failed, "%v", o.Errors)
+	require.Zero(t, o.Lost)
+	inv, err := results.ReadCSV("out", bytes.NewReader(body))
+	require.NoError(t, err)
+	require.Len(t, inv, len(reqs))
+	for _, i := range inv {
+		require.Equal(t, results.OK, i.Status)
+		require.Positive(t, i.CPUNS)
+		require.True(t, i.SendNS <= i.ArriveNS && i.ArriveNS <= i.StartNS && i.StartNS <= i.EndNS, "%+v", i)
+		require.LessOrEqual(t, i.CPUNS, i.EndNS-i.StartNS)
+	}
+
+	status, err := rig.Machine.Output(ctx, "alps status; alps mode -policy alps 2>&1; alps status | head -1")
+	require.NoError(t, err)
+	t.Logf("%s: %s", rig.Info.KernelRelease, status)
+	require.Regexp(t, "EEVDF|no ALPS hooks", status)
+}
