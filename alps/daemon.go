@@ -36,6 +36,10 @@ type Config struct {
 	Hooks  bool         // attach the hooks at once, even if the mode does not need them; not where the kernel has none
 	CPUs   []int        // CPUs the functions run on; nil: all
 	Log    *slog.Logger // nil discards
+
+	// Delegated is for kernels without hooks: policies are learnt and
+	// published, and a scheduler in user space (package ghost) acts on them.
+	Delegated bool
 }
 
 // DefaultPin is where maps and attachments are kept for a daemon that is killed.
@@ -184,7 +188,7 @@ func (d *daemon) setMode(m client.Mode) error {
 	}
 	// Attached once, for good: under cfs the kernel does not ask them.
 	steered := next.wire.Policy != policyCFS
-	if (steered || d.config.Hooks) && !d.attached {
+	if (steered || d.config.Hooks) && !d.attached && !d.config.Delegated {
 		if err := d.kernel.AttachHooks(); err != nil {
 			return err
 		}

@@ -237,6 +237,24 @@ func TestHooksAreAttachedOnlyWhenNeeded(t *testing.T) {
 	require.False(t, k.fullSlices)
 }
 
+func TestDelegatedPoliciesNeedNoHooks(t *testing.T) {
+	k := &fakeKernel{events: make(chan bpf.Event)}
+	d, err := newDaemon(Config{Mode: client.Mode{Policy: "alps"}, Delegated: true, CPUs: []int{0}}, k)
+	require.NoError(t, err)
+	go func() {
+		for e := range k.events {
+			d.event(e)
+		}
+	}()
+	overload(d, k)
+	close(k.events)
+	require.Eventually(t, func() bool { return d.status().Records == 12 }, 10*time.Second, 5*time.Millisecond)
+	require.NoError(t, d.update())
+	require.Len(t, k.policy, 3)
+	require.Zero(t, k.attached)
+	require.False(t, k.asks)
+}
+
 func TestSFSSliceIsTheInterArrivalTime(t *testing.T) {
 	d, k, _ := startDaemon(t, client.Mode{Policy: "sfs"})
 	require.NoError(t, d.update())

@@ -21,6 +21,7 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	docker := fs.String("docker", "", "Docker's `address`; empty: from the environment; none: register cgroups by hand")
 	pin := fs.String("pin", alps.DefaultPin, "a `directory` on a BPF file system, from which a daemon that was killed is resumed")
 	hooks := fs.Bool("hooks", false, "attach the hooks now, if the kernel has them, even if the policy is cfs; attaching later disturbs what runs")
+	delegated := fs.Bool("delegated", false, "leave the hooks alone: alps-ghost, a scheduler in user space, acts on the policies")
 	cpus := fs.String("cpus", "", "the functions' CPUs, a `list` such as 1-3; empty: all")
 	if code, done := parse(fs, args); done {
 		return code
@@ -35,7 +36,7 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	err = alps.Run(ctx, alps.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list, Pin: *pin, Hooks: *hooks,
+	err = alps.Run(ctx, alps.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list, Pin: *pin, Hooks: *hooks, Delegated: *delegated,
 		Log: slog.New(slog.NewTextHandler(stderr, nil))})
 	if err != nil {
 		return fail(stderr, err)
