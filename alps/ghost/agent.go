@@ -1,0 +1,206 @@
+// Package ghost schedules functions from user space: every decision of the
+// kernel is delegated to this process, as ghOSt delegates to an agent.
+//
+// It does what the daemon's mode says. Under cfs it is CFS over the functions'
+// threads, without groups; under alps and manual it serves them by the key and the
+// slices that the hooks in CFS use. So the two ways of deciding are compared, and
+// not two policies.
+package ghost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/bpf/ghost"
+)
+
+// Config is an agent. The zero value of each field but CPUs works.
+type Config struct {
+	Socket string       // the daemon's; "": client.DefaultSocket
+	CPUs   []int        // that the functions have; required
+	Log    *slog.Logger // nil discards
+}
+
+// poll is how often the daemon is asked for its mode, policy and functions.
+const poll = time.Second
+
+// Run decides until ctx ends; then the kernel does. The daemon must run, with
+// -delegated.
+func Run(ctx context.Context, c Config) error {
+	if len(c.CPUs) == 0 {
+		return errors.New("agent: no CPUs")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	s, err := ghost.Load()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := realTime(); err != nil {
+		return err
+	}
+	w := &watcher{api: client.New(c.Socket), log: c.Log, looked: map[uint64]int{}}
+	if err := w.look(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.run(ctx) })
+	g.Go(func() error { return decide(ctx, s, newOrder(c.CPUs), &w.entries) })
+	err = g.Wait()
+	n, _ := s.Bypassed()
+	c.Log.Info("agent ends", "bypassed", n)
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// decide reads what there is, then answers.
+func decide(ctx context.Context, s *ghost.Scheduler, o *order, entries *atomic.Pointer[map[uint64]client.Entry]) error {
+	for ctx.Err() == nil {
+		m, err := s.Next(time.Now().Add(poll))
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		for err == nil {
+			o.take(m)
+			if !s.More() {
+				break
+			}
+			m, err = s.Next(time.Time{})
+		}
+		o.entries = *entries.Load()
+		for _, d := range o.decide(monotonic()) {
+			if err := s.Commit(d); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// monotonic is the clock of the kernel's messages.
+func monotonic() uint64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock
+	return uint64(ts.Nano())
+}
+
+// realTime puts all threads of this process before what it schedules and what
+// it competes with, as ghOSt's agents are.
+func realTime() error {
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	for _, t := range threads {
+		id, err := strconv.Atoi(t.Name())
+		if err != nil {
+			return fmt.Errorf("agent: %w", err)
+		}
+		err = unix.SchedSetAttr(id, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0)
+		if err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("agent: real-time priority: %w", err)
+		}
+	}
+	return nil
+}
+
+// watcher follows the daemon.
+type watcher struct {
+	api     *client.Client
+	log     *slog.Logger
+	looked  map[uint64]int                          // how often a function's threads were taken
+	entries atomic.Pointer[map[uint64]client.Entry] // nil map: by vruntime
+	seen    string
+}
+
+func (w *watcher) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(poll):
+		}
+		if err := w.look(ctx); err != nil {
+			w.log.Error("daemon", "err", err) // it may come back; until then all stays as it is
+		}
+	}
+}
+
+// look asks for mode, policy and functions.
+func (w *watcher) look(ctx context.Context) error {
+	st, err := w.api.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range st.Functions {
+		// Once more, for what was forked meanwhile; after that children inherit.
+		if w.looked[f.ID]++; w.looked[f.ID] > 2 {
+			continue
+		}
+		if err := w.takeAll(filepath.Join("/sys/fs/cgroup", f.Cgroup)); err != nil {
+			return err
+		}
+	}
+	seen := fmt.Sprint(st.Mode.Policy, st.Generation)
+	if seen == w.seen {
+		return nil
+	}
+	var entries map[uint64]client.Entry
+	if st.Mode.Policy != "cfs" {
+		list, err := w.api.Policy(ctx)
+		if err != nil {
+			return err
+		}
+		entries = map[uint64]client.Entry{}
+		for _, e := range list {
+			entries[e.ID] = e
+		}
+	}
+	w.entries.Store(&entries)
+	w.seen = seen
+	return nil
+}
+
+// takeAll takes the threads of a cgroup and of those below. What they fork is
+// taken by the kernel.
+func (w *watcher) takeAll(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() != "cgroup.threads" {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil // gone since
+		}
+		for _, field := range strings.Fields(string(data)) {
+			id, err := strconv.Atoi(field)
+			if err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			if err := ghost.Take(id); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
+			}
+		}
+		return nil
+	})
+}

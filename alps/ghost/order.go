@@ -1,0 +1,201 @@
+package ghost
+
+import (
+	"cmp"
+	"math/bits"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/bpf/ghost"
+)
+
+// CFS's values for one CPU; with more they grow as CFS's do.
+const (
+	latency     = 6 * time.Millisecond
+	granularity = 750 * time.Microsecond
+	wakeup      = time.Millisecond
+)
+
+// maxTasks is how many tasks are remembered before sleeping ones are forgotten.
+const maxTasks = 4096
+
+// task is a thread that has asked for a CPU.
+type task struct {
+	pid      uint32
+	cgroup   uint64
+	seq      uint64        // of its last wish
+	cpu      time.Duration // that it has used
+	vruntime time.Duration
+	queued   uint64        // when its turn was asked for, ns
+	left     time.Duration // of a turn that was interrupted; 0: none
+	waiting  bool
+	on       int    // CPU it has, or -1
+	since    uint64 // when it got that, ns
+}
+
+// order is what the agent knows, and decides by. It reads no clock.
+type order struct {
+	cpus    []int
+	entries map[uint64]client.Entry // of functions, by cgroup; nil: by vruntime, as CFS
+	tasks   map[uint32]*task
+	has     map[int]*task // by CPU
+	min     time.Duration // vruntime nobody who waits or runs is below
+}
+
+func newOrder(cpus []int) *order {
+	return &order{cpus: cpus, tasks: map[uint32]*task{}, has: map[int]*task{}}
+}
+
+// take notes a message.
+func (o *order) take(m ghost.Message) {
+	t := o.tasks[m.PID]
+	if t == nil {
+		t = &task{pid: m.PID, on: -1, cpu: m.CPU, vruntime: o.min}
+		o.tasks[m.PID] = t
+	}
+	slept := !t.waiting && t.on < 0
+	t.vruntime += max(0, m.CPU-t.cpu)
+	t.cpu = m.CPU
+	if t.on >= 0 {
+		delete(o.has, t.on)
+		t.on = -1
+	}
+	t.seq, t.left = m.Seq, m.Left
+	t.waiting = m.What == ghost.Runnable
+	if !t.waiting {
+		return
+	}
+	t.cgroup = m.Cgroup
+	if slept {
+		t.vruntime = max(t.vruntime, o.min-latency/2)
+	}
+	if t.left == 0 {
+		t.queued = m.Seq
+	}
+}
+
+// decide gives CPUs to those that wait; now is CLOCK_MONOTONIC, ns.
+func (o *order) decide(now uint64) []ghost.Decision {
+	var out []ghost.Decision
+	o.forget()
+	for {
+		t := o.first()
+		if t == nil {
+			return out
+		}
+		cpu, preempt, ok := o.place(t, now)
+		if !ok {
+			return out
+		}
+		d := ghost.Decision{Seq: t.seq, PID: t.pid, CPU: uint32(cpu), Preempt: preempt, Slice: t.left}
+		if d.Slice == 0 {
+			d.Slice = o.slice(t)
+		}
+		if preempt {
+			o.has[cpu].on = -1 // it will ask again
+		}
+		o.has[cpu] = t
+		t.on, t.since, t.waiting, t.left = cpu, now, false, 0
+		out = append(out, d)
+	}
+}
+
+// first is who goes first of those that wait.
+func (o *order) first() *task {
+	var first *task
+	o.min = o.lowest()
+	for _, t := range o.tasks {
+		if t.waiting && (first == nil || o.compare(t, first) < 0) {
+			first = t
+		}
+	}
+	return first
+}
+
+// lowest is the least vruntime there is, but never less than before.
+func (o *order) lowest() time.Duration {
+	low, any := time.Duration(0), false
+	for _, t := range o.tasks {
+		if (t.waiting || t.on >= 0) && (!any || t.vruntime < low) {
+			low, any = t.vruntime, true
+		}
+	}
+	if !any {
+		return o.min
+	}
+	return max(o.min, low)
+}
+
+// compare is negative if a goes before b.
+func (o *order) compare(a, b *task) int {
+	if o.entries == nil {
+		return cmp.Or(cmp.Compare(a.fair(o), b.fair(o)), cmp.Compare(a.pid, b.pid))
+	}
+	// Within its slice nobody takes the CPU from a task.
+	if (a.left > 0) != (b.left > 0) {
+		return cmp.Compare(b.left, a.left)
+	}
+	return cmp.Or(cmp.Compare(a.ranked(o), b.ranked(o)), cmp.Compare(a.pid, b.pid))
+}
+
+// fair is the key of CFS; who is within a turn is not interrupted for a trifle.
+func (t *task) fair(o *order) time.Duration {
+	if t.left > 0 {
+		return t.vruntime - o.grow(wakeup)
+	}
+	return t.vruntime
+}
+
+// ranked is the key of the hooks in CFS: time queued + bias.
+func (t *task) ranked(o *order) uint64 {
+	return t.queued + uint64(o.entries[t.cgroup].BiasUS)*uint64(time.Microsecond)
+}
+
+// place is the CPU for t: one that nobody has, or under CFS's order one whose
+// task has had so much more than t that t takes it.
+func (o *order) place(t *task, now uint64) (cpu int, preempt, ok bool) {
+	var most time.Duration
+	for _, c := range o.cpus {
+		runs := o.has[c]
+		if runs == nil {
+			return c, false, true
+		}
+		ahead := runs.vruntime + time.Duration(now-min(now, runs.since)) - t.vruntime
+		if ahead > most {
+			cpu, most = c, ahead
+		}
+	}
+	return cpu, true, o.entries == nil && most > o.grow(wakeup)
+}
+
+// slice is the length of t's turn.
+func (o *order) slice(t *task) time.Duration {
+	if us := o.entries[t.cgroup].SliceUS; us > 0 {
+		return time.Duration(us) * time.Microsecond
+	}
+	n := 0
+	for _, t := range o.tasks {
+		if t.waiting || t.on >= 0 {
+			n++
+		}
+	}
+	each := max(1, (n+len(o.cpus)-1)/len(o.cpus))
+	return max(o.grow(granularity), o.grow(latency)/time.Duration(each))
+}
+
+// grow is what CFS makes of a time for more CPUs.
+func (o *order) grow(d time.Duration) time.Duration {
+	return d * time.Duration(min(bits.Len(uint(len(o.cpus))), 4))
+}
+
+// forget drops tasks that sleep, most of which are dead, when there are many.
+func (o *order) forget() {
+	if len(o.tasks) <= maxTasks {
+		return
+	}
+	for pid, t := range o.tasks {
+		if !t.waiting && t.on < 0 {
+			delete(o.tasks, pid)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package ghost
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/bpf/ghost"
+)
+
+const ms = uint64(time.Millisecond)
+
+// wish is a thread of a function (its cgroup) that wants a CPU.
+func wish(pid uint32, at uint64, used time.Duration) ghost.Message {
+	return ghost.Message{What: ghost.Runnable, PID: pid, Cgroup: uint64(pid), Seq: at, CPU: used}
+}
+
+func rank(bias, slice time.Duration) client.Entry {
+	return client.Entry{BiasUS: uint32(bias / time.Microsecond), SliceUS: uint32(slice / time.Microsecond)}
+}
+
+func TestEveryWishIsGrantedOnce(t *testing.T) {
+	o := newOrder([]int{1})
+	o.take(wish(10, 1*ms, 0))
+	require.Equal(t, []ghost.Decision{{Seq: 1 * ms, PID: 10, CPU: 1, Slice: latency}}, o.decide(1*ms))
+	require.Empty(t, o.decide(2*ms), "it has its CPU")
+	o.take(wish(10, 7*ms, 6*time.Millisecond))
+	require.Equal(t, uint64(7*ms), o.decide(7 * ms)[0].Seq, "its slice is used, and nobody else waits")
+	o.take(ghost.Message{What: ghost.Blocked, PID: 10, Seq: 8 * ms, CPU: 7 * time.Millisecond})
+	require.Empty(t, o.decide(8*ms))
+	require.Empty(t, o.has)
+}
+
+func TestByVruntime(t *testing.T) {
+	o := newOrder([]int{1})
+	o.take(wish(10, 0, 0))
+	o.take(wish(11, 0, 0))
+	got := map[uint32]time.Duration{}
+	now := uint64(0)
+	for range 20 {
+		d := o.decide(now)
+		require.Len(t, d, 1)
+		got[d[0].PID] += d[0].Slice
+		now += uint64(d[0].Slice)
+		o.take(wish(d[0].PID, now, got[d[0].PID]))
+	}
+	require.Equal(t, got[10], got[11], "equal shares")
+	require.Equal(t, latency*10, got[10]+got[11], "each slice is latency/2")
+
+	// Who comes takes the CPU from one that has had more, but not for a trifle.
+	o = newOrder([]int{1})
+	o.take(wish(10, 0, 0))
+	o.decide(0)
+	o.take(wish(12, 0, 0))
+	require.Empty(t, o.decide(uint64(wakeup/2)))
+	require.Equal(t, []ghost.Decision{{PID: 12, CPU: 1, Slice: latency / 2, Preempt: true}}, o.decide(uint64(2*wakeup)))
+}
+
+func TestByRank(t *testing.T) {
+	o := newOrder([]int{1})
+	o.entries = map[uint64]client.Entry{10: rank(time.Second, 20*time.Millisecond), 11: rank(2*time.Second, 100*time.Millisecond), 12: rank(2*time.Second, 0)}
+	o.take(wish(11, 0, 0))
+	require.Equal(t, []ghost.Decision{{Seq: 0, PID: 11, CPU: 1, Slice: 100 * time.Millisecond}}, o.decide(0))
+	o.take(wish(10, 1*ms, 0))
+	require.Empty(t, o.decide(1*ms), "within its slice nobody takes the CPU from a task")
+
+	// The agent itself interrupts it: its turn goes on.
+	o.take(ghost.Message{What: ghost.Runnable, PID: 11, Cgroup: 11, Seq: 2 * ms, CPU: 2 * time.Millisecond, Left: 98 * time.Millisecond})
+	require.Equal(t, []ghost.Decision{{Seq: 2 * ms, PID: 11, CPU: 1, Slice: 98 * time.Millisecond}}, o.decide(2*ms))
+
+	// Its turn over, the lower rank goes first, unless it comes a step later.
+	o.take(wish(11, 100*ms, 100*time.Millisecond))
+	require.Equal(t, uint32(10), o.decide(100 * ms)[0].PID)
+	o.take(wish(10, 1200*ms, 20*time.Millisecond))
+	require.Equal(t, uint32(11), o.decide(1200 * ms)[0].PID)
+}
+
+func TestEveryCPUIsUsed(t *testing.T) {
+	o := newOrder([]int{1, 3})
+	o.entries = map[uint64]client.Entry{}
+	for pid := range uint32(3) {
+		o.take(wish(10+pid, uint64(pid), 0))
+	}
+	d := o.decide(0)
+	require.Len(t, d, 2)
+	require.ElementsMatch(t, []uint32{1, 3}, []uint32{d[0].CPU, d[1].CPU})
+	require.ElementsMatch(t, []uint32{10, 11}, []uint32{d[0].PID, d[1].PID})
+}
+
+func TestTheDeadAreForgotten(t *testing.T) {
+	o := newOrder([]int{0})
+	for pid := range uint32(3 * maxTasks) {
+		o.take(wish(pid, uint64(pid), 0))
+		require.Len(t, o.decide(uint64(pid)), 1)
+		o.take(ghost.Message{What: ghost.Blocked, PID: pid, Seq: uint64(pid)})
+	}
+	require.LessOrEqual(t, len(o.tasks), maxTasks+1)
+}
+
+func BenchmarkDecide(b *testing.B) {
+	o := newOrder([]int{1})
+	for pid := range uint32(100) {
+		o.take(wish(pid, uint64(pid), 0))
+	}
+	now := uint64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		now += ms
+		for _, d := range o.decide(now) {
+			o.take(wish(d.PID, now, time.Duration(now)))
+		}
+	}
+}

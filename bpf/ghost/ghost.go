@@ -1,0 +1,182 @@
+// Package ghost loads a sched_ext scheduler that hands every decision to its
+// caller: the nearest thing to a ghOSt enclave that an unpatched kernel has.
+//
+// Tasks with the policy SCHED_EXT (see Take) are reported when they want a CPU
+// and run when Commit says so; all others are left to the kernel, and go first.
+// When the process ends, or a task waits longer than the kernel's watchdog
+// allows (30 s), the kernel takes the scheduler out and runs everybody itself.
+//
+// It needs Linux 6.12 with CONFIG_SCHED_CLASS_EXT; kernel:build -name=6.12 makes
+// one.
+package ghost
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+)
+
+// What a message tells; the numbers are the BPF program's.
+type What uint32
+
+const (
+	Runnable What = iota // wants a CPU: woken up, new, or its slice is used
+	Blocked              // wants none any more
+	ended
+)
+
+// Message is one from the kernel; they come in order.
+type Message struct {
+	Seq    uint64        // of the wish for a CPU: CLOCK_MONOTONIC, ns
+	Cgroup uint64        // the task's
+	CPU    time.Duration // time of the task so far
+	Left   time.Duration // of a turn that a task of another class interrupted
+	PID    uint32        // the thread's
+	What   What
+}
+
+// Decision is what shall run next on a CPU.
+type Decision struct {
+	Seq     uint64 // of the wish that is granted; another wish since makes it void
+	Slice   time.Duration
+	PID     uint32
+	CPU     uint32
+	Preempt bool // what runs there
+}
+
+// Scheduler is in charge until it is closed.
+type Scheduler struct {
+	objs   ghostObjects
+	link   link.Link
+	reader *ringbuf.Reader
+	record ringbuf.Record
+}
+
+// Load puts the scheduler into the kernel. It needs root.
+func Load() (*Scheduler, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("load scheduler: root is needed")
+	}
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return nil, fmt.Errorf("load scheduler: %w", err)
+	}
+	var ops *btf.Struct
+	if err := kernel.TypeByName("sched_ext_ops", &ops); err != nil {
+		return nil, fmt.Errorf("load scheduler: this kernel has no sched_ext: boot one built by kernel:build -name=6.12 (%w)", err)
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("load scheduler: %w", err)
+	}
+	s := &Scheduler{}
+	if err := loadGhostObjects(&s.objs, nil); err != nil {
+		var verifier *ebpf.VerifierError
+		if errors.As(err, &verifier) {
+			return nil, fmt.Errorf("load scheduler: %+v", verifier)
+		}
+		return nil, fmt.Errorf("load scheduler: %w", err)
+	}
+	if s.reader, err = ringbuf.NewReader(s.objs.Messages); err == nil {
+		s.link, err = link.AttachStructOps(link.StructOpsOptions{Map: s.objs.AlpsGhost})
+	}
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("load scheduler: %w", err)
+	}
+	return s, nil
+}
+
+// Next waits until deadline for a message; the error is os.ErrDeadlineExceeded
+// if none came.
+func (s *Scheduler) Next(deadline time.Time) (Message, error) {
+	s.reader.SetDeadline(deadline)
+	if err := s.reader.ReadInto(&s.record); err != nil {
+		return Message{}, err
+	}
+	m, err := decode(s.record.RawSample)
+	if err == nil && m.What == ended {
+		err = s.why()
+	}
+	return m, err
+}
+
+// More says whether Next has a message at once.
+func (s *Scheduler) More() bool { return s.reader.AvailableBytes() > 0 }
+
+func decode(raw []byte) (Message, error) {
+	var m struct {
+		Seq, Cgroup, Exec, Left uint64
+		PID, What               uint32
+	}
+	if _, err := binary.Decode(raw, binary.LittleEndian, &m); err != nil {
+		return Message{}, fmt.Errorf("message of %d bytes: %w", len(raw), err)
+	}
+	return Message{Seq: m.Seq, Cgroup: m.Cgroup, CPU: time.Duration(m.Exec), Left: time.Duration(m.Left), PID: m.PID, What: What(m.What)}, nil
+}
+
+// why is the reason for which the kernel took the scheduler out.
+func (s *Scheduler) why() error {
+	var r struct{ Text, Detail [128]byte }
+	if err := s.objs.Ended.Lookup(uint32(0), &r); err != nil {
+		return fmt.Errorf("the kernel ended the scheduler: %w", err)
+	}
+	return fmt.Errorf("the kernel ended the scheduler: %s: %s", unix.ByteSliceToString(r.Text[:]), unix.ByteSliceToString(r.Detail[:]))
+}
+
+// Commit leaves a decision for its CPU and makes that look.
+func (s *Scheduler) Commit(d Decision) error {
+	arg := struct {
+		Seq, Slice             uint64
+		PID, CPU, Preempt, Pad uint32
+	}{Seq: d.Seq, Slice: uint64(d.Slice), PID: d.PID, CPU: d.CPU}
+	if d.Preempt {
+		arg.Preempt = 1
+	}
+	code, err := s.objs.GhostCommit.Run(&ebpf.RunOptions{Context: arg})
+	if err == nil && code != 0 {
+		err = unix.Errno(unix.EINVAL)
+	}
+	if err != nil {
+		return fmt.Errorf("commit task %d to CPU %d: %w", d.PID, d.CPU, err)
+	}
+	return nil
+}
+
+// Bypassed counts tasks that ran without a decision, because messages were not
+// read in time or the task may not use the CPU it was given.
+func (s *Scheduler) Bypassed() (uint64, error) {
+	var n uint64
+	return n, s.objs.Bypassed.Lookup(uint32(0), &n)
+}
+
+// Close gives all tasks back to the kernel.
+func (s *Scheduler) Close() error {
+	var errs []error
+	if s.link != nil {
+		errs = append(errs, s.link.Close())
+	}
+	if s.reader != nil {
+		errs = append(errs, s.reader.Close())
+	}
+	return errors.Join(append(errs, s.objs.Close())...)
+}
+
+// schedExt is the policy SCHED_EXT.
+const schedExt = 7
+
+// Take gives a thread, and what it forks from now on, to the scheduler.
+func Take(thread int) error {
+	if err := unix.SchedSetAttr(thread, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: schedExt}, 0); err != nil {
+		return fmt.Errorf("thread %d: policy SCHED_EXT: %w", thread, err)
+	}
+	return nil
+}
