@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ds2-lab/alps/internal/window"
 )
@@ -26,8 +27,14 @@ func (m *Machine) Do(ctx context.Context, job []byte, progress func(done, total 
 	if _, err := m.monitor.Do(ctx, "cont", nil); err != nil {
 		return nil, fmt.Errorf("vm: %w", err)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := m.alive(ctx)
 	defer cancel(nil)
+	return w.Await(ctx, progress)
+}
+
+// alive is a context that ends with the guest.
+func (m *Machine) alive(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
 		select {
 		case <-m.Gone():
@@ -35,5 +42,23 @@ func (m *Machine) Do(ctx context.Context, job []byte, progress func(done, total 
 		case <-ctx.Done():
 		}
 	}()
-	return w.Await(ctx, progress)
+	return ctx, cancel
+}
+
+// serverLimit is how long a guest that was provisioned may take until it waits
+// for jobs.
+const serverLimit = 2 * time.Minute
+
+// awaitServer returns when the guest waits for jobs.
+func (m *Machine) awaitServer(ctx context.Context) error {
+	w, err := window.Open(m.paths.window)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	ctx, cancel := m.alive(ctx)
+	defer cancel(nil)
+	ctx, stop := context.WithTimeoutCause(ctx, serverLimit, fmt.Errorf("nobody in the guest waited for jobs within %s, or its network did not end (console: %s)", serverLimit, m.Console()))
+	defer stop()
+	return w.AwaitServer(ctx)
 }

@@ -38,8 +38,8 @@ func TestGuestJobs(t *testing.T) {
 		if err := m.Run(ctx, Cmd{Line: "cat >/run/serve && chmod +x /run/serve", Stdin: bytes.NewReader(data)}); err != nil {
 			return err
 		}
-		return m.Run(ctx, Cmd{Line: `systemd-run -q -E ALPS_WINDOW=1 /run/serve -test.run=TestServe -test.timeout=0 && sleep 3 &&
-systemd-run -q sh -c 'sleep 5; ip link set eth0 down'`})
+		return m.Run(ctx, Cmd{Line: `systemd-run -q -E ALPS_WINDOW=1 /run/serve -test.run=TestServe -test.timeout=0 &&
+systemd-run -q sh -c 'sleep 2; ip link set eth0 down'`})
 	}}, progress.New(os.Stderr))
 	require.NoError(t, err)
 	t.Logf("snapshot after %s", progress.Round(time.Since(begun)))

@@ -99,6 +99,8 @@ func (s Snapshot) StartSilent(ctx context.Context) (*Machine, error) {
 }
 
 func (s Snapshot) start(ctx context.Context, c Config) (*Machine, error) {
+	now := time.Now()
+	_ = os.Chtimes(s.Dir, now, now) // prune looks at it
 	m, err := Start(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("%w (delete %s to have a new snapshot)", err, s.Dir)
@@ -167,7 +169,14 @@ func (c Config) snapshot(ctx context.Context, p Provision, dir string) error {
 		}
 	}
 	m.client.Close()
-	time.Sleep(time.Second) // for the guest to see that we are gone
+	if c.Window > 0 {
+		err = m.awaitServer(ctx)
+	} else {
+		time.Sleep(time.Second) // for the guest to see that we are gone
+	}
+	if err != nil {
+		return err
+	}
 	if _, err := m.monitor.Do(ctx, "stop", nil); err != nil {
 		return err
 	}

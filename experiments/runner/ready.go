@@ -50,7 +50,7 @@ type provisioned struct {
 }
 
 func (p Parts) fromSnapshot(ctx context.Context) (*Rig, error) {
-	key, err := digest.New("provision/1").Str("tools", p.ToolsDigest).Str("cpus", p.functionCPUs()).Str("quiet", quiet).Sum()
+	key, err := digest.New("provision/2").Str("tools", p.ToolsDigest).Str("cpus", p.functionCPUs()).Str("quiet", quiet).Sum()
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (p Parts) fromSnapshot(ctx context.Context) (*Rig, error) {
 const quiet = `systemctl stop '*.timer' && sysctl -q vm.dirty_writeback_centisecs=0 && mount -o remount,commit=86400 / &&
 find /opt/alps -type f -exec cat {} + >/dev/null &&
 systemd-run --quiet --collect --unit=alps-load -p Restart=no alps-load serve && sleep 1 && systemctl is-active -q alps-load && sync &&
-systemd-run --quiet --collect sh -c 'sleep 5; ip link set eth0 down'`
+systemd-run --quiet --collect sh -c 'sleep 2; ip link set eth0 down'`
 
 // provision makes of a booted guest the one that runs go on from.
 func (p Parts) provision(ctx context.Context, m *vm.Machine, dir string) error {

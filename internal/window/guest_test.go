@@ -2,7 +2,9 @@ package window
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,30 +23,24 @@ func TestServe(t *testing.T) {
 	}
 	w, err := InGuest()
 	require.NoError(t, err)
-	for {
-		time.Sleep(time.Second)
-		in, ok, err := w.Job()
-		require.NoError(t, err)
-		if !ok {
-			continue
-		}
+	wait := func(context.Context) error { time.Sleep(time.Second); return nil }
+	require.NoError(t, w.Serve(t.Context(), wait, func(in io.Reader) ([]byte, error) {
 		job, err := io.ReadAll(in)
-		require.NoError(t, err)
-		if string(job) == "fail" {
-			require.NoError(t, w.Finish(nil, fmt.Errorf("asked to")))
-			continue
+		if err != nil || string(job) == "fail" {
+			return nil, errors.Join(err, errors.New("asked to"))
 		}
-		var out bytes.Buffer
-		out.Write(job)
+		out := bytes.NewBuffer(job)
 		for i := range 100 {
 			w.Progress(i+1, 100)
 			var ts unix.Timespec
-			require.NoError(t, unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts))
+			if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+				return nil, err
+			}
 			chance := make([]byte, 8)
 			rand.Read(chance)
-			fmt.Fprintf(&out, "\n%d %x", ts.Nano(), chance)
+			fmt.Fprintf(out, "\n%d %x", ts.Nano(), chance)
 			time.Sleep(100 * time.Millisecond)
 		}
-		require.NoError(t, w.Finish(out.Bytes(), nil))
-	}
+		return out.Bytes(), nil
+	}))
 }

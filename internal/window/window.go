@@ -7,12 +7,14 @@
 package window
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,12 +25,14 @@ import (
 
 // Window is the shared memory, seen from one side.
 type Window struct {
-	mem []byte
+	mem      []byte
+	networks string // directory of the guest's interfaces
 }
 
 // What a window holds.
 const (
 	nothing uint64 = iota
+	waiting        // somebody in the guest looks for jobs, and nothing comes in otherwise
 	job
 	outcome
 	failure
@@ -61,7 +65,7 @@ func Open(path string) (*Window, error) {
 	if err != nil {
 		return nil, fmt.Errorf("window: map %s: %w", path, err)
 	}
-	return &Window{mem}, nil
+	return &Window{mem, "/sys/class/net"}, nil
 }
 
 // pciID is how QEMU's shared memory announces itself: vendor and device.
@@ -119,56 +123,106 @@ func (w *Window) Give(data []byte) error {
 // pollEvery is how often the host looks.
 const pollEvery = 20 * time.Millisecond
 
+// poll looks until done says so.
+func poll(ctx context.Context, done func() bool) error {
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pollEvery):
+		}
+	}
+	return nil
+}
+
+func (w *Window) holds() uint64 { return atomic.LoadUint64(w.word(wordHolds)) }
+
+// AwaitServer returns once somebody in the guest serves: the host's side.
+func (w *Window) AwaitServer(ctx context.Context) error {
+	return poll(ctx, func() bool { return w.holds() == waiting })
+}
+
 // Await returns the outcome once it is there: the host's side. progress is
 // called when it changes; it may be nil.
 func (w *Window) Await(ctx context.Context, progress func(done, total int)) ([]byte, error) {
 	var last uint64
-	for {
-		switch atomic.LoadUint64(w.word(wordHolds)) {
-		case outcome:
-			return w.data()
-		case failure:
-			msg, err := w.data()
-			if err == nil {
-				err = errors.New(string(msg))
-			}
-			return nil, err
-		}
+	err := poll(ctx, func() bool {
 		if done := atomic.LoadUint64(w.word(wordDone)); done != last && progress != nil {
 			last = done
 			progress(int(done), int(atomic.LoadUint64(w.word(wordTotal))))
 		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(pollEvery):
+		return w.holds() == outcome || w.holds() == failure
+	})
+	if err != nil {
+		return nil, err
+	}
+	data, err := w.data()
+	if err == nil && w.holds() == failure {
+		err = errors.New(string(data))
+	}
+	return data, err
+}
+
+// Serve runs the jobs that the host puts in, once the guest has no network any
+// more: the guest's side. It looks whenever wait returns.
+func (w *Window) Serve(ctx context.Context, wait func(context.Context) error, run func(job io.Reader) ([]byte, error)) error {
+	for {
+		if err := wait(ctx); err != nil {
+			return err
+		}
+		online, err := onNetwork(w.networks)
+		if err != nil {
+			return err
+		}
+		if online {
+			continue
+		}
+		if w.holds() == nothing {
+			atomic.StoreUint64(w.word(wordHolds), waiting)
+		}
+		if w.holds() != job {
+			continue
+		}
+		var out []byte
+		data, err := w.data()
+		if err == nil {
+			out, err = run(bytes.NewReader(data))
+		}
+		if err == nil {
+			err = w.put(outcome, out)
+		}
+		if err != nil {
+			if err := w.put(failure, []byte(err.Error())); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// Job is the job that was put in, and whether one was: the guest's side.
-func (w *Window) Job() (io.Reader, bool, error) {
-	if atomic.LoadUint64(w.word(wordHolds)) != job {
-		return nil, false, nil
+// onNetwork reports whether an interface that is a device is up.
+func onNetwork(sys string) (bool, error) {
+	devices, err := filepath.Glob(filepath.Join(sys, "*", "device"))
+	if err != nil {
+		return false, fmt.Errorf("window: %w", err)
 	}
-	data, err := w.data()
-	return strings.NewReader(string(data)), true, err
+	for _, d := range devices {
+		data, err := os.ReadFile(filepath.Join(filepath.Dir(d), "flags"))
+		if err != nil {
+			return false, fmt.Errorf("window: %w", err)
+		}
+		flags, err := strconv.ParseUint(strings.TrimSpace(string(data)), 0, 64)
+		if err != nil {
+			return false, fmt.Errorf("window: %s: %w", d, err)
+		}
+		if flags&unix.IFF_UP != 0 {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // Progress tells how much of the job is done: the guest's side.
 func (w *Window) Progress(done, total int) {
 	atomic.StoreUint64(w.word(wordTotal), uint64(total))
 	atomic.StoreUint64(w.word(wordDone), uint64(done))
-}
-
-// Finish puts the outcome, or why there is none, in place of the job: the
-// guest's side.
-func (w *Window) Finish(data []byte, err error) error {
-	if err == nil {
-		err = w.put(outcome, data)
-	}
-	if err != nil {
-		return w.put(failure, []byte(err.Error()))
-	}
-	return nil
 }

@@ -26,22 +26,12 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	defer w.Close()
-	for {
-		if err := load.SleepToMultiple(ctx, lookEvery); err != nil {
-			return err
-		}
-		job, ok, err := w.Job()
-		if !ok && err == nil {
-			continue
-		}
+	wait := func(ctx context.Context) error { return load.SleepToMultiple(ctx, lookEvery) }
+	return w.Serve(ctx, wait, func(job io.Reader) ([]byte, error) {
 		var out bytes.Buffer
-		if err == nil {
-			err = runJob(ctx, job, &out, w.Progress)
-		}
-		if err := w.Finish(out.Bytes(), err); err != nil {
-			return err
-		}
-	}
+		err := runJob(ctx, job, &out, w.Progress)
+		return out.Bytes(), err
+	})
 }
 
 func runJob(ctx context.Context, job io.Reader, out io.Writer, progress func(done, total int)) error {
