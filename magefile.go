@@ -244,7 +244,7 @@ func (Figures) Draw() error {
 	if err != nil {
 		return err
 	}
-	page, err := figures.Draw(figures.Options{Results: filepath.Join(root, "results"), Experiments: filepath.Join(root, "experiments"), Out: filepath.Join(root, "report"), Progress: console})
+	page, err := figures.Draw(figures.Options{Results: filepath.Join(root, "results"), Experiments: filepath.Join(root, "experiments"), Code: root, Out: filepath.Join(root, "report"), Progress: console})
 	if page != "" {
 		fmt.Println(page)
 	}

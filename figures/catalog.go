@@ -31,6 +31,7 @@ const (
 	violins
 	boxes
 	barRows
+	codeOnly // no runs: the code's architecture
 )
 
 // column of panels: a lane for every series, measure and group.
@@ -63,6 +64,8 @@ var catalog = []figure{
 		note: "srpt-eb: estimates off by up to half; random: all of them random; random40: 40 % of them."},
 	{name: "fig03", title: "Turns under SRPT per group of functions", kind: violins,
 		columns: []column{{"turns on a CPU", []string{whatSlice}, results.Groups}}},
+	{name: "fig04", title: "Architecture", kind: codeOnly,
+		note: "Drawn from the imports of the packages, the BPF object and the kernel patches."},
 	{name: "fig05", title: "Turnaround per group at three loads", kind: cdfs, columns: perGroup},
 	{name: "fig06", title: "Turnaround per group at 90 % load", kind: barRows, columns: perGroup},
 	{name: "fig07", title: "Lost CPUs per invocation", kind: violins, flat: true,

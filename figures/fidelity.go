@@ -125,7 +125,7 @@ func simulatedBars(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	svg, err := p.svg()
+	svg, err := p.sheet().svg()
 	return string(svg), err
 }
 

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,6 +26,7 @@ import (
 type Options struct {
 	Results     string
 	Experiments string // their YAMLs are put beside the pictures; none if empty
+	Code        string // the repository, whose architecture is drawn; not drawn if empty
 	Out         string
 	Progress    *progress.Reporter
 }
@@ -56,7 +56,11 @@ func Draw(o Options) (string, error) {
 	steps := len(catalog) + len(grids) + 1
 	for i, f := range catalog {
 		step := o.Progress.Step("draw "+f.name, i+1, steps)
-		if err := r.addFigure(f); err != nil {
+		add := r.addFigure
+		if f.kind == codeOnly {
+			add = r.addDiagram
+		}
+		if err := add(f); err != nil {
 			return "", err
 		}
 		step.Done("")
@@ -82,14 +86,12 @@ func Draw(o Options) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("figures: %w", err)
 	}
-	index := filepath.Join(o.Out, "index.html")
-	for path, data := range map[string][]byte{index: html, filepath.Join(o.Out, "runs.json"): runs} {
-		if err := atomicfile.Write(path, data, 0o644); err != nil {
-			return "", fmt.Errorf("figures: %w", err)
-		}
+	const index = "index.html"
+	if err := errors.Join(r.file(index, html), r.file("runs.json", runs)); err != nil {
+		return "", err
 	}
 	step.Done("")
-	return index, errors.Join(r.errs...)
+	return filepath.Join(o.Out, index), errors.Join(r.errs...)
 }
 
 // report is what a call of Draw has so far.
@@ -161,55 +163,83 @@ func (r *report) draw(f figure, set *set, s *section, p *part) error {
 		p.Warnings = append(p.Warnings, "No run of what this figure shows.")
 		return nil
 	}
-	pic, err := f.picture(panels, set)
-	if err != nil {
-		return err
-	}
 	p.File, p.Conditions = f.name+"-"+set.engine, set.conditions()
 	if run := set.series[0].Result.Run; run.KernelFallback {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("These runs used kernel %s, not the paper's 5.18-rc5: its source could not be had on this machine.", run.Kernel))
 	}
-	var svg []byte
-	g := errgroup.Group{}
-	g.SetLimit(runtime.NumCPU())
-	file := func(ext string, draw func() ([]byte, error)) {
-		g.Go(func() error {
-			data, err := draw()
-			if err == nil {
-				err = atomicfile.Write(filepath.Join(r.options.Out, p.File+"."+ext), data, 0o644)
-			}
-			if err != nil {
-				return fmt.Errorf("figures: %s: %w", f.name, err)
-			}
-			return nil
-		})
-	}
 	// Drawing sets a plot's range, so no two formats share one picture.
-	again := func(draw func(picture) ([]byte, error)) func() ([]byte, error) {
-		return func() ([]byte, error) {
-			mine, err := f.picture(panels, set)
-			if err != nil {
-				return nil, err
-			}
-			return draw(mine)
-		}
-	}
-	file("svg", func() (data []byte, err error) {
-		svg, err = pic.svg()
-		return svg, err
+	svg, err := r.write(p.File, func() (sheet, error) {
+		pic, err := f.picture(panels, set)
+		return pic.sheet(), err
 	})
-	file("png", again(picture.png))
-	file("pdf", again(picture.pdf))
-	file("tsv", func() ([]byte, error) {
-		rows, err := f.compare(panels, set.engine)
-		s.add(rows)
-		return []byte(rowsTSV(rows)), err
-	})
-	if err := g.Wait(); err != nil {
+	if err != nil {
 		return err
 	}
 	p.svg(svg)
+	rows, err := f.compare(panels, set.engine)
+	if err != nil {
+		return err
+	}
+	s.add(rows)
 	s.Means = append(s.Means, r.means(f.name, set)...)
+	return r.file(p.File+".tsv", []byte(rowsTSV(rows)))
+}
+
+// write writes a picture in every format, and returns the SVG.
+func (r *report) write(name string, draw func() (sheet, error)) (svg []byte, err error) {
+	g := errgroup.Group{}
+	g.SetLimit(runtime.NumCPU())
+	for ext, format := range map[string]func(sheet) ([]byte, error){".svg": sheet.svg, ".png": sheet.png, ".pdf": sheet.pdf} {
+		g.Go(func() error {
+			s, err := draw()
+			if err != nil {
+				return err
+			}
+			data, err := format(s)
+			if err != nil {
+				return fmt.Errorf("figures: %s: %w", name, err)
+			}
+			if ext == ".svg" {
+				svg = data
+			}
+			return r.file(name+ext, data)
+		})
+	}
+	return svg, g.Wait()
+}
+
+// file writes one of the report's.
+func (r *report) file(name string, data []byte) error {
+	if err := atomicfile.Write(filepath.Join(r.options.Out, name), data, 0o644); err != nil {
+		return fmt.Errorf("figures: %w", err)
+	}
+	return nil
+}
+
+// addDiagram draws the architecture.
+func (r *report) addDiagram(f figure) error {
+	s := section{Name: f.name, Title: f.title, Note: f.note}
+	p := part{Engine: codeEngine}
+	if err := r.forget(f.name); err != nil {
+		return err
+	}
+	if r.options.Code != "" {
+		a, err := readArchitecture(r.options.Code)
+		if err != nil {
+			return err
+		}
+		svg, err := r.write(f.name, func() (sheet, error) { return diagram(a), nil })
+		if err != nil {
+			return err
+		}
+		p.File = f.name
+		p.svg(svg)
+		if err := r.file(f.name+".tsv", []byte(a.tsv())); err != nil {
+			return err
+		}
+	}
+	s.Parts = []part{p}
+	r.page.Sections = append(r.page.Sections, s)
 	return nil
 }
 
@@ -245,8 +275,8 @@ func (r *report) addGrid(g *grid) error {
 			}
 		}
 		for ext, data := range map[string]string{"tsv": g.tsv(), "md": g.markdown()} {
-			if err := atomicfile.Write(filepath.Join(r.options.Out, g.name+"."+ext), []byte(data), 0o644); err != nil {
-				return fmt.Errorf("figures: %w", err)
+			if err := r.file(g.name+"."+ext, []byte(data)); err != nil {
+				return err
 			}
 		}
 		r.note([]results.Run{g.run})
@@ -276,11 +306,8 @@ func (r *report) copyYAML(name string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err == nil {
-		err = atomicfile.Write(filepath.Join(r.options.Out, file), data, 0o644)
-	}
 	if err != nil {
-		return false, fmt.Errorf("figures: %s: %w", strings.TrimSuffix(file, ".yaml"), err)
+		return false, fmt.Errorf("figures: %s: %w", name, err)
 	}
-	return true, nil
+	return true, r.file(file, data)
 }

@@ -125,22 +125,30 @@ func wrap(s string, fits func(string) bool) []string {
 	return out
 }
 
-// svg is the picture; the same bytes for the same results.
-func (p picture) svg() ([]byte, error) {
-	c := vgsvg.New(p.width, p.height)
-	p.draw(draw.New(c))
+// sheet is what can be written in several formats.
+type sheet struct {
+	width, height vg.Length
+	draw          func(draw.Canvas)
+}
+
+func (p picture) sheet() sheet { return sheet{p.width, p.height, p.draw} }
+
+// svg is the same bytes for the same results.
+func (s sheet) svg() ([]byte, error) {
+	c := vgsvg.New(s.width, s.height)
+	s.draw(draw.New(c))
 	return written(c)
 }
 
-func (p picture) png() ([]byte, error) {
-	c := vgimg.NewWith(vgimg.UseWH(p.width, p.height), vgimg.UseDPI(130))
-	p.draw(draw.New(c))
+func (s sheet) png() ([]byte, error) {
+	c := vgimg.NewWith(vgimg.UseWH(s.width, s.height), vgimg.UseDPI(130))
+	s.draw(draw.New(c))
 	return written(vgimg.PngCanvas{Canvas: c})
 }
 
-func (p picture) pdf() ([]byte, error) {
-	c := vgpdf.New(p.width, p.height)
-	p.draw(draw.New(c))
+func (s sheet) pdf() ([]byte, error) {
+	c := vgpdf.New(s.width, s.height)
+	s.draw(draw.New(c))
 	return written(c)
 }
 

@@ -123,9 +123,12 @@ func class(verdict string) string {
 	return map[string]string{holds: "yes", holdsInSim: "sim", doesNotHold: "no"}[verdict]
 }
 
+// codeEngine is where Fig 4 comes from: nothing ran.
+const codeEngine = "code"
+
 // engineName is for people.
 func engineName(e string) string {
-	return map[string]string{results.EngineSim: "Simulated", results.EngineVM: "Measured", results.EngineHost: "In this process"}[e]
+	return map[string]string{results.EngineSim: "Simulated", results.EngineVM: "Measured", results.EngineHost: "In this process", codeEngine: "From the code"}[e]
 }
 
 func (p page) render() ([]byte, error) {
