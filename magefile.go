@@ -147,13 +147,15 @@ func (Kernel) Soak(ctx context.Context,
 }
 
 // Cost measures what the hooks cost, against a kernel without them and against
-// the paper's Table 3.
-func (Kernel) Cost(ctx context.Context) error {
+// the paper's Table 3; figures:draw shows it.
+func (Kernel) Cost(ctx context.Context,
+	results *string, // directory; results/ without it
+) error {
 	o, err := rig(ctx, "6.1")
 	if err != nil {
 		return err
 	}
-	return runner.Cost(ctx, "6.1-stock", o, os.Stdout)
+	return runner.Cost(ctx, "6.1-stock", o, cmp.Or(value(results), filepath.Join(o.Root, "results")), os.Stdout)
 }
 
 // Build compiles the BPF programs and their Go side anew.

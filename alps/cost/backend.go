@@ -9,19 +9,30 @@ import (
 	"github.com/ds2-lab/alps/bpf"
 )
 
-// phase is one state of the hooks.
-type phase struct {
-	name string
+// Phase is one state of the hooks: what a switch costs then, and what the
+// programs that run in it do.
+type Phase struct {
+	State string
 	Switches
-	programs []bpf.Program
+	Programs []bpf.Program
 }
 
-// Backend measures what the hooks cost on this kernel, n rounds per state, and
-// writes the paper's Table 3 beside it.
-func Backend(w io.Writer, n int) error {
+// PerSwitch is how often a program, by its place, is called at a switch.
+func (p Phase) PerSwitch(i int) float64 { return float64(p.Programs[i].Calls) / float64(p.Count) }
+
+// States of the hooks, in the order of Backend's phases.
+const (
+	Detached = iota
+	NoEntry
+	WithEntry
+	Observed
+)
+
+// Backend measures what the hooks cost on this kernel, n rounds per state.
+func Backend(n int) ([]Phase, error) {
 	be, err := bpf.Load(bpf.Options{})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer be.Close()
 	if err := be.CheckHooks(); err != nil {
@@ -29,7 +40,7 @@ func Backend(w io.Writer, n int) error {
 	}
 	b, err := NewBench()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer b.Close()
 	var functions []bpf.Function
@@ -37,7 +48,7 @@ func Backend(w io.Writer, n int) error {
 	for _, dir := range b.Groups {
 		id, err := bpf.CgroupOf(dir)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		functions = append(functions, bpf.Function{ID: id, Cgroup: dir})
 		policy[id] = bpf.Entry{BiasUS: 1000, SliceUS: 100_000}
@@ -60,43 +71,43 @@ func Backend(w io.Writer, n int) error {
 		}},
 		{"and observed", be.AttachObserver},
 	}
-	var phases []phase
+	var phases []Phase
 	for _, s := range steps {
 		if err := s.do(); err != nil {
-			return err
+			return nil, err
 		}
-		p := phase{name: s.name}
+		p := Phase{State: s.name}
 		if p.Switches, err = b.Run(n); err != nil {
-			return err
+			return nil, err
 		}
 		// Counting costs time itself, so it has a run of its own.
-		if p.programs, err = be.Measure(func() error { _, err := b.Run(n); return err }); err != nil {
-			return err
+		if p.Programs, err = be.Measure(func() error { _, err := b.Run(n); return err }); err != nil {
+			return nil, err
 		}
 		phases = append(phases, p)
 	}
-	return report(w, phases)
+	return phases, nil
 }
 
-// report prints the phases, then the programs as of the phase with entries.
-func report(w io.Writer, phases []phase) error {
+// Report writes the phases, then the programs as of the phase with entries,
+// with the paper's Table 3 below.
+func Report(w io.Writer, phases []Phase) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "ns (instructions in virtual time)\tsystem call\tpipe, there and back\tcontext switch\tmore than with nothing\t")
 	for _, p := range phases {
-		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t\n", p.name, p.Syscall, p.Round, p.Switch, p.Switch-phases[0].Switch)
+		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t\n", p.State, p.Syscall, p.Round, p.Switch, p.Switch-phases[Detached].Switch)
 	}
 	fmt.Fprintln(tw)
 	fmt.Fprintln(tw, "program\tJITed bytes\tns per call, no entry\tentry\tcalls per switch, no entry\tentry\t")
-	none, entry := phases[1], phases[2]
+	none, entry := phases[NoEntry], phases[WithEntry]
 	var overall float64
-	for i, p := range entry.programs {
-		per := func(p phase) float64 { return float64(p.programs[i].Calls) / float64(p.Count) }
-		if p.Calls == 0 && phases[3].programs[i].Calls == 0 {
+	for i, p := range entry.Programs {
+		if p.Calls == 0 && phases[Observed].Programs[i].Calls == 0 {
 			continue
 		}
-		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%.2f\t%.2f\t\n", p.Name, p.JITed, none.programs[i].Mean(), p.Mean(), per(none), per(entry))
+		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%.2f\t%.2f\t\n", p.Name, p.JITed, none.Programs[i].Mean(), p.Mean(), none.PerSwitch(i), entry.PerSwitch(i))
 		if p.Hook {
-			overall += float64(p.Mean()) * per(entry)
+			overall += float64(p.Mean()) * entry.PerSwitch(i)
 		}
 	}
 	fmt.Fprintf(tw, "hooks together, per switch with entries\t\t\t%.0f\t\t\t\n", overall)

@@ -25,7 +25,7 @@ func host(ctx context.Context, s results.Series, h spec.Host, o Options) error {
 		if table, err = cost(ctx, h, step.Frac); err != nil {
 			return err
 		}
-		params["go"], params["cpu"] = runtime.Version(), cpuModel()
+		params["go"], params["cpu"] = runtime.Version(), CPUModel()
 	}
 	r := results.Result{Table: &table, Run: results.Run{Key: s.Key, Engine: results.EngineHost, Parameters: params, Errors: []string{}}}
 	r.Run.Judge()
@@ -36,8 +36,8 @@ func host(ctx context.Context, s results.Series, h spec.Host, o Options) error {
 	return nil
 }
 
-// cpuModel is what Linux calls the processor.
-func cpuModel() string {
+// CPUModel is what Linux calls the processor.
+func CPUModel() string {
 	data, _ := os.ReadFile("/proc/cpuinfo") // a missing name is no reason not to measure
 	_, rest, _ := strings.Cut(string(data), "model name\t: ")
 	name, _, _ := strings.Cut(rest, "\n")

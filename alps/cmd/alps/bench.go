@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 
@@ -9,10 +10,11 @@ import (
 
 // runBench measures on the running kernel.
 func runBench(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	fs := newFlags("alps bench", stderr, "backend|switch [-n N]",
+	fs := newFlags("alps bench", stderr, "backend|switch [-n N] [-json]",
 		"backend: what the hooks cost per call and per context switch, beside the paper's Table 3.\n"+
 			"switch: a context switch alone; it runs on any kernel, to compare one with hooks and one without.")
 	n := fs.Int("n", 20_000, "go so many `times` there and back")
+	asJSON := fs.Bool("json", false, "of backend: for programs, not for people")
 	if len(args) == 0 {
 		fs.Usage()
 		return 2
@@ -25,7 +27,15 @@ func runBench(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	}
 	switch args[0] {
 	case "backend":
-		if err := cost.Backend(stdout, *n); err != nil {
+		phases, err := cost.Backend(*n)
+		switch {
+		case err != nil:
+		case *asJSON:
+			err = json.NewEncoder(stdout).Encode(phases)
+		default:
+			err = cost.Report(stdout, phases)
+		}
+		if err != nil {
 			return fail(stderr, err)
 		}
 		return 0
