@@ -163,6 +163,19 @@ func (f figure) panels(l *library, s *set, ref reference) [][]panel {
 // is shown, and called so.
 const minP99 = 200
 
+// samplesFor is how many samples a claim's statistic needs: of a percentile,
+// five on either side.
+func samplesFor(stat string) int64 {
+	p, err := percentile(stat)
+	switch {
+	case err != nil || p == 0 || p == 1:
+		return 1
+	case p >= 0.99:
+		return minP99
+	}
+	return int64(math.Ceil(5 / min(p, 1-p)))
+}
+
 // barStats of a lane.
 func barStats(l lane) []string {
 	if l.dist.n() < minP99 {

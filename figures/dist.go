@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,16 +21,16 @@ type dist struct {
 	samples []sample
 	upTo    []int64 // how many are at or below samples[i]
 	rounds  int
-	blocked bool // the samples know their blocks
+	blocks  int // of consecutive invocations in each round; 0: the samples know none
 }
 
-// blocks of consecutive invocations per run. What queues together is alike, so
-// the bootstrap draws blocks and not single invocations.
-const blocks = 50
+// blocksOf is how many blocks a run has. What queues together is alike, so the
+// bootstrap draws blocks, of twenty invocations or more, and not single ones.
+func blocksOf(invocations int) int { return min(50, max(5, invocations/20)) }
 
-func newDist(samples []sample, blocked bool) dist {
+func newDist(samples []sample, blocks int) dist {
 	slices.SortFunc(samples, func(a, b sample) int { return cmp.Compare(a.value, b.value) })
-	d := dist{samples: samples, upTo: make([]int64, len(samples)), rounds: 1, blocked: blocked}
+	d := dist{samples: samples, upTo: make([]int64, len(samples)), rounds: 1, blocks: blocks}
 	n := int64(0)
 	for i, s := range samples {
 		n += s.count
@@ -46,15 +45,17 @@ func pool(rounds []dist) dist {
 		return rounds[0]
 	}
 	var all []sample
-	blocked := true
+	blocks := rounds[0].blocks
 	for r, d := range rounds {
-		blocked = blocked && d.blocked
+		if d.blocks != blocks { // rounds of other lengths
+			blocks = 0
+		}
 		for _, s := range d.samples {
 			s.block += uint16(r * blocks)
 			all = append(all, s)
 		}
 	}
-	d := newDist(all, blocked)
+	d := newDist(all, blocks)
 	d.rounds = len(rounds)
 	return d
 }
@@ -85,7 +86,7 @@ func (d dist) mean() float64 {
 	return sum / float64(d.n())
 }
 
-// shareBelow is the share of values at or below v; NaN of nothing.
+// shareBelow is the share of values at or below v, in %; NaN of nothing.
 func (d dist) shareBelow(v float64) float64 {
 	if d.n() == 0 {
 		return math.NaN()
@@ -99,10 +100,11 @@ func (d dist) shareBelow(v float64) float64 {
 	if i == 0 {
 		return 0
 	}
-	return float64(d.upTo[i-1]) / float64(d.n())
+	return 100 * float64(d.upTo[i-1]) / float64(d.n())
 }
 
-// stat is the mean, the maximum or a percentile such as p99.5 by its name.
+// stat is by its name the mean, the maximum, a percentile such as p99.5, or the
+// share of values of at most 1000 as upto1000.
 func (d dist) stat(name string) (float64, error) {
 	switch name {
 	case "mean":
@@ -110,11 +112,26 @@ func (d dist) stat(name string) (float64, error) {
 	case "max":
 		return d.quantile(1), nil
 	}
+	if limit, ok, err := shareLimit(name); err != nil || ok {
+		return d.shareBelow(limit), err
+	}
 	p, err := percentile(name)
 	if err != nil {
 		return 0, err
 	}
 	return d.quantile(p), nil
+}
+
+// shareLimit is what a name such as upto1000 asks for.
+func shareLimit(name string) (limit float64, ok bool, err error) {
+	text, ok := strings.CutPrefix(name, "upto")
+	if !ok {
+		return 0, false, nil
+	}
+	if limit, err = strconv.ParseFloat(text, 64); err != nil {
+		err = fmt.Errorf("stat %q: want a number after upto", name)
+	}
+	return limit, true, err
 }
 
 // percentile is the share that a name such as p99.5 means.
@@ -124,88 +141,4 @@ func percentile(name string) (float64, error) {
 		return 0, fmt.Errorf("stat %q: want mean, max or a percentile", name)
 	}
 	return q / 100, nil
-}
-
-// interval holds a bootstrap's middle 95 %.
-type interval struct{ lo, hi float64 }
-
-// draws of the bootstrap, always the same ones.
-const draws = 300
-
-// bootstrap draws rounds, and in each as many blocks as it has, with
-// replacement, and returns the interval of every statistic. Without blocks
-// there is none: NaN.
-func (d dist) bootstrap(stats []string) ([]interval, error) {
-	none := interval{math.NaN(), math.NaN()}
-	out := slices.Repeat([]interval{none}, len(stats))
-	if !d.blocked || d.n() < 2 {
-		return out, nil
-	}
-	// Quantiles are found in one walk, so they are asked for in order.
-	type want struct {
-		at int
-		p  float64
-	}
-	var quantiles []want
-	means := []int{}
-	for i, name := range stats {
-		switch name {
-		case "mean":
-			means = append(means, i)
-		case "max": // a bootstrap says nothing of a maximum
-		default:
-			p, err := percentile(name)
-			if err != nil {
-				return nil, err
-			}
-			quantiles = append(quantiles, want{i, p})
-		}
-	}
-	slices.SortFunc(quantiles, func(a, b want) int { return cmp.Compare(a.p, b.p) })
-	size, sum := make([]float64, d.rounds*blocks), make([]float64, d.rounds*blocks)
-	for _, s := range d.samples {
-		size[s.block]++
-		sum[s.block] += s.value
-	}
-	found := make([][]float64, len(stats))
-	rng := rand.New(rand.NewPCG(2024, uint64(d.rounds)))
-	weight := make([]int32, len(size))
-	for range draws {
-		clear(weight)
-		for range d.rounds {
-			r := rng.IntN(d.rounds)
-			for range blocks {
-				weight[r*blocks+rng.IntN(blocks)]++
-			}
-		}
-		n, total := 0.0, 0.0
-		for b, w := range weight {
-			n += float64(w) * size[b]
-			total += float64(w) * sum[b]
-		}
-		if n == 0 {
-			continue // a rare group, and none of its blocks was drawn
-		}
-		for _, i := range means {
-			found[i] = append(found[i], total/n)
-		}
-		seen, k := 0.0, 0
-		for _, s := range d.samples {
-			seen += float64(weight[s.block])
-			for k < len(quantiles) && seen >= quantiles[k].p*n && seen > 0 {
-				found[quantiles[k].at] = append(found[quantiles[k].at], s.value)
-				k++
-			}
-			if k == len(quantiles) {
-				break
-			}
-		}
-	}
-	for i, v := range found {
-		if len(v) > 0 {
-			slices.Sort(v)
-			out[i] = interval{v[int(0.025*float64(len(v)))], v[int(0.975*float64(len(v)))]}
-		}
-	}
-	return out, nil
 }

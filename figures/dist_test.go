@@ -16,13 +16,13 @@ func noise(n int, seed uint64, shift float64) dist {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	s := make([]sample, n)
 	for i := range s {
-		s[i] = sample{100 + shift + 10*rng.NormFloat64(), 1, uint16(i * blocks / n)}
+		s[i] = sample{100 + shift + 10*rng.NormFloat64(), 1, uint16(i * blocksOf(n) / n)}
 	}
-	return newDist(s, true)
+	return newDist(s, blocksOf(n))
 }
 
 func TestDistCountsAsSortedValuesDo(t *testing.T) {
-	d := newDist([]sample{{value: 9, count: 10}, {value: 4, count: 60}, {value: 5, count: 30}}, false)
+	d := newDist([]sample{{value: 9, count: 10}, {value: 4, count: 60}, {value: 5, count: 30}}, 0)
 	var flat []float64
 	for _, s := range d.samples {
 		flat = append(flat, slices.Repeat([]float64{s.value}, int(s.count))...)
@@ -31,12 +31,15 @@ func TestDistCountsAsSortedValuesDo(t *testing.T) {
 		require.Equal(t, results.Quantile(p, flat), d.quantile(p), "%g", p)
 	}
 	require.InDelta(t, 4.8, d.mean(), 1e-9)
-	require.InDelta(t, 0.6, d.shareBelow(4), 1e-9)
-	require.InDelta(t, 0.9, d.shareBelow(8.9), 1e-9)
+	require.InDelta(t, 60, d.shareBelow(4), 1e-9)
+	require.InDelta(t, 90, d.shareBelow(8.9), 1e-9)
 	require.Zero(t, d.shareBelow(3))
-	require.True(t, math.IsNaN(newDist(nil, true).quantile(0.5)))
-	require.True(t, math.IsNaN(newDist(nil, true).mean()))
-	for _, bad := range []string{"median", "p", "p101", "p-1"} {
+	require.True(t, math.IsNaN(newDist(nil, 50).quantile(0.5)))
+	require.True(t, math.IsNaN(newDist(nil, 50).mean()))
+	share, err := d.stat("upto8.9")
+	require.NoError(t, err)
+	require.InDelta(t, 90, share, 1e-9)
+	for _, bad := range []string{"median", "p", "p101", "p-1", "upto", "uptown"} {
 		_, err := d.stat(bad)
 		require.Error(t, err, bad)
 	}
@@ -67,13 +70,36 @@ func TestBootstrap(t *testing.T) {
 	for i := range runs.samples {
 		runs.samples[i].value += float64(runs.samples[i].block % 2 * 100)
 	}
-	alike, err := newDist(runs.samples, true).bootstrap(stats)
+	alike, err := newDist(runs.samples, 50).bootstrap(stats)
 	require.NoError(t, err)
 	require.Greater(t, alike[0].hi-alike[0].lo, 15.0)
 
-	none, err := newDist([]sample{{value: 1, count: 9}}, false).bootstrap(stats)
+	none, err := newDist([]sample{{value: 1, count: 9}}, 0).bootstrap(stats)
 	require.NoError(t, err)
 	require.True(t, math.IsNaN(none[0].lo), "turns know no blocks")
+}
+
+// The draws of what was replayed alike are alike: their ratios are steadier than either.
+func TestRedrawPairs(t *testing.T) {
+	a := pool([]dist{noise(400, 1, 0), noise(400, 2, 20)})
+	double := slices.Clone(a.samples)
+	for i := range double {
+		double[i].value *= 2
+	}
+	b := newDist(double, a.blocks)
+	b.rounds = a.rounds
+	one, err := a.redraw([]string{"mean", "upto100"})
+	require.NoError(t, err)
+	two, err := b.redraw([]string{"mean", "upto200"})
+	require.NoError(t, err)
+	for i := range draws {
+		require.InDelta(t, 2, two[0][i]/one[0][i], 1e-9)
+		require.InDelta(t, one[1][i], two[1][i], 1e-9)
+	}
+	require.Equal(t, 20, blocksOf(400))
+	require.Equal(t, 50, blocksOf(15000))
+	short := pool([]dist{noise(400, 1, 0), noise(300, 1, 0)})
+	require.Zero(t, short.blocks, "rounds of other lengths are not drawn")
 }
 
 func BenchmarkBootstrap(b *testing.B) {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -268,7 +269,10 @@ func (r *report) addGrid(g *grid) error {
 	if ok {
 		p.File = g.name
 		s.Head, s.Lines = g.lines()
-		p.Conditions = []string{fmt.Sprintf("%s; in brackets the paper's", g.unit)}
+		p.Conditions = []string{strings.TrimPrefix(g.unit+"; in brackets the paper's", "; ")}
+		if g.run.Kernel != "" {
+			p.Conditions = append(p.Conditions, fmt.Sprintf("guest: kernel %s, %s; code %s", g.run.Kernel, g.run.Accelerator, g.run.Revision))
+		}
 		for _, k := range []string{"cpu", "go"} {
 			if v, ok := g.run.Parameters[k]; ok {
 				p.Conditions = append(p.Conditions, fmt.Sprintf("%s: %v", k, v))

@@ -110,7 +110,7 @@ func TestGoldenTables(t *testing.T) {
 	tables(t, root)
 	_, err := Draw(Options{Results: root, Out: out})
 	require.NoError(t, err)
-	for _, name := range []string{"table1.md", "table1.tsv", "table2.md", "table2.tsv"} {
+	for _, name := range []string{"table1.md", "table1.tsv", "table2.md", "table2.tsv", "table3.md", "table3.tsv"} {
 		data, err := os.ReadFile(filepath.Join(out, name))
 		require.NoError(t, err)
 		golden(t, name, data)
@@ -141,7 +141,18 @@ func tables(t *testing.T, root string) {
 			}
 		}
 	}
-	for name, table := range map[string]*results.Table{"table1": &groups, "table2": &cost} {
+	hooks := results.Table{Columns: []string{"what", "in", "value"}, Rows: [][]string{
+		{"system call", "instructions in the guest", "310"},
+		{"context switch, stock kernel", "instructions in the guest", "4800"},
+		{"context switch, hooks asked, entry", "instructions in the guest", "7300"},
+		{"order hook, entry", "instructions in the guest", "265"},
+		{"order hook, entry", "calls per switch", "0.996"},
+		{"order hook, entry", "ns on this host", "29"},
+		{"slice hook, entry", "calls per switch", "1.01"},
+		{"slice hook, entry", "ns on this host", "28.5"},
+		{"both hooks, per decision", "ns on this host", "57.6"},
+	}}
+	for name, table := range map[string]*results.Table{"table1": &groups, "table2": &cost, "table3": &hooks} {
 		run := results.Run{Key: name, Engine: results.EngineHost, Valid: true, Parameters: map[string]any{"cpu": "a processor"}}
 		require.NoError(t, results.Write(results.Dir(root, results.EngineSim, name), results.Result{Run: run, Table: table}))
 		require.NoError(t, results.WritePlan(root, results.EngineSim, name, []results.Series{{Name: name, Key: name}}))

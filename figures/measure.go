@@ -61,12 +61,13 @@ func measure(what, group string, r results.Result, base *results.Result) dist {
 				out = append(out, sample{value: ms(t.Length.Nanoseconds()), count: t.Count})
 			}
 		}
-		return newDist(out, false)
+		return newDist(out, 0)
 	}
 	saved := strings.HasPrefix(what, whatSaved)
 	if saved && (base == nil || len(base.Invocations) != len(r.Invocations)) {
-		return newDist(nil, false)
+		return newDist(nil, 0)
 	}
+	blocks := blocksOf(len(r.Invocations))
 	for k, i := range r.Invocations {
 		if i.Status != results.OK || group != results.All && i.Group != group {
 			continue
@@ -93,7 +94,7 @@ func measure(what, group string, r results.Result, base *results.Result) dist {
 		}
 		out = append(out, sample{v, 1, uint16(k * blocks / len(r.Invocations))})
 	}
-	return newDist(out, true)
+	return newDist(out, blocks)
 }
 
 // platformCost is what Fig 8 adds to invocation k.

@@ -26,6 +26,7 @@ type library struct {
 	pools map[string]*results.Pool // by engine
 	sets  map[string]*set
 	memo  map[string]dist
+	draws map[string][]float64
 }
 
 func newLibrary(root string) *library {
@@ -33,7 +34,7 @@ func newLibrary(root string) *library {
 	for _, engine := range []string{results.EngineVM, results.EngineSim} {
 		pools[engine] = results.NewPool(root, engine)
 	}
-	return &library{pools: pools, sets: map[string]*set{}, memo: map[string]dist{}}
+	return &library{pools: pools, sets: map[string]*set{}, memo: map[string]dist{}, draws: map[string][]float64{}}
 }
 
 // get reads the set of a figure; nil if nothing was planned. Runs that must
@@ -159,7 +160,9 @@ func (l *library) dist(s *set, at place, what string) dist {
 				base = &b.Result
 			}
 		}
-		rounds = append(rounds, measure(what, at.group, x.Result, base))
+		if d := measure(what, at.group, x.Result, base); d.n() > 0 {
+			rounds = append(rounds, d)
+		}
 	}
 	var d dist
 	switch {
@@ -178,13 +181,27 @@ func spreadOver(rounds []dist) dist {
 	all := pool(rounds).mean()
 	var out []sample
 	for _, r := range rounds {
-		if r.n() > 0 {
-			out = append(out, sample{value: 100 * (r.mean()/all - 1), count: 1})
-		}
+		out = append(out, sample{value: 100 * (r.mean()/all - 1), count: 1})
 	}
-	d := newDist(out, false)
+	d := newDist(out, 0)
 	d.rounds = len(out)
 	return d
+}
+
+// redraw is a statistic such as slice_p50 of a place in every draw; nil if
+// nothing can be drawn.
+func (l *library) redraw(s *set, at place, stat string) ([]float64, error) {
+	key := fmt.Sprint(s.engine, at, stat)
+	if v, ok := l.draws[key]; ok {
+		return v, nil
+	}
+	what, name := splitStat(stat)
+	v, err := l.dist(s, at, what).redraw([]string{name})
+	if err != nil {
+		return nil, err
+	}
+	l.draws[key] = v[0]
+	return v[0], nil
 }
 
 // has says whether a run is series of the place.

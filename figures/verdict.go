@@ -24,7 +24,7 @@ type claim struct {
 	Text   string
 	Source string // where the paper says or shows it
 	Paper  string // its numbers
-	check  func(e *evidence) (seen string, ok bool)
+	check  check
 	reason string // why it is as it is, where that is known
 }
 
@@ -35,17 +35,23 @@ type judged struct {
 	Verdict, Reason     string
 }
 
-// evidence is what one engine has to say. What it lacks it notes.
+// evidence is what one engine has to say, or what it says in one of the
+// bootstrap's draws. What it lacks it notes.
 type evidence struct {
 	library *library
 	engine  string
 	grids   map[string]*grid
+	draw    int  // of the bootstrap; -1: all that was seen
+	signs   bool // only directions count, not sizes
+	drawn   bool // something depends on the draw
+	empty   bool // nothing of a rare group was drawn
+	other   bool // it is asked of what no engine ran
 	lacking []string
 	err     error
 }
 
 func newEvidence(l *library, engine string, grids map[string]*grid) *evidence {
-	return &evidence{library: l, engine: engine, grids: grids}
+	return &evidence{library: l, engine: engine, grids: grids, draw: -1}
 }
 
 func (e *evidence) lack(what string) float64 {
@@ -68,30 +74,43 @@ func parse(where string) (place, error) {
 	return place{f[0], f[1], load, f[4], f[3]}, nil
 }
 
-func (e *evidence) dist(where, what string) dist {
-	at, err := parse(where)
-	if err != nil {
-		e.err = err
-		return dist{}
+// at is a place as people say it.
+func (p place) String() string {
+	text := fmt.Sprintf("%s on %s at %d %%", p.series, p.workload, p.load)
+	if p.group != results.All {
+		text = p.group + " under " + text
 	}
-	s, err := e.library.get(at.figure, e.engine)
-	if err != nil || s == nil {
-		e.lack(at.figure) // what is wrong with it is said where it is drawn
-		return dist{}
-	}
-	d := e.library.dist(s, at, what)
-	if d.n() == 0 {
-		e.lack(where)
-	}
-	return d
+	return p.figure + ": " + text
 }
 
 // of is a number such as slice_p50 of a place such as "fig06 huawei 90 alps G1".
 func (e *evidence) of(where, stat string) float64 {
+	at, err := parse(where)
+	if err != nil {
+		e.err = err
+		return math.NaN()
+	}
+	s, err := e.library.get(at.figure, e.engine)
+	if err != nil || s == nil {
+		return e.lack(at.figure) // what is wrong with it is said where it is drawn
+	}
 	what, name := splitStat(stat)
-	d := e.dist(where, what)
-	if p, err := percentile(name); err == nil && float64(d.n())*min(p, 1-p) < 2 {
-		return e.lack(fmt.Sprintf("enough invocations for the %s of %s", name, where))
+	d := e.library.dist(s, at, what)
+	if d.n() == 0 {
+		return e.lack(at.String())
+	}
+	if need := samplesFor(name); d.n() < need {
+		return e.lack(fmt.Sprintf("enough of %s (%d: too few for a %s; the maximum is %s)", at, d.n(), name, withUnit(d.quantile(1), stat)))
+	}
+	if e.draw >= 0 {
+		v, err := e.library.redraw(s, at, stat)
+		if err != nil {
+			e.err = err
+		}
+		if v != nil {
+			e.drawn, e.empty = true, e.empty || math.IsNaN(v[e.draw])
+			return v[e.draw]
+		}
 	}
 	v, err := d.stat(name)
 	if err != nil {
@@ -100,17 +119,36 @@ func (e *evidence) of(where, stat string) float64 {
 	return v
 }
 
-// cell is a value of Table 1 or 2, and the paper's. They come from the engine
-// host, which measures; so both engines' evidence would be the same.
+// cell is a value of a table, and the paper's. Tables are measured, if not by
+// an engine.
 func (e *evidence) cell(table, row, column string) (ours, paper float64) {
+	if e.engine != results.EngineVM {
+		e.other = true
+		return math.NaN(), math.NaN()
+	}
 	g := e.grids[table]
-	if g == nil || e.engine != results.EngineVM {
+	if g == nil || len(g.cells) == 0 {
 		return e.lack(table), math.NaN()
 	}
 	if ours, paper = g.find(row, column); math.IsNaN(ours) {
-		e.lack(table + " " + row + " " + column)
+		e.lack(table + ": " + row + " " + column)
 	}
 	return ours, paper
+}
+
+// interval of the ratio of two numbers, over the draws.
+func (e *evidence) interval(number, with, stat string) interval {
+	var ratios []float64
+	for draw := range draws {
+		d := newEvidence(e.library, e.engine, e.grids)
+		d.draw = draw
+		ratio := d.of(number, stat) / d.of(with, stat)
+		if !d.drawn || len(d.lacking) > 0 {
+			break
+		}
+		ratios = append(ratios, ratio)
+	}
+	return middle95(ratios)
 }
 
 // slower is the share of invocations that took longer in a's series than in b's.
@@ -135,66 +173,105 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 		}
 	}
 	if n == 0 {
-		return e.lack(fmt.Sprintf("%s on %s of %s and %s", figure, workload, a, b))
+		return e.lack(fmt.Sprintf("%s: %s and %s on %s at %d %%, invocation for invocation", figure, a, b, workload, load))
 	}
 	return 100 * float64(more) / float64(n)
 }
 
-// judge asks both engines.
-func (c claim) judge(simulated, measured func() *evidence) (judged, error) {
-	j := judged{claim: c, Verdict: notTested, Reason: c.reason}
-	if c.check == nil {
-		return j, nil
+// answer of one engine.
+type answer struct {
+	seen    string
+	ok      bool
+	tested  bool
+	noise   bool // chance alone may say otherwise
+	lacking []string
+}
+
+// ask asks one engine.
+func (c claim) ask(l *library, engine string, grids map[string]*grid) (answer, error) {
+	e := newEvidence(l, engine, grids)
+	seen, ok := c.check(e)
+	if e.err != nil {
+		return answer{}, fmt.Errorf("claim %s: %w", c.ID, e.err)
 	}
-	ask := func(e *evidence) (seen string, ok, tested bool, err error) {
-		seen, ok = c.check(e)
+	if e.other || len(e.lacking) > 0 {
+		return answer{lacking: e.lacking}, nil
+	}
+	a := answer{seen: seen, ok: ok, tested: true}
+	// What is seen must not go the other way in more than one draw of forty; what
+	// is not seen must not be in as many.
+	asked, otherwise := 0, 0
+	for draw := range draws {
+		e := newEvidence(l, engine, grids)
+		e.draw, e.signs = draw, ok
+		_, again := c.check(e)
 		if e.err != nil {
-			return "", false, false, fmt.Errorf("claim %s: %w", c.ID, e.err)
+			return answer{}, fmt.Errorf("claim %s: %w", c.ID, e.err)
 		}
-		if len(e.lacking) > 0 {
-			return "", false, false, nil
+		if !e.drawn {
+			break
 		}
-		return seen, ok, true, nil
+		if e.empty {
+			continue
+		}
+		asked++
+		if again != ok {
+			otherwise++
+		}
 	}
-	sim := simulated()
-	seenSim, okSim, testedSim, err := ask(sim)
-	if err != nil {
-		return j, err
+	a.noise = float64(otherwise) > 0.025*float64(asked)
+	return a, nil
+}
+
+// judge weighs what both engines say. What is within noise is not said.
+func (c claim) judge(sim, vm answer) judged {
+	j := judged{claim: c, Simulated: sim.seen, Measured: vm.seen, Verdict: notTested}
+	var why []string
+	for _, a := range []struct {
+		answer
+		did string
+	}{{sim, "simulat"}, {vm, "measur"}} {
+		switch {
+		case a.tested && a.noise:
+			why = append(why, fmt.Sprintf("What was %sed is within noise.", a.did))
+		case !a.tested && len(a.lacking) > 0:
+			why = append(why, fmt.Sprintf("Not %sed: lacks %s.", a.did, strings.Join(a.lacking, ", ")))
+		}
 	}
-	vm := measured()
-	seenVM, okVM, testedVM, err := ask(vm)
-	if err != nil {
-		return j, err
-	}
-	j.Simulated, j.Measured = seenSim, seenVM
+	counts := func(a answer) bool { return a.tested && !a.noise }
 	switch {
-	case testedVM && okVM:
+	case counts(vm) && vm.ok:
 		j.Verdict = holds
-		if testedSim && !okSim {
-			j.Reason = strings.TrimSpace("Simulation disagrees. " + j.Reason)
+		if counts(sim) && !sim.ok {
+			why = append(why, "Simulation disagrees.")
 		}
-	case testedVM:
+	case counts(vm):
 		j.Verdict = doesNotHold
-	case testedSim && okSim:
+		if counts(sim) && sim.ok {
+			why = append(why, "Simulation disagrees.")
+		}
+	case counts(sim) && sim.ok:
 		j.Verdict = holdsInSim
-	case testedSim:
+	case sim.tested:
 		j.Verdict = doesNotHold
-		j.Reason = strings.TrimSpace("In simulation; not measured yet. " + j.Reason)
-	default:
-		j.Reason = strings.TrimSpace("Lacks " + strings.Join(sim.lacking, ", ") + ". " + j.Reason)
 	}
-	return j, nil
+	j.Reason = strings.TrimSpace(strings.Join(append(why, c.reason), " "))
+	return j
 }
 
 // judgeAll judges every claim.
 func judgeAll(claims []claim, l *library, grids map[string]*grid) ([]judged, error) {
 	var out []judged
 	for _, c := range claims {
-		j, err := c.judge(func() *evidence { return newEvidence(l, results.EngineSim, grids) }, func() *evidence { return newEvidence(l, results.EngineVM, grids) })
+		sim, err := c.ask(l, results.EngineSim, grids)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, j)
+		vm, err := c.ask(l, results.EngineVM, grids)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c.judge(sim, vm))
 	}
 	return out, nil
 }
