@@ -63,7 +63,7 @@ var catalog = []figure{
 	{name: "fig02", title: "SRPT when CPU times are estimates", kind: cdfs, columns: whole,
 		note: "srpt-eb: estimates off by up to half; random: all of them random; random40: 40 % of them."},
 	{name: "fig03", title: "Turns under SRPT per group of functions", kind: violins,
-		columns: []column{{"turns on a CPU", []string{whatSlice}, results.Groups}}},
+		columns: []column{{"turns on a CPU", []string{whatSlice}, results.Groups}}, only: []string{"srpt"}},
 	{name: "fig04", title: "Architecture", kind: codeOnly,
 		note: "Drawn from the imports of the packages, the BPF object and the kernel patches."},
 	{name: "fig05", title: "Turnaround per group at three loads", kind: cdfs, columns: perGroup},
@@ -119,7 +119,7 @@ func (f figure) panels(l *library, s *set, ref reference) [][]panel {
 		workload string
 		load     int
 	}
-	at := func(x results.Series) condition { return condition{x.Result.Run.Workload, pct(x.Load)} }
+	at := func(x results.Series) condition { return condition{x.Workload, pct(x.Load)} }
 	names := distinctOf(shown, func(x results.Series) string { return x.Name })
 	var rows [][]panel
 	for _, c := range distinctOf(shown, at) {
@@ -141,7 +141,7 @@ func (f figure) panels(l *library, s *set, ref reference) [][]panel {
 						} else if len(col.groups) > 1 {
 							label = g
 						}
-						p.lanes = append(p.lanes, lane{label, look, where, what, l.dist(s, where, what), ref.of(where, what)})
+						p.lanes = append(p.lanes, lane{label, s.label(shown[i]), look, where, what, l.dist(s, where, what), ref.of(where, what)})
 					}
 				}
 			}
@@ -219,8 +219,8 @@ func (f figure) picture(rows [][]panel, s *set) (picture, error) {
 	if len(rows) == 0 {
 		return p, fmt.Errorf("%s: no valid run", f.name)
 	}
-	for _, m := range s.missing {
-		p.missing = append(p.missing, "Missing: "+m)
+	if lacks := s.lacks(4); lacks != "" {
+		p.missing = append(p.missing, lacks)
 	}
 	for _, m := range s.invalid {
 		p.missing = append(p.missing, "Not valid and not drawn: "+m)
@@ -313,9 +313,9 @@ func (f figure) legend(rows [][]panel) []entry {
 	var out []entry
 	for _, l := range lanes {
 		if f.kind == cdfs {
-			out = append(out, lineEntry(l.place.series, l.style.colour, l.style.dashes, 1.1))
+			out = append(out, lineEntry(l.legend, l.style.colour, l.style.dashes, 1.1))
 		} else {
-			out = append(out, areaEntry(l.place.series, l.style.colour))
+			out = append(out, areaEntry(l.legend, l.style.colour))
 		}
 	}
 	switch {

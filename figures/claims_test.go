@@ -44,7 +44,7 @@ func complete(t *testing.T, root string) {
 	for _, load := range []float64{0.8, 0.7} {
 		for _, w := range []string{"huawei", "azure"} {
 			for _, s := range []string{"cfs", "alps"} {
-				series = append(series, results.Series{Name: s, Load: load, Key: made(results.EngineSim, w, s, 1, 1).Run.Key})
+				series = append(series, results.Series{Name: s, Workload: w, Load: load, Round: 1, Key: made(results.EngineSim, w, s, 1, 1).Run.Key})
 			}
 		}
 	}

@@ -119,13 +119,13 @@ func (r *report) addFigure(f figure) error {
 			p.Warnings = append(p.Warnings, err.Error())
 			r.errs = append(r.errs, err)
 		case set != nil:
-			for _, m := range set.missing {
-				p.Warnings = append(p.Warnings, "Missing, and not in the picture: "+m)
-				r.errs = append(r.errs, fmt.Errorf("%s: %s is missing", f.name, m))
+			if set.lacks(1) != "" {
+				p.Warnings = append(p.Warnings, set.lacks(len(set.missing)))
+				r.errs = append(r.errs, fmt.Errorf("%s, %s: %s", f.name, engine, set.lacks(3)))
 			}
 			for _, m := range set.invalid {
 				p.Warnings = append(p.Warnings, "Not valid and not drawn: "+m)
-				r.errs = append(r.errs, fmt.Errorf("%s: run is not valid and not drawn: %s", f.name, m))
+				r.errs = append(r.errs, fmt.Errorf("%s, %s: not valid and not drawn: %s", f.name, engine, m))
 			}
 			if len(set.series) == 0 {
 				p.Warnings = append(p.Warnings, "No valid run: nothing is drawn.")
@@ -247,7 +247,7 @@ func (r *report) addDiagram(f figure) error {
 // means over all invocations of every series.
 func (r *report) means(figure string, set *set) []means {
 	at := func(x results.Series) place {
-		return place{figure, x.Result.Run.Workload, pct(x.Load), results.All, x.Name}
+		return place{figure, x.Workload, pct(x.Load), results.All, x.Name}
 	}
 	var out []means
 	for _, where := range distinctOf(set.series, at) {

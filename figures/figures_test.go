@@ -166,19 +166,21 @@ func TestDrawSaysWhatIsMissingAndWhatIsNotValid(t *testing.T) {
 
 	bad := vm("alps", 2, 1)
 	bad.Run.Valid, bad.Run.Invalid = false, []string{"3 events were lost"}
-	lost := vm("cfs", 2, 2)
-	shows(t, root, "fig06", 0.9, vm("cfs", 1, 2), vm("alps", 1, 1), bad, lost)
-	require.NoError(t, os.RemoveAll(results.Dir(root, results.EngineVM, lost.Run.Key)))
+	lost := []results.Result{vm("cfs", 2, 2), vm("cfs", 3, 2)}
+	shows(t, root, "fig06", 0.9, vm("cfs", 1, 2), vm("alps", 1, 1), bad, lost[0], lost[1])
+	for _, l := range lost {
+		require.NoError(t, os.RemoveAll(results.Dir(root, results.EngineVM, l.Run.Key)))
+	}
 	gone := sim("sfs", 1, 2)
 	shows(t, root, "fig02", 0.9, sim("cfs", 1, 2), gone)
 	require.NoError(t, os.RemoveAll(results.Dir(root, results.EngineSim, gone.Run.Key)))
 	page, err := Draw(Options{Results: root, Out: out})
-	require.ErrorContains(t, err, "fig06: cfs on huawei at 90 %, round 2 is missing")
-	require.ErrorContains(t, err, "alps round 2 ("+bad.Run.Key+"): 3 events were lost")
-	require.ErrorContains(t, err, "fig02: sfs on huawei at 90 %, round 1 is missing")
+	require.ErrorContains(t, err, "fig06, vm: 2 of 5 runs are missing: cfs on huawei at 90 %, round 2 and 3")
+	require.ErrorContains(t, err, "alps on huawei at 90 %, round 2 ("+bad.Run.Key+"): 3 events were lost")
+	require.ErrorContains(t, err, "fig02, sim: 1 of 2 runs are missing: sfs on huawei at 90 %, round 1")
 	html, err := os.ReadFile(page)
 	require.NoError(t, err)
-	for _, want := range []string{"Missing, and not in the picture: cfs on huawei at 90 %, round 2", "3 events were lost", "not the paper&#39;s 5.18-rc5", "Not measured yet", "Not run yet"} {
+	for _, want := range []string{"2 of 5 runs are missing: cfs on huawei at 90 %, round 2 and 3", "3 events were lost", "not the paper&#39;s 5.18-rc5", "Not measured yet", "Not run yet"} {
 		require.Contains(t, string(html), want)
 	}
 	for _, remote := range []string{`src="http`, `href="http`, "url(http", "@import", "<script"} {
@@ -186,7 +188,7 @@ func TestDrawSaysWhatIsMissingAndWhatIsNotValid(t *testing.T) {
 	}
 	picture, err := os.ReadFile(filepath.Join(out, "fig06-vm.svg"))
 	require.NoError(t, err)
-	require.Contains(t, string(picture), "Missing: cfs on huawei at 90 %, round 2")
+	require.Contains(t, string(picture), "2 of 5 runs are missing: cfs on huawei at 90 %, round 2 and 3")
 	table, err := os.ReadFile(filepath.Join(out, "fig06-vm.tsv"))
 	require.NoError(t, err)
 	require.Contains(t, string(table), "\t150\n", "only the valid run counts")
@@ -249,6 +251,49 @@ func TestPercentilesAreHonest(t *testing.T) {
 	require.Contains(t, barStats(two), "p99")
 	require.EqualValues(t, 300, two.dist.n())
 	require.InDelta(t, 521.2, two.paperOf("p99"), 1e-9)
+}
+
+// A partial measurement names a few, not hundreds.
+func TestLacks(t *testing.T) {
+	s := set{runs: make([]results.Run, 3)}
+	require.Empty(t, s.lacks(4))
+	for _, name := range []string{"cfs", "sfs", "alps"} {
+		s.missing = append(s.missing, results.Series{Name: name, Workload: "huawei", Load: 0.9, Round: 2})
+	}
+	require.Equal(t, "3 of 6 runs are missing: cfs on huawei at 90 %, round 2; and 2 more", s.lacks(1))
+}
+
+// Another kernel is drawn where the plan has it, computed runs are called so.
+func TestOtherKernelsAndComputedRuns(t *testing.T) {
+	root, out := t.TempDir(), t.TempDir()
+	newer := vm("eevdf", 1, 2)
+	newer.Run.Kernel, newer.Run.KernelName, newer.Run.KernelFallback, newer.Run.Scheduler, newer.Run.ConfigDigest = "6.12.1", "6.12", false, "cfs", "other"
+	base, oracle := vm("cfs", 1, 2), vm("srpt", 1, 1)
+	oracle.Run.Parameters = map[string]any{"on": base.Run.Key}
+	// What the figure shows of the four, with the kernel that the plan says eevdf has.
+	draw := func(kernel string) (string, error) {
+		var series []results.Series
+		for _, x := range []struct {
+			results.Result
+			name, kernel string
+		}{{base, "cfs", ""}, {newer, "eevdf", kernel}, {vm("alps", 1, 1), "alps", ""}, {oracle, "srpt", ""}} {
+			require.NoError(t, results.Write(results.Dir(root, results.EngineVM, x.Run.Key), x.Result))
+			series = append(series, results.Series{Name: x.name, Workload: "huawei", Load: 0.9, Round: 1, Kernel: x.kernel, Key: x.Run.Key})
+		}
+		require.NoError(t, results.WritePlan(root, results.EngineVM, "fig06", series))
+		_, err := Draw(Options{Results: root, Out: out})
+		svg, _ := os.ReadFile(filepath.Join(out, "fig06-vm.svg"))
+		return string(svg), err
+	}
+	_, err := draw("")
+	require.ErrorContains(t, err, "differ in kernel")
+	_, err = draw("6.6")
+	require.ErrorContains(t, err, "of eevdf on huawei at 90 % are planned for kernel 6.6 and ran on 6.12")
+	svg, err := draw("6.12")
+	require.NoError(t, err)
+	for _, want := range []string{"eevdf (kernel 6.12)", "srpt (computed on cfs)", "eevdf: kernel 6.12.1", "measured under cfs: srpt", "kernel 6.1.0-alps (not"} {
+		require.Contains(t, svg, want)
+	}
 }
 
 // A grey copy can be read, and so can the colour-blind.

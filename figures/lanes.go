@@ -11,12 +11,13 @@ import (
 
 // lane is what one curve, violin, box or row of bars shows.
 type lane struct {
-	label string
-	style style
-	place place
-	what  string
-	dist  dist
-	paper []paperStat // what the paper has of it, by ascending percentile
+	label  string // below it
+	legend string
+	style  style
+	place  place
+	what   string
+	dist   dist
+	paper  []paperStat // what the paper has of it, by ascending percentile
 }
 
 // paperStat is a statistic and the paper's value of it.

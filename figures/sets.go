@@ -17,8 +17,8 @@ type set struct {
 	figure, engine string
 	series         []results.Series // valid ones
 	runs           []results.Run    // all that were found
-	missing        []string
-	invalid        []string
+	missing        []results.Series
+	invalid        []string // with reasons
 }
 
 // library reads sets, and measures each run once.
@@ -53,15 +53,14 @@ func (l *library) get(figure, engine string) (*set, error) {
 	}
 	if s != nil {
 		s.engine = engine
-		for _, x := range slices.Clone(s.series) {
-			s.runs = append(s.runs, x.Result.Run)
-		}
-		s.series = slices.DeleteFunc(s.series, func(x results.Series) bool { return !x.Result.Run.Valid })
-		for _, r := range s.runs {
+		for _, x := range s.series {
+			r := x.Result.Run
+			s.runs = append(s.runs, r)
 			if !r.Valid {
-				s.invalid = append(s.invalid, fmt.Sprintf("%s round %d (%s): %s", r.Scheduler, r.Round, r.Key, strings.Join(r.Invalid, "; ")))
+				s.invalid = append(s.invalid, fmt.Sprintf("%s (%s): %s", x, r.Key, strings.Join(r.Invalid, "; ")))
 			}
 		}
+		s.series = slices.DeleteFunc(s.series, func(x results.Series) bool { return !x.Result.Run.Valid })
 		if err := s.alike(); err != nil {
 			return nil, fmt.Errorf("%s, %s: %w", figure, engine, err)
 		}
@@ -85,26 +84,42 @@ func (l *library) read(figure, engine string) (*set, error) {
 		if !errors.As(err, &m) {
 			return nil, err
 		}
-		s.missing = append(s.missing, m.Series.String())
-	}
-	if engine == results.EngineVM {
-		// The order of the paper's figures, whatever order they ran in.
-		slices.SortStableFunc(s.series, func(a, b results.Series) int { return rank(a.Name) - rank(b.Name) })
+		s.missing = append(s.missing, m.Series)
 	}
 	return s, nil
 }
 
-// rank is a scheduler's place in the paper's figures.
-func rank(series string) int {
-	order := []string{"rr", "fifo", "cfs", "sfs", "alps", "srpt"}
-	if i := slices.Index(order, series); i >= 0 {
-		return i
+// lacks says which runs are missing, the first few by name, or nothing.
+func (s *set) lacks(few int) string {
+	if len(s.missing) == 0 {
+		return ""
 	}
-	return len(order)
+	type series struct {
+		name, workload string
+		load           float64
+	}
+	at := func(x results.Series) series { return series{x.Name, x.Workload, x.Load} }
+	var named []string
+	all := distinctOf(s.missing, at)
+	for _, of := range all[:min(few, len(all))] {
+		var rounds []string
+		for _, x := range s.missing {
+			if at(x) == of {
+				rounds = append(rounds, fmt.Sprint(x.Round))
+			}
+		}
+		text := results.Series{Name: of.name, Workload: of.workload, Load: of.load}.String() + ", round "
+		named = append(named, text+strings.Join(rounds, " and "))
+	}
+	if more := len(all) - len(named); more > 0 {
+		named = append(named, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("%d of %d runs are missing: %s", len(s.missing), len(s.missing)+len(s.runs), strings.Join(named, "; "))
 }
 
 // alike refuses runs that differ where they may not: all in what they ran on,
-// rounds of one series in everything but round, seed and what came of them.
+// but for series that are planned for another kernel; rounds of one series in
+// everything but round, seed and what came of them.
 func (s *set) alike() error {
 	seen := map[string]string{}
 	same := func(of, name string, v any) error {
@@ -125,14 +140,20 @@ func (s *set) alike() error {
 		if r.Sim != nil {
 			model = r.Sim.Model
 		}
-		params := maps.Clone(r.Parameters)
-		delete(params, "costs") // measured anew at every boot
-		series := fmt.Sprintf(" of %s on %s at %d %%", x.Name, r.Workload, pct(x.Load))
-		on := fmt.Sprintf(" on %s at %d %%", r.Workload, pct(x.Load))
-		err := errors.Join(same("", "engine", r.Engine), same("", "kernel", r.Kernel), same("", "configuration", r.ConfigDigest),
+		series := fmt.Sprintf(" of %s on %s at %d %%", x.Name, x.Workload, pct(x.Load))
+		on := fmt.Sprintf(" on %s at %d %%", x.Workload, pct(x.Load))
+		kernel := ""
+		if x.Kernel != "" {
+			kernel = " of kernel " + x.Kernel
+			if r.KernelName != x.Kernel {
+				return fmt.Errorf("runs%s are planned for kernel %s and ran on %s", series, x.Kernel, r.KernelName)
+			}
+		}
+		err := errors.Join(same("", "engine", r.Engine), same(kernel, "kernel", r.Kernel), same(kernel, "configuration", r.ConfigDigest),
 			same("", "accelerator", r.Accelerator), same("", "image", r.ImageDigest), same("", "time factor", r.TimeFactor), same("", "model", model),
 			same(on, "invocations", r.Invocations),
-			same(series, "cores", r.CPUs), same(series, "cores for functions", r.FunctionCPUs), same(series, "load", r.LoadAsked), same(series, "parameters", params))
+			same(series, "kernel", r.Kernel), same(series, "cores", r.CPUs), same(series, "cores for functions", r.FunctionCPUs),
+			same(series, "load", r.LoadAsked), same(series, "parameters", settings(r)))
 		if err == nil && s.engine == results.EngineVM {
 			err = errors.Join(same("", "CPUs", r.CPUs), same(on, "load", r.LoadAsked))
 		}
@@ -141,6 +162,36 @@ func (s *set) alike() error {
 		}
 	}
 	return nil
+}
+
+// settings are a run's parameters but for those that no two rounds share.
+func settings(r results.Run) map[string]any {
+	out := maps.Clone(r.Parameters)
+	delete(out, "costs") // measured anew at every boot
+	delete(out, "on")    // the run that this one is computed from
+	return out
+}
+
+// base is the series that x was computed from; none if x ran.
+func (s *set) base(x results.Series) (name string, computed bool) {
+	key, computed := x.Result.Run.Parameters["on"]
+	for _, b := range s.series {
+		if b.Key == key {
+			return b.Name, computed
+		}
+	}
+	return fmt.Sprint(key), computed
+}
+
+// label is a series in a legend: its name, and what the others have not.
+func (s *set) label(x results.Series) string {
+	if base, computed := s.base(x); computed {
+		return x.Name + " (computed on " + base + ")"
+	}
+	if x.Kernel != "" {
+		return x.Name + " (kernel " + x.Kernel + ")"
+	}
+	return x.Name
 }
 
 // dist pools the rounds of a place.
@@ -206,80 +257,8 @@ func (l *library) redraw(s *set, at place, stat string) ([]float64, error) {
 
 // has says whether a run is series of the place.
 func (p place) has(x results.Series, series string) bool {
-	return x.Name == series && x.Result.Run.Workload == p.workload && pct(x.Load) == p.load
+	return x.Name == series && x.Workload == p.workload && pct(x.Load) == p.load
 }
-
-// conditions are what the runs of a set share, and where they differ.
-func (s *set) conditions() []string {
-	if len(s.series) == 0 {
-		return nil
-	}
-	type machine struct{ cpus, of int }
-	machines := distinctOf(s.series, func(x results.Series) machine {
-		return machine{x.Result.Run.FunctionCPUs, x.Result.Run.CPUs}
-	})
-	r := s.series[0].Result.Run
-	var out []string
-	if s.engine == results.EngineVM {
-		kernel := "kernel " + r.Kernel
-		if r.KernelFallback {
-			kernel += " (not the paper's 5.18-rc5)"
-		}
-		out = append(out, fmt.Sprintf("Measured: %s; %s; image %s; code %s", kernel, r.Accelerator, short(r.ImageDigest), r.Revision))
-	} else {
-		model := ""
-		if r.Sim != nil {
-			model = ", model " + short(r.Sim.Model)
-		}
-		out = append(out, "Simulated in virtual time"+model)
-	}
-	var n, rounds, seeds []float64
-	for _, x := range s.series {
-		q := x.Result.Run
-		n, rounds, seeds = append(n, float64(q.Invocations)), append(rounds, float64(max(q.Round, 1))), append(seeds, float64(q.Seed))
-	}
-	out[0] += fmt.Sprintf("; %s invocations a run, rounds: %.0f, seeds: %s", span(n, 0), slices.Max(rounds), span(seeds, 0))
-	for _, m := range machines {
-		var of []results.Series
-		for _, x := range s.series {
-			if x.Result.Run.FunctionCPUs == m.cpus && x.Result.Run.CPUs == m.of {
-				of = append(of, x)
-			}
-		}
-		text := fmt.Sprintf("%d cores", m.cpus)
-		if m.cpus == 1 {
-			text = "1 core"
-		}
-		if m.of != m.cpus {
-			text += fmt.Sprintf(" of %d for the functions", m.of)
-		}
-		if len(machines) > 1 {
-			text += " (" + strings.Join(distinctOf(of, func(x results.Series) string { return x.Name }), ", ") + ")"
-		}
-		for _, at := range distinctOf(of, func(x results.Series) [2]any { return [2]any{x.Result.Run.Workload, pct(x.Load)} }) {
-			var asked, achieved []float64
-			for _, x := range of {
-				if q := x.Result.Run; q.Workload == at[0] && pct(x.Load) == at[1] {
-					asked, achieved = append(asked, 100*q.LoadAsked), append(achieved, 100*q.LoadAchieved)
-				}
-			}
-			text += fmt.Sprintf("; %s at %d %%: load asked %s, achieved %s %%", at[0], at[1], span(asked, 1), span(achieved, 1))
-		}
-		out = append(out, text)
-	}
-	return out
-}
-
-// span is a range as text.
-func span(v []float64, digits int) string {
-	lo, hi := num(slices.Min(v), digits), num(slices.Max(v), digits)
-	if lo == hi {
-		return lo
-	}
-	return lo + "–" + hi
-}
-
-func short(digest string) string { return digest[:min(len(digest), 12)] }
 
 // distinctOf are a property's values, in the order they appear.
 func distinctOf[S any, T comparable](in []S, property func(S) T) []T {

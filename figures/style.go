@@ -66,10 +66,10 @@ var variants = []style{
 	{rgb(0x1c1c1c), dashes(1, 1.6)}, {rgb(0xa83f7c), dashes(5, 1.5, 1, 1.5)},
 }
 
-// styleOf the series that is the nth of its figure. A setting may have another
-// scheduler's name, as an order of ALPS has.
+// styleOf the series that is the nth of its figure. A setting of ALPS may have
+// another scheduler's name, as its orders have.
 func styleOf(series, scheduler string, nth int) style {
-	if s, ok := styles[series]; ok && (series == scheduler || strings.HasPrefix(series, scheduler+"-")) {
+	if s, ok := styles[series]; ok && (scheduler != "alps" || strings.HasPrefix(series, scheduler)) {
 		return s
 	}
 	return variants[nth%len(variants)]

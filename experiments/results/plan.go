@@ -28,7 +28,8 @@ type Series struct {
 	Name     string  `json:"series"`
 	Workload string  `json:"workload,omitzero"`
 	Load     float64 `json:"load,omitzero"`
-	Round    int     `json:"round,omitzero"` // from 1
+	Round    int     `json:"round,omitzero"`  // from 1
+	Kernel   string  `json:"kernel,omitzero"` // in kernels.yaml, where it is not the others'
 	Key      string  `json:"key"`
 
 	Result Result `json:"-"`

@@ -119,7 +119,7 @@ func (b *batch) add(common run, part spec.VM) error {
 	}
 	for _, s := range part.Series {
 		x := shown{experiment: common.owner, run: series[s.Name.V],
-			series: results.Series{Name: s.Name.V, Workload: common.workload, Load: common.load, Round: common.round}}
+			series: results.Series{Name: s.Name.V, Workload: common.workload, Load: common.load, Round: common.round, Kernel: s.Kernel.V}}
 		if !s.On.IsZero() {
 			x.run, x.oracle = series[s.On.V], cmp.Or(s.Scheduler.V, s.Name.V)
 		}
