@@ -79,11 +79,18 @@ func Draw(o Options) (string, error) {
 	if r.page.Claims, err = judgeAll(claims, r.library, tables); err != nil {
 		return "", err
 	}
+	if r.page.Setup, err = setups(r.shown); err != nil {
+		return "", err
+	}
 	html, err := r.page.render()
 	if err != nil {
 		return "", err
 	}
-	runs, err := json.MarshalIndent(r.runs, "", "\t")
+	var all []results.Run
+	for _, x := range r.shown {
+		all = append(all, x.Run)
+	}
+	runs, err := json.MarshalIndent(all, "", "\t")
 	if err != nil {
 		return "", fmt.Errorf("figures: %w", err)
 	}
@@ -101,8 +108,8 @@ type report struct {
 	library   *library
 	reference reference
 	page      page
-	runs      []results.Run // each once
-	errs      []error       // what the reader has to know, and no reason to stop
+	shown     []results.Result // each once
+	errs      []error          // what the reader has to know, and no reason to stop
 }
 
 // addFigure draws a figure of both engines.
@@ -136,8 +143,10 @@ func (r *report) addFigure(f figure) error {
 			}
 		}
 		if set != nil {
-			r.note(set.runs)
-			s.Runs = append(s.Runs, set.runs...)
+			for _, x := range set.found {
+				r.note(x.Result)
+				s.Runs = append(s.Runs, x.Result.Run)
+			}
 		}
 		s.Parts = append(s.Parts, p)
 	}
@@ -270,11 +279,11 @@ func (r *report) addGrid(g *grid) error {
 		p.File = g.name
 		s.Head, s.Lines = g.lines()
 		p.Conditions = []string{strings.TrimPrefix(g.unit+"; in brackets the paper's", "; ")}
-		if g.run.Kernel != "" {
-			p.Conditions = append(p.Conditions, fmt.Sprintf("guest: kernel %s, %s; code %s", g.run.Kernel, g.run.Accelerator, g.run.Revision))
+		if g.from.Run.Kernel != "" {
+			p.Conditions = append(p.Conditions, fmt.Sprintf("guest: kernel %s, %s; code %s", g.from.Run.Kernel, g.from.Run.Accelerator, g.from.Run.Revision))
 		}
 		for _, k := range []string{"cpu", "go"} {
-			if v, ok := g.run.Parameters[k]; ok {
+			if v, ok := g.from.Run.Parameters[k]; ok {
 				p.Conditions = append(p.Conditions, fmt.Sprintf("%s: %v", k, v))
 			}
 		}
@@ -283,7 +292,7 @@ func (r *report) addGrid(g *grid) error {
 				return err
 			}
 		}
-		r.note([]results.Run{g.run})
+		r.note(g.from)
 	}
 	s.Parts = []part{p}
 	s.YAML, err = r.copyYAML(g.name)
@@ -291,12 +300,10 @@ func (r *report) addGrid(g *grid) error {
 	return err
 }
 
-// note remembers the runs that are shown.
-func (r *report) note(runs []results.Run) {
-	for _, run := range runs {
-		if !slices.ContainsFunc(r.runs, func(o results.Run) bool { return o.Key == run.Key }) {
-			r.runs = append(r.runs, run)
-		}
+// note remembers a run that is shown.
+func (r *report) note(x results.Result) {
+	if !slices.ContainsFunc(r.shown, func(o results.Result) bool { return o.Dir == x.Dir }) {
+		r.shown = append(r.shown, x)
 	}
 }
 

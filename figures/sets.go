@@ -16,7 +16,7 @@ import (
 type set struct {
 	figure, engine string
 	series         []results.Series // valid ones
-	runs           []results.Run    // all that were found
+	found          []results.Series // all that there are
 	missing        []results.Series
 	invalid        []string // with reasons
 }
@@ -54,9 +54,8 @@ func (l *library) get(figure, engine string) (*set, error) {
 	if s != nil {
 		s.engine = engine
 		for _, x := range s.series {
-			r := x.Result.Run
-			s.runs = append(s.runs, r)
-			if !r.Valid {
+			s.found = append(s.found, x)
+			if r := x.Result.Run; !r.Valid {
 				s.invalid = append(s.invalid, fmt.Sprintf("%s (%s): %s", x, r.Key, strings.Join(r.Invalid, "; ")))
 			}
 		}
@@ -114,7 +113,7 @@ func (s *set) lacks(few int) string {
 	if more := len(all) - len(named); more > 0 {
 		named = append(named, fmt.Sprintf("and %d more", more))
 	}
-	return fmt.Sprintf("%d of %d runs are missing: %s", len(s.missing), len(s.missing)+len(s.runs), strings.Join(named, "; "))
+	return fmt.Sprintf("%d of %d runs are missing: %s", len(s.missing), len(s.missing)+len(s.found), strings.Join(named, "; "))
 }
 
 // alike refuses runs that differ where they may not: all in what they ran on,

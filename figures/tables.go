@@ -27,7 +27,7 @@ type grid struct {
 	paperFactor       float64
 	all               bool // what only the paper has is shown, too
 	cells             []cell
-	run               results.Run
+	from              results.Result
 }
 
 var grids = []grid{
@@ -46,8 +46,8 @@ func (g *grid) read(l *library) (bool, error) {
 	if err != nil || s == nil || len(s.series) == 0 || s.series[0].Result.Table == nil {
 		return false, err
 	}
-	g.run = s.series[0].Result.Run
-	t := s.series[0].Result.Table
+	g.from = s.series[0].Result
+	t := g.from.Table
 	at := map[string]int{}
 	for i, c := range t.Columns {
 		at[c] = i

@@ -147,6 +147,15 @@ type Result struct {
 	Table       *Table   // of EngineHost, and then there are no invocations
 }
 
+// Written is when the result was: the time of its file.
+func (r Result) Written() (time.Time, error) {
+	info, err := os.Stat(filepath.Join(r.Dir, jsonName))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("results: %w", err)
+	}
+	return info.ModTime(), nil
+}
+
 const (
 	csvName    = "invocations.csv"
 	jsonName   = "run.json"
