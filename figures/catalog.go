@@ -197,12 +197,11 @@ func (f figure) stats(l lane) []string {
 	}
 	out = append(out, barStats(l)...)
 	for _, p := range l.paper {
-		q, err := percentile(p.name)
-		// A percentile is none without values on either side of it.
-		if err == nil && float64(l.dist.n())*min(q, 1-q) >= 2 {
+		if _, err := percentile(p.name); err == nil {
 			out = append(out, p.name)
 		}
 	}
+	out = slices.DeleteFunc(out, func(stat string) bool { return !l.dist.has(stat) })
 	at := func(s string) float64 {
 		if q, err := percentile(s); err == nil {
 			return q

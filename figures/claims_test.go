@@ -68,7 +68,7 @@ func TestEveryClaimAsksForWhatThereIs(t *testing.T) {
 		require.NotEmpty(t, j.Paper, j.ID)
 		if j.Verdict == notTested {
 			// 40 and 10 invocations have no 99th percentile.
-			require.Contains(t, j.Reason, "too few for a p99", j.ID)
+			require.Contains(t, j.Reason, "of 200 invocations for the p99", j.ID)
 			continue
 		}
 		require.NotContains(t, j.Simulated+j.Measured, "NaN", j.ID)
@@ -104,21 +104,21 @@ func TestVerdicts(t *testing.T) {
 		sim, vm         runs
 		verdict, reason string
 	}{
-		{nil, nil, notTested, "Not simulated: lacks fig06. Not measured: lacks fig06."},
-		{good, nil, holdsInSim, "Not measured: lacks fig06."},
-		{bad, nil, doesNotHold, "Not measured: lacks fig06."},
-		{nil, good, holds, "Not simulated: lacks fig06."},
+		{nil, nil, notTested, "Not simulated: nothing of fig06. Not measured: nothing of fig06."},
+		{good, nil, holdsInSim, "Not measured: nothing of fig06."},
+		{bad, nil, doesNotHold, "Not measured: nothing of fig06."},
+		{nil, good, holds, "Not simulated: nothing of fig06."},
 		{good, good, holds, ""},
 		{bad, good, holds, "Simulation disagrees."},
-		{nil, bad, doesNotHold, "Not simulated: lacks fig06."},
+		{nil, bad, doesNotHold, "Not simulated: nothing of fig06."},
 		{good, bad, doesNotHold, "Simulation disagrees."},
 		{bad, bad, doesNotHold, ""},
-		{func(e string) []results.Result { return good(e)[:1] }, nil, notTested, "Not simulated: lacks fig06: alps on huawei at 90 %. Not measured: lacks fig06."},
+		{func(e string) []results.Result { return good(e)[:1] }, nil, notTested, "Not simulated: no alps on huawei at 90 % in fig06. Not measured: nothing of fig06."},
 		// What one round shows and another does not is within noise.
 		{good, unsteady, holdsInSim, "What was measured is within noise."},
 		{bad, unsteady, doesNotHold, "What was measured is within noise."},
-		{nil, unsteady, notTested, "Not simulated: lacks fig06. What was measured is within noise."},
-		{unsteady, nil, doesNotHold, "What was simulated is within noise. Not measured: lacks fig06."},
+		{nil, unsteady, notTested, "Not simulated: nothing of fig06. What was measured is within noise."},
+		{unsteady, nil, doesNotHold, "What was simulated is within noise. Not measured: nothing of fig06."},
 	} {
 		root := t.TempDir()
 		if x.sim != nil {

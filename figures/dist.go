@@ -122,6 +122,13 @@ func (d dist) stat(name string) (float64, error) {
 	return d.quantile(p), nil
 }
 
+// has says whether the samples are enough for a statistic: a percentile is none
+// without two values on either side of it.
+func (d dist) has(name string) bool {
+	p, err := percentile(name)
+	return err != nil || float64(d.n())*min(p, 1-p) >= 2-1e-9
+}
+
 // shareLimit is what a name such as upto1000 asks for.
 func shareLimit(name string) (limit float64, ok bool, err error) {
 	text, ok := strings.CutPrefix(name, "upto")

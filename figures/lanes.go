@@ -260,6 +260,9 @@ func bars(p *plot.Plot, lanes []lane, stats func(lane) []string) error {
 			if err != nil {
 				return err
 			}
+			if !l.dist.has(st) {
+				ours = math.NaN()
+			}
 			b := bar{i, float64(i) - 0.42 + float64(j)*width, width * 0.92, ours, l.paperOf(st), l.style}
 			for _, v := range []float64{b.ours, b.paper} {
 				if !math.IsNaN(v) {

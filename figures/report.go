@@ -138,6 +138,9 @@ func (p page) render() ([]byte, error) {
 		"pct":    func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
 		"class":  class,
 		"engine": engineName,
+		"unbroken": func(s string) string {
+			return strings.NewReplacer(" %", "\u00a0%", " ms", "\u00a0ms", "→ ", "→\u00a0", "× ", "×\u00a0").Replace(s)
+		},
 		"spaced": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	}).Parse(reportHTML)
 	if err != nil {

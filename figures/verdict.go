@@ -74,13 +74,13 @@ func parse(where string) (place, error) {
 	return place{f[0], f[1], load, f[4], f[3]}, nil
 }
 
-// at is a place as people say it.
+// String is a place as people say it.
 func (p place) String() string {
-	text := fmt.Sprintf("%s on %s at %d %%", p.series, p.workload, p.load)
+	text := fmt.Sprintf("%s on %s at %d %% in %s", p.series, p.workload, p.load, p.figure)
 	if p.group != results.All {
 		text = p.group + " under " + text
 	}
-	return p.figure + ": " + text
+	return text
 }
 
 // of is a number such as slice_p50 of a place such as "fig06 huawei 90 alps G1".
@@ -92,15 +92,15 @@ func (e *evidence) of(where, stat string) float64 {
 	}
 	s, err := e.library.get(at.figure, e.engine)
 	if err != nil || s == nil {
-		return e.lack(at.figure) // what is wrong with it is said where it is drawn
+		return e.lack("nothing of " + at.figure) // what is wrong with it is said where it is drawn
 	}
 	what, name := splitStat(stat)
 	d := e.library.dist(s, at, what)
 	if d.n() == 0 {
-		return e.lack(at.String())
+		return e.lack("no " + at.String())
 	}
 	if need := samplesFor(name); d.n() < need {
-		return e.lack(fmt.Sprintf("enough of %s (%d: too few for a %s; the maximum is %s)", at, d.n(), name, withUnit(d.quantile(1), stat)))
+		return e.lack(fmt.Sprintf("%d of %d invocations for the %s of %s (maximum %s)", d.n(), need, name, at, withUnit(d.quantile(1), stat)))
 	}
 	if e.draw >= 0 {
 		v, err := e.library.redraw(s, at, stat)
@@ -128,10 +128,10 @@ func (e *evidence) cell(table, row, column string) (ours, paper float64) {
 	}
 	g := e.grids[table]
 	if g == nil || len(g.cells) == 0 {
-		return e.lack(table), math.NaN()
+		return e.lack("nothing of " + table), math.NaN()
 	}
 	if ours, paper = g.find(row, column); math.IsNaN(ours) {
-		e.lack(table + ": " + row + " " + column)
+		e.lack("no " + row + ", " + column + ", in " + table)
 	}
 	return ours, paper
 }
@@ -155,7 +155,7 @@ func (e *evidence) interval(number, with, stat string) interval {
 func (e *evidence) slower(figure, workload string, load int, a, b string) float64 {
 	s, err := e.library.get(figure, e.engine)
 	if err != nil || s == nil {
-		return e.lack(figure)
+		return e.lack("nothing of " + figure)
 	}
 	more, n := 0, 0
 	for _, x := range s.series {
@@ -173,7 +173,7 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 		}
 	}
 	if n == 0 {
-		return e.lack(fmt.Sprintf("%s: %s and %s on %s at %d %%, invocation for invocation", figure, a, b, workload, load))
+		return e.lack(fmt.Sprintf("no %s beside %s on %s at %d %% in %s", a, b, workload, load, figure))
 	}
 	return 100 * float64(more) / float64(n)
 }
@@ -235,7 +235,7 @@ func (c claim) judge(sim, vm answer) judged {
 		case a.tested && a.noise:
 			why = append(why, fmt.Sprintf("What was %sed is within noise.", a.did))
 		case !a.tested && len(a.lacking) > 0:
-			why = append(why, fmt.Sprintf("Not %sed: lacks %s.", a.did, strings.Join(a.lacking, ", ")))
+			why = append(why, fmt.Sprintf("Not %sed: %s.", a.did, strings.Join(a.lacking, "; ")))
 		}
 	}
 	counts := func(a answer) bool { return a.tested && !a.noise }
