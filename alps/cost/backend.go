@@ -36,7 +36,7 @@ func Backend(n int) ([]Phase, error) {
 	}
 	defer be.Close()
 	if err := be.CheckHooks(); err != nil {
-		return err
+		return nil, err
 	}
 	b, err := NewBench()
 	if err != nil {
