@@ -241,10 +241,11 @@ struct {
 struct task {
 	__u64 arrive_ns; /* of the invocation, so that a reused pid is noticed */
 	__u64 on_ns;	 /* since when it is on a CPU */
+	__u64 turn_ns;	 /* of its turn, before it was interrupted */
 	__u64 cpu_ns;	 /* accounted so far, as the next */
 	__u64 wait_ns;
 	__u32 root; /* tgid of the invocation */
-	__u32 pad;
+	__u32 held; /* on which CPU it was interrupted, from 1; 0: it is not */
 };
 
 struct {
@@ -253,6 +254,17 @@ struct {
 	__type(key, __u32); /* pid */
 	__type(value, struct task);
 } tasks SEC(".maps");
+
+/*
+ * Whose turn a CPU interrupts: pid, or 0. What is no invocation, a daemon or the
+ * kernel's thread, does not end a turn: only another invocation does, or a move.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} interrupted SEC(".maps");
 
 /* What went wrong, and how often. */
 enum count {
@@ -543,12 +555,34 @@ static __always_inline void end(struct event *e, __u64 now)
 	bpf_map_delete_elem(&running, &tgid);
 }
 
+/* The turn of @t, which was interrupted, is over. */
+static __always_inline void lose(struct task *t)
+{
+	struct event *e = invocation_of(t);
+
+	if (e) {
+		account_slice(e, t->turn_ns);
+		__sync_fetch_and_add(&e->switches_invol, 1);
+	}
+	t->turn_ns = 0;
+	t->held = 0;
+}
+
+/* And that of thread @pid, if it is still on @cpu that it was interrupted. */
+static __always_inline void lose_at(__u32 pid, __u32 cpu)
+{
+	struct task *t = bpf_map_lookup_elem(&tasks, &pid);
+
+	if (t && t->held == cpu)
+		lose(t);
+}
+
 /* @p, whose account is @t, leaves the CPU; CFS has added up what it used. */
 static __always_inline void left(struct task_struct *p, struct task *t, bool preempt, __u64 now)
 {
 	bool dead = p->__state & TASK_DEAD;
 	struct event *e = invocation_of(t);
-	__u32 pid = p->pid;
+	__u32 pid = p->pid, zero = 0, *held;
 
 	if (!e) {
 		count(ORPHANS);
@@ -560,18 +594,53 @@ static __always_inline void left(struct task_struct *p, struct task *t, bool pre
 	__sync_fetch_and_add(&e->wait_ns, p->sched_info.run_delay - t->wait_ns);
 	t->wait_ns = p->sched_info.run_delay;
 	if (t->on_ns)
-		account_slice(e, now - t->on_ns);
-	t->on_ns = 0;
+		t->turn_ns += now - t->on_ns;
+	if (!dead && (preempt || !p->__state)) {
+		held = bpf_map_lookup_elem(&interrupted, &zero);
+		if (held) {
+			if (*held)
+				lose_at(*held, 1 + bpf_get_smp_processor_id());
+			*held = pid;
+			t->held = 1 + bpf_get_smp_processor_id();
+			t->on_ns = 0;
+			return;
+		}
+	}
+	if (t->on_ns)
+		account_slice(e, t->turn_ns);
+	t->turn_ns = t->on_ns = 0;
 	if (!dead) {
-		if (preempt || !p->__state)
-			__sync_fetch_and_add(&e->switches_invol, 1);
-		else
-			__sync_fetch_and_add(&e->switches_vol, 1);
+		__sync_fetch_and_add(&e->switches_vol, 1);
 		return;
 	}
 	bpf_map_delete_elem(&tasks, &pid);
 	if (p->tgid == e->pid && __sync_fetch_and_add(&e->threads, -1) == 1)
 		end(e, now);
+}
+
+/*
+ * @t, whose thread is @pid, has the CPU. The turn that was interrupted there goes
+ * on if it is its own, may go on if it is of another thread of the invocation,
+ * and is over if it is of another invocation.
+ */
+static __always_inline void came(struct task *t, __u32 pid)
+{
+	__u32 zero = 0, cpu = 1 + bpf_get_smp_processor_id();
+	__u32 *held = bpf_map_lookup_elem(&interrupted, &zero);
+
+	if (held && *held) {
+		struct task *other = *held == pid ? NULL : bpf_map_lookup_elem(&tasks, held);
+
+		if (!other || other->arrive_ns != t->arrive_ns || other->root != t->root) {
+			if (other)
+				lose_at(*held, cpu);
+			*held = 0;
+		}
+	}
+	if (t->held && t->held != cpu)
+		lose(t); /* it was moved */
+	t->held = 0;
+	t->on_ns = bpf_ktime_get_ns();
 }
 
 static __always_inline int switched(bool preempt, struct task_struct *prev, struct task_struct *next)
@@ -587,7 +656,7 @@ static __always_inline int switched(bool preempt, struct task_struct *prev, stru
 	if (t) {
 		struct event *e;
 
-		t->on_ns = bpf_ktime_get_ns();
+		came(t, next_pid);
 		if (t->cpu_ns || next_pid != t->root)
 			return 0;
 		e = invocation_of(t);

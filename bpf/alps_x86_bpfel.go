@@ -65,10 +65,11 @@ type alpsTask struct {
 	_        structs.HostLayout
 	ArriveNs uint64
 	OnNs     uint64
+	TurnNs   uint64
 	CpuNs    uint64
 	WaitNs   uint64
 	Root     uint32
-	Pad      uint32
+	Held     uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -79,6 +80,7 @@ const (
 	alpsMapCounts            = "counts"
 	alpsMapEvents            = "events"
 	alpsMapFunctions         = "functions"
+	alpsMapInterrupted       = "interrupted"
 	alpsMapPolicy            = "policy"
 	alpsMapRunning           = "running"
 	alpsMapSlices            = "slices"
@@ -153,14 +155,15 @@ type alpsProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type alpsMapSpecs struct {
-	Control   *ebpf.MapSpec `ebpf:"control"`
-	Counts    *ebpf.MapSpec `ebpf:"counts"`
-	Events    *ebpf.MapSpec `ebpf:"events"`
-	Functions *ebpf.MapSpec `ebpf:"functions"`
-	Policy    *ebpf.MapSpec `ebpf:"policy"`
-	Running   *ebpf.MapSpec `ebpf:"running"`
-	Slices    *ebpf.MapSpec `ebpf:"slices"`
-	Tasks     *ebpf.MapSpec `ebpf:"tasks"`
+	Control     *ebpf.MapSpec `ebpf:"control"`
+	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	Events      *ebpf.MapSpec `ebpf:"events"`
+	Functions   *ebpf.MapSpec `ebpf:"functions"`
+	Interrupted *ebpf.MapSpec `ebpf:"interrupted"`
+	Policy      *ebpf.MapSpec `ebpf:"policy"`
+	Running     *ebpf.MapSpec `ebpf:"running"`
+	Slices      *ebpf.MapSpec `ebpf:"slices"`
+	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
 }
 
 // alpsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -189,14 +192,15 @@ func (o *alpsObjects) Close() error {
 //
 // It can be passed to loadAlpsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type alpsMaps struct {
-	Control   *ebpf.Map `ebpf:"control"`
-	Counts    *ebpf.Map `ebpf:"counts"`
-	Events    *ebpf.Map `ebpf:"events"`
-	Functions *ebpf.Map `ebpf:"functions"`
-	Policy    *ebpf.Map `ebpf:"policy"`
-	Running   *ebpf.Map `ebpf:"running"`
-	Slices    *ebpf.Map `ebpf:"slices"`
-	Tasks     *ebpf.Map `ebpf:"tasks"`
+	Control     *ebpf.Map `ebpf:"control"`
+	Counts      *ebpf.Map `ebpf:"counts"`
+	Events      *ebpf.Map `ebpf:"events"`
+	Functions   *ebpf.Map `ebpf:"functions"`
+	Interrupted *ebpf.Map `ebpf:"interrupted"`
+	Policy      *ebpf.Map `ebpf:"policy"`
+	Running     *ebpf.Map `ebpf:"running"`
+	Slices      *ebpf.Map `ebpf:"slices"`
+	Tasks       *ebpf.Map `ebpf:"tasks"`
 }
 
 func (m *alpsMaps) Close() error {
@@ -205,6 +209,7 @@ func (m *alpsMaps) Close() error {
 		m.Counts,
 		m.Events,
 		m.Functions,
+		m.Interrupted,
 		m.Policy,
 		m.Running,
 		m.Slices,

@@ -26,9 +26,9 @@ type Event struct {
 	CPU           time.Duration
 	Wait          time.Duration // runnable, but not on a CPU
 	SwitchesVol   uint32
-	SwitchesInvol uint32
+	SwitchesInvol uint32               // to another invocation, or another CPU: what only interrupts is no switch
 	Tasks         uint32               // threads and descendants, itself included
-	Slices        [SliceBuckets]uint32 // on a CPU, by length
+	Slices        [SliceBuckets]uint32 // on a CPU, by length, without what interrupted them
 	FullSlices    []uint32             // µs; only after SetFullSlices(true)
 }
 

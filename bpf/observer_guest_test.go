@@ -62,6 +62,41 @@ func TestGuestObserver(t *testing.T) {
 	require.Zero(t, lost)
 }
 
+// The CPU that goes to what is no invocation and comes back is not lost to one.
+func TestGuestOnlyAnotherInvocationEndsATurn(t *testing.T) {
+	b := load(t, bpf.Options{})
+	p := play.NewParent(t)
+	dir, other := p.Group("function"), p.Group("other")
+	rule(t, b, map[string]bpf.Entry{dir: {}, other: {}})
+	require.NoError(t, b.AttachObserver())
+	events, stop := watch(t, b)
+	parent := p.Start(dir, "parent")
+	const n = 4
+	switches := func() (observed, kernel uint32) {
+		before := len(events())
+		for _, u := range parent.Invoke(t, n) {
+			kernel += u.Invol
+		}
+		require.Eventually(t, func() bool { return len(events()) >= before+n }, 10*time.Second, 10*time.Millisecond)
+		for _, e := range events()[before:] {
+			require.Equal(t, idOf(t, dir), e.Cgroup)
+			observed += e.SwitchesInvol
+		}
+		return observed, kernel
+	}
+	p.Hog(p.Group("beside"))
+	few, kernel := switches()
+	require.Greater(t, kernel, uint32(2*n), "the hog is there")
+	require.Less(t, few, kernel/2)
+	hog := p.Start(other, "forked hog")
+	require.True(t, hog.Scan())
+	many, all := switches()
+	stop()
+	t.Logf("%d invocations of %s: beside a hog that is none %d switches, %d for the kernel; beside one that is another's %d and %d", n, play.ShortCPU, few, kernel, many, all)
+	require.Greater(t, many, max(2*few, n))
+	require.LessOrEqual(t, many, all+2*n) // threads that ended are not in the kernel's
+}
+
 func TestGuestThreadsAndChildrenCount(t *testing.T) {
 	b := load(t, bpf.Options{})
 	p := play.NewParent(t)

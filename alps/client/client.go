@@ -109,10 +109,10 @@ type Event struct {
 	CPUNS         uint64 `json:"cpu_ns"`  // with threads and descendants, as the next ones
 	WaitNS        uint64 `json:"wait_ns"` // runnable, but not on a CPU
 	SwitchesVol   uint32 `json:"switches_vol"`
-	SwitchesInvol uint32 `json:"switches_invol"`
+	SwitchesInvol uint32 `json:"switches_invol"` // to another invocation: what only interrupts is no switch
 	Tasks         uint32 `json:"tasks"`
 
-	// On a CPU without a break, by length: the middle of the histogram's
+	// On a CPU without a switch, by length: the middle of the histogram's
 	// bucket, or exact if Exact.
 	Slices []Slices `json:"slices"`
 	Exact  bool     `json:"exact,omitempty"`
