@@ -240,13 +240,37 @@ func (Functions) Delete(ctx context.Context) error {
 	return inRunning(ctx, "ol functions delete")
 }
 
-// Draw draws the figures and the report from results/.
-func (Figures) Draw() error {
-	root, err := tree.Root()
+// Draw draws the figures and the report from results/ or another directory.
+func (Figures) Draw(
+	results *string, // directory; results/ without it
+) error {
+	o, err := reportOptions(value(results), "report")
 	if err != nil {
 		return err
 	}
-	page, err := figures.Draw(figures.Options{Results: filepath.Join(root, "results"), Experiments: filepath.Join(root, "experiments"), Code: root, Out: filepath.Join(root, "report"), Progress: console})
+	return shown(figures.Draw(o))
+}
+
+// Publish draws the report as it is committed, into docs/report, from results/ or another directory.
+func (Figures) Publish(ctx context.Context,
+	results *string, // directory; results/ without it
+) error {
+	o, err := reportOptions(value(results), filepath.Join("docs", "report"))
+	if err != nil {
+		return err
+	}
+	return shown(figures.Publish(ctx, o))
+}
+
+// reportOptions are those of a report into out, below the root.
+func reportOptions(results, out string) (figures.Options, error) {
+	root, err := tree.Root()
+	return figures.Options{Results: cmp.Or(results, filepath.Join(root, "results")), Experiments: filepath.Join(root, "experiments"),
+		Code: root, Out: filepath.Join(root, out), Progress: console}, err
+}
+
+// shown prints where a page is, also where some of it is missing.
+func shown(page string, err error) error {
 	if page != "" {
 		fmt.Println(page)
 	}
@@ -302,7 +326,7 @@ func Reproduce(ctx context.Context,
 		return errors.Join(errs...)
 	}
 	if !needs(results.EngineVM) {
-		return errors.Join(append(errs, Figures{}.Draw())...)
+		return errors.Join(append(errs, Figures{}.Draw(nil))...)
 	}
 	o, err := rig(ctx, value(kernel))
 	if err != nil {
@@ -332,7 +356,7 @@ func Reproduce(ctx context.Context,
 		return errors.Join(errs...)
 	}
 	// What was measured is drawn even if a run was not good.
-	return errors.Join(append(errs, Figures{}.Draw())...)
+	return errors.Join(append(errs, Figures{}.Draw(nil))...)
 }
 
 // goTest runs go test with its own output last.

@@ -19,10 +19,8 @@ import (
 // browser finds one, or skips unless MUST_RUN names chromium.
 func browser(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{"chromium", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
+	if path := findBrowser(); path != "" {
+		return path
 	}
 	if strings.Contains(os.Getenv("MUST_RUN"), "chromium") {
 		t.Fatal("no chromium, and MUST_RUN names it")

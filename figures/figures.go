@@ -29,6 +29,7 @@ type Options struct {
 	Experiments string // their YAMLs are put beside the pictures; none if empty
 	Code        string // the repository, whose architecture is drawn; not drawn if empty
 	Out         string
+	Light       bool // of the pictures only SVG
 	Progress    *progress.Reporter
 }
 
@@ -54,6 +55,7 @@ func Draw(o Options) (string, error) {
 		return "", err
 	}
 	r := &report{options: o, library: newLibrary(o.Results), reference: ref}
+	r.page.Formats = r.formats()
 	steps := len(catalog) + len(grids) + 1
 	for i, f := range catalog {
 		step := o.Progress.Step("draw "+f.name, i+1, steps)
@@ -195,11 +197,20 @@ func (r *report) draw(f figure, set *set, s *section, p *part) error {
 	return r.file(p.File+".tsv", []byte(rowsTSV(rows)))
 }
 
+// formats of pictures.
+func (r *report) formats() []string {
+	if r.options.Light {
+		return []string{"svg"}
+	}
+	return []string{"svg", "png", "pdf"}
+}
+
 // write writes a picture in every format, and returns the SVG.
 func (r *report) write(name string, draw func() (sheet, error)) (svg []byte, err error) {
 	g := errgroup.Group{}
 	g.SetLimit(runtime.NumCPU())
-	for ext, format := range map[string]func(sheet) ([]byte, error){".svg": sheet.svg, ".png": sheet.png, ".pdf": sheet.pdf} {
+	for _, ext := range r.formats() {
+		format := map[string]func(sheet) ([]byte, error){"svg": sheet.svg, "png": sheet.png, "pdf": sheet.pdf}[ext]
 		g.Go(func() error {
 			s, err := draw()
 			if err != nil {
@@ -209,10 +220,10 @@ func (r *report) write(name string, draw func() (sheet, error)) (svg []byte, err
 			if err != nil {
 				return fmt.Errorf("figures: %s: %w", name, err)
 			}
-			if ext == ".svg" {
+			if ext == "svg" {
 				svg = data
 			}
-			return r.file(name+ext, data)
+			return r.file(name+"."+ext, data)
 		})
 	}
 	return svg, g.Wait()

@@ -17,6 +17,7 @@ var reportHTML string
 
 // page is report/index.html.
 type page struct {
+	Formats  []string // of pictures
 	Setup    []setup
 	Claims   []judged
 	Sections []section

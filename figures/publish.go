@@ -1,0 +1,96 @@
+package figures
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/ds2-lab/alps/internal/command"
+)
+
+// most that a published report may have, in bytes.
+const most = 20 << 20
+
+// firstScreen is a picture of the page as it opens.
+const firstScreen = "first-screen.png"
+
+// Publish draws the report as it is committed: into a directory of its own,
+// without the large formats, and with a picture of its first screen if there is
+// a browser. The error names what is missing, as Draw's.
+func Publish(ctx context.Context, o Options) (string, error) {
+	o.Light = true
+	if err := os.RemoveAll(o.Out); err != nil {
+		return "", fmt.Errorf("publish: %w", err)
+	}
+	page, err := Draw(o)
+	if page == "" {
+		return "", err
+	}
+	return page, errors.Join(err, photograph(ctx, page, filepath.Join(o.Out, firstScreen)), small(o.Out))
+}
+
+// Browsers that can be asked for a picture.
+var browsers = []string{"chromium", "google-chrome"}
+
+// findBrowser is the path of one, or nothing.
+func findBrowser() string {
+	for _, name := range browsers {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// photograph makes a picture of a page's first screen.
+func photograph(ctx context.Context, page, to string) error {
+	browser := findBrowser()
+	if browser == "" {
+		return fmt.Errorf("publish: no %s: no browser (chromium) for a picture of the first screen", firstScreen)
+	}
+	page, err := filepath.Abs(page)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	profile, err := os.MkdirTemp("", "alps-browser-")
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	defer os.RemoveAll(profile)
+	// No sandbox: it does not work for root, and the page is our own.
+	err = command.Run(ctx, command.Cmd{Args: []string{browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+		"--user-data-dir=" + profile, "--window-size=1280,1000", "--screenshot=" + to, "file://" + page}})
+	if err == nil {
+		_, err = os.Stat(to)
+	}
+	if err != nil {
+		return fmt.Errorf("publish: picture of the first screen: %w", err)
+	}
+	return nil
+}
+
+// small is an error if a directory is too large to be committed.
+func small(dir string) error {
+	size := int64(0)
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	if size > most {
+		return fmt.Errorf("publish: %s has %d MB, more than the %d that may be committed", dir, size>>20, most>>20)
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package figures
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var href = regexp.MustCompile(`href="([^"]+)"`)
+
+// linked are the files that a page links to.
+func linked(t *testing.T, page string) []string {
+	t.Helper()
+	html, err := os.ReadFile(page)
+	require.NoError(t, err)
+	var out []string
+	for _, m := range href.FindAllStringSubmatch(string(html), -1) {
+		u, err := url.Parse(m[1])
+		require.NoError(t, err)
+		if u.Scheme == "data" || u.Path == "" {
+			continue
+		}
+		require.Empty(t, u.Host, m[1])
+		out = append(out, u.Path)
+	}
+	return out
+}
+
+func TestPublish(t *testing.T) {
+	browser(t)
+	root, out := t.TempDir(), t.TempDir()
+	shows(t, root, "fig06", 0.9, vm("cfs", 1, 2), vm("alps", 1, 1))
+	tables(t, root)
+	require.NoError(t, os.WriteFile(filepath.Join(out, "fig99-vm.svg"), nil, 0o644))
+	page, err := Publish(t.Context(), Options{Results: root, Experiments: filepath.Join("..", "experiments"), Out: out})
+	require.NoError(t, err)
+	files := linked(t, page)
+	require.Contains(t, files, "fig06-vm.svg")
+	require.Contains(t, files, "fig06.yaml")
+	require.Contains(t, files, "table3.tsv")
+	for _, f := range files {
+		require.FileExists(t, filepath.Join(out, f))
+	}
+	require.NotContains(t, files, "fig06-vm.png")
+	require.NoFileExists(t, filepath.Join(out, "fig06-vm.pdf"))
+	require.NoFileExists(t, filepath.Join(out, "fig99-vm.svg"), "what an earlier report had")
+	picture, err := os.ReadFile(filepath.Join(out, firstScreen))
+	require.NoError(t, err)
+	require.Equal(t, "\x89PNG", string(picture[:4]))
+
+	require.NoError(t, os.Truncate(filepath.Join(out, firstScreen), most+1))
+	require.ErrorContains(t, small(out), "more than the 20 that may be committed")
+}
+
+// What is committed is whole.
+func TestPublishedReport(t *testing.T) {
+	dir := filepath.Join("..", "docs", "report")
+	page := filepath.Join(dir, "index.html")
+	if _, err := os.Stat(page); err != nil {
+		t.Skip("nothing is published yet")
+	}
+	require.NoError(t, small(dir))
+	for _, f := range append(linked(t, page), firstScreen) {
+		require.FileExists(t, filepath.Join(dir, f))
+	}
+}
