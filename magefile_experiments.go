@@ -29,7 +29,7 @@ func (Experiments) List() error {
 		return err
 	}
 	for _, e := range exps {
-		fmt.Printf("%-8s %-8s %s\n", e.Name, strings.Join(e.Engines(), ","), e.Title)
+		fmt.Printf("%-10s %-12s %s\n", e.Name, cmp.Or(strings.Join(e.Engines(), ","), e.Target), e.Title)
 	}
 	return nil
 }

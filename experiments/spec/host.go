@@ -11,7 +11,12 @@ import (
 const (
 	MeasureGroups = "groups" // the share of invocations per group
 	MeasureCost   = "cost"   // the time of an update of the policy
+	MeasureHooks  = "hooks"  // what the hooks cost: the target kernel:cost does it
+	MeasureCode   = "code"   // the code itself: the target figures:draw does it
 )
+
+// others are the targets that measure what experiments:run does not.
+var others = map[string]string{MeasureHooks: "kernel:cost", MeasureCode: "figures:draw"}
 
 // Host is what the program computes or measures by itself.
 type Host struct {
@@ -29,14 +34,18 @@ func (c checker) host(p part) Host {
 	if p.Loads != nil || p.Series != nil {
 		c.add(p.Engine.Pos(), "loads", "not for engine host, nor is series")
 	}
-	h.Mixes = c.workloads(p)
+	if others[h.Measure.V] == "" {
+		h.Mixes = c.workloads(p)
+	} else if p.Workloads != nil {
+		c.add(p.Engine.Pos(), "workloads", "not for measure %s", h.Measure.V)
+	}
 	switch {
 	case h.Measure.V == MeasureCost && (len(h.Records) == 0 || len(h.Learners) == 0):
 		c.add(h.Measure.Pos(), "measure", "cost needs records and learners")
-	case h.Measure.V == MeasureGroups && (h.Records != nil || h.Learners != nil):
-		c.add(h.Measure.Pos(), "measure", "groups has no records and no learners; cost has")
-	case h.Measure.V != MeasureCost && h.Measure.V != MeasureGroups:
-		c.add(h.Measure.Pos(), "measure", "%q: allowed: %s, %s", h.Measure.V, MeasureGroups, MeasureCost)
+	case h.Measure.V != MeasureCost && (h.Records != nil || h.Learners != nil):
+		c.add(h.Measure.Pos(), "measure", "%s has no records and no learners; cost has", h.Measure.V)
+	case h.Measure.V != MeasureCost && h.Measure.V != MeasureGroups && others[h.Measure.V] == "":
+		c.add(h.Measure.Pos(), "measure", "%q: allowed: %s, %s, %s, %s", h.Measure.V, MeasureGroups, MeasureCost, MeasureHooks, MeasureCode)
 	}
 	for i, n := range h.Records {
 		if n.V < 1 || n.V > 1_000_000 {

@@ -28,10 +28,12 @@ type Experiment struct {
 	VM    *VM // nil: nothing runs in a guest
 	Sims  []Sim
 	Hosts []Host
+
+	Target string // that makes it, where it is not experiments:run
 }
 
 // Engines are those that runs of the experiment need: vm and sim, which
-// stands for all that needs no guest.
+// stands for all that needs no guest. What another target makes has none.
 func (e Experiment) Engines() []string {
 	var out []string
 	if e.VM != nil {
@@ -126,6 +128,12 @@ func ByEngine(dir, name, engine string) (vm, sim []Experiment, err error) {
 		return nil, nil, err
 	}
 	for _, e := range exps {
+		if e.Target != "" {
+			if name != All {
+				return nil, nil, fmt.Errorf("%s: %s makes it, experiments:run does not", name, e.Target)
+			}
+			continue
+		}
 		wanted := cmp.Or(engine, e.Engines()[0])
 		switch {
 		case !slices.Contains(e.Engines(), wanted):
@@ -179,7 +187,12 @@ func parse(name, path string, data []byte) (Experiment, error) {
 		case results.EngineSim:
 			e.Sims = append(e.Sims, c.sim(p))
 		case results.EngineHost:
-			e.Hosts = append(e.Hosts, c.host(p))
+			h := c.host(p)
+			if e.Target = others[h.Measure.V]; e.Target == "" {
+				e.Hosts = append(e.Hosts, h)
+			} else if len(f.Parts) > 1 {
+				errs.Add(h.Measure.Pos(), c.at+"measure", "%s: another target makes it, %s: no other part is allowed", h.Measure.V, e.Target)
+			}
 		default:
 			errs.Add(p.Engine.Pos(), c.at+"engine", "%q: allowed: vm, sim, host", p.Engine.V)
 		}

@@ -3,6 +3,7 @@ package spec
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/alps/sim"
+	"github.com/ds2-lab/alps/experiments/results"
 )
 
 func TestWhatIsInTheRepository(t *testing.T) {
@@ -21,9 +23,9 @@ func TestWhatIsInTheRepository(t *testing.T) {
 		e, err := Load("..", n)
 		require.NoError(t, err)
 		require.NotEmpty(t, e.Title)
-		require.NotEmpty(t, e.Engines())
+		require.Equal(t, e.Target == "", len(e.Engines()) > 0)
 	}
-	for _, want := range strings.Fields("fig01 fig02 fig03 fig05 fig06 fig07 fig08 fig09 fig10 fig11 fig12 fig13 fig14 fig15 order table1 table2") {
+	for _, want := range strings.Fields("fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09 fig10 fig11 fig12 fig13 fig14 fig15 order table1 table2 table3") {
 		require.Contains(t, names, want)
 	}
 	for _, p := range []string{"smoke", "quick", "paper"} {
@@ -40,8 +42,9 @@ func TestByEngine(t *testing.T) {
 		require.NoError(t, err)
 		return [2]int{len(vm), len(sim)}
 	}
-	all, err := List("..")
+	all, err := LoadAll("..", All)
 	require.NoError(t, err)
+	all = slices.DeleteFunc(all, func(e Experiment) bool { return e.Target != "" })
 	require.Equal(t, [2]int{1, 0}, count("fig06", ""))
 	require.Equal(t, [2]int{0, 1}, count("fig06", "sim"))
 	require.Equal(t, [2]int{0, 1}, count("table2", ""))
@@ -172,7 +175,9 @@ func TestComplaints(t *testing.T) {
 		"measure: cost": `parts[0].measure: cost needs records and learners`,
 		"measure: cost, records: [0], learners: [mean]": `parts[0].records[0]: 0: allowed: 1 to 1000000`,
 		"measure: groups, records: [1]":                 `parts[0].measure: groups has no records`,
-		"measure: speed":                                `parts[0].measure: "speed": allowed: groups, cost`,
+		"measure: speed":                                `parts[0].measure: "speed": allowed: groups, cost, hooks, code`,
+		"measure: hooks":                                `parts[0].workloads: not for measure hooks`,
+		"measure: code, records: [1]":                   `parts[0].measure: code has no records`,
 	} {
 		require.ErrorContains(t, load("figure: t\ntitle: t\nparts: [{engine: host, workloads: [w], "+text+"}]\n"), want)
 	}
@@ -209,7 +214,7 @@ func FuzzExperiment(f *testing.F) {
 			require.ErrorContains(t, err, path)
 			return
 		}
-		require.NotEmpty(t, e.Engines())
+		require.Equal(t, e.Target == "", len(e.Engines()) > 0)
 		if e.VM != nil {
 			require.NotEmpty(t, e.VM.Mixes)
 			for _, s := range e.VM.Series {
@@ -229,6 +234,22 @@ func FuzzExperiment(f *testing.F) {
 			require.NotEmpty(t, h.Mixes)
 		}
 	})
+}
+
+func TestWhatOtherTargetsMake(t *testing.T) {
+	e, err := Load("..", "table3")
+	require.NoError(t, err)
+	require.Equal(t, "kernel:cost", e.Target)
+	require.Empty(t, e.Engines())
+	_, _, err = ByEngine("..", "table3", "")
+	require.ErrorContains(t, err, "table3: kernel:cost makes it")
+	_, sim, err := ByEngine("..", All, results.EngineSim)
+	require.NoError(t, err)
+	for _, e := range sim {
+		require.Empty(t, e.Target)
+	}
+	_, err = parse("x", "x.yaml", []byte("figure: x\ntitle: t\nparts: [{engine: host, measure: code}, {engine: host, measure: code}]\n"))
+	require.ErrorContains(t, err, "another target makes it, figures:draw: no other part is allowed")
 }
 
 // A machine that is accepted can be simulated.
