@@ -54,6 +54,12 @@ func (a *architecture) node(kind, name string) *node {
 	return n
 }
 
+func (a *architecture) link(from, to *node) {
+	if l := (link{from, to}); !slices.Contains(a.links, l) {
+		a.links = append(a.links, l)
+	}
+}
+
 // compare orders nodes by kind and name.
 func (n *node) compare(o *node) int {
 	return cmp.Or(cmp.Compare(n.kind, o.kind), cmp.Compare(n.name, o.name))
@@ -65,15 +71,6 @@ func readArchitecture(root string) (*architecture, error) {
 	a := &architecture{}
 	if err := a.readPackages(root); err != nil {
 		return nil, fmt.Errorf("architecture: %w", err)
-	}
-	objects, err := filepath.Glob(filepath.Join(root, "bpf", "*.o"))
-	if err != nil {
-		return nil, fmt.Errorf("architecture: %w", err)
-	}
-	for _, o := range objects {
-		if err := a.readObject(o); err != nil {
-			return nil, fmt.Errorf("architecture: %w", err)
-		}
 	}
 	if err := a.readPatches(filepath.Join(root, "kernel", "patches")); err != nil {
 		return nil, fmt.Errorf("architecture: %w", err)
@@ -97,6 +94,14 @@ func (a *architecture) readPackages(root string) error {
 		if name := d.Name(); strings.HasPrefix(name, ".") || name == "testdata" {
 			return filepath.SkipDir
 		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		name := filepath.ToSlash(rel)
+		if err := a.readObjects(path, name); err != nil {
+			return err
+		}
 		p, err := build.Default.ImportDir(path, 0)
 		if none := (*build.NoGoError)(nil); errors.As(err, &none) {
 			return nil
@@ -107,11 +112,6 @@ func (a *architecture) readPackages(root string) error {
 		if len(p.GoFiles) == 0 {
 			return nil // only tests
 		}
-		rel, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
-		name := filepath.ToSlash(rel)
 		imports[name] = nil
 		for _, other := range p.Imports {
 			if other, ours := strings.CutPrefix(other, module+"/"); ours {
@@ -126,7 +126,7 @@ func (a *architecture) readPackages(root string) error {
 	for name, others := range imports {
 		from := a.node(kindPackage, name)
 		for _, other := range others {
-			a.links = append(a.links, link{from, a.node(kindPackage, other)})
+			a.link(from, a.node(kindPackage, other))
 		}
 	}
 	return nil
@@ -146,30 +146,45 @@ func moduleOf(root string) (string, error) {
 	return "", fmt.Errorf("%s/go.mod: no module line", root)
 }
 
-// readObject reads the programs of a BPF object that are attached to something,
-// and the maps they use, which the package beside it uses, too.
-func (a *architecture) readObject(path string) error {
-	spec, err := ebpf.LoadCollectionSpec(path)
+// readObjects reads the BPF objects in a package's directory: the programs that
+// are attached to something, and the maps they use, which the package uses, too.
+func (a *architecture) readObjects(dir, owner string) error {
+	objects, err := filepath.Glob(filepath.Join(dir, "*_bpfel.o"))
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return err
 	}
-	owner := a.node(kindPackage, filepath.Base(filepath.Dir(path)))
-	for name, p := range spec.Programs {
-		if p.AttachTo == "" {
-			continue // made to be timed
+	for _, path := range objects {
+		spec, err := ebpf.LoadCollectionSpec(path)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
 		}
-		program := a.node(kindProgram, name)
-		a.links = append(a.links, link{program, a.node(kindHook, p.AttachTo)})
-		for _, m := range mapsOf(spec, p.Instructions) {
-			a.links = append(a.links, link{a.node(kindMap, m), program})
-		}
-	}
-	for _, n := range slices.Clone(a.nodes) {
-		if _, ours := spec.Maps[n.name]; ours && n.kind == kindMap {
-			a.links = append(a.links, link{owner, n})
+		for name, p := range spec.Programs {
+			if p.AttachTo == "" {
+				continue // called from user space, or to be timed
+			}
+			hook, _, _ := strings.Cut(p.AttachTo, ":")
+			if p.Type == ebpf.StructOps {
+				name = structOf(spec)
+			}
+			program := a.node(kindProgram, name)
+			a.link(program, a.node(kindHook, hook))
+			for _, m := range mapsOf(spec, p.Instructions) {
+				a.link(a.node(kindPackage, owner), a.node(kindMap, m))
+				a.link(a.node(kindMap, m), program)
+			}
 		}
 	}
 	return nil
+}
+
+// structOf is the name of the operations that an object's programs make up.
+func structOf(spec *ebpf.CollectionSpec) string {
+	for name, m := range spec.Maps {
+		if m.Type == ebpf.StructOpsMap {
+			return name
+		}
+	}
+	return ""
 }
 
 // mapsOf are the maps that instructions refer to.

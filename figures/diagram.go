@@ -49,7 +49,7 @@ func diagram(a *architecture) sheet {
 	}
 	notes := []string{
 		"User space: a package above what it imports; an import that a longer way makes plain has no line, nor has one from " + shared + "/: " + strings.Join(common, ", ") + ".",
-		"Kernel, grey: maps, the BPF programs that use them, and what these are attached to: hooks that our patches add (with the series that do) and tracepoints.",
+		"Kernel, grey: maps, the BPF programs that use them, and what these are attached to: hooks that our patches add (with the series that do), tracepoints, and the operations of sched_ext.",
 	}
 	const bottom = 4 * lineSpace
 	s := sheet{width: vg.Points(width + 2*margin), height: vg.Points(bottom + layerHeight*float64(len(rows)) + margin)}

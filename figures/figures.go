@@ -180,14 +180,13 @@ func (r *report) draw(f figure, set *set, s *section, p *part) error {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("These runs used kernel %s, not the paper's 5.18-rc5: its source could not be had on this machine.", run.Kernel))
 	}
 	// Drawing sets a plot's range, so no two formats share one picture.
-	svg, err := r.write(p.File, func() (sheet, error) {
+	err := r.write(p, func() (sheet, error) {
 		pic, err := f.picture(panels, set)
 		return pic.sheet(), err
 	})
 	if err != nil {
 		return err
 	}
-	p.svg(svg)
 	rows, err := f.compare(panels, set.engine)
 	if err != nil {
 		return err
@@ -205,8 +204,8 @@ func (r *report) formats() []string {
 	return []string{"svg", "png", "pdf"}
 }
 
-// write writes a picture in every format, and returns the SVG.
-func (r *report) write(name string, draw func() (sheet, error)) (svg []byte, err error) {
+// write writes a part's picture in every format, and takes the SVG into the page.
+func (r *report) write(p *part, draw func() (sheet, error)) error {
 	g := errgroup.Group{}
 	g.SetLimit(runtime.NumCPU())
 	for _, ext := range r.formats() {
@@ -218,15 +217,16 @@ func (r *report) write(name string, draw func() (sheet, error)) (svg []byte, err
 			}
 			data, err := format(s)
 			if err != nil {
-				return fmt.Errorf("figures: %s: %w", name, err)
+				return fmt.Errorf("figures: %s: %w", p.File, err)
 			}
 			if ext == "svg" {
-				svg = data
+				p.svg(data)
+				p.Wide = s.width > widest
 			}
-			return r.file(name+"."+ext, data)
+			return r.file(p.File+"."+ext, data)
 		})
 	}
-	return svg, g.Wait()
+	return g.Wait()
 }
 
 // file writes one of the report's.
@@ -249,12 +249,10 @@ func (r *report) addDiagram(f figure) error {
 		if err != nil {
 			return err
 		}
-		svg, err := r.write(f.name, func() (sheet, error) { return diagram(a), nil })
-		if err != nil {
+		p.File = f.name
+		if err := r.write(&p, func() (sheet, error) { return diagram(a), nil }); err != nil {
 			return err
 		}
-		p.File = f.name
-		p.svg(svg)
 		if err := r.file(f.name+".tsv", []byte(a.tsv())); err != nil {
 			return err
 		}

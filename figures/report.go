@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"gonum.org/v1/plot/vg"
+
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/internal/progress"
 )
@@ -39,6 +41,7 @@ type section struct {
 type part struct {
 	Engine     string
 	SVG        template.HTML
+	Wide       bool   // too wide for two beside each other
 	File       string // of picture and data, without the ending; empty: nothing is there
 	Conditions []string
 	Warnings   []string
@@ -90,6 +93,9 @@ func (s *section) add(rows []row) {
 		*ours, *ratio = figureOf(r.Ours), r.ratioText()
 	}
 }
+
+// widest is how wide pictures may be of which two stand beside each other.
+const widest = 15 * vg.Centimeter
 
 // svg takes a picture into the page. The XML header does not belong inside.
 func (p *part) svg(svg []byte) {
