@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -46,32 +47,37 @@ func Run(ctx context.Context, c Config) error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	w := &watcher{api: client.New(c.Socket), log: c.Log, looked: map[uint64]int{}}
+	if err := w.look(ctx); err != nil {
+		return err
+	}
+	// One thread decides; when it wakes up, it may not wait for another's turn in
+	// the runtime.
+	runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)))
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.run(ctx) })
+	g.Go(func() error {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		return decide(ctx, c, &w.entries)
+	})
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// decide reads what there is, then answers.
+func decide(ctx context.Context, c Config, entries *atomic.Pointer[map[uint64]client.Entry]) error {
+	if err := realTime(); err != nil {
+		return err
+	}
 	s, err := ghost.Load()
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	if err := realTime(); err != nil {
-		return err
-	}
-	w := &watcher{api: client.New(c.Socket), log: c.Log, looked: map[uint64]int{}}
-	if err := w.look(ctx); err != nil {
-		return err
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return w.run(ctx) })
-	g.Go(func() error { return decide(ctx, s, newOrder(c.CPUs), &w.entries) })
-	err = g.Wait()
-	n, _ := s.Bypassed()
-	c.Log.Info("agent ends", "bypassed", n)
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
-}
-
-// decide reads what there is, then answers.
-func decide(ctx context.Context, s *ghost.Scheduler, o *order, entries *atomic.Pointer[map[uint64]client.Entry]) error {
+	o := newOrder(c.CPUs)
 	for ctx.Err() == nil {
 		m, err := s.Next(time.Now().Add(poll))
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -86,12 +92,16 @@ func decide(ctx context.Context, s *ghost.Scheduler, o *order, entries *atomic.P
 		}
 		o.entries = *entries.Load()
 		for _, d := range o.decide(monotonic()) {
-			if err := s.Commit(d); err != nil {
+			instead, err := s.Commit(d)
+			if err != nil {
 				return err
 			}
+			o.again(instead)
 		}
 	}
-	return ctx.Err()
+	n, err := s.Bypassed()
+	c.Log.Info("agent ends", "bypassed", n)
+	return errors.Join(ctx.Err(), err)
 }
 
 // monotonic is the clock of the kernel's messages.
@@ -101,22 +111,12 @@ func monotonic() uint64 {
 	return uint64(ts.Nano())
 }
 
-// realTime puts all threads of this process before what it schedules and what
-// it competes with, as ghOSt's agents are.
+// realTime puts this thread, but none it makes, before all that it schedules and
+// competes with, as ghOSt's agents are.
 func realTime() error {
-	threads, err := os.ReadDir("/proc/self/task")
+	err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK}, 0)
 	if err != nil {
-		return fmt.Errorf("agent: %w", err)
-	}
-	for _, t := range threads {
-		id, err := strconv.Atoi(t.Name())
-		if err != nil {
-			return fmt.Errorf("agent: %w", err)
-		}
-		err = unix.SchedSetAttr(id, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0)
-		if err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("agent: real-time priority: %w", err)
-		}
+		return fmt.Errorf("agent: real-time priority: %w", err)
 	}
 	return nil
 }

@@ -28,7 +28,9 @@ type task struct {
 	vruntime time.Duration
 	queued   uint64        // when its turn was asked for, ns
 	left     time.Duration // of a turn that was interrupted; 0: none
+	granted  time.Duration // the slice it was given last
 	waiting  bool
+	ousted   bool   // another was given its CPU; it has not been heard of since
 	on       int    // CPU it has, or -1
 	since    uint64 // when it got that, ns
 }
@@ -53,14 +55,14 @@ func (o *order) take(m ghost.Message) {
 		t = &task{pid: m.PID, on: -1, cpu: m.CPU, vruntime: o.min}
 		o.tasks[m.PID] = t
 	}
-	slept := !t.waiting && t.on < 0
+	slept := !t.waiting && t.on < 0 && !t.ousted
 	t.vruntime += max(0, m.CPU-t.cpu)
 	t.cpu = m.CPU
 	if t.on >= 0 {
 		delete(o.has, t.on)
 		t.on = -1
 	}
-	t.seq, t.left = m.Seq, m.Left
+	t.seq, t.left, t.ousted = m.Seq, m.Left, false
 	t.waiting = m.What == ghost.Runnable
 	if !t.waiting {
 		return
@@ -92,11 +94,19 @@ func (o *order) decide(now uint64) []ghost.Decision {
 			d.Slice = o.slice(t)
 		}
 		if preempt {
-			o.has[cpu].on = -1 // it will ask again
+			o.has[cpu].on, o.has[cpu].ousted = -1, true // it will ask again, if it has run
 		}
 		o.has[cpu] = t
-		t.on, t.since, t.waiting, t.left = cpu, now, false, 0
+		t.on, t.since, t.waiting, t.left, t.granted = cpu, now, false, 0, d.Slice
 		out = append(out, d)
+	}
+}
+
+// again lets a task wait that was given a CPU and not run: another was given
+// the CPU before that looked.
+func (o *order) again(pid uint32) {
+	if t := o.tasks[pid]; t != nil && t.ousted {
+		t.waiting, t.left, t.ousted = true, t.granted, false
 	}
 }
 
@@ -194,7 +204,7 @@ func (o *order) forget() {
 		return
 	}
 	for pid, t := range o.tasks {
-		if !t.waiting && t.on < 0 {
+		if !t.waiting && t.on < 0 && !t.ousted {
 			delete(o.tasks, pid)
 		}
 	}

@@ -58,6 +58,21 @@ func TestByVruntime(t *testing.T) {
 	require.Equal(t, []ghost.Decision{{PID: 12, CPU: 1, Slice: latency / 2, Preempt: true}}, o.decide(uint64(2*wakeup)))
 }
 
+// A CPU that is given to another before it has looked runs the first one never.
+func TestNobodyIsLost(t *testing.T) {
+	o := newOrder([]int{1})
+	o.take(wish(10, 0, 0))
+	o.decide(0)
+	o.take(wish(12, 0, 0))
+	require.Len(t, o.decide(uint64(2*wakeup)), 1, "12 instead of 10")
+	o.again(10)
+	o.take(ghost.Message{What: ghost.Blocked, PID: 12, Seq: 4 * ms})
+	require.Equal(t, []ghost.Decision{{PID: 10, CPU: 1, Slice: latency}}, o.decide(4*ms))
+	o.take(ghost.Message{What: ghost.Blocked, PID: 10, Seq: 5 * ms})
+	o.again(10)
+	require.Empty(t, o.decide(5*ms), "who sleeps does not wait")
+}
+
 func TestByRank(t *testing.T) {
 	o := newOrder([]int{1})
 	o.entries = map[uint64]client.Entry{10: rank(time.Second, 20*time.Millisecond), 11: rank(2*time.Second, 100*time.Millisecond), 12: rank(2*time.Second, 0)}

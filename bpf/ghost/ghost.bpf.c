@@ -15,7 +15,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#define MAX_CPUS  64
+#define MAX_CPUS  64 /* bits of a word */
 #define MAX_TASKS 16384
 #define REASON    128
 
@@ -46,7 +46,9 @@ struct sched_entity {
 	__u64 sum_exec_runtime;
 } relocate;
 
-struct cpumask;
+struct cpumask {
+	unsigned long bits[1];
+} relocate;
 
 struct sched_ext_entity {
 	__u64 slice;
@@ -60,7 +62,9 @@ struct task_struct {
 	const struct cpumask *cpus_ptr;
 } relocate;
 
-struct scx_cpu_release_args;
+struct scx_cpu_release_args {
+	struct task_struct *task;
+} relocate;
 
 struct scx_exit_info {
 	const char *reason;
@@ -84,7 +88,9 @@ extern __u32 scx_bpf_reenqueue_local(void) __ksym;
 extern void scx_bpf_kick_cpu(__s32 cpu, __u64 flags) __ksym;
 extern struct task_struct *bpf_task_from_pid(__s32 pid) __ksym;
 extern void bpf_task_release(struct task_struct *p) __ksym;
-extern bool bpf_cpumask_test_cpu(__u32 cpu, const struct cpumask *cpumask) __ksym;
+
+/* The thread that decides. */
+const volatile __s32 agent;
 
 enum what {
 	RUNNABLE, /* wants a CPU: woken up, new, or its slice is used */
@@ -236,18 +242,22 @@ void BPF_PROG(ghost_dispatch, __s32 cpu, struct task_struct *prev)
 	if (!p)
 		return;
 	bpf_map_delete_elem(&waiting, &pid);
-	if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
+	if (BPF_CORE_READ(p, cpus_ptr, bits[0]) >> (key & (MAX_CPUS - 1)) & 1)
 		scx_bpf_dispatch(p, SCX_DSQ_LOCAL, slice, 0);
 	else
 		bypass(p);
 	bpf_task_release(p);
 }
 
-/* Something else needs the CPU, perhaps the agent: what ran is his again to place. */
+/*
+ * A task of another class needs the CPU. If that is the agent, what ran is his
+ * to place again; after any other it goes on with what is left of its slice.
+ */
 SEC("struct_ops/ghost_cpu_release")
 void BPF_PROG(ghost_cpu_release, __s32 cpu, struct scx_cpu_release_args *args)
 {
-	scx_bpf_reenqueue_local();
+	if (BPF_CORE_READ(args, task, pid) == agent)
+		scx_bpf_reenqueue_local();
 }
 
 SEC("struct_ops/ghost_exit")
@@ -275,7 +285,7 @@ struct commit {
 	__u32 pid;
 	__u32 cpu;
 	__u32 preempt; /* what runs there */
-	__u32 pad;
+	__u32 instead; /* answered: whose decision the CPU had not fetched yet */
 };
 
 SEC("syscall")
@@ -284,15 +294,17 @@ int ghost_commit(struct commit *c)
 	__u32 cpu = c->cpu;
 	struct decision *d = bpf_map_lookup_elem(&decisions, &cpu);
 	__u64 seq = c->seq, slice = c->slice_ns;
-	__u32 pid = c->pid;
+	__u32 pid = c->pid, instead;
 
 	if (!d)
 		return 1;
 	bpf_spin_lock(&d->lock);
+	instead = d->pid;
 	d->pid = pid;
 	d->seq = seq;
 	d->slice_ns = slice;
 	bpf_spin_unlock(&d->lock);
+	c->instead = instead;
 	scx_bpf_kick_cpu(cpu, c->preempt ? SCX_KICK_PREEMPT : 0);
 	return 0;
 }

@@ -61,7 +61,8 @@ type Scheduler struct {
 	record ringbuf.Record
 }
 
-// Load puts the scheduler into the kernel. It needs root.
+// Load puts the scheduler into the kernel. The calling thread is the one that
+// decides; its goroutine must be locked to it. It needs root.
 func Load() (*Scheduler, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("load scheduler: root is needed")
@@ -77,8 +78,15 @@ func Load() (*Scheduler, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("load scheduler: %w", err)
 	}
+	spec, err := loadGhost()
+	if err == nil {
+		err = spec.Variables["agent"].Set(int32(unix.Gettid()))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load scheduler: %w", err)
+	}
 	s := &Scheduler{}
-	if err := loadGhostObjects(&s.objs, nil); err != nil {
+	if err := spec.LoadAndAssign(&s.objs, nil); err != nil {
 		var verifier *ebpf.VerifierError
 		if errors.As(err, &verifier) {
 			return nil, fmt.Errorf("load scheduler: %+v", verifier)
@@ -132,23 +140,27 @@ func (s *Scheduler) why() error {
 	return fmt.Errorf("the kernel ended the scheduler: %s: %s", unix.ByteSliceToString(r.Text[:]), unix.ByteSliceToString(r.Detail[:]))
 }
 
-// Commit leaves a decision for its CPU and makes that look.
-func (s *Scheduler) Commit(d Decision) error {
-	arg := struct {
-		Seq, Slice             uint64
-		PID, CPU, Preempt, Pad uint32
-	}{Seq: d.Seq, Slice: uint64(d.Slice), PID: d.PID, CPU: d.CPU}
+// Commit leaves a decision for its CPU and makes that look. If the CPU had not
+// fetched the one before, that is void: instead is its task, else 0.
+func (s *Scheduler) Commit(d Decision) (instead uint32, err error) {
+	arg := commit{Seq: d.Seq, Slice: uint64(d.Slice), PID: d.PID, CPU: d.CPU}
 	if d.Preempt {
 		arg.Preempt = 1
 	}
-	code, err := s.objs.GhostCommit.Run(&ebpf.RunOptions{Context: arg})
+	code, err := s.objs.GhostCommit.Run(&ebpf.RunOptions{Context: arg, ContextOut: &arg})
 	if err == nil && code != 0 {
-		err = unix.Errno(unix.EINVAL)
+		err = unix.EINVAL
 	}
 	if err != nil {
-		return fmt.Errorf("commit task %d to CPU %d: %w", d.PID, d.CPU, err)
+		return 0, fmt.Errorf("commit task %d to CPU %d: %w", d.PID, d.CPU, err)
 	}
-	return nil
+	return arg.Instead, nil
+}
+
+// commit is the program's argument.
+type commit struct {
+	Seq, Slice                 uint64
+	PID, CPU, Preempt, Instead uint32
 }
 
 // Bypassed counts tasks that ran without a decision, because messages were not

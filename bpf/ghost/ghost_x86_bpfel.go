@@ -29,6 +29,7 @@ const (
 	ghostProgGhostExit       = "ghost_exit"
 	ghostProgGhostQuiescent  = "ghost_quiescent"
 	ghostProgGhostSelectCpu  = "ghost_select_cpu"
+	ghostVarAgent            = "agent"
 )
 
 // loadGhost returns the embedded CollectionSpec for ghost.
@@ -98,6 +99,7 @@ type ghostMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ghostVariableSpecs struct {
+	Agent *ebpf.VariableSpec `ebpf:"agent"`
 }
 
 // ghostObjects contains all objects after they have been loaded into the kernel.
@@ -143,6 +145,7 @@ func (m *ghostMaps) Close() error {
 //
 // It can be passed to loadGhostObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ghostVariables struct {
+	Agent *ebpf.Variable `ebpf:"agent"`
 }
 
 // ghostPrograms contains all programs after they have been loaded into the kernel.
