@@ -38,6 +38,7 @@ type Machine struct {
 	exited  chan struct{}      // QEMU has ended
 	exitErr error              // its, after exited
 	faults  faults
+	cpuLock *os.File // says which of the host's CPUs it has to itself; or nil
 	once    sync.Once
 }
 
@@ -277,6 +278,7 @@ func (m *Machine) kill() {
 		if m.monitor != nil {
 			m.monitor.Disconnect()
 		}
+		m.cpuLock.Close()
 		os.RemoveAll(m.paths.dir)
 	})
 }
