@@ -428,7 +428,7 @@ func TestKill(ctx context.Context,
 	if err != nil {
 		return err
 	}
-	return guestTests(ctx, o, []string{fmt.Sprint("ALPS_KILLS=", cmp.Or(value(kills), 20))}, "-timeout=3h", "-run=TestGuestKilledRunGoesOn", "./experiments/runner")
+	return guestTests(ctx, o, []string{fmt.Sprint("ALPS_KILLS=", cmp.Or(value(kills), 20))}, "-timeout=3h", "-run=TestGuestKilled|TestGuestShares", "./experiments/runner")
 }
 
 // Bench runs the benchmarks, with allocations.

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -26,9 +27,7 @@ func TestGuestKilledRunGoesOn(t *testing.T) {
 	if n == 0 {
 		t.Skip("takes long: run the target testKill")
 	}
-	fig06, err := os.ReadFile("../fig06.yaml")
-	require.NoError(t, err)
-	dir := experimentsDir(t, "fig06", string(fig06))
+	dir := fig06(t)
 	calm := child{Dir: dir, Name: "fig06", Results: filepath.Join(t.TempDir(), "results"), Guest: true}
 	t.Logf("%s", calm.finish(t)) // builds and calibrates what is missing
 	require.NoError(t, os.RemoveAll(calm.Results))
@@ -84,14 +83,52 @@ func TestGuestKilledRunGoesOn(t *testing.T) {
 	}
 	t.Logf("%s", killed.finish(t))
 	t.Logf("killed: %v; complete in between: %d times", hit, ended)
-	undisturbed, err := results.ReadPlan(calm.Results, results.EngineVM, "fig06")
+	same(t, calm.Results, killed.Results)
+}
+
+// Shares that two processes measure side by side come to what one measures.
+func TestGuestSharesAreTheWhole(t *testing.T) {
+	if os.Getenv("ALPS_KILLS") == "" {
+		t.Skip("takes long: run the target testKill")
+	}
+	dir, out := fig06(t), t.TempDir()
+	at := func(name string) string { return filepath.Join(out, name) }
+	whole := child{Dir: dir, Name: "fig06", Results: at("whole"), Guest: true}
+	t.Logf("%s", whole.finish(t))
+	var shares []string
+	var waits []func()
+	for _, shard := range []string{"1/2", "2/2"} {
+		c := child{Dir: dir, Name: "fig06", Results: at(strings.Replace(shard, "/", "of", 1)), Shard: shard, Guest: true}
+		shares = append(shares, c.Results)
+		cmd, log := c.start(t)
+		waits = append(waits, func() { require.NoError(t, cmd.Wait(), "%s", log) })
+	}
+	for _, wait := range waits {
+		wait()
+	}
+	require.ErrorContains(t, Merge(at("merged"), shares[:1], nil), "2 runs are missing", "one of three rounds")
+	require.NoError(t, Merge(at("merged"), shares[1:], nil))
+	same(t, whole.Results, at("merged"))
+}
+
+// fig06 is a directory of experiments with that one, in short runs.
+func fig06(t *testing.T) string {
+	text, err := os.ReadFile("../fig06.yaml")
 	require.NoError(t, err)
-	require.Len(t, undisturbed, 6)
-	for _, a := range undisturbed {
-		b, err := results.Read(results.Dir(killed.Results, results.EngineVM, a.Key))
+	return experimentsDir(t, "fig06", string(text))
+}
+
+// same requires that all that was measured of fig06 is the same in two
+// directories of results.
+func same(t *testing.T, a, b string) {
+	found, err := results.ReadPlan(a, results.EngineVM, "fig06")
+	require.NoError(t, err)
+	require.Len(t, found, 6)
+	for _, x := range found {
+		y, err := results.Read(results.Dir(b, results.EngineVM, x.Key))
 		require.NoError(t, err)
-		require.Equal(t, a.Result.Invocations, b.Invocations, a.Key)
-		require.Equal(t, a.Result.Slices, b.Slices, a.Key)
+		require.Equal(t, x.Result.Invocations, y.Invocations, x.Key)
+		require.Equal(t, x.Result.Slices, y.Slices, x.Key)
 	}
 }
 

@@ -60,18 +60,24 @@ func Repeat(ctx context.Context, name string, o Options, w io.Writer) error {
 }
 
 // compare prints the group means of two runs and complains about what differs.
+// The difference is none if every time of every invocation is the same.
 func compare(a, b results.Result, w io.Writer) error {
 	if !slices.Equal(identities(a), identities(b)) {
 		return fmt.Errorf("%s: the two runs have different invocations", a.Run.Key)
 	}
 	var errs []error
+	exactly := slices.Equal(a.Invocations, b.Invocations)
 	twice := results.Summarize(b.Invocations)
 	for i, s := range results.Summarize(a.Invocations) {
 		if s.N == 0 {
 			continue
 		}
 		diff := (twice[i].Mean - s.Mean) / s.Mean
-		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.2f\t%+.2f %%\n", a.Run.Key, s.Group, s.N, s.Mean, twice[i].Mean, 100*diff)
+		shown := fmt.Sprintf("%+.2f %%", 100*diff)
+		if exactly {
+			shown = "none"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.2f\t%s\n", a.Run.Key, s.Group, s.N, s.Mean, twice[i].Mean, shown)
 		if !(math.Abs(diff) <= RepeatLimit) {
 			errs = append(errs, fmt.Errorf("%s: the means of %s differ by %.1f %%, more than %.0f %%", a.Run.Key, s.Group, 100*math.Abs(diff), 100*RepeatLimit))
 		}

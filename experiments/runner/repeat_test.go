@@ -21,6 +21,8 @@ func TestCompare(t *testing.T) {
 	require.NoError(t, compare(run(1000), run(1019), &b))
 	require.Contains(t, b.String(), "cfs-r1-abc\tG1\t50\t1000.00\t1019.00\t+1.90 %\n")
 	require.NotContains(t, b.String(), "G3", "nobody is in it")
+	require.NoError(t, compare(run(1000), run(1000), &b))
+	require.Contains(t, b.String(), "cfs-r1-abc\tG1\t50\t1000.00\t1000.00\tnone\n")
 	require.ErrorContains(t, compare(run(1000), run(1021), &b), "the means of G1 differ by 2.1 %, more than 2 %")
 	other := run(1000)
 	other.Invocations[7].Function = "graphBfs"
