@@ -85,6 +85,8 @@ var catalog = []figure{
 		note: "fifo: first come, first served between functions, which is what the published comparison amounts to; strict and bounded: by rank, as the text has it."},
 	{name: "tails", title: "Beyond the paper: the tail of the short functions on one core", kind: barRows, columns: perGroup,
 		note: "alps ranks by waiting time, as the text has it; alps-slice by the learnt slice; alps-cap lets no slice be above 100 ms; alps-tail does both."},
+	{name: "eevdf", title: "Beyond the paper: CFS, EEVDF and ALPS", kind: barRows, columns: perGroup,
+		note: "EEVDF took the place of CFS in Linux 6.6. Measured, it ran on another kernel than the others, so kernels are compared, too."},
 	{name: "starvation", title: "Beyond the paper: a long function beside a stream of short ones, one core", kind: barRows,
 		columns: []column{turnaroundOf("G1"), turnaroundOf("G4")},
 		note:    "Simulated: the step bounds the wait for a turn, not that of an invocation that needs several; at 110 % any step lets a long one wait about as long as strict does. And not only the long ones: an invocation that lost the CPU half-way goes on behind those of its own function that come later, for they begin with less virtual time and a slice lets them through in one turn. Single short ones waited for minutes so, longer than under CFS."},

@@ -84,6 +84,7 @@ func Draw(o Options) (string, error) {
 	if r.page.Setup, err = setups(r.shown); err != nil {
 		return "", err
 	}
+	r.page.Warning = otherKernel(r.shown)
 	html, err := r.page.render()
 	if err != nil {
 		return "", err
@@ -176,9 +177,6 @@ func (r *report) draw(f figure, set *set, s *section, p *part) error {
 		return nil
 	}
 	p.File, p.Conditions = f.name+"-"+set.engine, set.conditions()
-	if run := set.series[0].Result.Run; run.KernelFallback {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("These runs used kernel %s, not the paper's 5.18-rc5: its source could not be had on this machine.", run.Kernel))
-	}
 	// Drawing sets a plot's range, so no two formats share one picture.
 	err := r.write(p, func() (sheet, error) {
 		pic, err := f.picture(panels, set)

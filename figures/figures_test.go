@@ -175,12 +175,12 @@ func TestDrawSaysWhatIsMissingAndWhatIsNotValid(t *testing.T) {
 	shows(t, root, "fig02", 0.9, sim("cfs", 1, 2), gone)
 	require.NoError(t, os.RemoveAll(results.Dir(root, results.EngineSim, gone.Run.Key)))
 	page, err := Draw(Options{Results: root, Out: out})
-	require.ErrorContains(t, err, "fig06, vm: 2 of 5 runs are missing: cfs on huawei at 90 %, round 2 and 3")
+	require.ErrorContains(t, err, "fig06, vm: 2 of 5 runs are missing: cfs on huawei at 90 %, rounds 2, 3")
 	require.ErrorContains(t, err, "alps on huawei at 90 %, round 2 ("+bad.Run.Key+"): 3 events were lost")
 	require.ErrorContains(t, err, "fig02, sim: 1 of 2 runs are missing: sfs on huawei at 90 %, round 1")
 	html, err := os.ReadFile(page)
 	require.NoError(t, err)
-	for _, want := range []string{"2 of 5 runs are missing: cfs on huawei at 90 %, round 2 and 3", "3 events were lost", "not the paper&#39;s 5.18-rc5", "Not measured yet", "Not run yet"} {
+	for _, want := range []string{"2 of 5 runs are missing: cfs on huawei at 90 %, rounds 2, 3", "3 events were lost", "not the paper&#39;s 5.18-rc5", "Not measured yet", "Not run yet"} {
 		require.Contains(t, string(html), want)
 	}
 	for _, remote := range []string{`src="http`, `href="http`, "url(http", "@import", "<script"} {
@@ -188,7 +188,7 @@ func TestDrawSaysWhatIsMissingAndWhatIsNotValid(t *testing.T) {
 	}
 	picture, err := os.ReadFile(filepath.Join(out, "fig06-vm.svg"))
 	require.NoError(t, err)
-	require.Contains(t, string(picture), "2 of 5 runs are missing: cfs on huawei at 90 %, round 2 and 3")
+	require.Contains(t, string(picture), "2 of 5 runs are missing: cfs on huawei at 90 %, rounds 2, 3")
 	table, err := os.ReadFile(filepath.Join(out, "fig06-vm.tsv"))
 	require.NoError(t, err)
 	require.Contains(t, string(table), "\t150\n", "only the valid run counts")
@@ -277,7 +277,24 @@ func TestSetups(t *testing.T) {
 	all, err := setups([]results.Result{read(vm("cfs", 1, 2)), read(bad), read(computed)})
 	require.NoError(t, err)
 	require.Contains(t, all[0].Lines[0], "2 runs, 1 of them not valid and not drawn, and 1 computed on them, written 2026-11-24 23:59 to 2026-11-25 00:01 UTC")
-	require.Contains(t, all[0].Lines[1], "kernel 6.1.0-alps (the paper's 5.18-rc5 could not be had); QEMU with tcg; 2 CPUs, 1 for the functions")
+	require.Contains(t, all[0].Lines[1], "kernel 6.1.0-alps; QEMU with tcg; 2 CPUs, 1 for the functions")
+}
+
+// Every experiment is shown, but for those that docs/fidelity.md is about.
+func TestEveryExperimentIsShown(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "experiments", "*.yaml"))
+	require.NoError(t, err)
+	require.Greater(t, len(files), 20)
+	shown := []string{"profiles", "choices", "load"}
+	for _, f := range catalog {
+		shown = append(shown, f.name)
+	}
+	for _, g := range grids {
+		shown = append(shown, g.name)
+	}
+	for _, f := range files {
+		require.Contains(t, shown, strings.TrimSuffix(filepath.Base(f), ".yaml"))
+	}
 }
 
 // A partial measurement names a few, not hundreds.

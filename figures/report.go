@@ -21,6 +21,7 @@ var reportHTML string
 type page struct {
 	Formats  []string // of pictures
 	Setup    []setup
+	Warning  string // for the first screen
 	Claims   []judged
 	Sections []section
 }

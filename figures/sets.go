@@ -107,8 +107,11 @@ func (s *set) lacks(few int) string {
 				rounds = append(rounds, fmt.Sprint(x.Round))
 			}
 		}
-		text := results.Series{Name: of.name, Workload: of.workload, Load: of.load}.String() + ", round "
-		named = append(named, text+strings.Join(rounds, " and "))
+		text := results.Series{Name: of.name, Workload: of.workload, Load: of.load}.String() + ", round"
+		if len(rounds) > 1 {
+			text += "s"
+		}
+		named = append(named, text+" "+strings.Join(rounds, ", "))
 	}
 	if more := len(all) - len(named); more > 0 {
 		named = append(named, fmt.Sprintf("and %d more", more))

@@ -47,6 +47,16 @@ func setups(all []results.Result) ([]setup, error) {
 	return out, nil
 }
 
+// otherKernel warns of runs on a kernel that was not asked for; nothing if there are none.
+func otherKernel(all []results.Result) string {
+	for _, r := range all {
+		if r.Run.KernelFallback {
+			return fmt.Sprintf("What was measured ran on kernel %s, not the paper's 5.18-rc5: its source could not be had on this machine.", r.Run.Kernel)
+		}
+	}
+	return ""
+}
+
 // runsOf counts runs, and those that are not what they look like.
 func runsOf(of []results.Result) string {
 	computed, invalid := 0, 0
@@ -73,12 +83,7 @@ func machineOf(of []results.Result) string {
 		return strings.Join(distinctOf(of, func(r results.Result) string { return property(r.Run) }), ", ")
 	}
 	return strings.Join([]string{
-		"kernel " + list(func(r results.Run) string {
-			if r.KernelFallback {
-				return r.Kernel + " (the paper's 5.18-rc5 could not be had)"
-			}
-			return r.Kernel
-		}),
+		"kernel " + list(func(r results.Run) string { return r.Kernel }),
 		list(func(r results.Run) string {
 			if r.Accelerator == "icount" {
 				return "QEMU in virtual time (icount: the guest's clock counts instructions)"

@@ -151,7 +151,8 @@ func (e *evidence) interval(number, with, stat string) interval {
 	return middle95(ratios)
 }
 
-// slower is the share of invocations that took longer in a's series than in b's.
+// slower is the share of invocations that took longer in a's series than in b's,
+// by more than a hundredth: computed runs lack what a fork takes.
 func (e *evidence) slower(figure, workload string, load int, a, b string) float64 {
 	s, err := e.library.get(figure, e.engine)
 	if err != nil || s == nil {
@@ -165,7 +166,7 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 				continue
 			}
 			for k, i := range x.Result.Invocations {
-				if i.Turnaround() > y.Result.Invocations[k].Turnaround() {
+				if t := y.Result.Invocations[k].Turnaround(); i.Turnaround() > t+t/100 {
 					more++
 				}
 				n++
