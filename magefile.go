@@ -167,7 +167,7 @@ func (Bpf) Build(ctx context.Context) error {
 	if err := deps.Ensure(ctx, console, deps.BPF()); err != nil {
 		return err
 	}
-	return command.Run(ctx, command.Cmd{Args: []string{"go", "generate", "./bpf"}, Dir: root, Stdout: os.Stdout, Stderr: os.Stderr})
+	return command.Run(ctx, command.Cmd{Args: []string{"go", "generate", "./bpf/..."}, Dir: root, Stdout: os.Stdout, Stderr: os.Stderr})
 }
 
 // Build makes the functions' container image, without a Docker daemon.

@@ -23,26 +23,32 @@ func TestObjectsAreUpToDate(t *testing.T) {
 		}
 		t.Skip("needs clang-14: run the target deps")
 	}
+	for dir, name := range map[string]string{".": "alps", "ghost": "ghost"} {
+		t.Run(name, func(t *testing.T) { upToDate(t, dir, name) })
+	}
+}
+
+func upToDate(t *testing.T, from, name string) {
 	// Below the module, for its tool bpf2go, at another path than this one's.
 	require.NoError(t, os.MkdirAll("testdata", 0o755))
 	dir, err := os.MkdirTemp("testdata", "elsewhere")
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	for _, name := range []string{"gen.go", "alps.bpf.c"} {
-		data, err := os.ReadFile(name)
+	for _, file := range []string{"gen.go", name + ".bpf.c"} {
+		data, err := os.ReadFile(filepath.Join(from, file))
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, file), data, 0o644))
 	}
 	cmd := exec.Command("go", "generate", ".")
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	for _, name := range []string{"alps_x86_bpfel.o", "alps_x86_bpfel.go"} {
-		want, err := os.ReadFile(filepath.Join(dir, name))
+	for _, file := range []string{name + "_x86_bpfel.o", name + "_x86_bpfel.go"} {
+		want, err := os.ReadFile(filepath.Join(dir, file))
 		require.NoError(t, err)
-		got, err := os.ReadFile(name)
+		got, err := os.ReadFile(filepath.Join(from, file))
 		require.NoError(t, err)
-		require.True(t, string(want) == string(got), "%s is not what alps.bpf.c gives: run the target bpf:build", name)
+		require.True(t, string(want) == string(got), "%s is not what %s.bpf.c gives: run the target bpf:build", file, name)
 	}
 }
 

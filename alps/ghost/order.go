@@ -16,6 +16,11 @@ const (
 	wakeup      = time.Millisecond
 )
 
+// patience is how long a task waits without running at all; then it gets a
+// glimpse of the CPU and keeps its place. The kernel takes a scheduler out that
+// lets one wait for 30 s, and a turn may be 10 s long.
+const patience = 15 * time.Second
+
 // maxTasks is how many tasks are remembered before sleeping ones are forgotten.
 const maxTasks = 4096
 
@@ -30,6 +35,7 @@ type task struct {
 	left     time.Duration // of a turn that was interrupted; 0: none
 	granted  time.Duration // the slice it was given last
 	waiting  bool
+	glimpse  bool   // it was given the CPU out of its turn
 	ousted   bool   // another was given its CPU; it has not been heard of since
 	on       int    // CPU it has, or -1
 	since    uint64 // when it got that, ns
@@ -42,6 +48,7 @@ type order struct {
 	tasks   map[uint32]*task
 	has     map[int]*task // by CPU
 	min     time.Duration // vruntime nobody who waits or runs is below
+	now     uint64        // CLOCK_MONOTONIC, ns
 }
 
 func newOrder(cpus []int) *order {
@@ -72,26 +79,33 @@ func (o *order) take(m ghost.Message) {
 		t.vruntime = max(t.vruntime, o.min-latency/2)
 	}
 	if t.left == 0 {
-		t.queued = m.Seq
+		if !t.glimpse {
+			t.queued = m.Seq
+		}
+		t.glimpse = false
 	}
 }
 
 // decide gives CPUs to those that wait; now is CLOCK_MONOTONIC, ns.
 func (o *order) decide(now uint64) []ghost.Decision {
 	var out []ghost.Decision
+	o.now = now
 	o.forget()
 	for {
 		t := o.first()
 		if t == nil {
 			return out
 		}
-		cpu, preempt, ok := o.place(t, now)
+		cpu, preempt, ok := o.place(t)
 		if !ok {
 			return out
 		}
 		d := ghost.Decision{Seq: t.seq, PID: t.pid, CPU: uint32(cpu), Preempt: preempt, Slice: t.left}
 		if d.Slice == 0 {
 			d.Slice = o.slice(t)
+			if t.glimpse = t.overdue(o); t.glimpse {
+				d.Slice = granularity
+			}
 		}
 		if preempt {
 			o.has[cpu].on, o.has[cpu].ousted = -1, true // it will ask again, if it has run
@@ -138,6 +152,9 @@ func (o *order) lowest() time.Duration {
 
 // compare is negative if a goes before b.
 func (o *order) compare(a, b *task) int {
+	if a.overdue(o) != b.overdue(o) {
+		return cmp.Compare(a.seq, b.seq)
+	}
 	if o.entries == nil {
 		return cmp.Or(cmp.Compare(a.fair(o), b.fair(o)), cmp.Compare(a.pid, b.pid))
 	}
@@ -147,6 +164,9 @@ func (o *order) compare(a, b *task) int {
 	}
 	return cmp.Or(cmp.Compare(a.ranked(o), b.ranked(o)), cmp.Compare(a.pid, b.pid))
 }
+
+// overdue says whether t has waited too long since it ran or woke up.
+func (t *task) overdue(o *order) bool { return o.now > t.seq+uint64(patience) }
 
 // fair is the key of CFS; who is within a turn is not interrupted for a trifle.
 func (t *task) fair(o *order) time.Duration {
@@ -163,14 +183,14 @@ func (t *task) ranked(o *order) uint64 {
 
 // place is the CPU for t: one that nobody has, or under CFS's order one whose
 // task has had so much more than t that t takes it.
-func (o *order) place(t *task, now uint64) (cpu int, preempt, ok bool) {
+func (o *order) place(t *task) (cpu int, preempt, ok bool) {
 	var most time.Duration
 	for _, c := range o.cpus {
 		runs := o.has[c]
 		if runs == nil {
 			return c, false, true
 		}
-		ahead := runs.vruntime + time.Duration(now-min(now, runs.since)) - t.vruntime
+		ahead := runs.vruntime + time.Duration(o.now-min(o.now, runs.since)) - t.vruntime
 		if ahead > most {
 			cpu, most = c, ahead
 		}

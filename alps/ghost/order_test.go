@@ -92,6 +92,27 @@ func TestByRank(t *testing.T) {
 	require.Equal(t, uint32(11), o.decide(1200 * ms)[0].PID)
 }
 
+// The kernel's watchdog ends a scheduler that lets a task wait for 30 s.
+func TestWhoWaitsLongGetsAGlimpse(t *testing.T) {
+	o := newOrder([]int{1})
+	o.entries = map[uint64]client.Entry{10: rank(time.Second, time.Second), 11: rank(100*time.Second, time.Second)}
+	o.take(wish(11, 0, 0))
+	longest, last := uint64(0), uint64(0)
+	glimpses := 0
+	for now := uint64(0); now < uint64(time.Minute); now += 1000 * ms {
+		o.take(wish(10, now, time.Duration(now)))
+		for d := o.decide(now); d[0].PID == 11; d = o.decide(now) {
+			longest, last = max(longest, now-last), now
+			require.Equal(t, granularity, d[0].Slice)
+			require.Zero(t, o.tasks[11].queued, "it keeps its place")
+			glimpses++
+			o.take(wish(11, now, 0))
+		}
+	}
+	require.Equal(t, 3, glimpses)
+	require.Less(t, longest, uint64(patience+2*time.Second))
+}
+
 func TestEveryCPUIsUsed(t *testing.T) {
 	o := newOrder([]int{1, 3})
 	o.entries = map[uint64]client.Entry{}

@@ -40,6 +40,7 @@ type run struct {
 type place struct {
 	kernel string // in kernels.yaml
 	worker string // the path of another ol
+	agent  bool   // decides in user space
 }
 
 // shown is a run under the name that an experiment gives it.
@@ -102,10 +103,10 @@ func (b *batch) add(common run, part spec.VM) error {
 			continue
 		}
 		r := common
-		if r.mode, err = modeOf(s); err != nil {
+		r.title, r.at = s.Name.V, place{kernel: s.Kernel.V, worker: part.WorkerPath}
+		if r.mode, r.at.agent, err = modeOf(s); err != nil {
 			return fmt.Errorf("series %s: %w", s.Name.V, err)
 		}
-		r.title, r.at = s.Name.V, place{s.Kernel.V, part.WorkerPath}
 		mode, err := json.Marshal(r.mode)
 		if err != nil {
 			return err
@@ -129,15 +130,24 @@ func (b *batch) add(common run, part spec.VM) error {
 }
 
 // modeOf is what the load generator is told; what a series leaves out is
-// written out, so that the same is the same.
-func modeOf(s spec.Series) (alpsclient.Mode, error) {
+// written out, so that the same is the same. agent is whether a process decides
+// by it, and not the kernel.
+func modeOf(s spec.Series) (m alpsclient.Mode, agent bool, err error) {
 	x, err := s.VM()
-	m := alpsclient.Mode{Policy: x.Scheduler}
+	m = alpsclient.Mode{Policy: x.Scheduler}
 	if err != nil || !spec.FollowsPolicy(x.Scheduler) {
-		return m, err
+		return m, x.Delegated, err
 	}
 	m.Order, m.Step, m.Params = x.Order, x.Step.String(), &x.Params
-	return m, nil
+	return m, x.Delegated, nil
+}
+
+// scheduler is its name in results.
+func (r run) scheduler() string {
+	if r.at.agent {
+		return "ghost-" + r.mode.Policy
+	}
+	return r.mode.Policy
 }
 
 // arrivals is the digest of what arrives.
@@ -175,7 +185,7 @@ func (r *run) setKey(p Parts) error {
 
 // name is readable, and the same for runs that differ in parameters.
 func (r run) name() string {
-	return fmt.Sprintf("%s-%s-%.0f-r%d", r.mode.Policy, r.workload, 100*r.load, r.round)
+	return fmt.Sprintf("%s-%s-%.0f-r%d", r.scheduler(), r.workload, 100*r.load, r.round)
 }
 
 // label names a run for people.
@@ -217,7 +227,7 @@ func (b *batch) ports() []string {
 
 // kind is what runs have in common that take the same time.
 func (r run) kind(accel vm.Accel, cpus int) string {
-	return fmt.Sprintf("%s %s %g %dx%g %s %d", r.mode.Policy, r.workload, r.load, len(r.rows), r.factor, accel, cpus)
+	return fmt.Sprintf("%s %s %g %dx%g %s %d", r.scheduler(), r.workload, r.load, len(r.rows), r.factor, accel, cpus)
 }
 
 // icountSlowdown is how many seconds a busy second of virtual time took on the

@@ -90,6 +90,9 @@ func (p *Parts) at(ctx context.Context, x place) (Parts, error) {
 	if x.worker != "" && err == nil {
 		out, err = out.withWorker(ctx, x.worker)
 	}
+	if x.agent && err == nil {
+		out, err = out.withAgent(ctx)
+	}
 	return out, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -43,9 +44,20 @@ func TestGuestWithoutHooksIsObserved(t *testing.T) {
 	require.NoError(t, err)
 	defer rig.Close()
 
+	replayInGuest(ctx, t, rig, "cfs")
+
+	status, err := rig.Machine.Output(ctx, "alps status; alps mode -policy alps 2>&1; alps status | head -1")
+	require.NoError(t, err)
+	t.Logf("%s: %s", rig.Info.KernelRelease, status)
+	require.Regexp(t, "EEVDF|no ALPS hooks", status)
+}
+
+// replayInGuest replays twelve invocations of two functions under a policy, on
+// a CPU that cannot serve them at once.
+func replayInGuest(ctx context.Context, t *testing.T, rig *Rig, policy string) []results.Invocation {
 	var reqs []load.Request
 	for i := range 12 {
-		r := load.Request{ID: i + 1, Function: "fib", UID: "3", Group: "G1", N: 1, Port: "5002", Rounds: 20, Due: time.Duration(i) * 50 * time.Millisecond}
+		r := load.Request{ID: i + 1, Function: "fib", UID: "3", Group: "G1", N: 1, Port: "5002", Rounds: 20, Due: time.Duration(i) * 10 * time.Millisecond}
 		if i%2 == 1 {
 			r.Function, r.UID, r.Port = "floatOperation", "20", "5020"
 		}
@@ -54,7 +66,7 @@ func TestGuestWithoutHooksIsObserved(t *testing.T) {
 	}
 	var in, out bytes.Buffer
 	require.NoError(t, load.WriteTrace(&in, reqs))
-	require.NoError(t, rig.Machine.Run(ctx, vm.Cmd{Line: `alps-load replay '{"policy":"cfs"}'`, Stdin: &in, Stdout: &out}))
+	require.NoError(t, rig.Machine.Run(ctx, vm.Cmd{Line: `alps-load replay '{"policy":"` + policy + `"}'`, Stdin: &in, Stdout: &out}))
 	head, body, _ := bytes.Cut(out.Bytes(), []byte("\n"))
 	var o load.Outcome
 	require.NoError(t, json.Unmarshal(head, &o))
@@ -69,9 +81,42 @@ func TestGuestWithoutHooksIsObserved(t *testing.T) {
 		require.True(t, i.SendNS <= i.ArriveNS && i.ArriveNS <= i.StartNS && i.StartNS <= i.EndNS, "%+v", i)
 		require.LessOrEqual(t, i.CPUNS, i.EndNS-i.StartNS)
 	}
+	return inv
+}
 
-	status, err := rig.Machine.Output(ctx, "alps status; alps mode -policy alps 2>&1; alps status | head -1")
+// The functions are scheduled from user space, under CFS's order and by ranks;
+// a guest whose agent dies measures nothing more.
+func TestGuestAgentDecides(t *testing.T) {
+	p := guestParts(t)
+	if config, err := os.ReadFile(p.Kernel.Config); err != nil || !bytes.Contains(config, []byte("CONFIG_SCHED_CLASS_EXT=y")) {
+		t.Skip("this kernel has no sched_ext: run testVM -kernel=6.12")
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the guest froze or is far too slow"))
+	defer cancel()
+	p.CPUs = 1
+	if p.Accel == vm.TCG {
+		p.Accel = vm.ICount
+	}
+	p, err := p.withAgent(ctx)
 	require.NoError(t, err)
-	t.Logf("%s: %s", rig.Info.KernelRelease, status)
-	require.Regexp(t, "EEVDF|no ALPS hooks", status)
+	rig, err := p.Boot(ctx, []string{"5002", "5020"})
+	require.NoError(t, err)
+	defer rig.Close()
+	classes, err := rig.Machine.Output(ctx, `for t in $(cat /sys/fs/cgroup/alps.slice/*/cgroup.threads); do cut -d' ' -f41 /proc/$t/stat; done | sort | uniq -c`)
+	require.NoError(t, err)
+	require.Regexp(t, `^ *[0-9]+ 7$`, classes, "every thread of the functions has the policy SCHED_EXT")
+	for _, policy := range []string{"cfs", "alps"} {
+		for _, i := range replayInGuest(ctx, t, rig, policy) {
+			t.Logf("%s: %s waited %s, ran %s, %d switches", policy, i.Function, time.Duration(i.EndNS-i.StartNS-i.CPUNS), time.Duration(i.CPUNS), i.SwitchesVol+i.SwitchesInvol)
+		}
+	}
+	state, err := rig.Machine.Output(ctx, "cat /sys/kernel/sched_ext/state /sys/kernel/sched_ext/root/ops; journalctl -u alps-ghost -o cat; dmesg | grep -E 'WARNING|BUG:|Oops|INFO: rcu' || true")
+	require.NoError(t, err)
+	t.Log(state)
+	require.Regexp(t, `^enabled\nalps_ghost`, state)
+	require.NotRegexp(t, `WARNING|BUG|Oops|INFO: rcu`, state)
+
+	_ = rig.Machine.Run(ctx, vm.Cmd{Line: "systemctl kill -s KILL alps-ghost; sleep 20"})
+	_, err = rig.Machine.Output(ctx, "true")
+	require.Error(t, err, "the guest has ended")
 }

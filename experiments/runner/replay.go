@@ -75,7 +75,7 @@ func (rig *Rig) replay(ctx context.Context, r *run, profile string, step *progre
 	}
 	meta := results.Run{
 		Key: r.key, Engine: results.EngineVM, Profile: profile, Workload: r.workload,
-		Scheduler: r.mode.Policy, Round: r.round, Seed: r.seed, Parameters: params,
+		Scheduler: r.scheduler(), Round: r.round, Seed: r.seed, Parameters: params,
 		Kernel: rig.Info.KernelRelease, KernelName: p.Kernel.Name, KernelFallback: p.Fallback, KernelSource: p.Kernel.Source,
 		ConfigDigest: p.Kernel.ConfigDigest, Accelerator: string(p.Accel), CPUs: p.CPUs, FunctionCPUs: cpus,
 		ImageDigest: p.Image.Digest, Docker: rig.Info.Docker, Revision: revision(ctx, p.opts.Root),

@@ -52,6 +52,7 @@ type Parts struct {
 
 	opts   RigOptions
 	worker string // another ol instead of ours
+	agent  bool   // decides in user space
 }
 
 // Prepare builds kernel, container image, disk and tools.
@@ -87,7 +88,7 @@ func Prepare(ctx context.Context, o RigOptions) (Parts, error) {
 	if p.Image, err = vm.BuildImage(ctx, vm.ImageOptions{Kernel: p.Kernel.BzImage, Accel: p.Accel, Lambda: p.Lambda.Path, Progress: o.Progress}); err != nil {
 		return Parts{}, err
 	}
-	p.Tools, p.ToolsDigest, err = buildTools(ctx, o.Root, "")
+	p.Tools, p.ToolsDigest, err = p.buildTools(ctx)
 	return p, err
 }
 
@@ -99,8 +100,12 @@ const guestTag = "guest"
 var guestCommands = []string{"./alps/cmd/alps", "./openlambda/cmd/ol", "./experiments/cmd/alps-load"}
 
 // buildTools compiles our binaries for the guest and puts them with the
-// functions' sources on a disk; worker is another ol to put beside ours.
-func buildTools(ctx context.Context, root, worker string) (disk, sum string, err error) {
+// functions' sources on a disk.
+func (p Parts) buildTools(ctx context.Context) (disk, sum string, err error) {
+	root, commands := p.opts.Root, guestCommands
+	if p.agent {
+		commands = append(slices.Clip(commands), agentCommand)
+	}
 	dir, err := os.MkdirTemp("", "alps-tools")
 	if err != nil {
 		return "", "", err
@@ -112,12 +117,12 @@ func buildTools(ctx context.Context, root, worker string) (disk, sum string, err
 	}
 	// Without paths and revision the same code gives the same bytes.
 	err = command.Run(ctx, command.Cmd{Dir: root, Env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64"},
-		Args: append([]string{"go", "build", "-tags", guestTag, "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin + "/"}, guestCommands...)})
+		Args: append([]string{"go", "build", "-tags", guestTag, "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin + "/"}, commands...)})
 	if err != nil {
 		return "", "", fmt.Errorf("tools: %w", err)
 	}
-	if worker != "" {
-		data, err := os.ReadFile(worker)
+	if p.worker != "" {
+		data, err := os.ReadFile(p.worker)
 		if err == nil {
 			err = os.WriteFile(filepath.Join(bin, filepath.Base(otherWorker)), data, 0o755)
 		}
@@ -221,7 +226,7 @@ func (r *Rig) setUp(ctx context.Context, ports []string, step *progress.Step) er
 			lines = append(lines, "systemctl set-property --runtime "+unit+" AllowedCPUs=0")
 		}
 	}
-	lines = append(lines, "systemd-run --quiet --collect --unit=alps -p Restart=no alps run -policy cfs -hooks -cpus "+cpus)
+	lines = append(lines, "systemd-run --quiet --collect --unit=alps -p Restart=no alps run -policy cfs "+r.Parts.hooksFlag()+" -cpus "+cpus)
 	if err := r.Machine.Run(ctx, vm.Cmd{Line: strings.Join(lines, " && ")}); err != nil {
 		return err
 	}
@@ -245,7 +250,11 @@ func (r *Rig) setUp(ctx context.Context, ports []string, step *progress.Step) er
 	if want == 0 {
 		want = len(openlambda.Artifact)
 	}
-	return r.awaitFunctions(ctx, want)
+	if err := r.awaitFunctions(ctx, want); err != nil || !r.Parts.agent {
+		return err
+	}
+	step.Detail("agent")
+	return r.startAgent(ctx)
 }
 
 // awaitFunctions waits until the daemon has found n functions.

@@ -21,7 +21,7 @@ func (p Parts) withWorker(ctx context.Context, binary string) (Parts, error) {
 	}
 	p.worker = binary
 	var err error
-	p.Tools, p.ToolsDigest, err = buildTools(ctx, p.opts.Root, binary)
+	p.Tools, p.ToolsDigest, err = p.buildTools(ctx)
 	return p, err
 }
 

@@ -35,13 +35,14 @@ type Worker struct {
 // What runs in a guest; and what needs to know the future, and is given what
 // another series measured.
 var (
-	vmSchedulers = []string{"cfs", "alps", "sfs", "fifo", "rr"}
+	vmSchedulers = []string{"cfs", "alps", "sfs", "fifo", "rr", "ghost-cfs", "ghost-alps"}
 	oracles      = []string{"srpt", "srpt-eb", "random", "random40"}
 )
 
 // VMSpec is what a guest is told of a series.
 type VMSpec struct {
 	Scheduler string
+	Delegated bool          // to a process, by sched_ext
 	Order     string        // of alps, as all that follows
 	Step      time.Duration // bias per rank under bounded
 	Params    policy.Params
@@ -49,7 +50,8 @@ type VMSpec struct {
 
 // VM is a guest's specification of the series.
 func (s Series) VM() (VMSpec, error) {
-	out := VMSpec{Scheduler: s.scheduler().V}
+	var out VMSpec
+	out.Scheduler, out.Delegated = strings.CutPrefix(s.scheduler().V, "ghost-")
 	if !FollowsPolicy(out.Scheduler) {
 		return out, nil
 	}
