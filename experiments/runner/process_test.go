@@ -110,7 +110,7 @@ func experimentsDir(t *testing.T, name, experiment string) string {
 	}
 	for file, text := range map[string]string{
 		name + ".yaml":  experiment,
-		"profiles.yaml": "profiles: [{name: smoke, invocations: 240, rounds: 2, time_factor: 1}, {name: tiny, invocations: 30, rounds: 3, time_factor: 0.1, at_least: 1, only: {workloads: [huawei], series: [cfs, alps]}}]\n",
+		"profiles.yaml": "profiles: [{name: smoke, invocations: 240, rounds: 2, time_factor: 1}, {name: tiny, invocations: 30, rounds: 2, time_factor: 0.1, at_least: 1, only: {workloads: [huawei], series: [cfs, alps]}}]\n",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644))
 	}

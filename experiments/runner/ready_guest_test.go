@@ -12,21 +12,13 @@ import (
 	alpsclient "github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/experiments/load"
-	"github.com/ds2-lab/alps/internal/progress"
 	"github.com/ds2-lab/alps/openlambda"
-	"github.com/ds2-lab/alps/vm"
 )
 
 // Side by side in virtual time, two runs under ALPS are the same to the byte,
 // and what functions cost is what calibration says.
 func TestGuestRepeats(t *testing.T) {
-	p := guestParts(t)
-	p.Accel, p.CPUs = vm.ICount, 1
-	begun := time.Now()
-	rig, err := p.Ready(t.Context(), nil)
-	require.NoError(t, err)
-	defer rig.Close()
-	t.Logf("ready after %s", progress.Round(time.Since(begun)))
+	rig := ready(t)
 	var reqs []load.Request
 	var want time.Duration
 	for i := range 45 {
@@ -48,7 +40,7 @@ func TestGuestRepeats(t *testing.T) {
 	var g errgroup.Group
 	for i := range outs {
 		g.Go(func() (err error) {
-			outs[i], err = rig.Do(t.Context(), "replay", string(mode), reqs, p.opts.Progress.Step("run", 0, 0))
+			outs[i], err = rig.Do(t.Context(), "replay", string(mode), reqs, rig.Parts.opts.Progress.Step("run", 0, 0))
 			return err
 		})
 	}
