@@ -80,7 +80,7 @@ var catalog = []figure{
 	{name: "fig13", title: "Parameter beta", kind: cdfs, columns: whole, note: little},
 	{name: "fig14", title: "Parameter gamma", kind: cdfs, columns: whole, note: little},
 	{name: "fig15", title: "ALPS in the kernel and through ghOSt", kind: cdfs, columns: whole,
-		note: "The ghOSt series are simulated with the published costs of an agent's decision. The trace says nothing of CPU times, and no load makes the four plotted curves fit."},
+		note: "The ghOSt series are simulated with the published costs of an agent's decision. In a guest it is not ghOSt, whose kernel is another, but the same delegation of every decision to user space, by sched_ext. The trace says nothing of CPU times, and no load makes the four plotted curves fit."},
 	{name: ordersFigure, title: "Beyond the paper: orders of ALPS beside its plotted ALPS", kind: barRows, columns: perGroup,
 		note: "fifo: first come, first served between functions, which is what the published comparison amounts to; strict and bounded: by rank, as the text has it."},
 	{name: "tails", title: "Beyond the paper: the tail of the short functions on one core", kind: barRows, columns: perGroup,
