@@ -78,6 +78,7 @@ func decide(ctx context.Context, c Config, entries *atomic.Pointer[map[uint64]cl
 	}
 	defer s.Close()
 	o := newOrder(c.CPUs)
+	decisions := 0
 	for ctx.Err() == nil {
 		m, err := s.Next(time.Now().Add(poll))
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -97,11 +98,20 @@ func decide(ctx context.Context, c Config, entries *atomic.Pointer[map[uint64]cl
 				return err
 			}
 			o.again(instead)
+			decisions++
 		}
 	}
 	n, err := s.Bypassed()
-	c.Log.Info("agent ends", "bypassed", n)
-	return errors.Join(ctx.Err(), err)
+	if err != nil {
+		return err
+	}
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &used); err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	each := time.Duration(used.Utime.Nano()+used.Stime.Nano()) / time.Duration(max(1, decisions))
+	c.Log.Info("agent ends", "decisions", decisions, "cpu_each", each, "bypassed", n)
+	return ctx.Err()
 }
 
 // monotonic is the clock of the kernel's messages.

@@ -53,11 +53,13 @@ func TestGuestWithoutHooksIsObserved(t *testing.T) {
 }
 
 // replayInGuest replays twelve invocations of two functions under a policy, on
-// a CPU that cannot serve them at once.
+// a CPU that cannot serve them at once, and twelve more when the policy has had
+// the time to learn.
 func replayInGuest(ctx context.Context, t *testing.T, rig *Rig, policy string) []results.Invocation {
 	var reqs []load.Request
-	for i := range 12 {
-		r := load.Request{ID: i + 1, Function: "fib", UID: "3", Group: "G1", N: 1, Port: "5002", Rounds: 20, Due: time.Duration(i) * 10 * time.Millisecond}
+	for i := range 24 {
+		due := time.Duration(i)*10*time.Millisecond + time.Duration(i/12)*12*time.Second
+		r := load.Request{ID: i + 1, Function: "fib", UID: "3", Group: "G1", N: 1, Port: "5002", Rounds: 20, Due: due}
 		if i%2 == 1 {
 			r.Function, r.UID, r.Port = "floatOperation", "20", "5020"
 		}
@@ -105,17 +107,28 @@ func TestGuestAgentDecides(t *testing.T) {
 	classes, err := rig.Machine.Output(ctx, `for t in $(cat /sys/fs/cgroup/alps.slice/*/cgroup.threads); do cut -d' ' -f41 /proc/$t/stat; done | sort | uniq -c`)
 	require.NoError(t, err)
 	require.Regexp(t, `^ *[0-9]+ 7$`, classes, "every thread of the functions has the policy SCHED_EXT")
+	switches := map[string]int{}
 	for _, policy := range []string{"cfs", "alps"} {
-		for _, i := range replayInGuest(ctx, t, rig, policy) {
-			t.Logf("%s: %s waited %s, ran %s, %d switches", policy, i.Function, time.Duration(i.EndNS-i.StartNS-i.CPUNS), time.Duration(i.CPUNS), i.SwitchesVol+i.SwitchesInvol)
+		inv := replayInGuest(ctx, t, rig, policy)
+		for _, i := range inv[len(inv)/2:] {
+			n := int(i.SwitchesVol + i.SwitchesInvol)
+			switches[policy] += n
+			t.Logf("%s: %s waited %s, ran %s, %d switches", policy, i.Function, time.Duration(i.EndNS-i.StartNS-i.CPUNS), time.Duration(i.CPUNS), n)
 		}
 	}
-	state, err := rig.Machine.Output(ctx, "cat /sys/kernel/sched_ext/state /sys/kernel/sched_ext/root/ops; journalctl -u alps-ghost -o cat; dmesg | grep -E 'WARNING|BUG:|Oops|INFO: rcu' || true")
+	require.Less(t, 2*switches["alps"], switches["cfs"], "by ranks a function has its CPU for the slice that was learnt")
+	state := "cat /sys/kernel/sched_ext/state; journalctl -u alps-ghost -o cat; dmesg | grep -E 'WARNING|BUG:|Oops|INFO: rcu' || true"
+	busy, err := rig.Machine.Output(ctx, state)
 	require.NoError(t, err)
-	t.Log(state)
-	require.Regexp(t, `^enabled\nalps_ghost`, state)
-	require.NotRegexp(t, `WARNING|BUG|Oops|INFO: rcu`, state)
+	require.Regexp(t, `^enabled\n`, busy)
+	idle, err := rig.Machine.Output(ctx, "systemctl stop alps-ghost; "+state)
+	require.NoError(t, err)
+	t.Log(idle)
+	require.Regexp(t, `^disabled\n`, idle)
+	require.Contains(t, idle, "bypassed=0")
+	require.NotRegexp(t, `WARNING|BUG|Oops|INFO: rcu`, idle)
 
+	require.NoError(t, rig.startAgent(ctx))
 	_ = rig.Machine.Run(ctx, vm.Cmd{Line: "systemctl kill -s KILL alps-ghost; sleep 20"})
 	_, err = rig.Machine.Output(ctx, "true")
 	require.Error(t, err, "the guest has ended")
