@@ -165,6 +165,9 @@ func (f figure) panels(l *library, s *set, ref reference) [][]panel {
 // is shown, and called so.
 const minP99 = 200
 
+// minRounds is how many rounds a claim is judged by.
+const minRounds = 3
+
 // samplesFor is how many samples a claim's statistic needs: of a percentile,
 // five on either side.
 func samplesFor(stat string) int64 {

@@ -35,7 +35,7 @@ func complete(t *testing.T, root string) {
 		var runs []results.Result
 		for _, w := range strings.Fields(at.workloads) {
 			for _, s := range strings.Fields(at.series) {
-				runs = append(runs, made(results.EngineSim, w, s, 1, 1), made(results.EngineSim, w, s, 2, 1))
+				runs = append(runs, made(results.EngineSim, w, s, 1, 1), made(results.EngineSim, w, s, 2, 1), made(results.EngineSim, w, s, 3, 1))
 			}
 		}
 		shows(t, root, figure, at.load, runs...)
@@ -44,7 +44,9 @@ func complete(t *testing.T, root string) {
 	for _, load := range []float64{0.8, 0.7} {
 		for _, w := range []string{"huawei", "azure"} {
 			for _, s := range []string{"cfs", "alps"} {
-				series = append(series, results.Series{Name: s, Workload: w, Load: load, Round: 1, Key: made(results.EngineSim, w, s, 1, 1).Run.Key})
+				for round := 1; round <= minRounds; round++ {
+					series = append(series, results.Series{Name: s, Workload: w, Load: load, Round: round, Key: made(results.EngineSim, w, s, round, 1).Run.Key})
+				}
 			}
 		}
 	}
@@ -89,15 +91,21 @@ func readGrids(t *testing.T, l *library) map[string]*grid {
 
 func TestVerdicts(t *testing.T) {
 	c := claim{ID: "c", Text: "shorter", Source: "text", Paper: "−30 %", check: less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 30)}
+	rounds := func(engine string, cfs, alps float64) (out []results.Result) {
+		for round := 1; round <= minRounds; round++ {
+			out = append(out, made(engine, "huawei", "cfs", round, cfs), made(engine, "huawei", "alps", round, alps))
+		}
+		return out
+	}
 	good := func(engine string) []results.Result {
-		return []results.Result{made(engine, "huawei", "cfs", 1, 4), made(engine, "huawei", "alps", 1, 1)}
+		return rounds(engine, 4, 1)
 	}
 	bad := func(engine string) []results.Result {
-		return []results.Result{made(engine, "huawei", "cfs", 1, 1), made(engine, "huawei", "alps", 1, 4)}
+		return rounds(engine, 1, 4)
 	}
-	// The second round's alps is slower than its cfs, both together are quicker.
+	// In one round alps is slower than cfs, over all of them it is quicker.
 	unsteady := func(engine string) []results.Result {
-		return append(good(engine), made(engine, "huawei", "cfs", 2, 1), made(engine, "huawei", "alps", 2, 1.5))
+		return append(good(engine)[:4], made(engine, "huawei", "cfs", 3, 1), made(engine, "huawei", "alps", 3, 2.5))
 	}
 	type runs func(string) []results.Result
 	for _, x := range []struct {
@@ -113,7 +121,7 @@ func TestVerdicts(t *testing.T) {
 		{nil, bad, doesNotHold, "Not simulated: nothing of fig06."},
 		{good, bad, doesNotHold, "Simulation disagrees."},
 		{bad, bad, doesNotHold, ""},
-		{func(e string) []results.Result { return good(e)[:1] }, nil, notTested, "Not simulated: no alps on huawei at 90 % in fig06. Not measured: nothing of fig06."},
+		{func(e string) []results.Result { return good(e)[:1] }, nil, notTested, "Not simulated: no alps on huawei at 90 % in fig06; 1 of 3 rounds of cfs on huawei at 90 % in fig06. Not measured: nothing of fig06."},
 		// What one round shows and another does not is within noise.
 		{good, unsteady, holdsInSim, "What was measured is within noise."},
 		{bad, unsteady, doesNotHold, "What was measured is within noise."},
@@ -143,7 +151,7 @@ func TestVerdicts(t *testing.T) {
 // A direction alone is not enough.
 func TestAnEffectNeedsItsSize(t *testing.T) {
 	root := t.TempDir()
-	shows(t, root, "fig06", 0.9, sim("cfs", 1, 2), sim("alps", 1, 1))
+	shows(t, root, "fig06", 0.9, sim("cfs", 1, 2), sim("alps", 1, 1), sim("cfs", 2, 2), sim("alps", 2, 1), sim("cfs", 3, 2), sim("alps", 3, 1))
 	e := newEvidence(newLibrary(root), results.EngineSim, nil)
 	a, b := "fig06 huawei 90 alps all", "fig06 huawei 90 cfs all"
 	cut := 100 * (1 - e.of(a, "mean")/e.of(b, "mean"))

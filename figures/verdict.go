@@ -99,6 +99,9 @@ func (e *evidence) of(where, stat string) float64 {
 	if d.n() == 0 {
 		return e.lack("no " + at.String())
 	}
+	if d.rounds < minRounds {
+		return e.lack(fmt.Sprintf("%d of %d rounds of %s", d.rounds, minRounds, at))
+	}
 	if need := samplesFor(name); d.n() < need {
 		return e.lack(fmt.Sprintf("%d of %d invocations for the %s of %s (maximum %s)", d.n(), need, name, at, withUnit(d.quantile(1), stat)))
 	}
@@ -158,13 +161,14 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 	if err != nil || s == nil {
 		return e.lack("nothing of " + figure)
 	}
-	more, n := 0, 0
+	more, n, rounds := 0, 0, 0
 	for _, x := range s.series {
 		for _, y := range s.series {
 			at := place{figure: figure, workload: workload, load: load}
 			if !at.has(x, a) || !at.has(y, b) || x.Result.Run.Round != y.Result.Run.Round || len(x.Result.Invocations) != len(y.Result.Invocations) {
 				continue
 			}
+			rounds++
 			for k, i := range x.Result.Invocations {
 				if t := y.Result.Invocations[k].Turnaround(); i.Turnaround() > t+t/100 {
 					more++
@@ -173,8 +177,8 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 			}
 		}
 	}
-	if n == 0 {
-		return e.lack(fmt.Sprintf("no %s beside %s on %s at %d %% in %s", a, b, workload, load, figure))
+	if rounds < minRounds || n == 0 {
+		return e.lack(fmt.Sprintf("%d of %d rounds of %s and %s on %s at %d %% in %s", rounds, minRounds, a, b, workload, load, figure))
 	}
 	return 100 * float64(more) / float64(n)
 }
