@@ -31,8 +31,8 @@ type task struct {
 	seq      uint64        // of its last wish
 	cpu      time.Duration // that it has used
 	vruntime time.Duration
-	queued   uint64        // when its turn was asked for, ns
-	left     time.Duration // of a turn that was interrupted; 0: none
+	queued   uint64        // when it asked for the CPU, but for interruptions, ns
+	left     time.Duration // of a slice that was interrupted; 0: none
 	granted  time.Duration // the slice it was given last
 	waiting  bool
 	glimpse  bool   // it was given the CPU out of its turn
@@ -41,18 +41,25 @@ type task struct {
 	since    uint64 // when it got that, ns
 }
 
+// function is what the hooks know of a cgroup: its turns are shared by its tasks.
+type function struct {
+	queued uint64        // when its turn was asked for, ns
+	left   time.Duration // of its turn; 0: it begins one when it gets the CPU
+}
+
 // order is what the agent knows, and decides by. It reads no clock.
 type order struct {
 	cpus    []int
 	entries map[uint64]client.Entry // of functions, by cgroup; nil: by vruntime, as CFS
 	tasks   map[uint32]*task
 	has     map[int]*task // by CPU
+	of      map[uint64]*function
 	min     time.Duration // vruntime nobody who waits or runs is below
 	now     uint64        // CLOCK_MONOTONIC, ns
 }
 
 func newOrder(cpus []int) *order {
-	return &order{cpus: cpus, tasks: map[uint32]*task{}, has: map[int]*task{}}
+	return &order{cpus: cpus, tasks: map[uint32]*task{}, has: map[int]*task{}, of: map[uint64]*function{}}
 }
 
 // take notes a message.
@@ -63,7 +70,12 @@ func (o *order) take(m ghost.Message) {
 		o.tasks[m.PID] = t
 	}
 	slept := !t.waiting && t.on < 0 && !t.ousted
-	t.vruntime += max(0, m.CPU-t.cpu)
+	if m.What == ghost.Runnable {
+		t.cgroup = m.Cgroup
+	}
+	used := max(0, m.CPU-t.cpu)
+	o.turn(t, m, used, slept)
+	t.vruntime += used
 	t.cpu = m.CPU
 	if t.on >= 0 {
 		delete(o.has, t.on)
@@ -74,7 +86,6 @@ func (o *order) take(m ghost.Message) {
 	if !t.waiting {
 		return
 	}
-	t.cgroup = m.Cgroup
 	if slept {
 		t.vruntime = max(t.vruntime, o.min-latency/2)
 	}
@@ -84,6 +95,37 @@ func (o *order) take(m ghost.Message) {
 		}
 		t.glimpse = false
 	}
+}
+
+// turn keeps the account of the function that t serves, as the hooks do: a turn
+// ends when its slice is used or none of its tasks wants the CPU any more.
+func (o *order) turn(t *task, m ghost.Message, used time.Duration, slept bool) {
+	f := o.of[t.cgroup]
+	if f == nil {
+		f = &function{queued: m.Seq}
+		o.of[t.cgroup] = f
+	}
+	switch {
+	case t.glimpse: // not its turn
+	case m.Left > 0:
+		f.left = m.Left
+	case slept && o.alone(t), !slept && m.What == ghost.Runnable && t.on >= 0:
+		*f = function{queued: m.Seq}
+	case f.left > 0:
+		if f.left -= used; f.left <= 0 {
+			*f = function{queued: m.Seq}
+		}
+	}
+}
+
+// alone says whether no other task of t's function wants the CPU or has it.
+func (o *order) alone(t *task) bool {
+	for _, x := range o.tasks {
+		if x != t && x.cgroup == t.cgroup && (x.waiting || x.on >= 0 || x.ousted) {
+			return false
+		}
+	}
+	return true
 }
 
 // decide gives CPUs to those that wait; now is CLOCK_MONOTONIC, ns.
@@ -102,7 +144,7 @@ func (o *order) decide(now uint64) []ghost.Decision {
 		}
 		d := ghost.Decision{Seq: t.seq, PID: t.pid, CPU: uint32(cpu), Preempt: preempt, Slice: t.left}
 		if d.Slice == 0 {
-			d.Slice = o.slice(t)
+			d.Slice = o.begin(t)
 			if t.glimpse = t.overdue(o); t.glimpse {
 				d.Slice = granularity
 			}
@@ -162,7 +204,7 @@ func (o *order) compare(a, b *task) int {
 	if (a.left > 0) != (b.left > 0) {
 		return cmp.Compare(b.left, a.left)
 	}
-	return cmp.Or(cmp.Compare(a.ranked(o), b.ranked(o)), cmp.Compare(a.pid, b.pid))
+	return cmp.Or(cmp.Compare(a.ranked(o), b.ranked(o)), cmp.Compare(a.queued, b.queued), cmp.Compare(a.pid, b.pid))
 }
 
 // overdue says whether t has waited too long since it ran or woke up.
@@ -176,9 +218,9 @@ func (t *task) fair(o *order) time.Duration {
 	return t.vruntime
 }
 
-// ranked is the key of the hooks in CFS: time queued + bias.
+// ranked is the key of the hooks in CFS: time queued + bias, of the function.
 func (t *task) ranked(o *order) uint64 {
-	return t.queued + uint64(o.entries[t.cgroup].BiasUS)*uint64(time.Microsecond)
+	return o.of[t.cgroup].queued + uint64(o.entries[t.cgroup].BiasUS)*uint64(time.Microsecond)
 }
 
 // place is the CPU for t: one that nobody has, or under CFS's order one whose
@@ -198,7 +240,20 @@ func (o *order) place(t *task) (cpu int, preempt, ok bool) {
 	return cpu, true, o.entries == nil && most > o.grow(wakeup)
 }
 
-// slice is the length of t's turn.
+// begin is for how long t gets the CPU: by ranks, what is left of its function's
+// turn.
+func (o *order) begin(t *task) time.Duration {
+	if o.entries == nil {
+		return o.slice(t)
+	}
+	f := o.of[t.cgroup]
+	if f.left == 0 {
+		f.left = o.slice(t)
+	}
+	return f.left
+}
+
+// slice is the length of a turn.
 func (o *order) slice(t *task) time.Duration {
 	if us := o.entries[t.cgroup].SliceUS; us > 0 {
 		return time.Duration(us) * time.Microsecond

@@ -92,6 +92,29 @@ func TestByRank(t *testing.T) {
 	require.Equal(t, uint32(11), o.decide(1200 * ms)[0].PID)
 }
 
+// As with the hooks, it is a function that is queued and has turns; what its tasks
+// do not use of one is the next task's, and only when all sleep is a place lost.
+func TestAFunctionsTasksShareItsTurns(t *testing.T) {
+	of := func(pid uint32, cgroup, at uint64, used time.Duration) ghost.Message {
+		m := wish(pid, at, used)
+		m.Cgroup = cgroup
+		return m
+	}
+	o := newOrder([]int{1})
+	o.entries = map[uint64]client.Entry{1: rank(time.Second, 100*time.Millisecond), 2: rank(time.Second, 100*time.Millisecond)}
+	o.take(of(10, 1, 0, 0))
+	o.take(of(20, 2, 1*ms, 0))
+	o.take(of(11, 1, 2*ms, 0))
+	require.Equal(t, []ghost.Decision{{PID: 10, CPU: 1, Slice: 100 * time.Millisecond}}, o.decide(2*ms))
+	o.take(ghost.Message{What: ghost.Blocked, PID: 10, Seq: 30 * ms, CPU: 30 * time.Millisecond})
+	require.Equal(t, []ghost.Decision{{Seq: 2 * ms, PID: 11, CPU: 1, Slice: 70 * time.Millisecond}}, o.decide(30*ms), "the rest of the turn, at the place of the first")
+	o.take(of(11, 1, 100*ms, 70*time.Millisecond))
+	require.Equal(t, []ghost.Decision{{Seq: 1 * ms, PID: 20, CPU: 1, Slice: 100 * time.Millisecond}}, o.decide(100*ms), "the turn is over")
+	o.take(ghost.Message{What: ghost.Blocked, PID: 20, Seq: 110 * ms, CPU: 10 * time.Millisecond})
+	o.take(of(20, 2, 111*ms, 10*time.Millisecond))
+	require.Equal(t, uint32(11), o.decide(111 * ms)[0].PID, "who slept is queued anew")
+}
+
 // The kernel's watchdog ends a scheduler that lets a task wait for 30 s.
 func TestWhoWaitsLongGetsAGlimpse(t *testing.T) {
 	o := newOrder([]int{1})
