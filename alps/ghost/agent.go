@@ -78,6 +78,10 @@ func decide(ctx context.Context, c Config, entries *atomic.Pointer[map[uint64]cl
 	}
 	defer s.Close()
 	o := newOrder(c.CPUs)
+	begun, err := cpuTime()
+	if err != nil {
+		return err
+	}
 	decisions := 0
 	for ctx.Err() == nil {
 		m, err := s.Next(time.Now().Add(poll))
@@ -105,13 +109,21 @@ func decide(ctx context.Context, c Config, entries *atomic.Pointer[map[uint64]cl
 	if err != nil {
 		return err
 	}
-	var used unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_THREAD, &used); err != nil {
-		return fmt.Errorf("agent: %w", err)
+	ended, err := cpuTime()
+	if err != nil {
+		return err
 	}
-	each := time.Duration(used.Utime.Nano()+used.Stime.Nano()) / time.Duration(max(1, decisions))
-	c.Log.Info("agent ends", "decisions", decisions, "cpu_each", each, "bypassed", n)
+	c.Log.Info("agent ends", "decisions", decisions, "cpu_each", (ended-begun)/time.Duration(max(1, decisions)), "bypassed", n)
 	return ctx.Err()
+}
+
+// cpuTime is what this thread has used.
+func cpuTime() (time.Duration, error) {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
+		return 0, fmt.Errorf("agent: %w", err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
 
 // monotonic is the clock of the kernel's messages.
