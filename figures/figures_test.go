@@ -280,6 +280,22 @@ func TestSetups(t *testing.T) {
 	require.Contains(t, all[0].Lines[1], "kernel 6.1.0-alps; QEMU with tcg; 2 CPUs, 1 for the functions")
 }
 
+// Where ALPS served in another order than was simulated, the page says so.
+func TestOtherOrder(t *testing.T) {
+	ordered := func(r results.Result, order string) results.Result {
+		r.Run.Parameters = map[string]any{"order": order}
+		return r
+	}
+	said := func(simulated, measured string) string {
+		root := t.TempDir()
+		shows(t, root, "fig06", 0.9, sim("cfs", 1, 2), ordered(sim("alps", 1, 1), simulated))
+		shows(t, root, "fig06", 0.9, vm("cfs", 1, 2), ordered(vm("alps", 1, 1), measured))
+		return otherOrder(newLibrary(root))
+	}
+	require.Empty(t, said("fifo", "fifo"))
+	require.Contains(t, said("fifo", "bounded"), "(fifo) where it was simulated, and by rank, up to a bound on waiting (bounded) where it was measured")
+}
+
 // Every experiment is shown, but for those that docs/fidelity.md is about.
 func TestEveryExperimentIsShown(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("..", "experiments", "*.yaml"))

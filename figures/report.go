@@ -22,6 +22,7 @@ type page struct {
 	Formats  []string // of pictures
 	Setup    []setup
 	Warning  string // for the first screen
+	Orders   string // of ALPS, where they differ
 	Claims   []judged
 	Sections []section
 }
