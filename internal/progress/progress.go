@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,21 +17,27 @@ import (
 	"golang.org/x/term"
 )
 
-// redraw is the shortest time between two drawings of the line.
-const redraw = 200 * time.Millisecond
+const (
+	// redraw is the shortest time between two drawings of the line.
+	redraw = 200 * time.Millisecond
+	// silence is how long a step stays on the line beside others without a word.
+	silence = 10 * time.Second
+)
 
 // eventGap is the shortest time between two events of a step under way.
 const eventGap = time.Second
 
 // Reporter writes steps to one writer. A nil Reporter writes nothing.
 type Reporter struct {
-	mu    sync.Mutex
-	w     io.Writer
-	tty   bool
-	json  bool
-	width int
-	drawn bool // the terminal's last line is ours to overwrite
-	now   func() time.Time
+	mu      sync.Mutex
+	w       io.Writer
+	tty     bool
+	json    bool
+	width   int
+	drawn   bool // the terminal's last line is ours to overwrite
+	going   []*Step
+	lastOut time.Time // of the line
+	now     func() time.Time
 }
 
 // New returns a reporter that redraws if w is a terminal.
@@ -77,11 +84,13 @@ func (r *Reporter) begin(s *Step) *Step {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.begun = r.now()
+	s.heard = s.begun
 	switch {
 	case r.json:
 		r.emit(s.event(Begin, ""))
 	case r.tty:
-		s.draw()
+		r.going = append(r.going, s)
+		r.draw()
 	default:
 		fmt.Fprintln(r.w, s.title())
 	}
@@ -120,6 +129,7 @@ type Step struct {
 	detail    string
 	frac      float64
 	begun     time.Time
+	heard     time.Time // from, the last time
 	lastOut   time.Time
 }
 
@@ -152,6 +162,7 @@ func (s *Step) update(change func()) {
 	defer s.r.mu.Unlock()
 	change()
 	now := s.r.now()
+	s.heard = now
 	switch {
 	case s.r.json:
 		if now.Sub(s.lastOut) >= eventGap {
@@ -160,8 +171,8 @@ func (s *Step) update(change func()) {
 		}
 		return
 	case s.r.tty:
-		if now.Sub(s.lastOut) >= redraw {
-			s.draw()
+		if now.Sub(s.r.lastOut) >= redraw {
+			s.r.draw()
 		}
 		return
 	}
@@ -191,6 +202,7 @@ func (s *Step) Done(note string) {
 	}
 	s.r.clear()
 	fmt.Fprintf(s.r.w, "%s  %s\n", s.title(), note)
+	s.r.going = slices.DeleteFunc(s.r.going, func(o *Step) bool { return o == s })
 }
 
 // line is the step's state in words.
@@ -200,13 +212,15 @@ func (s *Step) line() string {
 		parts = append(parts, s.detail)
 	}
 	if s.frac > 0 {
-		parts = append(parts, fmt.Sprintf("%d%%", int(s.frac*100)))
+		parts = append(parts, s.percent())
 	}
 	if left, ok := s.left(); ok {
 		parts = append(parts, Round(left)+" left")
 	}
 	return strings.Join(parts, "  ")
 }
+
+func (s *Step) percent() string { return fmt.Sprintf("%d%%", int(s.frac*100)) }
 
 // left is the time until this and all later steps are done. A step's own is
 // extrapolated; before 3 % or 2 s that would be a guess, and what it was
@@ -222,14 +236,39 @@ func (s *Step) left() (time.Duration, bool) {
 	return 0, false
 }
 
-func (s *Step) draw() {
-	line := []rune(s.line())
-	if len(line) >= s.r.width {
-		line = line[:s.r.width-1]
+// draw shows the steps under way. One that was given up says no more, and is left
+// out beside others.
+func (r *Reporter) draw() {
+	now := r.now()
+	if len(r.going) > 1 {
+		r.going = slices.DeleteFunc(r.going, func(s *Step) bool { return now.Sub(s.heard) > silence })
 	}
-	fmt.Fprintf(s.r.w, "\r\x1b[K%s", string(line))
-	s.r.drawn = true
-	s.lastOut = s.r.now()
+	line := []rune(r.line())
+	if len(line) >= r.width {
+		line = line[:r.width-1]
+	}
+	fmt.Fprintf(r.w, "\r\x1b[K%s", string(line))
+	r.drawn, r.lastOut = true, now
+}
+
+// line is that of the one step, or the states of several and the longest time left.
+func (r *Reporter) line() string {
+	if len(r.going) == 1 {
+		return r.going[0].line()
+	}
+	var states []string
+	var left time.Duration
+	for _, s := range r.going {
+		states = append(states, s.title()+" "+s.percent())
+		if d, ok := s.left(); ok {
+			left = max(left, d)
+		}
+	}
+	line := strings.Join(states, " | ")
+	if left > 0 {
+		line = Round(left) + " left: " + line
+	}
+	return line
 }
 
 func (r *Reporter) clear() {

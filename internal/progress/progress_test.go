@@ -56,6 +56,27 @@ func TestTerminalRedrawsOneLineAndCutsIt(t *testing.T) {
 	require.Equal(t, "1/1 a step with a name that is rather long  ok\n", b.String())
 }
 
+func TestTerminalShowsStepsSideBySide(t *testing.T) {
+	r, b, c := reporter(true)
+	r.width = 80
+	j := r.Job([]time.Duration{40 * time.Second, 60 * time.Second, 30 * time.Second}, 2)
+	one, two := j.Step(0, "cfs"), j.Step(1, "alps")
+	c.t = c.t.Add(10 * time.Second)
+	b.Reset()
+	one.Frac(0.5)
+	require.Equal(t, "\r\x1b[K1m05s left: 1/3 cfs 50% | 2/3 alps 0%", b.String())
+	b.Reset()
+	one.Done("ok")
+	c.t = c.t.Add(10 * time.Second)
+	two.Frac(0.4)
+	require.Equal(t, "\r\x1b[K1/3 cfs  ok\n\r\x1b[K2/3 alps  40%  45s left", b.String())
+	// A step that nobody ends.
+	b.Reset()
+	c.t = c.t.Add(11 * time.Second)
+	j.Step(2, "sfs")
+	require.Equal(t, "\r\x1b[K3/3 sfs  30s left", b.String())
+}
+
 func TestAJobsTimeLeftIsThatOfAllItsSteps(t *testing.T) {
 	r, b, c := reporter(false)
 	j := r.Job([]time.Duration{40 * time.Second, 0, 100 * time.Second}, 1)
