@@ -31,14 +31,14 @@ func TestGuestJobs(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	data, err := os.ReadFile(binary)
 	require.NoError(t, err)
-	key, err := digest.New("job test").Str("binary", string(data)).Sum()
+	key, err := digest.New("job test/2").Str("binary", string(data)).Sum()
 	require.NoError(t, err)
 	begun := time.Now()
 	s, err := TakeSnapshot(t.Context(), c, Provision{Key: key, Run: func(ctx context.Context, m *Machine, dir string) error {
 		if err := m.Run(ctx, Cmd{Line: "cat >/run/serve && chmod +x /run/serve", Stdin: bytes.NewReader(data)}); err != nil {
 			return err
 		}
-		return m.Run(ctx, Cmd{Line: `systemd-run -q -E ALPS_WINDOW=1 /run/serve -test.run=TestServe -test.timeout=0 &&
+		return m.Run(ctx, Cmd{Line: NoWriteback + ` && sync && systemd-run -q -E ALPS_WINDOW=1 /run/serve -test.run=TestServe -test.timeout=0 &&
 systemd-run -q sh -c 'sleep 2; ip link set eth0 down'`})
 	}}, progress.New(os.Stderr))
 	require.NoError(t, err)
