@@ -58,6 +58,7 @@ func TestGuestKilledRunGoesOn(t *testing.T) {
 		kept := finished(t, killed.Results)
 		if len(kept) == tinyRuns {
 			ended++
+			same(t, calm.Results, killed.Results)
 			require.NoError(t, os.RemoveAll(killed.Results))
 			kept = nil
 		}
