@@ -239,8 +239,8 @@ func TestGuestNested(t *testing.T) {
 	var share float64
 	var ranked time.Duration
 	// Within an unranked group CFS chooses anew whenever something outside interrupts a
-	// turn, so a whole one may take a few tries; under CFS there is none.
-	for try := 0; try < 8 && ranked < 80*time.Millisecond; try++ {
+	// turn, so a whole one may take many tries on a busy host; under CFS there is none.
+	for try := 0; try < 30 && ranked < 80*time.Millisecond; try++ {
 		share = play.Shares(t, []string{f, other}, time.Second)[0]
 		require.Greater(t, share, 0.9)
 		ranked = inner.Longest(t)
