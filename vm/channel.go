@@ -24,6 +24,9 @@ type Cmd struct {
 	Stdout, Stderr io.Writer
 }
 
+// Quote makes one word of s for a shell, the guest's or ours.
+func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
 // ExitError is a guest command that ended with another code than 0.
 type ExitError struct {
 	Line   string

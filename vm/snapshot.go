@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ds2-lab/alps/internal/cache"
@@ -184,7 +183,7 @@ func (c Config) snapshot(ctx context.Context, p Provision, dir string) error {
 	if _, err := m.monitor.Do(ctx, "stop", nil); err != nil {
 		return err
 	}
-	return m.migrate(ctx, "migrate", "exec:cat >'"+strings.ReplaceAll(filepath.Join(dir, snapshotMemory), "'", `'\''`)+"'")
+	return m.migrate(ctx, "migrate", "exec:cat >"+Quote(filepath.Join(dir, snapshotMemory)))
 }
 
 // migrate moves the guest's memory out or in.
@@ -230,7 +229,7 @@ func (m *Machine) resume(ctx context.Context) error {
 	if _, err := m.monitor.Do(ctx, "migrate-set-parameters", map[string]any{"announce-rounds": 0}); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoSnapshot, err)
 	}
-	if err := m.migrate(ctx, "migrate-incoming", "exec:cat '"+strings.ReplaceAll(filepath.Join(m.Config.from, snapshotMemory), "'", `'\''`)+"'"); err != nil {
+	if err := m.migrate(ctx, "migrate-incoming", "exec:cat "+Quote(filepath.Join(m.Config.from, snapshotMemory))); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoSnapshot, err)
 	}
 	return nil

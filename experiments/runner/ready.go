@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/ds2-lab/alps/experiments/load"
 	"github.com/ds2-lab/alps/internal/digest"
@@ -149,7 +148,7 @@ func (r *Rig) overShell(ctx context.Context, command, arg string, in io.Reader, 
 	}()
 	line := "alps-load " + command
 	if arg != "" {
-		line += " '" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		line += " " + vm.Quote(arg)
 	}
 	var out bytes.Buffer
 	err := r.Machine.Run(ctx, vm.Cmd{Line: line, Stdin: in, Stdout: &out, Stderr: pw})
