@@ -77,7 +77,7 @@ func Cost(ctx context.Context, stock string, o RigOptions, dir string, w io.Writ
 			return fmt.Errorf("alps bench backend: %w", err)
 		}
 		run.Kernel, run.KernelName, run.ConfigDigest, run.Accelerator, run.CPUs = p.Kernel.Release, p.Kernel.Name, p.Kernel.ConfigDigest, string(cfg.Accel), cfg.CPUs
-		run.ImageDigest, run.Revision = p.Image.Digest, revision(ctx, o.Root)
+		run.ImageDigest, run.Revision = p.Image.Digest, p.Revision
 	}
 	fmt.Fprintf(w, "detached, the hooks add %+.2f %% to a pipe there and back\n\n", 100*(float64(plain[1].Round)/float64(plain[0].Round)-1))
 	if err := cost.Report(w, phases); err != nil {
@@ -92,7 +92,11 @@ func Cost(ctx context.Context, stock string, o RigOptions, dir string, w io.Writ
 	}
 	run.Parameters = map[string]any{"cpu": simulate.CPUModel(), "go": runtime.Version()}
 	run.Judge()
-	if err := results.Write(results.Dir(dir, results.EngineSim, run.Key), results.Result{Run: run, Table: costRows(unit, plain, phases, native)}); err != nil {
+	table, err := costRows(unit, plain, phases, native)
+	if err != nil {
+		return err
+	}
+	if err := results.Write(results.Dir(dir, results.EngineSim, run.Key), results.Result{Run: run, Table: table}); err != nil {
 		return err
 	}
 	return results.WritePlan(dir, results.EngineSim, costTable, []results.Series{{Name: costTable, Key: run.Key}})
@@ -105,7 +109,7 @@ const (
 )
 
 // costRows make a table of what was measured. unit is that of the guest's clock.
-func costRows(unit string, plain [2]cost.Switches, phases []cost.Phase, native map[string]float64) *results.Table {
+func costRows(unit string, plain [2]cost.Switches, phases []cost.Phase, native map[string]float64) (*results.Table, error) {
 	t := &results.Table{Columns: []string{"what", "in", "value"}}
 	add := func(what, in string, v float64) {
 		t.Rows = append(t.Rows, []string{what, in, strconv.FormatFloat(v, 'f', -1, 64)})
@@ -130,16 +134,21 @@ func costRows(unit string, plain [2]cost.Switches, phases []cost.Phase, native m
 		together += float64(p.Mean()) * per
 		if len(native) > 0 {
 			hook := strings.TrimSuffix(p.Name, " hook")
-			add(without, onHost, native[hook+"/function"])
-			add(with, onHost, native[hook+"/entry"])
-			togetherNative += native[hook+"/entry"] * per
+			noEntry, ok := native[hook+"/function"]
+			withEntry, too := native[hook+"/entry"]
+			if !ok || !too {
+				return nil, fmt.Errorf("hooks natively: BenchmarkHooks says nothing of the %s", p.Name)
+			}
+			add(without, onHost, noEntry)
+			add(with, onHost, withEntry)
+			togetherNative += withEntry * per
 		}
 	}
 	add("both hooks, per decision", inGuest, together)
 	if len(native) > 0 {
 		add("both hooks, per decision", onHost, togetherNative)
 	}
-	return t
+	return t, nil
 }
 
 // benchLine is one of BenchmarkHooks.

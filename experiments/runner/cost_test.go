@@ -30,7 +30,8 @@ PASS
 			Programs: []bpf.Program{hook("order hook", 100, 200), hook("slice hook", 200, 50), hook("observer", 100, 9)}})
 	}
 	plain := [2]cost.Switches{{Syscall: 300, Switch: 900}, {Syscall: 310, Switch: 990}}
-	table := costRows("instructions", plain, phases, native)
+	table, err := costRows("instructions", plain, phases, native)
+	require.NoError(t, err)
 	got := map[[2]string]string{}
 	for _, r := range table.Rows {
 		got[[2]string{r[0], r[1]}] = r[2]
@@ -48,7 +49,13 @@ PASS
 		require.Equal(t, want, got[at], at)
 	}
 	// Where BPF may not be loaded, nothing is said of it.
-	for _, r := range costRows("ns", plain, phases, nil).Rows {
+	table, err = costRows("ns", plain, phases, nil)
+	require.NoError(t, err)
+	for _, r := range table.Rows {
 		require.NotEqual(t, onHost, r[1])
 	}
+	// What a renamed benchmark leaves out is not 0.
+	delete(native, "slice/entry")
+	_, err = costRows("instructions", plain, phases, native)
+	require.ErrorContains(t, err, "nothing of the slice hook")
 }

@@ -47,6 +47,7 @@ type Parts struct {
 	Accel       vm.Accel
 	AccelWhy    string
 	CPUs        int
+	Revision    string // of the code, when the tools were built
 
 	Shared bool // a guest booted of these can be found by vm.Running
 
@@ -88,6 +89,7 @@ func Prepare(ctx context.Context, o RigOptions) (Parts, error) {
 	if p.Image, err = vm.BuildImage(ctx, vm.ImageOptions{Kernel: p.Kernel.BzImage, Accel: p.Accel, Lambda: p.Lambda.Path, Progress: o.Progress}); err != nil {
 		return Parts{}, err
 	}
+	p.Revision = revision(ctx, o.Root)
 	p.Tools, p.ToolsDigest, err = p.buildTools(ctx)
 	return p, err
 }
