@@ -38,18 +38,25 @@ func TestGuestKilledRunGoesOn(t *testing.T) {
 	moments := rand.New(rand.NewPCG(3, 4))
 	kinds := []struct {
 		name string
-		kill func(*testing.T, *exec.Cmd)
+		kill func(*testing.T, *exec.Cmd) bool // false: there was nothing to kill
 	}{
-		{"host process", func(t *testing.T, c *exec.Cmd) { require.NoError(t, syscall.Kill(-c.Process.Pid, syscall.SIGKILL)) }},
-		{"QEMU", func(t *testing.T, c *exec.Cmd) {
-			if st, ok := guestOf(t, c.Process.Pid); ok {
+		{"host process", func(t *testing.T, c *exec.Cmd) bool {
+			require.NoError(t, syscall.Kill(-c.Process.Pid, syscall.SIGKILL))
+			return true
+		}},
+		{"QEMU", func(t *testing.T, c *exec.Cmd) bool {
+			st, ok := guestOf(t, c.Process.Pid)
+			if ok {
 				require.NoError(t, syscall.Kill(st.PID, syscall.SIGKILL))
 			}
+			return ok
 		}},
-		{"guest", func(t *testing.T, c *exec.Cmd) {
-			if st, ok := guestOf(t, c.Process.Pid); ok {
+		{"guest", func(t *testing.T, c *exec.Cmd) bool {
+			st, ok := guestOf(t, c.Process.Pid)
+			if ok {
 				require.NoError(t, st.Reset(t.Context()))
 			}
+			return ok
 		}},
 	}
 	hit := map[string]int{}
@@ -71,10 +78,13 @@ func TestGuestKilledRunGoesOn(t *testing.T) {
 		case err := <-over:
 			require.NoError(t, err, "%s", out)
 		case <-time.After(moment):
-			kind.kill(t, cmd)
-			hit[kind.name]++
+			what := "nothing to kill"
+			if kind.kill(t, cmd) {
+				hit[kind.name]++
+				what = "killed"
+			}
 			err := <-over
-			t.Logf("%s killed after %s, %d runs kept: %v", kind.name, progress.Round(moment), len(kept), err)
+			t.Logf("%s: %s after %s, %d runs kept: %v", kind.name, what, progress.Round(moment), len(kept), err)
 		}
 		now := finished(t, killed.Results)
 		for run, when := range kept {
@@ -83,6 +93,7 @@ func TestGuestKilledRunGoesOn(t *testing.T) {
 	}
 	t.Logf("%s", killed.finish(t))
 	t.Logf("killed: %v; complete in between: %d times", hit, ended)
+	require.NotEmpty(t, hit)
 	same(t, calm.Results, killed.Results)
 }
 
