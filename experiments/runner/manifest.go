@@ -27,7 +27,7 @@ var (
 // ManifestOptions say how a plan is handed to an engine that runs shares.
 type ManifestOptions struct {
 	Shards int    // 0: one per unit of the plan, up to 8
-	Image  string // of k8s: with Go and a checkout in /alps; "" is a placeholder
+	Image  string // of k8s: with Go and a checkout in /alps; "" leaves its name to be filled in
 	KVM    string // of k8s: plugin ("") or hostpath
 }
 
