@@ -11,7 +11,6 @@ import (
 type row struct {
 	value
 	engine string
-	what   string
 	interval
 }
 
@@ -32,7 +31,7 @@ func (f figure) compare(rows [][]panel, engine string) ([]row, error) {
 						return nil, fmt.Errorf("%s: %w", f.name, err)
 					}
 					out = append(out, row{value{f.name, l.place.workload, l.place.load, l.place.group, l.place.series, joinStat(l.what, st), unitOf(l.what),
-						ours, l.paperOf(st), int(l.dist.n())}, engine, l.what, intervals[i]})
+						ours, l.paperOf(st), int(l.dist.n())}, engine, intervals[i]})
 				}
 			}
 		}

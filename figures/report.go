@@ -75,9 +75,8 @@ func (s *section) add(rows []row) {
 		if !r.shown() {
 			continue
 		}
-		group := r.Group
 		i := slices.IndexFunc(s.Numbers, func(n numbers) bool {
-			return n.Workload == r.Workload && n.Load == r.LoadPct && n.Series == r.Series && n.Group == group && n.Stat == r.Stat
+			return n.Workload == r.Workload && n.Load == r.LoadPct && n.Series == r.Series && n.Group == r.Group && n.Stat == r.Stat
 		})
 		if i < 0 {
 			digits := 0
@@ -85,7 +84,7 @@ func (s *section) add(rows []row) {
 				digits = 1
 			}
 			i = len(s.Numbers)
-			s.Numbers = append(s.Numbers, numbers{Workload: r.Workload, Load: r.LoadPct, Series: r.Series, Group: group, Stat: r.Stat, Unit: r.Unit, Paper: num(r.Paper, digits)})
+			s.Numbers = append(s.Numbers, numbers{Workload: r.Workload, Load: r.LoadPct, Series: r.Series, Group: r.Group, Stat: r.Stat, Unit: r.Unit, Paper: num(r.Paper, digits)})
 		}
 		n := &s.Numbers[i]
 		ours, ratio := &n.Simulated, &n.SimulatedRatio

@@ -14,11 +14,11 @@ import (
 
 // set is what one engine has of one figure.
 type set struct {
-	figure, engine string
-	series         []results.Series // valid ones
-	found          []results.Series // all that there are
-	missing        []results.Series
-	invalid        []string // with reasons
+	engine  string
+	series  []results.Series // valid ones
+	found   []results.Series // all that there are
+	missing []results.Series
+	invalid []string // with reasons
 }
 
 // library reads sets, and measures each run once.
@@ -31,7 +31,7 @@ type library struct {
 
 func newLibrary(root string) *library {
 	pools := map[string]*results.Pool{}
-	for _, engine := range []string{results.EngineVM, results.EngineSim} {
+	for _, engine := range engines {
 		pools[engine] = results.NewPool(root, engine)
 	}
 	return &library{pools: pools, sets: map[string]*set{}, memo: map[string]dist{}, draws: map[string][]float64{}}
@@ -52,7 +52,6 @@ func (l *library) get(figure, engine string) (*set, error) {
 		return nil, err
 	}
 	if s != nil {
-		s.engine = engine
 		for _, x := range s.series {
 			s.found = append(s.found, x)
 			if r := x.Result.Run; !r.Valid {
@@ -69,15 +68,11 @@ func (l *library) get(figure, engine string) (*set, error) {
 }
 
 func (l *library) read(figure, engine string) (*set, error) {
-	pool := l.pools[results.EngineSim]
-	if engine == results.EngineVM {
-		pool = l.pools[engine]
-	}
-	found, missing, err := pool.Plan(figure)
+	found, missing, err := l.pools[engine].Plan(figure)
 	if err != nil {
 		return nil, err
 	}
-	s := &set{figure: figure, series: found}
+	s := &set{engine: engine, series: found}
 	for _, err := range missing {
 		var m *results.MissingError
 		if !errors.As(err, &m) {
