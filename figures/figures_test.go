@@ -293,7 +293,8 @@ func TestOtherOrder(t *testing.T) {
 		return otherOrder(newLibrary(root))
 	}
 	require.Empty(t, said("fifo", "fifo"))
-	require.Contains(t, said("fifo", "bounded"), "(fifo) where it was simulated, and by rank, up to a bound on waiting (bounded) where it was measured")
+	require.Contains(t, said("fifo", "bounded"), "(fifo) where it was simulated, and by rank, up to a bound on waiting (bounded) where it was measured. The first is what")
+	require.NotContains(t, said("bounded", "fifo"), "The first is what")
 }
 
 // Every experiment is shown, but for those that docs/fidelity.md is about.

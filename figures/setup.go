@@ -74,7 +74,7 @@ func otherOrder(l *library) string {
 		}
 		for _, x := range set.series {
 			if order, ok := x.Result.Run.Parameters["order"].(string); ok && x.Name == "alps" {
-				served[engine] = orderNames[order]
+				served[engine] = order
 			}
 		}
 	}
@@ -82,8 +82,11 @@ func otherOrder(l *library) string {
 	if sim == "" || vm == "" || sim == vm {
 		return ""
 	}
-	return fmt.Sprintf("The series alps served %s where it was simulated, and %s where it was measured. The first is what the paper's measured system amounts to, "+
-		"the second is what its text says; both on both engines are under order.", sim, vm)
+	text := fmt.Sprintf("The series alps served %s where it was simulated, and %s where it was measured. ", orderNames[sim], orderNames[vm])
+	if sim == "fifo" && vm != "off" {
+		return text + "The first is what the paper's measured system amounts to, the second is what its text says; both on both engines are under order."
+	}
+	return text + "Both on both engines are under order."
 }
 
 // runsOf counts runs, and those that are not what they look like.
