@@ -52,14 +52,15 @@ type order struct {
 	cpus    []int
 	entries map[uint64]client.Entry // of functions, by cgroup; nil: by vruntime, as CFS
 	tasks   map[uint32]*task
-	has     map[int]*task // by CPU
+	awake   map[uint32]*task // those of them that want a CPU or have one: few, while many sleep or are dead
+	has     map[int]*task    // by CPU
 	of      map[uint64]*function
 	min     time.Duration // vruntime nobody who waits or runs is below
 	now     uint64        // CLOCK_MONOTONIC, ns
 }
 
 func newOrder(cpus []int) *order {
-	return &order{cpus: cpus, tasks: map[uint32]*task{}, has: map[int]*task{}, of: map[uint64]*function{}}
+	return &order{cpus: cpus, tasks: map[uint32]*task{}, awake: map[uint32]*task{}, has: map[int]*task{}, of: map[uint64]*function{}}
 }
 
 // take notes a message.
@@ -69,7 +70,7 @@ func (o *order) take(m ghost.Message) {
 		t = &task{pid: m.PID, on: -1, cpu: m.CPU, vruntime: o.min}
 		o.tasks[m.PID] = t
 	}
-	slept := !t.waiting && t.on < 0 && !t.ousted
+	slept := o.awake[m.PID] == nil
 	if m.What == ghost.Runnable {
 		t.cgroup = m.Cgroup
 	}
@@ -84,8 +85,10 @@ func (o *order) take(m ghost.Message) {
 	t.seq, t.left, t.ousted = m.Seq, m.Left, false
 	t.waiting = m.What == ghost.Runnable
 	if !t.waiting {
+		delete(o.awake, t.pid)
 		return
 	}
+	o.awake[t.pid] = t
 	if slept {
 		t.vruntime = max(t.vruntime, o.min-latency/2)
 	}
@@ -120,8 +123,8 @@ func (o *order) turn(t *task, m ghost.Message, used time.Duration, slept bool) {
 
 // alone says whether no other task of t's function wants the CPU or has it.
 func (o *order) alone(t *task) bool {
-	for _, x := range o.tasks {
-		if x != t && x.cgroup == t.cgroup && (x.waiting || x.on >= 0 || x.ousted) {
+	for _, x := range o.awake {
+		if x != t && x.cgroup == t.cgroup {
 			return false
 		}
 	}
@@ -170,7 +173,7 @@ func (o *order) again(pid uint32) {
 func (o *order) first() *task {
 	var first *task
 	o.min = o.lowest()
-	for _, t := range o.tasks {
+	for _, t := range o.awake {
 		if t.waiting && (first == nil || o.compare(t, first) < 0) {
 			first = t
 		}
@@ -181,7 +184,7 @@ func (o *order) first() *task {
 // lowest is the least vruntime there is, but never less than before.
 func (o *order) lowest() time.Duration {
 	low, any := time.Duration(0), false
-	for _, t := range o.tasks {
+	for _, t := range o.awake {
 		if (t.waiting || t.on >= 0) && (!any || t.vruntime < low) {
 			low, any = t.vruntime, true
 		}
@@ -259,7 +262,7 @@ func (o *order) slice(t *task) time.Duration {
 		return time.Duration(us) * time.Microsecond
 	}
 	n := 0
-	for _, t := range o.tasks {
+	for _, t := range o.awake {
 		if t.waiting || t.on >= 0 {
 			n++
 		}
@@ -278,8 +281,8 @@ func (o *order) forget() {
 	if len(o.tasks) <= maxTasks {
 		return
 	}
-	for pid, t := range o.tasks {
-		if !t.waiting && t.on < 0 && !t.ousted {
+	for pid := range o.tasks {
+		if o.awake[pid] == nil {
 			delete(o.tasks, pid)
 		}
 	}
