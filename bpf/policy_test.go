@@ -16,8 +16,7 @@ import (
 // These tests need a kernel that loads BPF, but no hooks: what the program on
 // the hook does is run as a program of a type that can be run by itself.
 
-// backend is maps without attachments, a program that asks for a bias, and one
-// that does not.
+// backend is maps without attachments, and programs that ask them.
 func backend(t testing.TB) (*Backend, timed) {
 	if os.Geteuid() != 0 {
 		if strings.Contains(os.Getenv("MUST_RUN"), "bpf") {
