@@ -236,14 +236,10 @@ func (s *Step) left() (time.Duration, bool) {
 	return 0, false
 }
 
-// draw shows the steps under way. One that was given up says no more, and is left
-// out beside others.
+// draw shows the steps under way.
 func (r *Reporter) draw() {
 	now := r.now()
-	if len(r.going) > 1 {
-		r.going = slices.DeleteFunc(r.going, func(s *Step) bool { return now.Sub(s.heard) > silence })
-	}
-	line := []rune(r.line())
+	line := []rune(r.line(now))
 	if len(line) >= r.width {
 		line = line[:r.width-1]
 	}
@@ -251,14 +247,22 @@ func (r *Reporter) draw() {
 	r.drawn, r.lastOut = true, now
 }
 
-// line is that of the one step, or the states of several and the longest time left.
-func (r *Reporter) line() string {
-	if len(r.going) == 1 {
-		return r.going[0].line()
+// line is that of the one step, or the states of several and the longest time
+// left. A step that says nothing waits or was given up, and is left out until it
+// says something.
+func (r *Reporter) line(now time.Time) string {
+	var heard []*Step
+	for _, s := range r.going {
+		if now.Sub(s.heard) <= silence {
+			heard = append(heard, s)
+		}
+	}
+	if len(heard) == 1 {
+		return heard[0].line()
 	}
 	var states []string
 	var left time.Duration
-	for _, s := range r.going {
+	for _, s := range heard {
 		states = append(states, s.title()+" "+s.percent())
 		if d, ok := s.left(); ok {
 			left = max(left, d)

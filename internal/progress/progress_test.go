@@ -70,11 +70,15 @@ func TestTerminalShowsStepsSideBySide(t *testing.T) {
 	c.t = c.t.Add(10 * time.Second)
 	two.Frac(0.4)
 	require.Equal(t, "\r\x1b[K1/3 cfs  ok\n\r\x1b[K2/3 alps  40%  45s left", b.String())
-	// A step that nobody ends.
+	// One that says nothing for a while, as it waits or was given up.
 	b.Reset()
 	c.t = c.t.Add(11 * time.Second)
 	j.Step(2, "sfs")
 	require.Equal(t, "\r\x1b[K3/3 sfs  30s left", b.String())
+	b.Reset()
+	c.t = c.t.Add(time.Second)
+	two.Frac(0.8)
+	require.Equal(t, "\r\x1b[K29s left: 2/3 alps 80% | 3/3 sfs 0%", b.String())
 }
 
 func TestAJobsTimeLeftIsThatOfAllItsSteps(t *testing.T) {
