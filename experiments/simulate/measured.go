@@ -10,13 +10,10 @@ import (
 
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/internal/digest"
 	"github.com/ds2-lab/alps/internal/tree"
 )
-
-// oracles know, or claim to know, what an invocation will take, and cannot run
-// in a kernel.
-var oracles = []string{"srpt", "srpt-eb", "random", "random40"}
 
 // OracleKey names what OnMeasured makes of the run called base.
 func OracleKey(base, scheduler string, seed uint64) (string, error) {
@@ -59,8 +56,8 @@ func OnMeasured(base results.Result, scheduler string, seed uint64) (results.Res
 	fail := func(format string, args ...any) (results.Result, error) {
 		return results.Result{}, fmt.Errorf("%s on %s: %w", scheduler, base.Run.Key, fmt.Errorf(format, args...))
 	}
-	if !slices.Contains(oracles, scheduler) {
-		return fail("no such oracle; allowed: %s", strings.Join(oracles, ", "))
+	if !slices.Contains(spec.Oracles, scheduler) {
+		return fail("no such oracle; allowed: %s", strings.Join(spec.Oracles, ", "))
 	}
 	if base.Run.Engine != results.EngineVM || base.Run.FunctionCPUs < 1 {
 		return fail("engine %s, %d CPUs for functions: a run measured in a guest is needed", base.Run.Engine, base.Run.FunctionCPUs)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/spec"
 )
 
 // measured is a run as a guest leaves it: its rows are not in the order in
@@ -94,7 +95,7 @@ func TestOnMeasuredDiffers(t *testing.T) {
 	base := measured(200, 1)
 	seen := map[string]bool{}
 	ends := map[int64]bool{}
-	for _, s := range oracles {
+	for _, s := range spec.Oracles {
 		r, err := OnMeasured(base, s, 1)
 		require.NoError(t, err)
 		again, err := OnMeasured(base, s, 1)

@@ -32,12 +32,12 @@ type Worker struct {
 	Binary yamlx.At[string] `yaml:"binary"` // beside the experiment
 }
 
-// What runs in a guest; and what needs to know the future, and is given what
-// another series measured.
-var (
-	vmSchedulers = []string{"cfs", "alps", "sfs", "fifo", "rr", "ghost-cfs", "ghost-alps"}
-	oracles      = []string{"srpt", "srpt-eb", "random", "random40"}
-)
+// What runs in a guest.
+var vmSchedulers = []string{"cfs", "alps", "sfs", "fifo", "rr", "ghost-cfs", "ghost-alps"}
+
+// Oracles know, or claim to know, what an invocation will take: no kernel runs
+// them; they are given what another series measured.
+var Oracles = []string{"srpt", "srpt-eb", "random", "random40"}
 
 // VMSpec is what a guest is told of a series.
 type VMSpec struct {
@@ -96,8 +96,8 @@ func (c checker) vm(p part) *VM {
 
 // oracle checks a series that is computed from what another measured.
 func (c checker) oracle(at string, x Series, all []Series) {
-	if name := x.scheduler(); !slices.Contains(oracles, name.V) {
-		c.add(name.Pos(), at+"scheduler", "%q: allowed on another series: %s", name.V, strings.Join(oracles, ", "))
+	if name := x.scheduler(); !slices.Contains(Oracles, name.V) {
+		c.add(name.Pos(), at+"scheduler", "%q: allowed on another series: %s", name.V, strings.Join(Oracles, ", "))
 	}
 	if !x.Kernel.IsZero() {
 		c.add(x.Kernel.Pos(), at+"kernel", "%q: nothing runs; the kernel is that of %s", x.Kernel.V, x.On.V)
