@@ -11,6 +11,7 @@
 //	experiments:run -engine=sim all   a required argument behind the flags
 //	experiments:merge DIR DIR         several instead of a list with commas
 //	vm:run -cpus=4 -- uname -a        a command in words of its own
+//	kernel:soak -h                    what the target does, as -h kernel:soak
 package main
 
 import (
@@ -45,6 +46,9 @@ func arrange(args []string) []string {
 	var words []string
 	if i := slices.Index(rest, "--"); i >= 0 {
 		rest, words = rest[:i], rest[i+1:]
+	}
+	if !strings.HasPrefix(target, "-") && slices.ContainsFunc(rest, func(a string) bool { return a == "-h" || a == "-help" || a == "--help" }) {
+		return []string{"-h", target}
 	}
 	flags := []string{}
 	for _, a := range rest {

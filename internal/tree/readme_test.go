@@ -57,3 +57,21 @@ func TestDocumentedTargetsExist(t *testing.T) {
 	}
 	require.Greater(t, found, 3)
 }
+
+// A target explains itself whichever side of it -h stands on.
+func TestTargetsExplainThemselves(t *testing.T) {
+	root, err := Root()
+	require.NoError(t, err)
+	usage := func(args ...string) string {
+		c := exec.Command("go", append([]string{"run", "mage.go"}, args...)...)
+		c.Dir = root
+		out, err := c.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return string(out)
+	}
+	before := usage("-h", "vm:shell")
+	require.Contains(t, before, "-cpus=")
+	for _, args := range [][]string{{"vm:shell", "-h"}, {"vm:shell", "--help"}, {"vm:shell", "-cpus=2", "-help"}} {
+		require.Equal(t, before, usage(args...))
+	}
+}
