@@ -213,7 +213,10 @@ func (m *Monitor) write(ctx context.Context, conn net.Conn, raw []byte) error {
 			<-ended // or it would end the next one's writing
 		}
 	}()
-	if _, err := conn.Write(raw); err != nil {
+	if n, err := conn.Write(raw); err != nil {
+		if ctx.Err() != nil && n == 0 {
+			return ctx.Err()
+		}
 		conn.Close()
 		if ctx.Err() != nil {
 			return ctx.Err()

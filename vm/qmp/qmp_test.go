@@ -153,6 +153,27 @@ func TestNoSocket(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
+// A request whose time is over before any of it was written is that one's
+// trouble, not the connection's.
+func TestADeadlineSpoilsNobodyElse(t *testing.T) {
+	m := server(t, "", func(write func(string), req map[string]any) {
+		write(fmt.Sprintf(`{"return": {}, "id": %q}`, req["id"]))
+	})
+	late := 0
+	for i := range 5000 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%50)*time.Microsecond)
+		_, err := m.Do(ctx, "in a hurry", nil)
+		cancel()
+		if err != nil {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			late++
+		}
+	}
+	require.Positive(t, late, "no deadline struck")
+	_, err := m.Do(t.Context(), "patient", nil)
+	require.NoError(t, err)
+}
+
 // Deadlines hold for QEMUs that do not read, too.
 func TestAQEMUThatDoesNotRead(t *testing.T) {
 	release := make(chan struct{})
@@ -160,13 +181,16 @@ func TestAQEMUThatDoesNotRead(t *testing.T) {
 	defer close(release)
 	big := strings.Repeat("x", 1<<20)
 	go m.Do(t.Context(), "one", nil) // from now on nothing is read
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			_, err := m.Do(ctx, "big", big)
-			if !errors.Is(err, ErrClosed) { // the first to run out of time ends the connection
+			for { // the first to run out of time in mid-request ends the connection
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				_, err := m.Do(ctx, "big", big)
+				cancel()
+				if errors.Is(err, ErrClosed) {
+					return
+				}
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 			}
 		})
