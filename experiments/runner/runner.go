@@ -72,6 +72,11 @@ func newWork(name string, o Options) (w work, err error) {
 	if err != nil {
 		return w, err
 	}
+	if name == spec.All {
+		if err := w.profile.Check(o.dir(), measured); err != nil {
+			return w, err
+		}
+	}
 	w.simulated = simulated
 	for _, e := range measured {
 		switch {

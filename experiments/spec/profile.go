@@ -50,6 +50,42 @@ func (p Profile) Apply(v VM) VM {
 	return v
 }
 
+// Check says what the profile chooses by a name that nothing in measured, the parts
+// of all experiments that run in a guest, has: it would choose everything instead.
+func (p Profile) Check(dir string, measured []Experiment) error {
+	if p.Only == nil || len(measured) == 0 {
+		return nil
+	}
+	var experiments, workloads, series []string
+	for _, e := range measured {
+		experiments = append(experiments, e.Name)
+		for _, w := range e.VM.Mixes {
+			workloads = append(workloads, w.Name.V)
+		}
+		for _, s := range e.VM.Series {
+			series = append(series, s.Name.V)
+		}
+	}
+	errs := &yamlx.Errors{File: filepath.Join(dir, "profiles.yaml")}
+	for _, x := range []struct {
+		field     string
+		names     []yamlx.At[string]
+		available []string
+	}{
+		{"experiments", p.Only.Experiments, experiments},
+		{"workloads", p.Only.Workloads, workloads},
+		{"series", p.Only.Series, series},
+	} {
+		slices.Sort(x.available)
+		for _, n := range x.names {
+			if !slices.Contains(x.available, n.V) {
+				errs.Add(n.Pos(), "only."+x.field, "%q: what runs in a guest has: %s", n.V, strings.Join(slices.Compact(x.available), ", "))
+			}
+		}
+	}
+	return errs.Err()
+}
+
 // Includes says whether an experiment is among all that the profile runs in a guest.
 func (p Profile) Includes(experiment string) bool {
 	return p.Only == nil || len(p.Only.Experiments) == 0 || slices.ContainsFunc(p.Only.Experiments, func(n yamlx.At[string]) bool { return n.V == experiment })

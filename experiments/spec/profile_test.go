@@ -39,6 +39,11 @@ func TestSubset(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, p.Includes("fig06"))
 	require.False(t, p.Includes("fig05"))
+	known := []Experiment{{Name: "fig06", VM: &VM{Mixes: []Workload{{Name: value("azure")}}, Series: []Series{{Name: value("cfs")}, {Name: value("alps")}}}}}
+	require.EqualError(t, p.Check("D", known), `D/profiles.yaml:1:107: only.workloads: "huawei": what runs in a guest has: azure
+D/profiles.yaml:1:131: only.series: "srpt": what runs in a guest has: alps, cfs`)
+	known[0].VM.Mixes[0].Name, known[0].VM.Series[0].Name = value("huawei"), value("srpt")
+	require.ErrorContains(t, p.Check("D", known), `"cfs"`)
 	mix := func(name string) Workload { return Workload{Name: value(name)} }
 	series := func(name, on string) Series {
 		s := Series{Name: value(name)}
