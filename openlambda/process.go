@@ -25,6 +25,7 @@ import (
 const (
 	readyLimit = 10 * time.Minute
 	killLimit  = time.Minute
+	endLimit   = drainLimit + deadline + 2*killLimit // requests, a container that hangs, what is left of it
 )
 
 // alive says whether a process exists.
@@ -224,11 +225,11 @@ func (c *cli) stop(cfg config.Config) error {
 	if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
 		return fmt.Errorf("stop worker %d: %w", pid, err)
 	}
-	for late := time.Now().Add(killLimit); time.Now().Before(late); time.Sleep(50 * time.Millisecond) {
+	for late := time.Now().Add(endLimit); time.Now().Before(late); time.Sleep(50 * time.Millisecond) {
 		if !alive(pid) {
 			fmt.Fprintln(c.stdout, "OL worker process stopped successfully")
 			return nil
 		}
 	}
-	return fmt.Errorf("worker %d does not end within %s; see %s", pid, killLimit, filepath.Join(c.path, "worker.out"))
+	return fmt.Errorf("worker %d does not end within %s; see %s", pid, endLimit, filepath.Join(c.path, "worker.out"))
 }

@@ -179,6 +179,11 @@ func TestGuestRig(t *testing.T) {
 	require.Empty(t, left)
 
 	again, err := rig.Machine.Output(ctx, "ol functions delete && docker ps -aq")
+	if err != nil {
+		state, _ := rig.Machine.Output(ctx, "tail -n 40 /run/ol/worker.out; docker ps -a; ps -eLo pid,ppid,cls,stat,wchan:24,args; "+
+			"dmesg | tail -n 20; cat /proc/sys/kernel/sched_alps")
+		t.Log(state)
+	}
 	require.NoError(t, err)
 	require.Empty(t, again)
 }
