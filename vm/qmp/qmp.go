@@ -214,11 +214,11 @@ func (m *Monitor) write(ctx context.Context, conn net.Conn, raw []byte) error {
 		}
 	}()
 	if n, err := conn.Write(raw); err != nil {
-		if ctx.Err() != nil && n == 0 {
-			return ctx.Err()
+		late := ctx.Err() != nil
+		if !late || n > 0 {
+			conn.Close()
 		}
-		conn.Close()
-		if ctx.Err() != nil {
+		if late {
 			return ctx.Err()
 		}
 		return fmt.Errorf("%w: %w", ErrClosed, err)
