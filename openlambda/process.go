@@ -24,8 +24,9 @@ import (
 // containers first; emulated machines need seconds for each.
 const (
 	readyLimit = 10 * time.Minute
-	killLimit  = time.Minute
-	endLimit   = drainLimit + deadline + 2*killLimit // requests, a container that hangs, what is left of it
+	reapLimit  = time.Minute
+	// Requests end, then containers, also those that were starting; then what is left.
+	endLimit = drainLimit + 2*deadline + reapLimit + 30*time.Second
 )
 
 // alive says whether a process exists.
@@ -211,7 +212,7 @@ func (c *cli) stop(cfg config.Config) error {
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), killLimit)
+		ctx, cancel := context.WithTimeout(context.Background(), reapLimit)
 		defer cancel()
 		if err := d.reap(ctx); err != nil {
 			return err

@@ -254,7 +254,7 @@ func (w *Worker) removeAll() error {
 		g.Go(func() error { f.close(); return nil })
 	}
 	_ = g.Wait()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), reapLimit)
 	defer cancel()
 	return w.pool.reap(ctx)
 }
