@@ -18,6 +18,7 @@ import (
 	"github.com/ds2-lab/alps/internal/command"
 	"github.com/ds2-lab/alps/internal/digest"
 	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/internal/sourcetree"
 )
 
 // Options say how to build. The zero value of each field but Dir works.
@@ -211,28 +212,12 @@ func (b *builder) build(ctx context.Context, src origin, key, dir string) (err e
 // ccache hits wherever the tree lies.
 const buildDir = "build"
 
-// patch applies the series. No fuzz: a hunk that fits only roughly may land
-// in the wrong function.
+// patch applies the kernel's series, if it has one.
 func (b *builder) patch(ctx context.Context, tree string, log io.Writer) error {
 	if b.kernel.Patches.V == "" {
 		return nil
 	}
-	dir, err := filepath.Abs(filepath.Join(b.opts.Dir, b.kernel.Patches.V))
-	if err != nil {
-		return err
-	}
-	series, err := filepath.Glob(filepath.Join(dir, "*.patch"))
-	if err != nil || len(series) == 0 {
-		return fmt.Errorf("%s: no *.patch in it", dir)
-	}
-	for _, p := range series {
-		err := command.Run(ctx, command.Cmd{
-			Args: []string{"patch", "-p1", "-F0", "--no-backup-if-mismatch", "-i", p}, Dir: tree, Stdout: log, Stderr: log})
-		if err != nil {
-			return fmt.Errorf("apply %s: %w", filepath.Base(p), err)
-		}
-	}
-	return nil
+	return sourcetree.Apply(ctx, tree, os.DirFS(filepath.Join(b.opts.Dir, b.kernel.Patches.V)), log)
 }
 
 func (b *builder) configure(ctx context.Context, tree string, log io.Writer) error {

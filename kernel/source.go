@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,7 +12,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/internal/command"
-	"github.com/ds2-lab/alps/internal/digest"
+	"github.com/ds2-lab/alps/internal/sourcetree"
 )
 
 // gitProbe is how long a git server may take to name its tag.
@@ -149,44 +148,13 @@ func unpackPackage(ctx context.Context, pkg, spec, dir string) error {
 		"tar", "-xf", filepath.Join(work, "usr/src", pkg+".tar.xz"), "-C", dir, "--strip-components=1"}})
 }
 
-// localTree is a tree of the user's. It is copied, never written to, and
-// identified by the names, sizes and times of its files.
+// localTree is a tree of the user's. It is copied, never written to.
 func localTree(src string) (origin, error) {
-	if _, err := os.Stat(filepath.Join(src, "kernel/sched/fair.c")); err != nil {
-		return origin{}, fmt.Errorf("-src=%s: not a kernel tree: %w", src, err)
-	}
-	d := digest.New("kernel tree")
-	err := filepath.WalkDir(src, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if e.Name() == ".git" {
-			return fs.SkipDir
-		}
-		if e.IsDir() {
-			return nil
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(src, path)
-		if err != nil {
-			return err
-		}
-		d.Str(rel, fmt.Sprint(info.Size(), info.ModTime().UnixNano()))
-		return nil
-	})
-	if err != nil {
-		return origin{}, fmt.Errorf("-src=%s: %w", src, err)
-	}
-	sum, err := d.Sum()
+	t, err := sourcetree.Open(src, "kernel/sched/fair.c")
 	if err != nil {
 		return origin{}, err
 	}
-	return origin{id: "tree " + sum, unpack: func(ctx context.Context, dir string) error {
-		return command.Run(ctx, command.Cmd{Args: []string{"rsync", "-a", "--exclude=/.git", src + "/", dir + "/"}})
-	}}, nil
+	return origin{id: "tree " + t.Digest, unpack: t.Copy}, nil
 }
 
 var versionRE = regexp.MustCompile(`(?m)^VERSION = ([0-9]+)\nPATCHLEVEL = ([0-9]+)$`)

@@ -124,6 +124,19 @@ func Get(ctx context.Context, kind, key string, build func(ctx context.Context, 
 	return Entry{Dir: dir}, nil
 }
 
+// Remove removes the entry of the given kind and key, so that the next Get
+// builds it.
+func Remove(kind, key string) error {
+	parent, err := Dir(kind)
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(parent, key)); err != nil {
+		return fmt.Errorf("cache %s: %w", kind, err)
+	}
+	return nil
+}
+
 // seal syncs every file of dir to disk, then records them.
 func seal(dir, key string) error {
 	files, err := list(dir)

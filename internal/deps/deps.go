@@ -37,7 +37,7 @@ type Group struct {
 func Kernel() Group {
 	return Group{"kernel", []Package{
 		{"gcc", ""}, {"make", ""}, {"bc", ""}, {"bison", ""}, {"flex", ""}, {"cpio", ""},
-		{"rsync", ""}, {"perl", ""}, {"patch", ""}, {"ccache", ""}, {"git", ""},
+		{"perl", ""}, {"patch", ""}, {"ccache", ""}, {"git", ""},
 		{"binutils", "objdump"}, {"dpkg-dev", "dpkg-source"}, {"xz-utils", "xz"}, {"kmod", "depmod"},
 		{"pahole", ""}, {"python3", ""},
 		{"libc6-dev", "/usr/include/x86_64-linux-gnu/sys/types.h"},
@@ -75,6 +75,19 @@ func QEMU() Group {
 	}}
 }
 
+// QEMUBuild builds the QEMU for guests in virtual time.
+func QEMUBuild() Group {
+	return Group{"qemu build", []Package{
+		{"gcc", ""}, {"patch", ""}, {"ccache", ""}, {"dpkg-dev", "dpkg-source"}, {"xz-utils", "xz"},
+		{"ninja-build", "ninja"}, {"pkg-config", ""}, {"python3", "/usr/bin/python3"}, {"bzip2", ""},
+		{"python3-venv", "/usr/lib/python3*/ensurepip/__init__.py"},
+		{"libc6-dev", "/usr/include/x86_64-linux-gnu/sys/types.h"},
+		{"libglib2.0-dev", "/usr/include/glib-2.0/glib.h"}, {"zlib1g-dev", "/usr/include/zlib.h"},
+		{"libslirp-dev", "/usr/include/slirp/libslirp.h"}, {"libfdt-dev", "/usr/include/libfdt.h"},
+		{"libattr1-dev", "/usr/include/attr/attributes.h"},
+	}}
+}
+
 // Functions runs the functions' tests on the host.
 func Functions() Group {
 	return Group{"functions", []Package{
@@ -88,7 +101,9 @@ func Browser() Group {
 }
 
 // All is every group.
-func All() []Group { return []Group{Kernel(), BPF(), Image(), QEMU(), Functions(), Browser()} }
+func All() []Group {
+	return []Group{Kernel(), BPF(), Image(), QEMU(), QEMUBuild(), Functions(), Browser()}
+}
 
 // ErrNeedRoot is returned when packages are missing and there is neither root
 // nor sudo. Its message carries the command to run.

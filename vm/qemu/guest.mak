@@ -1,0 +1,9 @@
+# The devices that package vm gives its guests in virtual time.
+CONFIG_Q35=y
+CONFIG_VIRTIO_PCI=y
+CONFIG_VIRTIO_BLK=y
+CONFIG_VIRTIO_NET=y
+CONFIG_VIRTIO_9P=y
+CONFIG_SERIAL_ISA=y
+CONFIG_IVSHMEM_DEVICE=y
+CONFIG_PVPANIC_PCI=y
