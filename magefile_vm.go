@@ -307,15 +307,11 @@ func (Vm) Doctor(ctx context.Context) error {
 	}
 	findings := vm.Examine(ctx, images)
 	if missing := deps.Missing(deps.All()...); len(missing) > 0 {
-		findings = append(findings, vm.Finding{Name: "packages", Bad: true, Says: "missing: " + strings.Join(missing, " ") + " (go run mage.go deps)"})
+		findings = append(findings, vm.Finding{Name: "packages", Mark: vm.Bad, Says: "missing: " + strings.Join(missing, " ") + " (go run mage.go deps)"})
 	}
 	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, f := range findings {
-		mark := "ok"
-		if f.Bad {
-			mark = "!!"
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", mark, f.Name, f.Says)
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", f.Mark, f.Name, f.Says)
 	}
 	return tw.Flush()
 }

@@ -138,7 +138,7 @@ func (c Config) args(p paths) []string {
 		"-smp", strconv.Itoa(c.cpus()), "-m", strconv.Itoa(c.memMiB())}
 	switch c.Accel {
 	case KVM:
-		a = append(a, "-machine", "q35,accel=kvm", "-cpu", "host")
+		a = append(a, "-machine", "q35,accel=kvm", "-cpu", kvmCPU)
 	case ICount:
 		a = append(a, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max", "-icount", "shift=0,sleep=off",
 			// Nothing of the host's comes in unasked: neither its clock nor chance.

@@ -41,7 +41,7 @@ func TestPlan(t *testing.T) {
 	require.Contains(t, plan(t, c), "-smp 2 ")
 	require.Contains(t, plan(t, c), "tcg,thread=single")
 	c.Accel = KVM
-	require.Contains(t, plan(t, c), "accel=kvm -cpu host")
+	require.Contains(t, plan(t, c), "accel=kvm -cpu host,arch-capabilities=off ")
 	c.Writable = true
 	require.Contains(t, plan(t, c), "file=D.qcow2")
 	c = Config{Kernel: "K", Disk: "D.qcow2", Share: "/src", GDBPort: 1234, Forwards: []int{5002}}
