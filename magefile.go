@@ -219,7 +219,7 @@ func (Image) Build(ctx context.Context,
 
 // inRunning runs a line in the guest that a vm:shell elsewhere has started.
 func inRunning(ctx context.Context, line string) error {
-	m, err := vm.Open("")
+	m, err := vm.Open(ctx, "")
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func (Vm) Shell(ctx context.Context,
 ) error {
 	f := newFlags(kernel, config, accel, keep, share, pin, cpus, mem, gdb, debug, snapshot)
 	if !f.given() && !value(bare) {
-		m, err := vm.Open(value(id))
+		m, err := vm.Open(ctx, value(id))
 		if err == nil {
 			defer m.Detach()
 			console.Printf("in the running guest %s; vm:down ends it", m.ID)
@@ -160,7 +160,7 @@ func (Vm) Run(ctx context.Context, line string,
 	f := newFlags(kernel, config, accel, keep, share, nil, cpus, mem, nil, debug, snapshot)
 	command := vm.Cmd{Line: line, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if !f.given() {
-		m, err := vm.Open(value(id))
+		m, err := vm.Open(ctx, value(id))
 		if err == nil {
 			defer m.Detach()
 			return exitCode(m.Run(ctx, command))

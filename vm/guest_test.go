@@ -103,7 +103,7 @@ func TestGuest(t *testing.T) {
 		}
 	})
 	t.Run("another process enters it", func(t *testing.T) {
-		other, err := Open(m.ID)
+		other, err := Open(ctx, m.ID)
 		require.NoError(t, err)
 		defer other.Detach()
 		out, err := other.Output(ctx, "uname -r")

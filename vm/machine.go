@@ -63,21 +63,22 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 		return nil, err
 	}
 	sweep(root)
-	dir, err := os.MkdirTemp(root, "vm")
-	if err != nil {
-		return nil, fmt.Errorf("vm: %w", err)
-	}
 	logs, err := cache.Dir("log")
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{Config: c, ID: filepath.Base(dir), exited: make(chan struct{}), faults: newFaults(), paths: paths{
-		dir: dir, overlay: filepath.Join(dir, "overlay.qcow2"),
-		qmp: filepath.Join(dir, "qmp"), control: filepath.Join(dir, controlName),
-		console: filepath.Join(logs, "console-"+filepath.Base(dir)+".log"), window: filepath.Join(dir, "window")}}
-	if m.paths.sshPort, err = freePort(); err != nil {
+	port, err := freePort()
+	if err != nil {
 		return nil, err
 	}
+	dir, err := os.MkdirTemp(root, "vm") // from here on kill removes it
+	if err != nil {
+		return nil, fmt.Errorf("vm: %w", err)
+	}
+	m := &Machine{Config: c, ID: filepath.Base(dir), exited: make(chan struct{}), faults: newFaults(), paths: paths{
+		dir: dir, sshPort: port, overlay: filepath.Join(dir, "overlay.qcow2"),
+		qmp: filepath.Join(dir, "qmp"), control: filepath.Join(dir, controlName),
+		console: filepath.Join(logs, "console-"+filepath.Base(dir)+".log"), window: filepath.Join(dir, "window")}}
 	if err := m.boot(ctx); err != nil {
 		m.kill()
 		return nil, err
@@ -125,18 +126,9 @@ func (m *Machine) boot(ctx context.Context) error {
 	if c.silent {
 		return nil
 	}
-	answered := make(chan *ssh.Client, 1)
-	go func() {
-		// A slow guest must not drown in connections given up: each has a quarter
-		// more time than the one before.
-		for banner := bannerLimit; ctx.Err() == nil; banner += banner / 4 {
-			if client, err := dial(m.paths.sshPort, min(banner, bootLimit(TCG))); err == nil {
-				answered <- client
-				return
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-	}()
+	answered := untilAnswered(ctx, func(ctx context.Context, banner time.Duration) (*ssh.Client, error) {
+		return dial(ctx, m.paths.sshPort, banner)
+	})
 	select {
 	case m.client = <-answered:
 		return nil
@@ -167,7 +159,7 @@ var errGuestEnded = errors.New("the guest ended before it answered")
 func (m *Machine) connect(ctx context.Context) error {
 	for {
 		mon := qmp.New(m.paths.qmp)
-		if err := mon.Connect(); err == nil {
+		if err := mon.ConnectContext(ctx); err == nil {
 			m.monitor = mon
 			break
 		}

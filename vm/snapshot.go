@@ -173,12 +173,15 @@ func (c Config) snapshot(ctx context.Context, p Provision, dir string) error {
 	}
 	m.client.Close()
 	if c.Window > 0 {
-		err = m.awaitServer(ctx)
+		if err := m.awaitServer(ctx); err != nil {
+			return err
+		}
 	} else {
-		time.Sleep(time.Second) // for the guest to see that we are gone
-	}
-	if err != nil {
-		return err
+		select { // for the guest to see that we are gone
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	if _, err := m.monitor.Do(ctx, "stop", nil); err != nil {
 		return err

@@ -104,12 +104,12 @@ func Find(id string) (State, error) {
 
 // Open enters a running guest; see Find. Guests that measure are not Shared, so
 // nobody disturbs them by accident.
-func Open(id string) (*Machine, error) {
+func Open(ctx context.Context, id string) (*Machine, error) {
 	st, err := Find(id)
 	if err != nil {
 		return nil, err
 	}
-	client, err := dial(st.SSHPort, 10*time.Second)
+	client, err := dial(ctx, st.SSHPort, 10*time.Second)
 	if err != nil {
 		return nil, fmt.Errorf("vm: %s does not answer: %w (console: %s)", st.ID, err, st.Console)
 	}
@@ -123,9 +123,9 @@ func (s State) dir() string {
 }
 
 // control connects to QEMU.
-func (s State) control() (*qmp.Monitor, error) {
+func (s State) control(ctx context.Context) (*qmp.Monitor, error) {
 	mon := qmp.New(filepath.Join(s.dir(), controlName))
-	if err := mon.Connect(); err != nil {
+	if err := mon.ConnectContext(ctx); err != nil {
 		return nil, fmt.Errorf("vm: %s: %w", s.ID, err)
 	}
 	return mon, nil
@@ -139,7 +139,7 @@ func (s State) Stop(ctx context.Context) (how string, err error) {
 			os.RemoveAll(s.dir())
 		}
 	}()
-	mon, err := s.control()
+	mon, err := s.control(ctx)
 	if err == nil {
 		defer mon.Disconnect()
 		how = "it did not power off; QEMU ended it"
@@ -190,7 +190,7 @@ func (s State) ended(ctx context.Context, limit time.Duration) bool {
 
 // Reset presses the guest's reset button, which ends it: no guest boots twice.
 func (s State) Reset(ctx context.Context) error {
-	mon, err := s.control()
+	mon, err := s.control(ctx)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (s State) Dump(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("vm: dump: %w", err)
 	}
-	mon, err := s.control()
+	mon, err := s.control(ctx)
 	if err != nil {
 		return err
 	}

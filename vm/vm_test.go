@@ -110,7 +110,7 @@ func TestStatesOfTheDeadAreSwept(t *testing.T) {
 	// A process lives under the number, but it is not that guest's QEMU.
 	state := fmt.Sprintf(`{"id": "vm1", "pid": %d, "ssh_port": 1, "shared": true}`, os.Getpid())
 	require.NoError(t, os.WriteFile(filepath.Join(dead, stateName), []byte(state), 0o644))
-	_, err := Open("")
+	_, err := Open(t.Context(), "")
 	require.ErrorIs(t, err, ErrNoneRunning)
 	sweep(root)
 	require.NoDirExists(t, dead)

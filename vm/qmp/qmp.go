@@ -59,9 +59,15 @@ func New(path string) *Monitor {
 	return m
 }
 
-// Connect opens the socket, reads the greeting and negotiates.
-func (m *Monitor) Connect() error {
-	conn, err := net.DialTimeout("unix", m.path, handshake)
+// Connect is ConnectContext without a context, as go-qemu's Monitor has it.
+func (m *Monitor) Connect() error { return m.ConnectContext(context.Background()) }
+
+// ConnectContext opens the socket, reads the greeting and negotiates, within 30
+// seconds and before ctx ends.
+func (m *Monitor) ConnectContext(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, handshake, fmt.Errorf("no greeting within %s", handshake))
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", m.path)
 	if err != nil {
 		return fmt.Errorf("qmp: %w", err)
 	}
@@ -71,15 +77,13 @@ func (m *Monitor) Connect() error {
 	m.mu.Unlock()
 	greeted := make(chan struct{})
 	go m.read(conn, greeted)
-	ctx, cancel := context.WithTimeout(context.Background(), handshake)
-	defer cancel()
 	select {
 	case <-greeted:
 	case <-m.done:
 		return m.err
 	case <-ctx.Done():
 		conn.Close()
-		return fmt.Errorf("qmp: %s: no greeting within %s", m.path, handshake)
+		return fmt.Errorf("qmp: %s: %w", m.path, context.Cause(ctx))
 	}
 	if _, err := m.Do(ctx, "qmp_capabilities", nil); err != nil {
 		conn.Close()

@@ -200,3 +200,16 @@ func TestAQEMUThatDoesNotRead(t *testing.T) {
 	_, err := m.Do(t.Context(), "late", nil)
 	require.ErrorIs(t, err, ErrClosed)
 }
+
+// A QEMU that accepts and says nothing holds nobody up for longer than they like.
+func TestConnectEndsWithItsContext(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "qmp")
+	l, err := net.Listen("unix", path) // which the kernel accepts for
+	require.NoError(t, err)
+	defer l.Close()
+	gaveUp := errors.New("no longer needed")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(10*time.Millisecond, func() { cancel(gaveUp) })
+	m := New(path)
+	require.ErrorIs(t, m.ConnectContext(ctx), gaveUp)
+}
