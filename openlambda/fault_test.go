@@ -47,9 +47,10 @@ func TestContainerKilledUnderARequest(t *testing.T) {
 	s, d := onDocker(t, c)
 	code, _ := s.run("f", "0")
 	require.Equal(t, 200, code)
+	only := d.only()
 	go func() {
 		time.Sleep(100 * time.Millisecond)
-		d.kill(d.only())
+		d.kill(only)
 	}()
 	code, body := s.run("f", "30")
 	require.Equal(t, http.StatusBadGateway, code)

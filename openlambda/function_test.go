@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/openlambda/config"
@@ -138,7 +139,7 @@ func TestStockModeServesOneAtATime(t *testing.T) {
 	for range 30 {
 		wg.Go(func() {
 			code, body := s.run("f", "1")
-			require.Equal(t, 200, code, body)
+			assert.Equal(t, 200, code, body)
 		})
 	}
 	wg.Wait()
@@ -160,7 +161,7 @@ func TestArtifactModeServesAllAtOnce(t *testing.T) {
 	for range 50 {
 		wg.Go(func() {
 			code, _ := s.run("f", "1")
-			require.Equal(t, 200, code)
+			assert.Equal(t, 200, code)
 		})
 	}
 	wg.Wait()
@@ -219,8 +220,8 @@ func TestScaleUpAndDownAndPause(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			code, body := s.run("f", "1")
-			require.Equal(t, 200, code)
-			require.Equal(t, "ok", body)
+			assert.Equal(t, 200, code)
+			assert.Equal(t, "ok", body)
 		})
 	}
 	wg.Wait()

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/openlambda/client"
@@ -204,8 +205,8 @@ func TestGuestSched(t *testing.T) {
 			code, body := s.run("f", cpu)
 			mu.Lock()
 			defer mu.Unlock()
-			require.Equal(t, 200, code, body)
-			require.JSONEq(t, "[2, 1]", body)
+			assert.Equal(t, 200, code, body)
+			assert.JSONEq(t, "[2, 1]", body)
 			order = append(order, cpu)
 		})
 	}
