@@ -15,6 +15,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"slices"
 	"strings"
@@ -36,6 +37,9 @@ var bare = map[string]string{
 // required are the targets whose first argument is, and what joins several.
 var required = map[string]string{"experiments:run": " ", "experiments:repeat": " ", "experiments:merge": ",", "vm:run": " "}
 
+// aliases are the magefile's, which mage does not explain.
+var aliases = map[string]string{"test": "test:all", "testvm": "test:guest"}
+
 // arrange puts args into mage's order.
 func arrange(args []string) []string {
 	if len(args) == 0 {
@@ -48,7 +52,10 @@ func arrange(args []string) []string {
 		rest, words = rest[:i], rest[i+1:]
 	}
 	if !strings.HasPrefix(target, "-") && slices.ContainsFunc(rest, func(a string) bool { return a == "-h" || a == "-help" || a == "--help" }) {
-		return []string{"-h", target}
+		args, rest = []string{"-h", target}, nil
+	}
+	if len(args) == 2 && args[0] == "-h" {
+		return []string{"-h", cmp.Or(aliases[strings.ToLower(args[1])], args[1])}
 	}
 	flags := []string{}
 	for _, a := range rest {

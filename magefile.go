@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -40,6 +39,7 @@ type (
 	Functions   mg.Namespace
 	Experiments mg.Namespace
 	Figures     mg.Namespace
+	Test        mg.Namespace
 )
 
 // console is where progress goes.
@@ -363,77 +363,6 @@ func Reproduce(ctx context.Context,
 	}
 	// What was measured is drawn even if a run was not good.
 	return errors.Join(append(errs, Figures{}.Draw(nil))...)
-}
-
-// goTest runs go test with its own output last.
-func goTest(ctx context.Context, env []string, args ...string) error {
-	root, err := tree.Root()
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test"}, args...)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = root, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), env...)
-	return cmd.Run()
-}
-
-// Test runs every test that needs no guest; with CI=true none of them may skip.
-func Test(ctx context.Context) error {
-	if err := deps.Ensure(ctx, console, deps.BPF(), deps.Functions(), deps.QEMU(), deps.Browser()); err != nil {
-		return err
-	}
-	var env []string
-	if os.Getenv("CI") == "true" {
-		env = append(env, "MUST_RUN=python,clang,qemu,chromium")
-	}
-	if err := command.Run(ctx, command.Cmd{Args: []string{"go", "vet", "./..."}, Stdout: os.Stdout, Stderr: os.Stderr}); err != nil {
-		return err
-	}
-	if err := goTest(ctx, env, "./..."); err != nil {
-		return err
-	}
-	// What many use at once.
-	return goTest(ctx, env, "-race", "./vm/qmp", "./internal/progress", "./internal/command")
-}
-
-// TestVM runs the guest tests: boot, containers, hooks, orders.
-func TestVM(ctx context.Context,
-	kernel *string, // in kernels.yaml
-	src *string, // build it from this tree
-) error {
-	o, err := rig(ctx, value(kernel))
-	if err != nil {
-		return err
-	}
-	o.Src = value(src)
-	return guestTests(ctx, o, nil, "-timeout=40m", "-run=Guest", "./vm", "./experiments/runner")
-}
-
-// guestTests runs tests that boot guests, on parts made before.
-func guestTests(ctx context.Context, o runner.RigOptions, env []string, args ...string) error {
-	p, err := runner.Prepare(ctx, o)
-	if err != nil {
-		return err
-	}
-	env = append(env, "MUST_RUN=guest", "ALPS_KERNEL="+p.Kernel.BzImage, "ALPS_KERNEL_NAME="+p.Kernel.Name, "ALPS_KERNEL_SRC="+o.Src, "ALPS_LAMBDA="+p.Lambda.Path)
-	return goTest(ctx, env, append([]string{"-count=1", "-p=1", "-v"}, args...)...)
-}
-
-// TestKill kills an experiment in virtual time at random moments, about a minute each, and compares what comes of it.
-func TestKill(ctx context.Context,
-	kills *int, // 20 without it
-	kernel *string, // in kernels.yaml
-) error {
-	o, err := rig(ctx, value(kernel))
-	if err != nil {
-		return err
-	}
-	return guestTests(ctx, o, []string{fmt.Sprint("ALPS_KILLS=", cmp.Or(value(kills), 20))}, "-timeout=3h", "-run=TestGuestKilled|TestGuestShares", "./experiments/runner")
-}
-
-// Bench runs the benchmarks, with allocations.
-func Bench(ctx context.Context) error {
-	return goTest(ctx, nil, "-run=^$", "-bench=.", "-benchmem", "./...")
 }
 
 // Clean removes results, report and caches.

@@ -8,13 +8,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
-// loadMeter measures CPU utilisation between two samples.
+// loadMeter measures CPU utilisation between two samples, whoever takes them.
 type loadMeter struct {
-	cpus        []int // nil: all
-	read        func() ([]byte, error)
-	busy, total uint64
+	cpus []int // nil: all
+	read func() ([]byte, error)
+
+	mu          sync.Mutex
+	busy, total uint64 // of the last sample
 }
 
 func (l *loadMeter) count() int {
@@ -39,6 +42,8 @@ func (l *loadMeter) sample() (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	dBusy, dTotal := busy-l.busy, total-l.total
 	first := l.total == 0
 	l.busy, l.total = busy, total

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
@@ -290,9 +291,7 @@ func TestLoopbackUnlessToldOtherwise(t *testing.T) {
 
 // storage: memory and private are mounts, gone when the worker ends.
 func TestStorage(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root to mount")
-	}
+	ring.Need(t, ring.Root, os.Getuid() == 0, "root is needed to mount")
 	c := testConfig(t)
 	handler(t, c, "f", echo)
 	c.Storage = config.Storage{Root: "private", Scratch: "memory", Code: "private"}

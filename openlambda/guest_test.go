@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/openlambda/client"
 	"github.com/ds2-lab/alps/openlambda/config"
 )
@@ -25,9 +26,7 @@ import (
 // The tests of this file run in the guest, on Docker itself; package runner's
 // guest tests take them there. They are named TestGuest….
 func inGuest(t testing.TB) {
-	if !strings.Contains(os.Getenv("MUST_RUN"), "docker") {
-		t.Skip("needs the guest's Docker: run the target testVM")
-	}
+	ring.Need(t, ring.Docker, ring.Must(ring.Docker), "runs in the guest of the target test:guest")
 }
 
 // guestServe is a worker on Docker.

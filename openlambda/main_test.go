@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
@@ -29,16 +30,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// python is the system's interpreter. Where it lacks what is needed these tests
-// skip, unless MUST_RUN names them.
+// python is the system's interpreter.
 func python(t testing.TB, modules string) string {
 	const path = "/usr/bin/python3"
-	if err := exec.Command(path, "-c", "import "+modules).Run(); err != nil {
-		if strings.Contains(os.Getenv("MUST_RUN"), "python") {
-			t.Fatalf("%s -c 'import %s': %v", path, modules, err)
-		}
-		t.Skip("needs python3 with " + modules)
-	}
+	err := exec.Command(path, "-c", "import "+modules).Run()
+	ring.Need(t, ring.Python, err == nil, "%s -c 'import %s': %v (go run mage.go deps)", path, modules, err)
 	return path
 }
 

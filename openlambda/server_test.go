@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // pyServer is the container's server as a process of this machine.
@@ -222,9 +224,7 @@ func TestTheChildCarriesTheWork(t *testing.T) {
 // Invocations run under the policy asked for, the server is back to its own or
 // one above afterwards.
 func TestSched(t *testing.T) {
-	if exec.Command("chrt", "-f", "1", "true").Run() != nil {
-		t.Skip("needs the right to real-time policies")
-	}
+	ring.Need(t, ring.Root, exec.Command("chrt", "-f", "1", "true").Run() == nil, "real-time policies may not be set")
 	const code = "import os\ndef f(event):\n    return [os.sched_getscheduler(0), os.sched_getparam(0).sched_priority]\n"
 	for sched, want := range map[string]string{"normal": "[0, 0]", "fifo": "[1, 1]", "rr": "[2, 1]"} {
 		for _, mode := range []string{"fork", "exec", "import"} {

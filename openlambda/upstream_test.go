@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // contract is what a client sees, of ours and of OpenLambda's worker at commit
@@ -67,9 +69,7 @@ func TestContract(t *testing.T) {
 // it, it runs on our image's server, and our commands work on its directory.
 func TestUpstreamBinary(t *testing.T) {
 	binary := os.Getenv("OL_UPSTREAM")
-	if binary == "" {
-		t.Skip("OL_UPSTREAM names no ol of OpenLambda's")
-	}
+	ring.Need(t, ring.Upstream, binary != "", "OL_UPSTREAM names no ol of OpenLambda's")
 	o := newOlDir(t)
 	o.contractFunctions()
 	o.cfg.Limits.MaxRuntimeDefault = 30 // 0 is no time at all for it

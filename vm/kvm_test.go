@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // needKVM is for tests whose guest, stubKernel, runs under any KVM, software or
@@ -29,7 +30,7 @@ func needKVM(t *testing.T) {
 	if _, absent := os.Stat(device); absent == nil && os.Getenv("CI") == "true" {
 		t.Fatalf("this machine has KVM, and CI tests it: %v", err)
 	}
-	t.Skipf("KVM is not tested: %v", err)
+	ring.Need(t, ring.KVM, false, "%v", err)
 }
 
 func TestProbeUnderKVM(t *testing.T) {

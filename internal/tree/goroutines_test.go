@@ -16,30 +16,46 @@ import (
 // require and t.Fatal end the goroutine that calls them. In another one than the
 // test's the test goes on, and may wait for ever for what that goroutine was to do.
 func TestGoroutinesOfTestsDoNotEndThemselves(t *testing.T) {
+	for _, files := range testFiles(t) {
+		var syntax []*ast.File
+		for _, f := range files {
+			syntax = append(syntax, f.file)
+		}
+		for _, at := range endsItself(syntax) {
+			t.Errorf("%s ends a goroutine that is not the test's: use assert, or send an error", files[0].fset.Position(at))
+		}
+	}
+}
+
+// testFile is one of the repository's files of tests.
+type testFile struct {
+	fset *token.FileSet
+	file *ast.File
+}
+
+// testFiles parses them all; they are by folder.
+func testFiles(t *testing.T) map[string][]testFile {
 	root, err := Root()
 	require.NoError(t, err)
 	fset := token.NewFileSet()
-	packages := map[string][]*ast.File{} // by folder
+	all := map[string][]testFile{}
 	require.NoError(t, filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if e.IsDir() && e.Name() != "." && strings.HasPrefix(e.Name(), ".") {
+		if e.IsDir() && path != root && strings.HasPrefix(e.Name(), ".") {
 			return fs.SkipDir
 		}
 		if !strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
 		f, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
-		packages[filepath.Dir(path)] = append(packages[filepath.Dir(path)], f)
+		dir := filepath.Dir(path)
+		all[dir] = append(all[dir], testFile{fset, f})
 		return err
 	}))
-	require.NotEmpty(t, packages)
-	for _, files := range packages {
-		for _, at := range endsItself(files) {
-			t.Errorf("%s ends a goroutine that is not the test's: use assert, or send an error", fset.Position(at))
-		}
-	}
+	require.NotEmpty(t, all)
+	return all
 }
 
 // endsItself finds the calls in goroutines that may end them: of require, of

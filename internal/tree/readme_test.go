@@ -26,6 +26,14 @@ func TestDocumentedTargetsExist(t *testing.T) {
 		}
 	}
 	require.True(t, targets["reproduce"], "%s", out)
+	for _, alias := range []string{"test", "testvm"} { // which the list leaves out
+		help := exec.Command("go", "run", "mage.go", "-h", alias)
+		help.Dir = root
+		usage, err := help.CombinedOutput()
+		require.NoError(t, err, "%s", usage)
+		require.Contains(t, string(usage), "Aliases: "+map[string]string{"test": "test\n", "testvm": "testVM\n"}[alias])
+		targets[alias] = true
+	}
 
 	call := regexp.MustCompile("(?:go run mage\\.go|`mage) ([a-zA-Z]+(?::[a-zA-Z]+)?)((?: -[a-z]+=\\S+)*)")
 	docs, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))

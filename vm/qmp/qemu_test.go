@@ -7,23 +7,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // qemu starts a QEMU without a machine, which speaks all of the protocol.
 func qemu(t *testing.T) *Monitor {
-	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
-		if strings.Contains(os.Getenv("MUST_RUN"), "qemu") {
-			t.Fatal(err)
-		}
-		t.Skip("needs QEMU")
-	}
+	_, err := exec.LookPath("qemu-system-x86_64")
+	ring.Need(t, ring.QEMU, err == nil, "%v (go run mage.go deps)", err)
 	path := filepath.Join(t.TempDir(), "qmp")
 	cmd := exec.Command("qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "none", "-qmp", "unix:"+path+",server=on,wait=off")
 	cmd.Stderr = os.Stderr
