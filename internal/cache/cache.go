@@ -5,8 +5,8 @@
 // or whose files differ from it in name, size or modification time, is torn:
 // it is removed and built again, never served.
 //
-// The cache lives in $ALPS_CACHE, else in the user's cache directory under
-// "alps". Deleting it is always safe.
+// The cache lives in $ALPS_CACHE, else in the user's cache directory
+// ($XDG_CACHE_HOME, else ~/.cache) under "alps". Deleting it is always safe.
 package cache
 
 import (
@@ -16,7 +16,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -29,12 +31,11 @@ const recordName = "done.json"
 func Root() (string, error) {
 	root := os.Getenv("ALPS_CACHE")
 	if root == "" {
-		user, err := os.UserCacheDir()
+		dir, err := userCache()
 		if err != nil {
-			// As under some service managers: no HOME, but root has one.
-			user = "/var/cache"
+			return "", fmt.Errorf("cache: %w (set ALPS_CACHE to a directory you can write)", err)
 		}
-		root = filepath.Join(user, "alps")
+		root = filepath.Join(dir, "alps")
 	}
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -44,6 +45,22 @@ func Root() (string, error) {
 		return "", fmt.Errorf("cache: %w (set ALPS_CACHE to a directory you can write)", err)
 	}
 	return root, nil
+}
+
+// userCache is the user's cache directory. Where HOME is not set, as under some
+// service managers, the system knows the user's home.
+func userCache() (string, error) {
+	if dir, err := os.UserCacheDir(); err == nil {
+		return dir, nil
+	}
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if err != nil {
+		return "", err
+	}
+	if !filepath.IsAbs(u.HomeDir) {
+		return "", fmt.Errorf("user %s has no home", u.Username)
+	}
+	return filepath.Join(u.HomeDir, ".cache"), nil
 }
 
 // Dir returns a persistent directory of the given kind that is not keyed, for

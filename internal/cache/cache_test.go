@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -111,4 +113,29 @@ func TestWaiterHonoursItsContext(t *testing.T) {
 	cancel()
 	_, err := Get(ctx, "k", "key", func(context.Context, string) error { panic("two builders") })
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// Without HOME the system says where the user is at home: nothing is written to
+// the current directory, and there is one cache.
+func TestRootWithoutHome(t *testing.T) {
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	require.NoError(t, err)
+	for _, name := range []string{"ALPS_CACHE", "XDG_CACHE_HOME", "HOME"} {
+		t.Setenv(name, "")
+	}
+	dir, err := userCache()
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(u.HomeDir, ".cache"), dir)
+	t.Setenv("HOME", "/home/somebody")
+	dir, err = userCache()
+	require.NoError(t, err)
+	require.Equal(t, "/home/somebody/.cache", dir)
+	t.Setenv("XDG_CACHE_HOME", "/caches")
+	dir, err = userCache()
+	require.NoError(t, err)
+	require.Equal(t, "/caches", dir)
+	t.Setenv("ALPS_CACHE", filepath.Join(t.TempDir(), "elsewhere"))
+	root, err := Root()
+	require.NoError(t, err)
+	require.Equal(t, os.Getenv("ALPS_CACHE"), root)
 }
