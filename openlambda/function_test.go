@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/internal/socket"
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
@@ -86,7 +87,7 @@ func (f *fakeSandbox) accept() {
 }
 
 func (f *fakeSandbox) dial(ctx context.Context) (net.Conn, error) {
-	return dialSocket(ctx, filepath.Join(f.spec.hostDir, "ol.sock"))
+	return socket.Dial(ctx, filepath.Join(f.spec.hostDir, "ol.sock"))
 }
 func (f *fakeSandbox) pause(context.Context) error { f.pauses.Add(1); f.paused.Store(true); return nil }
 func (f *fakeSandbox) unpause(context.Context) error {

@@ -48,12 +48,17 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if c.Share != "" {
-		// QEMU may have another directory than we.
-		var err error
-		if c.Share, err = filepath.Abs(c.Share); err != nil {
-			return nil, fmt.Errorf("vm: share: %w", err)
+	// QEMU has another directory than we.
+	for _, path := range []*string{&c.Kernel, &c.Disk, &c.Tools, &c.Extra, &c.Share} {
+		if *path == "" {
+			continue
 		}
+		var err error
+		if *path, err = filepath.Abs(*path); err != nil {
+			return nil, fmt.Errorf("vm: %w", err)
+		}
+	}
+	if c.Share != "" {
 		if st, err := os.Stat(c.Share); err != nil || !st.IsDir() {
 			return nil, fmt.Errorf("vm: share: %s is no directory", c.Share)
 		}
@@ -105,7 +110,7 @@ func (m *Machine) boot(ctx context.Context) error {
 	defer out.Close()
 	run, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
-	m.qemu, err = command.Start(run, command.Cmd{Args: c.args(m.paths), Stdout: out, Stderr: out, Detached: c.Detached})
+	m.qemu, err = command.Start(run, command.Cmd{Args: c.args(m.paths), Dir: m.paths.dir, Stdout: out, Stderr: out, Detached: c.Detached})
 	if err != nil {
 		close(m.exited)
 		return fmt.Errorf("vm: %w", err)

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	goqemu "github.com/digitalocean/go-qemu/qmp"
+
+	"github.com/ds2-lab/alps/internal/socket"
 )
 
 // Event is something QEMU tells unasked, such as SHUTDOWN or GUEST_PANICKED.
@@ -67,7 +69,7 @@ func (m *Monitor) Connect() error { return m.ConnectContext(context.Background()
 func (m *Monitor) ConnectContext(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, handshake, fmt.Errorf("no greeting within %s", handshake))
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", m.path)
+	conn, err := socket.Dial(ctx, m.path)
 	if err != nil {
 		return fmt.Errorf("qmp: %w", err)
 	}
