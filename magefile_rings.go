@@ -206,11 +206,12 @@ func guestTests(ctx context.Context, o runner.RigOptions, env []string, args ...
 // Weekly runs what takes long (ring.Long, but for kernel:soak): guests with kernel 6.12, runs that are killed, runs in shares.
 func (Test) Weekly(ctx context.Context,
 	kills *int, // 5 without it
+	src *string, // of Linux 6.12, where the distribution has no package of it
 ) error {
 	if err := TestKill(ctx, new(cmp.Or(value(kills), 5)), nil); err != nil {
 		return err
 	}
-	return Test{}.Guest(ctx, new("6.12"), nil)
+	return Test{}.Guest(ctx, new("6.12"), src)
 }
 
 // TestKill kills an experiment in virtual time at random moments, about a minute each, and compares what comes of it.

@@ -2,6 +2,7 @@ package openlambda
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -71,7 +72,7 @@ func (s pyServer) try(method, body string) (int, string, error) {
 		return 0, "", err
 	}
 	defer conn.Close()
-	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return conn, nil }}}
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}}
 	req, err := http.NewRequest(method, "http://x/", strings.NewReader(body))
 	if err != nil {
 		return 0, "", err

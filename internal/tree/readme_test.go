@@ -36,7 +36,7 @@ func TestDocumentedTargetsExist(t *testing.T) {
 		targets[alias] = true
 	}
 
-	call := regexp.MustCompile("(?:go run mage\\.go|`mage) ([a-zA-Z]+(?::[a-zA-Z]+)?)((?: -[a-z]+=\\S+)*)")
+	call := regexp.MustCompile("(?m)(?:go run mage\\.go|`mage|^\t+mage|\\{ mage) ([a-zA-Z]+(?::[a-zA-Z]+)?)((?: -[a-z]+=\\S+)*)")
 	docs, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	require.NoError(t, err)
 	docs = append(docs, filepath.Join(root, "README.md"), filepath.Join(root, "ARCHITECTURE.md"),
