@@ -45,6 +45,9 @@ func inCI(rings ...ring.Ring) []string {
 	return must(rings...)
 }
 
+// raceLimit is for a package under the race detector on a busy machine.
+const raceLimit = "-timeout=30m"
+
 // goTest runs go test with its own output last.
 func goTest(ctx context.Context, env []string, args ...string) error {
 	root, err := tree.Root()
@@ -117,7 +120,7 @@ func (Test) Unit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return goTest(ctx, inCI(rings...), append([]string{"-race"}, list...)...)
+	return goTest(ctx, inCI(rings...), append([]string{"-race", raceLimit}, list...)...)
 }
 
 // Root runs the tests that mount, set real-time policies and load BPF, as root; by sudo where this is another user.
@@ -140,7 +143,7 @@ func (Test) Root(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"-race"}
+	args := []string{"-race", raceLimit}
 	if os.Geteuid() != 0 {
 		if err := command.Run(ctx, command.Cmd{Args: []string{"sudo", "-n", "true"}}); err != nil {
 			if os.Getenv("CI") == "true" {
@@ -163,7 +166,7 @@ func (Test) Figures(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return goTest(ctx, inCI(ring.Chromium), append([]string{"-race"}, list...)...)
+	return goTest(ctx, inCI(ring.Chromium), append([]string{"-race", raceLimit}, list...)...)
 }
 
 // Guest runs the tests in guests: boot, containers, hooks, orders.

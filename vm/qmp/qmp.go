@@ -71,6 +71,9 @@ func (m *Monitor) ConnectContext(ctx context.Context) error {
 	defer cancel()
 	conn, err := socket.Dial(ctx, m.path)
 	if err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%s: %w", m.path, context.Cause(ctx))
+		}
 		return fmt.Errorf("qmp: %w", err)
 	}
 	m.mu.Lock()

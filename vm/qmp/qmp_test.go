@@ -213,6 +213,6 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 	gaveUp := errors.New("no longer needed")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(10*time.Millisecond, func() { cancel(gaveUp) })
-	m := New(path)
-	require.ErrorIs(t, m.ConnectContext(ctx), gaveUp)
+	require.ErrorIs(t, New(path).ConnectContext(ctx), gaveUp)
+	require.ErrorIs(t, New(path).ConnectContext(ctx), gaveUp, "it had ended before")
 }
