@@ -217,27 +217,31 @@ func (Image) Build(ctx context.Context,
 	return nil
 }
 
-// inRunning runs a line in the guest that a vm:shell elsewhere has started.
-func inRunning(ctx context.Context, line string) error {
-	m, err := vm.Open(ctx, "")
+// inRunning runs a line in a guest that vm:up or a vm:shell elsewhere has started.
+func inRunning(ctx context.Context, id, line string) error {
+	m, err := vm.Open(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer m.Detach()
+	console.Printf("in guest %s", m.ID)
 	return exitCode(m.Run(ctx, vm.Cmd{Line: line, Stdout: os.Stdout, Stderr: os.Stderr}))
 }
 
 // Init starts the artifact's fifteen functions in the running guest.
 func (Functions) Init(ctx context.Context,
 	like *string, // one worker for all (one, default), or one each (artifact)
+	id *string, // of vm:list; without it this checkout's
 ) error {
-	return inRunning(ctx, "systemd-run --quiet --wait --pipe --collect -p KillMode=process ol functions init -like "+
+	return inRunning(ctx, value(id), "systemd-run --quiet --wait --pipe --collect -p KillMode=process ol functions init -like "+
 		cmp.Or(value(like), "one"))
 }
 
 // Delete stops the functions in the running guest and removes their containers.
-func (Functions) Delete(ctx context.Context) error {
-	return inRunning(ctx, "ol functions delete")
+func (Functions) Delete(ctx context.Context,
+	id *string, // of vm:list; without it this checkout's
+) error {
+	return inRunning(ctx, value(id), "ol functions delete")
 }
 
 // Draw draws the figures and the report from results/ or another directory.

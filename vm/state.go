@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/ds2-lab/alps/internal/atomicfile"
 	"github.com/ds2-lab/alps/internal/cache"
+	"github.com/ds2-lab/alps/internal/tree"
 	"github.com/ds2-lab/alps/vm/qmp"
 )
 
@@ -34,7 +36,8 @@ type State struct {
 	Keep     string    `json:"keep,omitzero"`
 	Shared   bool      `json:"shared"`
 	Console  string    `json:"console"`
-	Measures bool      `json:"-"` // is not Shared: nobody may disturb it
+	Checkout string    `json:"checkout,omitzero"` // where the process that started it ran; "" outside one
+	Measures bool      `json:"-"`                 // is not Shared: nobody may disturb it
 }
 
 const (
@@ -45,7 +48,7 @@ const (
 func (m *Machine) writeState() error {
 	st := State{ID: m.ID, PID: m.qemu.PID, Owner: os.Getpid(), Since: time.Now(), SSHPort: m.paths.sshPort, GDBPort: m.Config.GDBPort,
 		Kernel: m.Config.Kernel, Accel: m.Config.Accel, CPUs: m.Config.cpus(), MemMiB: m.Config.memMiB(), Keep: m.Config.Keep,
-		Shared: m.Config.Shared, Console: m.paths.console}
+		Shared: m.Config.Shared, Console: m.paths.console, Checkout: checkout()}
 	if m.Config.Detached {
 		st.Owner = 0
 	}
@@ -59,8 +62,21 @@ func (m *Machine) writeState() error {
 	return nil
 }
 
-// ErrNoneRunning means that there is no guest to enter.
-var ErrNoneRunning = errors.New("no guest is running that can be entered: start one with vm:up or vm:shell")
+// ErrNoneRunning means that there is no guest of this checkout to enter.
+var ErrNoneRunning = errors.New("no guest of this checkout is running that can be entered: start one with vm:up or vm:shell")
+
+// checkout is the checkout that this process runs in, whatever links lead there;
+// "" if it runs in none.
+func checkout() string {
+	root, err := tree.Root()
+	if err != nil {
+		return ""
+	}
+	if real, err := filepath.EvalSymlinks(root); err == nil {
+		return real
+	}
+	return root
+}
 
 // List are the running guests, the oldest first.
 func List() ([]State, error) {
@@ -82,24 +98,44 @@ func List() ([]State, error) {
 	return list, nil
 }
 
-// Find returns a running guest by its ID; "" means the youngest one that can be
-// entered.
+// Find returns a running guest by its ID; "" means the one of this checkout that
+// can be entered. Several of them are an error, and so are none, which matches
+// ErrNoneRunning.
 func Find(id string) (State, error) {
 	list, err := List()
 	if err != nil {
 		return State{}, err
 	}
-	var ids []string
-	for _, st := range slices.Backward(list) {
-		if st.ID == id || id == "" && st.Shared {
+	return choose(list, id, checkout())
+}
+
+// choose finds one of list for somebody who works in here.
+func choose(list []State, id, here string) (State, error) {
+	var ids, ours, others []string
+	var found State
+	for _, st := range list {
+		switch {
+		case id != "" && st.ID == id:
 			return st, nil
+		case st.Shared && st.Checkout == here:
+			found = st
+			ours = append(ours, st.ID)
+		case st.Shared:
+			others = append(others, fmt.Sprintf("%s of %s", st.ID, cmp.Or(st.Checkout, "no checkout")))
 		}
 		ids = append(ids, st.ID)
 	}
-	if id == "" {
+	switch {
+	case id != "":
+		return State{}, fmt.Errorf("no guest %s is running; there are: %s", id, cmp.Or(strings.Join(ids, ", "), "none"))
+	case len(ours) > 1:
+		return State{}, fmt.Errorf("several guests of this checkout are running: say which by -id, one of %s (vm:list)", strings.Join(ours, ", "))
+	case len(ours) == 0 && len(others) > 0:
+		return State{}, fmt.Errorf("%w; or name another's by -id: %s", ErrNoneRunning, strings.Join(others, ", "))
+	case len(ours) == 0:
 		return State{}, ErrNoneRunning
 	}
-	return State{}, fmt.Errorf("no guest %s is running; there are: %s", id, strings.Join(ids, ", "))
+	return found, nil
 }
 
 // Open enters a running guest; see Find. Guests that measure are not Shared, so

@@ -116,6 +116,34 @@ func TestStatesOfTheDeadAreSwept(t *testing.T) {
 	require.NoDirExists(t, dead)
 }
 
+func TestWhichGuest(t *testing.T) {
+	guest := func(id, checkout string, shared bool) State { return State{ID: id, Checkout: checkout, Shared: shared} }
+	one := guest("vm1", "/alps", true)
+	for name, c := range map[string]struct {
+		list       []State
+		id, here   string
+		want, says string
+	}{
+		"this checkout's":         {[]State{guest("vm0", "/other", true), one, guest("vm2", "/other", true)}, "", "/alps", "vm1", ""},
+		"not one that measures":   {[]State{guest("vm2", "/alps", false), one}, "", "/alps", "vm1", ""},
+		"by name, whoever's":      {[]State{one, guest("vm2", "/other", false)}, "vm2", "/alps", "vm2", ""},
+		"several":                 {[]State{one, guest("vm2", "/alps", true)}, "", "/alps", "", "several guests of this checkout are running: say which by -id, one of vm1, vm2 (vm:list)"},
+		"only another checkout's": {[]State{one, guest("vm2", "", true)}, "", "/other", "", ErrNoneRunning.Error() + "; or name another's by -id: vm1 of /alps, vm2 of no checkout"},
+		"none":                    {nil, "", "/alps", "", ErrNoneRunning.Error()},
+		"none of that name":       {[]State{one}, "vm7", "/alps", "", "no guest vm7 is running; there are: vm1"},
+		"outside a checkout":      {[]State{one, guest("vm2", "", true)}, "", "", "vm2", ""},
+	} {
+		st, err := choose(c.list, c.id, c.here)
+		require.Equal(t, c.want, st.ID, name)
+		if c.says == "" {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.EqualError(t, err, c.says, name)
+		require.Equal(t, c.id == "" && !strings.HasPrefix(c.says, "several"), errors.Is(err, ErrNoneRunning), name)
+	}
+}
+
 // What QEMU tells, and what it means.
 func TestHowAGuestDied(t *testing.T) {
 	shutdown := func(reason string) qmp.Event {
