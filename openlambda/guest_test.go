@@ -171,7 +171,7 @@ func TestGuestWorkerKilled(t *testing.T) {
 		cmd.Env = append(os.Environ(), "OL_MAIN=1")
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", out)
-		pid, _ := running(c)
+		pid, _, _ := running(c)
 		return pid
 	}
 	s := &serving{t: t, Worker: &Worker{config: c}, base: "http://" + address(c)}

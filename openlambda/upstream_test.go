@@ -84,7 +84,7 @@ func TestUpstreamBinary(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "ready\n")
-	pid, _ := running(o.cfg)
+	pid, _, _ := running(o.cfg)
 	require.NotZero(t, pid, "its worker.pid is as ours")
 	useContract(t, "http://"+address(o.cfg), func(i int) int { return contract[i].upstream })
 
