@@ -23,6 +23,7 @@ import (
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/command"
 	"github.com/ds2-lab/alps/internal/deps"
+	"github.com/ds2-lab/alps/internal/ours"
 	"github.com/ds2-lab/alps/internal/progress"
 	"github.com/ds2-lab/alps/internal/tree"
 	"github.com/ds2-lab/alps/kernel"
@@ -369,7 +370,7 @@ func Reproduce(ctx context.Context,
 	return errors.Join(append(errs, Figures{}.Draw(nil))...)
 }
 
-// Clean removes results, report and caches.
+// Clean removes results and report, and with -cacheToo the cache but for disks kept by -keep. What is not of ours stays.
 func Clean(
 	cacheToo *bool, // kernels, images and compiler cache as well
 ) error {
@@ -377,19 +378,41 @@ func Clean(
 	if err != nil {
 		return err
 	}
-	dirs := []string{filepath.Join(root, "results"), filepath.Join(root, "report")}
-	if value(cacheToo) {
-		dir, err := cache.Root()
+	report := func(dir string, left []string) {
+		console.Printf("removed: %s", dir)
+		for _, path := range left {
+			console.Printf("left: %s", path)
+		}
+	}
+	for dir, forms := range map[string][]string{"results": results.Forms(), "report": figures.Forms()} {
+		dir := filepath.Join(root, dir)
+		left, err := ours.Prune(dir, forms...)
 		if err != nil {
 			return err
 		}
-		dirs = append(dirs, dir)
-	}
-	for _, d := range dirs {
-		console.Printf("removing %s", d)
-		if err := os.RemoveAll(d); err != nil {
-			return err
+		for i := range left {
+			left[i] = filepath.Join(dir, left[i])
 		}
+		report(dir, left)
 	}
+	if !value(cacheToo) {
+		return nil
+	}
+	guests, err := vm.List()
+	if err != nil {
+		return err
+	}
+	if len(guests) > 0 {
+		return fmt.Errorf("%d guests run from the cache: end them first (vm:list, vm:down)", len(guests))
+	}
+	dir, err := cache.Root()
+	if err != nil {
+		return err
+	}
+	left, err := cache.Clean()
+	if err != nil {
+		return err
+	}
+	report(dir, left) // what was kept by -keep, or is not of ours
 	return nil
 }

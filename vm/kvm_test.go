@@ -80,6 +80,8 @@ func TestAGuestGoesOnFromAFileUnderKVM(t *testing.T) {
 	m, digits := start(c)
 	before, booted := strings.CutPrefix(digits(20), stubHello)
 	require.True(t, booted, "%q", before)
+	require.NoError(t, m.lock.Close())
+	require.False(t, abandoned(m.paths.dir), "QEMU uses the folder, whoever started it")
 	require.NoError(t, m.migrate(t.Context(), "migrate", "exec:cat >"+Quote(filepath.Join(dir, snapshotMemory))))
 	require.NoError(t, m.Close())
 

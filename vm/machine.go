@@ -39,6 +39,7 @@ type Machine struct {
 	exitErr error              // its, after exited
 	faults  faults
 	cpuLock *os.File // says which of the host's CPUs it has to itself; or nil
+	lock    *os.File // of the guest's folder; QEMU has it too
 	once    sync.Once
 }
 
@@ -84,6 +85,9 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 		dir: dir, sshPort: port, overlay: filepath.Join(dir, "overlay.qcow2"),
 		qmp: filepath.Join(dir, "qmp"), control: filepath.Join(dir, controlName),
 		console: filepath.Join(logs, "console-"+filepath.Base(dir)+".log"), window: filepath.Join(dir, "window")}}
+	if m.lock, err = lockFolder(dir); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
 	if err := m.boot(ctx); err != nil {
 		m.kill()
 		return nil, err
@@ -110,7 +114,7 @@ func (m *Machine) boot(ctx context.Context) error {
 	defer out.Close()
 	run, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
-	m.qemu, err = command.Start(run, command.Cmd{Args: c.args(m.paths), Dir: m.paths.dir, Stdout: out, Stderr: out, Detached: c.Detached})
+	m.qemu, err = command.Start(run, command.Cmd{Args: c.args(m.paths), Dir: m.paths.dir, Stdout: out, Stderr: out, Files: []*os.File{m.lock}, Detached: c.Detached})
 	if err != nil {
 		close(m.exited)
 		return fmt.Errorf("vm: %w", err)
@@ -276,12 +280,16 @@ func (m *Machine) kill() {
 			m.monitor.Disconnect()
 		}
 		m.cpuLock.Close()
-		os.RemoveAll(m.paths.dir)
+		if m.lock != nil { // else somebody else has started it
+			m.lock.Close()
+			os.RemoveAll(m.paths.dir)
+		}
 	})
 }
 
 // Detach leaves a guest that is Detached, or was got from Open, as it is.
 func (m *Machine) Detach() {
+	m.lock.Close()
 	m.client.Close()
 	if m.monitor != nil {
 		m.monitor.Disconnect()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -111,14 +112,18 @@ func (s Snapshot) start(ctx context.Context, c Config) (*Machine, error) {
 	return m, nil
 }
 
+// entryRE are the names of a cache's entries.
+var entryRE = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
 // prune removes all but the n entries of a cache that were used last. A guest
-// that runs from one has its files open.
+// that runs from one has its files open. What has no entry's name stays.
 func prune(dir string, n int) {
 	entries, err := filepath.Glob(filepath.Join(dir, "*", snapshotMemory))
 	if err != nil {
 		return // a pattern that is right stays right
 	}
 	used := map[string]time.Time{}
+	entries = slices.DeleteFunc(entries, func(e string) bool { return !entryRE.MatchString(filepath.Base(filepath.Dir(e))) })
 	for _, e := range entries {
 		if st, err := os.Stat(filepath.Dir(e)); err == nil {
 			used[e] = st.ModTime()

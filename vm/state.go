@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -253,18 +254,58 @@ func (s State) Dump(ctx context.Context, path string) error {
 	return nil
 }
 
-// sweep removes what processes that were killed left behind.
+const (
+	lockName   = "lock"
+	consoleAge = 14 * 24 * time.Hour // how long a dead guest's console is kept
+)
+
+var (
+	folderRE  = regexp.MustCompile(`^vm[0-9]+$`)
+	consoleRE = regexp.MustCompile(`^console-vm[0-9]+\.log$`)
+)
+
+// lockFolder marks a guest's folder as in use by whoever has the file open: this
+// process, and QEMU, which inherits it. Unlike process numbers that holds across
+// containers that share a cache.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("vm: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("vm: lock %s: %w", f.Name(), err)
+	}
+	return f, nil
+}
+
+// abandoned reports whether nobody uses a guest's folder any more. Without its
+// lock, for a moment after it was made, it is taken to be in use.
+func abandoned(dir string) bool {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+}
+
+// sweep removes what guests left behind that were killed, and old consoles: folders
+// and files with the names that guests' have.
 func sweep(root string) {
-	files, _ := filepath.Glob(filepath.Join(root, "vm*", stateName))
-	for _, f := range files {
-		if st, ok := readState(f); ok && !st.alive() {
-			os.RemoveAll(filepath.Dir(f))
+	entries, _ := os.ReadDir(root)
+	for _, e := range entries {
+		dir := filepath.Join(root, e.Name())
+		if e.IsDir() && folderRE.MatchString(e.Name()) && abandoned(dir) {
+			os.RemoveAll(dir)
 		}
 	}
-	logs, _ := filepath.Glob(filepath.Join(filepath.Dir(root), "log", "console-*.log"))
-	for _, f := range logs {
-		if st, err := os.Stat(f); err == nil && time.Since(st.ModTime()) > 14*24*time.Hour {
-			os.Remove(f)
+	logs := filepath.Join(filepath.Dir(root), "log")
+	entries, _ = os.ReadDir(logs)
+	for _, e := range entries {
+		st, err := e.Info()
+		if err == nil && st.Mode().IsRegular() && consoleRE.MatchString(e.Name()) && time.Since(st.ModTime()) > consoleAge {
+			os.Remove(filepath.Join(logs, e.Name()))
 		}
 	}
 }
@@ -277,7 +318,9 @@ func readState(path string) (State, bool) {
 	var st State
 	err = json.Unmarshal(data, &st)
 	st.Measures = !st.Shared
-	return st, err == nil
+	// Its folder is where it says it is: what ends it removes that.
+	id := filepath.Base(filepath.Dir(path))
+	return st, err == nil && st.ID == id && folderRE.MatchString(id)
 }
 
 // alive reports whether the guest's QEMU runs: its process number may be

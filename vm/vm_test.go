@@ -104,16 +104,55 @@ func TestAGuestThatDoesNotBootIsReported(t *testing.T) {
 
 func TestStatesOfTheDeadAreSwept(t *testing.T) {
 	t.Setenv("ALPS_CACHE", t.TempDir())
-	root := filepath.Join(os.Getenv("ALPS_CACHE"), "run")
-	dead := filepath.Join(root, "vm1")
-	require.NoError(t, os.MkdirAll(dead, 0o755))
-	// A process lives under the number, but it is not that guest's QEMU.
-	state := fmt.Sprintf(`{"id": "vm1", "pid": %d, "ssh_port": 1, "shared": true}`, os.Getpid())
-	require.NoError(t, os.WriteFile(filepath.Join(dead, stateName), []byte(state), 0o644))
-	_, err := Open(t.Context(), "")
+	root, logs := filepath.Join(os.Getenv("ALPS_CACHE"), "run"), filepath.Join(os.Getenv("ALPS_CACHE"), "log")
+	folder := func(name, id string) string {
+		dir := filepath.Join(root, name)
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		// A process lives under the number, but it is not that guest's QEMU.
+		state := fmt.Sprintf(`{"id": %q, "pid": %d, "ssh_port": 1, "shared": true}`, id, os.Getpid())
+		require.NoError(t, os.WriteFile(filepath.Join(dir, stateName), []byte(state), 0o644))
+		return dir
+	}
+	dead, lives, theirs, starting := folder("vm1", "vm1"), folder("vm2", "vm2"), folder("vm-notes", "vm-notes"), folder("vm4", "vm4")
+	for _, dir := range []string{dead, theirs} {
+		lock, err := lockFolder(dir)
+		require.NoError(t, err)
+		lock.Close()
+	}
+	// Its QEMU may be in another container, where it has another number.
+	lock, err := lockFolder(lives)
+	require.NoError(t, err)
+	defer lock.Close()
+
+	require.NoError(t, os.MkdirAll(logs, 0o755))
+	old := time.Now().Add(-consoleAge - time.Hour)
+	for _, name := range []string{"console-vm1.log", "console-of-my-own.log", "kernel.log"} {
+		require.NoError(t, os.WriteFile(filepath.Join(logs, name), nil, 0o644))
+		require.NoError(t, os.Chtimes(filepath.Join(logs, name), old, old))
+	}
+
+	_, err = Open(t.Context(), "")
 	require.ErrorIs(t, err, ErrNoneRunning)
 	sweep(root)
 	require.NoDirExists(t, dead)
+	for _, dir := range []string{lives, theirs, starting} {
+		require.DirExists(t, dir)
+	}
+	require.NoFileExists(t, filepath.Join(logs, "console-vm1.log"))
+	require.FileExists(t, filepath.Join(logs, "console-of-my-own.log"))
+	require.FileExists(t, filepath.Join(logs, "kernel.log"))
+}
+
+// A state that names another folder than it lies in is not believed.
+func TestAStateIsOfItsFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "vm1")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	path := filepath.Join(dir, stateName)
+	for id, want := range map[string]bool{"vm1": true, "vm2": false, "../../home": false, "": false} {
+		require.NoError(t, os.WriteFile(path, []byte(fmt.Sprintf(`{"id": %q}`, id)), 0o644))
+		_, ok := readState(path)
+		require.Equal(t, want, ok, id)
+	}
 }
 
 func TestWhichGuest(t *testing.T) {
@@ -190,17 +229,23 @@ func TestHowAGuestDied(t *testing.T) {
 
 func TestOldSnapshotsAreRemoved(t *testing.T) {
 	dir := t.TempDir()
-	now := time.Now()
-	for i, name := range []string{"a", "b", "c", "d"} {
-		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name, snapshotMemory), nil, 0o644))
-		require.NoError(t, os.Chtimes(filepath.Join(dir, name), now, now.Add(time.Duration(i)*time.Minute)))
+	entry := func(name string) string {
+		if len(name) > 1 {
+			return filepath.Join(dir, name)
+		}
+		return filepath.Join(dir, strings.Repeat(name, 64))
 	}
-	require.NoError(t, os.Chtimes(filepath.Join(dir, "a"), now, now.Add(time.Hour)))
+	now := time.Now()
+	for i, name := range []string{"my memories", "a", "b", "c", "d"} {
+		require.NoError(t, os.MkdirAll(entry(name), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(entry(name), snapshotMemory), nil, 0o644))
+		require.NoError(t, os.Chtimes(entry(name), now, now.Add(time.Duration(i)*time.Minute)))
+	}
+	require.NoError(t, os.Chtimes(entry("a"), now, now.Add(time.Hour)))
 	prune(dir, 2)
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
 	require.NoError(t, err)
-	require.Equal(t, []string{filepath.Join(dir, "a"), filepath.Join(dir, "d")}, left)
+	require.Equal(t, []string{entry("a"), entry("d"), entry("my memories")}, left)
 	prune(filepath.Join(dir, "none"), 2)
 }
 

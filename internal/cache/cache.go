@@ -6,7 +6,8 @@
 // it is removed and built again, never served.
 //
 // The cache lives in $ALPS_CACHE, else in the user's cache directory
-// ($XDG_CACHE_HOME, else ~/.cache) under "alps". Deleting it is always safe.
+// ($XDG_CACHE_HOME, else ~/.cache) under "alps". Deleting it is safe while no guest
+// runs; only the disks that were kept under a name (kind "disk") do not come again.
 package cache
 
 import (
@@ -30,7 +31,8 @@ const recordName = "done.json"
 // Root returns the cache's directory and makes it if need be.
 func Root() (string, error) {
 	root := os.Getenv("ALPS_CACHE")
-	if root == "" {
+	named := root != ""
+	if !named {
 		dir, err := userCache()
 		if err != nil {
 			return "", fmt.Errorf("cache: %w (set ALPS_CACHE to a directory you can write)", err)
@@ -43,6 +45,9 @@ func Root() (string, error) {
 	}
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return "", fmt.Errorf("cache: %w (set ALPS_CACHE to a directory you can write)", err)
+	}
+	if err := mark(root, !named); err != nil {
+		return "", fmt.Errorf("cache: %w", err)
 	}
 	return root, nil
 }
