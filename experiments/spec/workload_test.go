@@ -156,6 +156,8 @@ func TestFindWorkload(t *testing.T) {
 	for _, c := range []struct{ name, times, want string }{
 		{"huawie", "", `workload "huawie": no such file; allowed: alike, azure, burst, drift, fib15, huawei, rare, or the path of a workload's YAML or of a trace`},
 		{exp, "", "workload " + exp + ": a trace has no CPU times: give them by -times FILE.yaml"},
+		{dir, "", `workload "` + dir + `": a directory; allowed: alike, azure, burst, drift, fib15, huawei, rare, or the path of a workload's YAML or of a trace`},
+		{dir, few, `workload "` + dir + `": a directory; allowed: alike, azure, burst, drift, fib15, huawei, rare, or the path of a workload's YAML or of a trace`},
 		{exp, few, exp + ":2: fib n=31 has no CPU time in " + few},
 		{cut, times, cut + ":2: 4 fields: want id n function gap port"},
 		{own, times, "workload " + own + ": it has CPU times of its own; -times is for a trace"},
