@@ -45,16 +45,28 @@ func TestProbeUnderKVM(t *testing.T) {
 	require.Contains(t, probe(t.Context(), stubKernel(t, false), time.Millisecond), "did not boot within 1ms")
 }
 
-// A guest under KVM is started, stopped, written to a file, and goes on from it
-// with its processor and its memory as they were.
-func TestAGuestGoesOnFromAFileUnderKVM(t *testing.T) {
-	needKVM(t)
+// A guest is started, stopped, written to a file, and goes on from it with its
+// processor and its memory as they were.
+func TestAGuestGoesOnFromAFile(t *testing.T) {
+	for _, accel := range []Accel{KVM, TCG} {
+		t.Run(string(accel), func(t *testing.T) {
+			if accel == KVM {
+				needKVM(t)
+			}
+			_, err := exec.LookPath("qemu-system-x86_64")
+			ring.Need(t, ring.QEMU, err == nil, "%v (go run mage.go deps)", err)
+			goesOn(t, accel)
+		})
+	}
+}
+
+func goesOn(t *testing.T, accel Accel) {
 	// Deeper than the address of a socket is long.
 	t.Setenv("ALPS_CACHE", filepath.Join(t.TempDir(), strings.Repeat("deep", 40)))
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "base.qcow2")
 	require.NoError(t, command.Run(t.Context(), command.Cmd{Args: []string{"qemu-img", "create", "-q", "-f", "qcow2", disk, "1M"}}))
-	c := Config{Kernel: stubKernel(t, true), Disk: disk, Accel: KVM, CPUs: 1, MemMiB: 512, silent: true, overlay: filepath.Join(dir, snapshotDisk)}
+	c := Config{Kernel: stubKernel(t, true), Disk: disk, Accel: accel, CPUs: 1, MemMiB: 512, silent: true, overlay: filepath.Join(dir, snapshotDisk)}
 
 	// digits is what the guest has counted, once it has printed so many more.
 	start := func(c Config) (m *Machine, digits func(more int) string) {
