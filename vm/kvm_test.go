@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/ours"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
@@ -93,7 +94,7 @@ func goesOn(t *testing.T, accel Accel) {
 	before, booted := strings.CutPrefix(digits(20), stubHello)
 	require.True(t, booted, "%q", before)
 	require.NoError(t, m.lock.Close())
-	require.False(t, abandoned(m.paths.dir), "QEMU uses the folder, whoever started it")
+	require.False(t, ours.Abandoned(m.paths.dir), "QEMU uses the folder, whoever started it")
 	require.NoError(t, m.migrate(t.Context(), "migrate", "exec:cat >"+Quote(filepath.Join(dir, snapshotMemory))))
 	require.NoError(t, m.Close())
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/ours"
 	"github.com/ds2-lab/alps/vm/qmp"
 )
 
@@ -85,8 +86,8 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 		dir: dir, sshPort: port, overlay: filepath.Join(dir, "overlay.qcow2"),
 		qmp: filepath.Join(dir, "qmp"), control: filepath.Join(dir, controlName),
 		console: filepath.Join(logs, "console-"+filepath.Base(dir)+".log"), window: filepath.Join(dir, "window")}}
-	if m.lock, err = lockFolder(dir); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	if m.lock, err = ours.Hold(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("vm: %w", err), os.RemoveAll(dir))
 	}
 	if err := m.boot(ctx); err != nil {
 		m.kill()
@@ -215,12 +216,6 @@ func (m *Machine) kernelName() string { return filepath.Base(filepath.Dir(m.Conf
 
 // Console is the path of the serial console's log. It outlives the guest.
 func (m *Machine) Console() string { return m.paths.console }
-
-// SSHPort is the port of the host's loopback behind which the guest's sshd is.
-func (m *Machine) SSHPort() int { return m.paths.sshPort }
-
-// Done is closed when QEMU has ended.
-func (m *Machine) Done() <-chan struct{} { return m.exited }
 
 // powerOffLimit is how long a guest may take to shut down.
 func powerOffLimit(a Accel) time.Duration {

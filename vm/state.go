@@ -18,6 +18,7 @@ import (
 
 	"github.com/ds2-lab/alps/internal/atomicfile"
 	"github.com/ds2-lab/alps/internal/cache"
+	"github.com/ds2-lab/alps/internal/ours"
 	"github.com/ds2-lab/alps/internal/tree"
 	"github.com/ds2-lab/alps/vm/qmp"
 )
@@ -254,41 +255,13 @@ func (s State) Dump(ctx context.Context, path string) error {
 	return nil
 }
 
-const (
-	lockName   = "lock"
-	consoleAge = 14 * 24 * time.Hour // how long a dead guest's console is kept
-)
+// consoleAge is how long a dead guest's console is kept.
+const consoleAge = 14 * 24 * time.Hour
 
 var (
 	folderRE  = regexp.MustCompile(`^vm[0-9]+$`)
 	consoleRE = regexp.MustCompile(`^console-vm[0-9]+\.log$`)
 )
-
-// lockFolder marks a guest's folder as in use by whoever has the file open: this
-// process, and QEMU, which inherits it. Unlike process numbers that holds across
-// containers that share a cache.
-func lockFolder(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("vm: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("vm: lock %s: %w", f.Name(), err)
-	}
-	return f, nil
-}
-
-// abandoned reports whether nobody uses a guest's folder any more. Without its
-// lock, for a moment after it was made, it is taken to be in use.
-func abandoned(dir string) bool {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
-}
 
 // sweep removes what guests left behind that were killed, and old consoles: folders
 // and files with the names that guests' have.
@@ -296,7 +269,7 @@ func sweep(root string) {
 	entries, _ := os.ReadDir(root)
 	for _, e := range entries {
 		dir := filepath.Join(root, e.Name())
-		if e.IsDir() && folderRE.MatchString(e.Name()) && abandoned(dir) {
+		if e.IsDir() && folderRE.MatchString(e.Name()) && ours.Abandoned(dir) {
 			os.RemoveAll(dir)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/internal/ours"
 	"github.com/ds2-lab/alps/vm/qmp"
 )
 
@@ -115,12 +116,12 @@ func TestStatesOfTheDeadAreSwept(t *testing.T) {
 	}
 	dead, lives, theirs, starting := folder("vm1", "vm1"), folder("vm2", "vm2"), folder("vm-notes", "vm-notes"), folder("vm4", "vm4")
 	for _, dir := range []string{dead, theirs} {
-		lock, err := lockFolder(dir)
+		lock, err := ours.Hold(dir)
 		require.NoError(t, err)
 		lock.Close()
 	}
 	// Its QEMU may be in another container, where it has another number.
-	lock, err := lockFolder(lives)
+	lock, err := ours.Hold(lives)
 	require.NoError(t, err)
 	defer lock.Close()
 

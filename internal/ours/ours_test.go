@@ -60,3 +60,18 @@ func TestPruneLeavesTheOthers(t *testing.T) {
 	require.Empty(t, others)
 	require.NoDirExists(t, dir)
 }
+
+func TestHold(t *testing.T) {
+	dir := t.TempDir()
+	require.False(t, Abandoned(dir), "nobody has held it yet")
+	f, err := Hold(dir)
+	require.NoError(t, err)
+	require.False(t, Abandoned(dir))
+	_, err = Hold(dir)
+	require.Error(t, err)
+	require.NoError(t, f.Close())
+	require.True(t, Abandoned(dir))
+	f, err = Hold(dir)
+	require.NoError(t, err, "looking does not hold it")
+	f.Close()
+}
