@@ -18,12 +18,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/ds2-lab/alps/internal/ours"
 )
 
 // Header is invocations.csv's first line.
@@ -178,40 +175,12 @@ func Write(dir string, r Result) error {
 	})
 }
 
-// fileForm are the files of one result.
-var fileForm = "(" + regexp.QuoteMeta(jsonName) + "|" + regexp.QuoteMeta(csvName) + "|" + regexp.QuoteMeta(slicesName) + "|" + regexp.QuoteMeta(tableName) + ")"
-
-// Forms are the files that this package and its callers leave in a results
-// directory, as package ours takes them.
-func Forms() []string {
-	return []string{`\.lock`, `[^/]+/(\.partial-[0-9]+/)?` + fileForm, `[^/]+/[^/]+/` + fileForm, `[^/]+/\.?plan-[a-z]+\.json[0-9]*`}
-}
-
-// RemovePartial removes results below root that were being written when a process
-// died.
-func RemovePartial(root string) error {
-	torn, err := filepath.Glob(filepath.Join(root, "*", partialPrefix+"[0-9]*"))
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, t := range torn {
-		if _, err := ours.Prune(t, fileForm); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// partialPrefix begins the names of results that are being written.
-const partialPrefix = ".partial-"
-
 // whole makes dir of what fill puts into a temporary sibling.
 func whole(dir string, fill func(tmp string) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), partialPrefix)
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".partial-")
 	if err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
@@ -222,7 +191,7 @@ func whole(dir string, fill func(tmp string) error) error {
 	if err := fill(tmp); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
-	if err := ours.Remove(dir, fileForm); err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
 	if err := os.Rename(tmp, dir); err != nil {

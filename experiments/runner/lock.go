@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/ds2-lab/alps/experiments/results"
 )
 
 // ErrBusy means that another process works in a results directory.
@@ -49,7 +47,7 @@ func lock(dir string) (unlock func(), err error) {
 		err = errors.Join(f.Truncate(0), writeAt(f, me))
 	}
 	if err == nil {
-		err = results.RemovePartial(dir)
+		err = removePartial(dir)
 	}
 	if err != nil {
 		f.Close()
@@ -71,4 +69,17 @@ func describe(path string) string {
 		return ""
 	}
 	return fmt.Sprintf(" by process %d (%s), since %s", h.PID, h.Command, h.Since.Format(time.TimeOnly))
+}
+
+// removePartial removes results that were being written when a process died.
+func removePartial(dir string) error {
+	torn, err := filepath.Glob(filepath.Join(dir, "*", ".partial-*"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, t := range torn {
+		errs = append(errs, os.RemoveAll(t))
+	}
+	return errors.Join(errs...)
 }
