@@ -11,13 +11,13 @@ import (
 	"sync"
 )
 
-// loadMeter measures CPU utilisation between two samples, whoever takes them.
+// loadMeter measures CPU utilisation between two samples.
 type loadMeter struct {
 	cpus []int // nil: all
 	read func() ([]byte, error)
 
 	mu          sync.Mutex
-	busy, total uint64 // of the last sample
+	busy, total uint64
 }
 
 func (l *loadMeter) count() int {
