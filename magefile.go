@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -24,6 +23,7 @@ import (
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/command"
 	"github.com/ds2-lab/alps/internal/deps"
+	"github.com/ds2-lab/alps/internal/ours"
 	"github.com/ds2-lab/alps/internal/progress"
 	"github.com/ds2-lab/alps/internal/tree"
 	"github.com/ds2-lab/alps/kernel"
@@ -40,6 +40,7 @@ type (
 	Functions   mg.Namespace
 	Experiments mg.Namespace
 	Figures     mg.Namespace
+	Test        mg.Namespace
 )
 
 // console is where progress goes.
@@ -217,27 +218,31 @@ func (Image) Build(ctx context.Context,
 	return nil
 }
 
-// inRunning runs a line in the guest that a vm:shell elsewhere has started.
-func inRunning(ctx context.Context, line string) error {
-	m, err := vm.Open("")
+// inRunning runs a line in a guest that vm:up or a vm:shell elsewhere has started.
+func inRunning(ctx context.Context, id, line string) error {
+	m, err := vm.Open(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer m.Detach()
+	console.Printf("in guest %s", m.ID)
 	return exitCode(m.Run(ctx, vm.Cmd{Line: line, Stdout: os.Stdout, Stderr: os.Stderr}))
 }
 
 // Init starts the artifact's fifteen functions in the running guest.
 func (Functions) Init(ctx context.Context,
 	like *string, // one worker for all (one, default), or one each (artifact)
+	id *string, // of vm:list; without it this checkout's
 ) error {
-	return inRunning(ctx, "systemd-run --quiet --wait --pipe --collect -p KillMode=process ol functions init -like "+
+	return inRunning(ctx, value(id), "systemd-run --quiet --wait --pipe --collect -p KillMode=process ol functions init -like "+
 		cmp.Or(value(like), "one"))
 }
 
 // Delete stops the functions in the running guest and removes their containers.
-func (Functions) Delete(ctx context.Context) error {
-	return inRunning(ctx, "ol functions delete")
+func (Functions) Delete(ctx context.Context,
+	id *string, // of vm:list; without it this checkout's
+) error {
+	return inRunning(ctx, value(id), "ol functions delete")
 }
 
 // Draw draws the figures and the report from results/ or another directory.
@@ -365,78 +370,7 @@ func Reproduce(ctx context.Context,
 	return errors.Join(append(errs, Figures{}.Draw(nil))...)
 }
 
-// goTest runs go test with its own output last.
-func goTest(ctx context.Context, env []string, args ...string) error {
-	root, err := tree.Root()
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test"}, args...)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = root, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), env...)
-	return cmd.Run()
-}
-
-// Test runs every test that needs no guest; with CI=true none of them may skip.
-func Test(ctx context.Context) error {
-	if err := deps.Ensure(ctx, console, deps.BPF(), deps.Functions(), deps.QEMU(), deps.Browser()); err != nil {
-		return err
-	}
-	var env []string
-	if os.Getenv("CI") == "true" {
-		env = append(env, "MUST_RUN=python,clang,qemu,chromium")
-	}
-	if err := command.Run(ctx, command.Cmd{Args: []string{"go", "vet", "./..."}, Stdout: os.Stdout, Stderr: os.Stderr}); err != nil {
-		return err
-	}
-	if err := goTest(ctx, env, "./..."); err != nil {
-		return err
-	}
-	// What many use at once.
-	return goTest(ctx, env, "-race", "./vm/qmp", "./internal/progress", "./internal/command")
-}
-
-// TestVM runs the guest tests: boot, containers, hooks, orders.
-func TestVM(ctx context.Context,
-	kernel *string, // in kernels.yaml
-	src *string, // build it from this tree
-) error {
-	o, err := rig(ctx, value(kernel))
-	if err != nil {
-		return err
-	}
-	o.Src = value(src)
-	return guestTests(ctx, o, nil, "-timeout=40m", "-run=Guest", "./vm", "./experiments/runner")
-}
-
-// guestTests runs tests that boot guests, on parts made before.
-func guestTests(ctx context.Context, o runner.RigOptions, env []string, args ...string) error {
-	p, err := runner.Prepare(ctx, o)
-	if err != nil {
-		return err
-	}
-	env = append(env, "MUST_RUN=guest", "ALPS_KERNEL="+p.Kernel.BzImage, "ALPS_KERNEL_NAME="+p.Kernel.Name, "ALPS_KERNEL_SRC="+o.Src, "ALPS_LAMBDA="+p.Lambda.Path)
-	return goTest(ctx, env, append([]string{"-count=1", "-p=1", "-v"}, args...)...)
-}
-
-// TestKill kills an experiment in virtual time at random moments, about a minute each, and compares what comes of it.
-func TestKill(ctx context.Context,
-	kills *int, // 20 without it
-	kernel *string, // in kernels.yaml
-) error {
-	o, err := rig(ctx, value(kernel))
-	if err != nil {
-		return err
-	}
-	return guestTests(ctx, o, []string{fmt.Sprint("ALPS_KILLS=", cmp.Or(value(kills), 20))}, "-timeout=3h", "-run=TestGuestKilled|TestGuestShares", "./experiments/runner")
-}
-
-// Bench runs the benchmarks, with allocations.
-func Bench(ctx context.Context) error {
-	return goTest(ctx, nil, "-run=^$", "-bench=.", "-benchmem", "./...")
-}
-
-// Clean removes results, report and caches.
+// Clean removes results and report, and with -cacheToo the cache but for disks kept by -keep. What is not of ours stays.
 func Clean(
 	cacheToo *bool, // kernels, images and compiler cache as well
 ) error {
@@ -444,19 +378,41 @@ func Clean(
 	if err != nil {
 		return err
 	}
-	dirs := []string{filepath.Join(root, "results"), filepath.Join(root, "report")}
-	if value(cacheToo) {
-		dir, err := cache.Root()
+	report := func(dir string, left []string) {
+		console.Printf("removed: %s", dir)
+		for _, path := range left {
+			console.Printf("left: %s", path)
+		}
+	}
+	for dir, forms := range map[string][]string{"results": results.Forms(), "report": figures.Forms()} {
+		dir := filepath.Join(root, dir)
+		left, err := ours.Prune(dir, forms...)
 		if err != nil {
 			return err
 		}
-		dirs = append(dirs, dir)
-	}
-	for _, d := range dirs {
-		console.Printf("removing %s", d)
-		if err := os.RemoveAll(d); err != nil {
-			return err
+		for i := range left {
+			left[i] = filepath.Join(dir, left[i])
 		}
+		report(dir, left)
 	}
+	if !value(cacheToo) {
+		return nil
+	}
+	guests, err := vm.List()
+	if err != nil {
+		return err
+	}
+	if len(guests) > 0 {
+		return fmt.Errorf("%d guests run from the cache: end them first (vm:list, vm:down)", len(guests))
+	}
+	dir, err := cache.Root()
+	if err != nil {
+		return err
+	}
+	left, err := cache.Clean()
+	if err != nil {
+		return err
+	}
+	report(dir, left) // what was kept by -keep, or is not of ours
 	return nil
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func (f guestFlags) boot(ctx context.Context, detached bool) (*vm.Machine, error
 
 // Shell gives you a root shell in the running guest, or in a fresh one that ends with it.
 func (Vm) Shell(ctx context.Context,
-	id *string, // a running guest of vm:list
+	id *string, // of vm:list; without it this checkout's, where one is running
 	kernel *string, // in kernels.yaml; this and the following ask for a fresh guest
 	accel *string, // auto, kvm, tcg or icount
 	cpus *int, // 0: by the accelerator
@@ -109,10 +110,11 @@ func (Vm) Shell(ctx context.Context,
 ) error {
 	f := newFlags(kernel, config, accel, keep, share, pin, cpus, mem, gdb, debug, snapshot)
 	if !f.given() && !value(bare) {
-		m, err := vm.Open(value(id))
+		m, err := vm.Open(ctx, value(id))
 		if err == nil {
 			defer m.Detach()
 			console.Printf("in the running guest %s; vm:down ends it", m.ID)
+			hintFunctions(ctx, m)
 			return shell(ctx, m)
 		}
 		if value(id) != "" || !errors.Is(err, vm.ErrNoneRunning) {
@@ -140,13 +142,20 @@ func (Vm) Shell(ctx context.Context,
 	return shell(ctx, r.Machine)
 }
 
+// hintFunctions says how to have functions in a guest in which none are served.
+func hintFunctions(ctx context.Context, m *vm.Machine) {
+	if _, err := m.LastWords(ctx, "ss -Hltn 'sport = :5002' | grep -q ."); err != nil {
+		console.Printf("no functions are served in it: go run mage.go functions:init -id=%s starts them", m.ID)
+	}
+}
+
 func shell(ctx context.Context, m *vm.Machine) error {
 	return exitCode(m.Shell(ctx, os.Stdin, os.Stdout, os.Stderr))
 }
 
 // Run runs a command line in the running guest, or in a fresh one; the exit code is the command's.
 func (Vm) Run(ctx context.Context, line string,
-	id *string, // a running guest of vm:list
+	id *string, // of vm:list; without it this checkout's, where one is running
 	kernel *string, // in kernels.yaml; this and the following ask for a fresh guest
 	accel *string, // auto, kvm, tcg or icount
 	cpus *int, // 0: by the accelerator
@@ -160,9 +169,10 @@ func (Vm) Run(ctx context.Context, line string,
 	f := newFlags(kernel, config, accel, keep, share, nil, cpus, mem, nil, debug, snapshot)
 	command := vm.Cmd{Line: line, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if !f.given() {
-		m, err := vm.Open(value(id))
+		m, err := vm.Open(ctx, value(id))
 		if err == nil {
 			defer m.Detach()
+			console.Printf("in the running guest %s", m.ID)
 			return exitCode(m.Run(ctx, command))
 		}
 		if value(id) != "" || !errors.Is(err, vm.ErrNoneRunning) {
@@ -206,12 +216,13 @@ func (Vm) Up(ctx context.Context,
 	}
 	defer m.Detach()
 	fmt.Println(m.ID)
+	hintFunctions(ctx, m)
 	return nil
 }
 
 // Down shuts a running guest down: by its power button, then by QEMU, then by SIGKILL.
 func (Vm) Down(ctx context.Context,
-	id *string, // of vm:list; without it the youngest that can be entered
+	id *string, // of vm:list; without it this checkout's
 ) error {
 	st, err := vm.Find(value(id))
 	if err != nil {
@@ -236,7 +247,7 @@ func (Vm) List() error {
 		return nil
 	}
 	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "ID\tFOR\tACCEL\tCPUS\tMIB\tSSH\tGDB\tDISK\tQEMU\tENDS WITH")
+	fmt.Fprintln(tw, "ID\tFOR\tACCEL\tCPUS\tMIB\tSSH\tGDB\tDISK\tQEMU\tENDS WITH\tCHECKOUT")
 	for _, s := range list {
 		disk, owner, gdb := "thrown away", "vm:down", "-"
 		if s.Keep != "" {
@@ -251,14 +262,14 @@ func (Vm) List() error {
 		if s.GDBPort > 0 {
 			gdb = strconv.Itoa(s.GDBPort)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%d\t%s\n", s.ID, progress.Round(time.Since(s.Since)), s.Accel, s.CPUs, s.MemMiB, s.SSHPort, gdb, disk, s.PID, owner)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%d\t%s\t%s\n", s.ID, progress.Round(time.Since(s.Since)), s.Accel, s.CPUs, s.MemMiB, s.SSHPort, gdb, disk, s.PID, owner, cmp.Or(s.Checkout, "-"))
 	}
 	return tw.Flush()
 }
 
 // Log prints a running guest's console.
 func (Vm) Log(
-	id *string, // of vm:list; without it the youngest that can be entered
+	id *string, // of vm:list; without it this checkout's
 ) error {
 	st, err := vm.Find(value(id))
 	if err != nil {
@@ -275,7 +286,7 @@ func (Vm) Log(
 
 // Dump writes a running guest's memory to a file, for crash and gdb.
 func (Vm) Dump(ctx context.Context,
-	id *string, // of vm:list; without it the youngest that can be entered
+	id *string, // of vm:list; without it this checkout's
 	out *string, // file; ID.core without it
 ) error {
 	st, err := vm.Find(value(id))
@@ -307,15 +318,11 @@ func (Vm) Doctor(ctx context.Context) error {
 	}
 	findings := vm.Examine(ctx, images)
 	if missing := deps.Missing(deps.All()...); len(missing) > 0 {
-		findings = append(findings, vm.Finding{Name: "packages", Bad: true, Says: "missing: " + strings.Join(missing, " ") + " (go run mage.go deps)"})
+		findings = append(findings, vm.Finding{Name: "packages", Mark: vm.Bad, Says: "missing: " + strings.Join(missing, " ") + " (go run mage.go deps)"})
 	}
 	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, f := range findings {
-		mark := "ok"
-		if f.Bad {
-			mark = "!!"
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", mark, f.Name, f.Says)
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", f.Mark, f.Name, f.Says)
 	}
 	return tw.Flush()
 }

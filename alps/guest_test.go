@@ -18,6 +18,7 @@ import (
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/internal/play"
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 const (
@@ -53,9 +54,7 @@ func startDaemonProcess(t *testing.T) (*exec.Cmd, *client.Client) {
 // The daemon is killed under load. Within its bound the machine is plain CFS;
 // no invocation is lost; the next daemon takes up where it was.
 func TestGuestDaemonIsKilled(t *testing.T) {
-	if !strings.Contains(os.Getenv("MUST_RUN"), "hook") {
-		t.Skip("needs a guest: run the target testVM")
-	}
+	ring.Need(t, ring.Hook, ring.Must(ring.Hook), "runs in the guest of the target test:guest")
 	p := play.NewParent(t)
 	favoured, other, busy := p.Group("favoured"), p.Group("other"), p.Group("busy")
 	dirs := []string{favoured, other}

@@ -12,17 +12,15 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // The committed objects are what the sources give, byte for byte, wherever
 // the repository lies.
 func TestObjectsAreUpToDate(t *testing.T) {
-	if _, err := exec.LookPath("clang-14"); err != nil {
-		if strings.Contains(os.Getenv("MUST_RUN"), "clang") {
-			t.Fatal(err)
-		}
-		t.Skip("needs clang-14: run the target deps")
-	}
+	_, err := exec.LookPath("clang-14")
+	ring.Need(t, ring.Clang, err == nil, "%v (go run mage.go deps)", err)
 	for dir, name := range map[string]string{".": "alps", "ghost": "ghost"} {
 		t.Run(name, func(t *testing.T) { upToDate(t, dir, name) })
 	}

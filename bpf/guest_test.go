@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,11 +13,11 @@ import (
 
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/internal/play"
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // The tests named TestGuest… run in a guest with the patched kernel: the test
-// binary is copied there by experiments/runner's guest test. Elsewhere they
-// skip, unless MUST_RUN names the ring.
+// binary is copied there by experiments/runner's guest test.
 
 func TestMain(m *testing.M) {
 	play.Main()
@@ -36,12 +35,7 @@ func load(t *testing.T, o bpf.Options) *bpf.Backend {
 		t.Cleanup(func() { b.Close() })
 		err = b.CheckHooks()
 	}
-	if err != nil {
-		if strings.Contains(os.Getenv("MUST_RUN"), "hook") {
-			t.Fatal(err)
-		}
-		t.Skipf("cannot load here: %v", err)
-	}
+	ring.Need(t, ring.Hook, err == nil, "cannot load here: %v", err)
 	return b
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // These tests need a kernel that loads BPF, but no hooks: what the program on
@@ -18,12 +20,7 @@ import (
 
 // backend is maps without attachments, and programs that ask them.
 func backend(t testing.TB) (*Backend, timed) {
-	if os.Geteuid() != 0 {
-		if strings.Contains(os.Getenv("MUST_RUN"), "bpf") {
-			t.Fatal("root is needed")
-		}
-		t.Skip("needs root")
-	}
+	ring.Need(t, ring.Root, os.Geteuid() == 0, "root is needed to load BPF")
 	require.NoError(t, rlimit.RemoveMemlock())
 	spec, err := loadAlps()
 	require.NoError(t, err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/internal/play"
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // TestSoak is everything at once, for ALPS_SOAK: load, policy updates, attach
@@ -21,9 +22,7 @@ import (
 // in a debug kernel and reads the kernel's log afterwards.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("ALPS_SOAK"))
-	if err != nil {
-		t.Skip("run by the target kernel:soak")
-	}
+	ring.Need(t, ring.Long, err == nil, "run by the target kernel:soak")
 	const updates, attachments = 10_000, 500
 	t.Setenv("ALPS_CPU", "-1")
 	b := load(t, bpf.Options{})

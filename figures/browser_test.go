@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -14,19 +13,16 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
-// browser finds one, or skips unless MUST_RUN names chromium.
+// browser finds one.
 func browser(t *testing.T) string {
 	t.Helper()
-	if path := findBrowser(); path != "" {
-		return path
-	}
-	if strings.Contains(os.Getenv("MUST_RUN"), "chromium") {
-		t.Fatal("no chromium, and MUST_RUN names it")
-	}
-	t.Skip("no chromium")
-	return ""
+	path := findBrowser()
+	ring.Need(t, ring.Chromium, path != "", "no chromium (go run mage.go deps)")
+	return path
 }
 
 // frame shows the page in a frame of some width and says what sticks out.

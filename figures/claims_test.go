@@ -179,3 +179,12 @@ func TestAnEffectNeedsItsSize(t *testing.T) {
 	require.Zero(t, e.slower("fig06", "huawei", 90, "cfs", "cfs"))
 	require.Empty(t, e.lacking)
 }
+
+// A line per claim, whatever is in its text.
+func TestClaimsTSV(t *testing.T) {
+	got := claimsTSV([]judged{
+		{claim: claim{ID: "a", Text: "one\n\ttwo", Paper: "−57 %"}, Verdict: holds, Measured: "−49 %", Simulated: "−50 %"},
+		{claim: claim{ID: "b", Text: "three"}, Verdict: notTested},
+	})
+	require.Equal(t, "id\tverdict\tmeasured\tsimulated\tpaper\ttext\na\tholds\t−49 %\t−50 %\t−57 %\tone two\nb\tnot tested here\t\t\t\tthree\n", got)
+}

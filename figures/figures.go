@@ -98,7 +98,7 @@ func Draw(o Options) (string, error) {
 		return "", fmt.Errorf("figures: %w", err)
 	}
 	const index = "index.html"
-	if err := errors.Join(r.file(index, html), r.file("runs.json", runs)); err != nil {
+	if err := errors.Join(r.file(index, html), r.file("runs.json", runs), r.file("claims.tsv", []byte(claimsTSV(r.page.Claims)))); err != nil {
 		return "", err
 	}
 	step.Done("")

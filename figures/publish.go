@@ -8,8 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 
 	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/ours"
 )
 
 // most that a published report may have, in bytes.
@@ -23,7 +26,7 @@ const firstScreen = "first-screen.png"
 // a browser. The error names what is missing, as Draw's.
 func Publish(ctx context.Context, o Options) (string, error) {
 	o.Light = true
-	if err := os.RemoveAll(o.Out); err != nil {
+	if err := ours.Remove(o.Out, Forms()...); err != nil {
 		return "", fmt.Errorf("publish: %w", err)
 	}
 	page, err := Draw(o)
@@ -31,6 +34,19 @@ func Publish(ctx context.Context, o Options) (string, error) {
 		return "", err
 	}
 	return page, errors.Join(err, photograph(ctx, page, filepath.Join(o.Out, firstScreen)), small(o.Out))
+}
+
+// Forms are the files of a report, as package ours takes them: those of this
+// program's figures and tables, and of earlier ones' that were numbered.
+func Forms() []string {
+	names := []string{`fig\d+`, `table\d+`}
+	for _, f := range catalog {
+		names = append(names, regexp.QuoteMeta(f.name))
+	}
+	for _, g := range grids {
+		names = append(names, regexp.QuoteMeta(g.name))
+	}
+	return []string{`(` + strings.Join(names, "|") + `)(-[a-z]+)?\.(svg|png|pdf|tsv|md|yaml)`, `index\.html`, `runs\.json`, `claims\.tsv`, regexp.QuoteMeta(firstScreen)}
 }
 
 // Browsers that can be asked for a picture.

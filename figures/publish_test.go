@@ -56,7 +56,22 @@ func TestPublish(t *testing.T) {
 	require.ErrorContains(t, small(out), "more than the 20 that may be committed")
 }
 
-// What is committed is whole.
+// A directory with anything else in it is not a report, and stays.
+func TestPublishLeavesOthersFiles(t *testing.T) {
+	for _, name := range []string{"thesis.tex", "notes.md", "chapter/fig06-vm.svg"} {
+		out := t.TempDir()
+		require.NoError(t, os.MkdirAll(filepath.Join(out, "chapter"), 0o755))
+		for _, f := range []string{name, "index.html", "fig06-vm.svg"} {
+			require.NoError(t, os.WriteFile(filepath.Join(out, f), nil, 0o644))
+		}
+		_, err := Publish(t.Context(), Options{Results: t.TempDir(), Out: out})
+		require.ErrorContains(t, err, name+" in it is of no making of ours")
+		require.FileExists(t, filepath.Join(out, name))
+		require.FileExists(t, filepath.Join(out, "index.html"))
+	}
+}
+
+// What is committed is whole, and has the forms of a report.
 func TestPublishedReport(t *testing.T) {
 	dir := filepath.Join("..", "docs", "report")
 	require.NoError(t, small(dir))

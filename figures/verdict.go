@@ -35,6 +35,20 @@ type judged struct {
 	Verdict, Reason     string
 }
 
+// claimsTSV has a line per claim; what was seen is empty where nothing could be.
+func claimsTSV(claims []judged) string {
+	var b strings.Builder
+	b.WriteString("id\tverdict\tmeasured\tsimulated\tpaper\ttext\n")
+	for _, c := range claims {
+		fields := []string{c.ID, c.Verdict, c.Measured, c.Simulated, c.Paper, c.Text}
+		for i, f := range fields {
+			fields[i] = strings.Join(strings.Fields(f), " ")
+		}
+		b.WriteString(strings.Join(fields, "\t") + "\n")
+	}
+	return b.String()
+}
+
 // evidence is what one engine has to say, or what it says in one of the
 // bootstrap's draws. What it lacks it notes.
 type evidence struct {

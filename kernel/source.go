@@ -99,7 +99,8 @@ func (s Source) locatePackage(ctx context.Context) (origin, error) {
 		version, sum = aptVersion(ctx, s.Package.V)
 	}
 	if version == "" {
-		return origin{}, fmt.Errorf("package %s: apt knows no such package (try apt-get update)", s.Package.V)
+		release, _ := os.ReadFile("/etc/os-release")
+		return origin{}, noPackage(s.Package.V, string(release))
 	}
 	spec := s.Package.V + "=" + version
 	return origin{
@@ -108,6 +109,21 @@ func (s Source) locatePackage(ctx context.Context) (origin, error) {
 			return unpackPackage(ctx, s.Package.V, spec, dir)
 		},
 	}, nil
+}
+
+// noPackage says what to do about a source package that apt does not know.
+// release is /etc/os-release.
+func noPackage(pkg, release string) error {
+	if regexp.MustCompile(`(?m)^ID=debian$`).MatchString(release) {
+		return fmt.Errorf("package %s: apt knows no such package (try apt-get update)", pkg)
+	}
+	name := "this distribution"
+	if m := regexp.MustCompile(`(?m)^PRETTY_NAME="?([^"\n]*)`).FindStringSubmatch(release); m != nil {
+		name = m[1]
+	}
+	series := strings.TrimPrefix(pkg, "linux-source-")
+	return fmt.Errorf("package %s: it is Debian's, and %s has none of that name: git clone --depth=1 --branch=linux-%s.y https://git.kernel.org/pub/scm/linux/kernel/git/stable/linux.git linux-%[3]s, then -src=linux-%[3]s",
+		pkg, name, series)
 }
 
 func aptVersion(ctx context.Context, pkg string) (version, sha256 string) {

@@ -112,12 +112,17 @@ func (c *cli) functionsInit() error {
 	default:
 		return fmt.Errorf("-like: %q: allowed: %s, %s", f.like, likeOne, likeArtifact)
 	}
+	for dir := range want {
+		path := c.in(dir).configPath()
+		if _, err := os.Stat(path); err == nil && !ofFunctions(path) {
+			return fmt.Errorf("%s is not of ol functions init: choose another directory by -p", path)
+		}
+	}
 	for _, old := range c.functionDirs() {
 		if _, keep := want[old]; !keep {
-			if err := c.in(old).down(); err != nil {
+			if err := c.in(old).forget(); err != nil {
 				return err
 			}
-			os.Remove(filepath.Join(old, "config.json"))
 		}
 	}
 	var g errgroup.Group
@@ -138,16 +143,38 @@ func (c *cli) in(dir string) *cli {
 	return &cli{stdout: &quiet, stderr: c.stderr, path: dir, functions: c.functions}
 }
 
-// functionDirs are the directories below -p that have a config.json.
+// functionDirs are -p and the directories below it that have a config.json of
+// functionsInit's. Others' are not seen.
 func (c *cli) functionDirs() []string {
 	var dirs []string
 	for _, pattern := range []string{c.path, filepath.Join(c.path, "[0-9]*")} {
 		files, _ := filepath.Glob(filepath.Join(pattern, "config.json"))
 		for _, f := range files {
-			dirs = append(dirs, filepath.Dir(f))
+			if ofFunctions(f) {
+				dirs = append(dirs, filepath.Dir(f))
+			}
 		}
 	}
 	return dirs
+}
+
+// ofFunctions says whether functionsInit has written a config.json: one that
+// names functions without a network, for a worker in the same directory.
+func ofFunctions(path string) bool {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	cfg, err := config.Parse(path, data, nil)
+	return err == nil && len(cfg.Functions) > 0 && cfg.Network == "none" && !cfg.LogOutput && cfg.WorkerDir == filepath.Join(filepath.Dir(path), "worker")
+}
+
+// forget stops the worker of the directory and removes its configuration.
+func (c *cli) forget() error {
+	if err := c.down(); err != nil {
+		return err
+	}
+	return os.Remove(c.configPath())
 }
 
 // keep has a worker run with cfg.
@@ -192,7 +219,7 @@ func (c *cli) foreign(cfg config.Config) error {
 func (c *cli) functionsDelete() error {
 	var errs []error
 	for _, dir := range c.functionDirs() {
-		errs = append(errs, c.in(dir).down(), os.Remove(filepath.Join(dir, "config.json")))
+		errs = append(errs, c.in(dir).forget())
 	}
 	return errors.Join(errs...)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
@@ -33,7 +34,7 @@ func newOlDir(t testing.TB) *olDir {
 	o.path = filepath.Dir(o.cfg.WorkerDir)
 	require.NoError(t, o.cfg.Write(o.path+"/config.json"))
 	t.Cleanup(func() {
-		if pid, _ := running(o.cfg); pid != 0 {
+		if pid, _, _ := running(o.cfg); pid != 0 {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 	})
@@ -205,7 +206,7 @@ func TestWorkerKilled(t *testing.T) {
 	require.NotEqual(t, old.id, o.d.only().id)
 
 	// ol kill after such an end clears as well.
-	pid, _ = running(o.cfg)
+	pid, _, _ = running(o.cfg)
 	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 	eventually(t, func() bool { return !alive(pid) }, "it is dead")
 	_, errOut, code := o.ol("kill")
@@ -227,7 +228,7 @@ func TestWorkerThatCannotStartInTheBackground(t *testing.T) {
 	_, errOut, code = o.ol("worker", "-d", "-o", "worker_port="+other.cfg.WorkerPort)
 	require.Equal(t, 1, code)
 	require.Regexp(t, `expected PID \d+ but found \d+|address already in use`, errOut)
-	eventually(t, func() bool { pid, _ := running(o.cfg); return pid == 0 }, "none is left")
+	eventually(t, func() bool { pid, _, _ := running(o.cfg); return pid == 0 }, "none is left")
 }
 
 func TestWorkerMakesItsDirectory(t *testing.T) {
@@ -290,9 +291,7 @@ func TestLoopbackUnlessToldOtherwise(t *testing.T) {
 
 // storage: memory and private are mounts, gone when the worker ends.
 func TestStorage(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root to mount")
-	}
+	ring.Need(t, ring.Root, os.Getuid() == 0, "root is needed to mount")
 	c := testConfig(t)
 	handler(t, c, "f", echo)
 	c.Storage = config.Storage{Root: "private", Scratch: "memory", Code: "private"}

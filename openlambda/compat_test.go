@@ -1,10 +1,12 @@
 package openlambda
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -58,4 +60,19 @@ func TestCompatNamesItsTests(t *testing.T) {
 	for _, path := range []string{"/run/NAME", "/status", "/pid", "/stats", "/debug", "/metrics"} {
 		require.Contains(t, string(data), path, "no row")
 	}
+}
+
+// The limits that compat.md names are those of the code.
+func TestCompatNamesTheLimitsOfTheCode(t *testing.T) {
+	data, err := os.ReadFile("compat.md")
+	require.NoError(t, err)
+	for _, sentence := range []string{
+		fmt.Sprintf("| `ol kill` | SIGINT, waits 30 s; error without worker.pid | same, waits %.0f s;", endLimit.Seconds()),
+		fmt.Sprintf("requests may finish for %.0f s,", drainLimit.Seconds()),
+		fmt.Sprintf("body over %d MiB", maxBody>>20),
+		fmt.Sprintf("| requests that wait; 0: %d |", config.DefaultQueue),
+	} {
+		require.Contains(t, string(data), sentence)
+	}
+	require.Equal(t, time.Second, idlePause, "compat.md: paused after a second without requests")
 }

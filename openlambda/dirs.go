@@ -3,17 +3,26 @@ package openlambda
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
+// workersRE are what a worker, this one or OpenLambda's, leaves in its directories
+// for code and scratch: a number and the function's name, or a download.
+var workersRE = regexp.MustCompile(`^([0-9]+-.+|download-[0-9]+)$`)
+
 // makeDirs makes worker_dir with empty directories for code and scratch, as
 // the storage keys say. The worker before this one may have been killed, so
-// what it mounted goes first.
+// what it left and mounted goes first. What no worker makes stays, and is an
+// error: worker_dir is somebody else's, too.
 func makeDirs(c config.Config) (unmount func() error, err error) {
 	var mounted []string
 	unmount = func() error {
@@ -26,12 +35,18 @@ func makeDirs(c config.Config) (unmount func() error, err error) {
 	if err := os.MkdirAll(c.WorkerDir, 0o700); err != nil {
 		return nil, fmt.Errorf("worker_dir: %w", err)
 	}
+	for _, dir := range []string{codeDir(c), scratchDir(c)} {
+		if err := unmountOurs(dir); err != nil {
+			return nil, fmt.Errorf("worker_dir: %w", err)
+		}
+		if err := foreign(dir); err != nil {
+			return nil, fmt.Errorf("worker_dir: %w", err)
+		}
+	}
 	if err := os.Remove(statsFile(c)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("worker_dir: %w", err)
 	}
 	for _, d := range []struct{ dir, storage string }{{codeDir(c), c.Storage.Code}, {scratchDir(c), c.Storage.Scratch}} {
-		for unix.Unmount(d.dir, unix.MNT_DETACH) == nil {
-		}
 		if err := errors.Join(os.RemoveAll(d.dir), os.Mkdir(d.dir, 0o700)); err != nil {
 			return nil, errors.Join(fmt.Errorf("worker_dir: %w", err), unmount())
 		}
@@ -51,4 +66,72 @@ func makeDirs(c config.Config) (unmount func() error, err error) {
 		mounted = append(mounted, d.dir)
 	}
 	return unmount, nil
+}
+
+// foreign is an error if something is at dir that no worker has made.
+func foreign(dir string) error {
+	st, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && !st.IsDir() {
+		return fmt.Errorf("%s is no directory, so no worker has made it: move it away, or choose another worker_dir", dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !workersRE.MatchString(e.Name()) {
+			return fmt.Errorf("%s has %s, which no worker has made: move it away, or choose another worker_dir", dir, e.Name())
+		}
+	}
+	return nil
+}
+
+// unmountOurs undoes what makeDirs mounted on dir. Another's mount is an error.
+func unmountOurs(dir string) error {
+	for {
+		table, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			return err
+		}
+		top, found := mountOn(string(table), dir)
+		switch {
+		case !found:
+			return nil
+		case !top.ours:
+			return fmt.Errorf("%s is mounted on %s, by nobody of ours: choose another worker_dir", top.source, dir)
+		}
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount %s: %w", dir, err)
+		}
+	}
+}
+
+// mount is a line of /proc/self/mountinfo.
+type mount struct {
+	source string
+	ours   bool // a tmpfs without a source, or a directory mounted on itself
+}
+
+// mountOn finds the uppermost mount on dir.
+func mountOn(table, dir string) (m mount, found bool) {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	escape := strings.NewReplacer(`\`, `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`)
+	want := escape.Replace(dir)
+	for line := range strings.Lines(table) { // the uppermost is the last
+		f := strings.Fields(line)
+		i := slices.Index(f, "-")
+		if i < 6 || i+2 >= len(f) || f[4] != want {
+			continue
+		}
+		kind, source := f[i+1], f[i+2]
+		found = true
+		// The path within its file system is the end of the one it is mounted on.
+		m = mount{source: source, ours: kind == "tmpfs" && source == "none" || f[3] != "/" && strings.HasSuffix(want, f[3])}
+	}
+	return m, found
 }

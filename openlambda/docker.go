@@ -20,6 +20,7 @@ import (
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
+	"github.com/ds2-lab/alps/internal/socket"
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
@@ -178,7 +179,7 @@ func (c *dockerContainer) String() string        { return c.id[:min(12, len(c.id
 func (c *dockerContainer) dead() <-chan struct{} { return c.ended }
 
 func (c *dockerContainer) dial(ctx context.Context) (net.Conn, error) {
-	return dialSocket(ctx, filepath.Join(c.hostDir, "ol.sock"))
+	return socket.Dial(ctx, filepath.Join(c.hostDir, "ol.sock"))
 }
 
 // start starts the container and waits until its server has said how it went.

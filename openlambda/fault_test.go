@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
@@ -47,9 +48,10 @@ func TestContainerKilledUnderARequest(t *testing.T) {
 	s, d := onDocker(t, c)
 	code, _ := s.run("f", "0")
 	require.Equal(t, 200, code)
+	only := d.only()
 	go func() {
 		time.Sleep(100 * time.Millisecond)
-		d.kill(d.only())
+		d.kill(only)
 	}()
 	code, body := s.run("f", "30")
 	require.Equal(t, http.StatusBadGateway, code)
@@ -232,9 +234,7 @@ func fill(t testing.TB, path string) {
 
 // A disk without room ends in a clear status, and room ends that.
 func TestDiskFull(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root to mount")
-	}
+	ring.Need(t, ring.Root, os.Getuid() == 0, "root is needed to mount")
 	c := testConfig(t)
 	handler(t, c, "f", echo)
 	smallDisk(t, c.WorkerDir)

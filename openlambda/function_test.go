@@ -16,8 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/internal/socket"
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
@@ -85,7 +87,7 @@ func (f *fakeSandbox) accept() {
 }
 
 func (f *fakeSandbox) dial(ctx context.Context) (net.Conn, error) {
-	return dialSocket(ctx, filepath.Join(f.spec.hostDir, "ol.sock"))
+	return socket.Dial(ctx, filepath.Join(f.spec.hostDir, "ol.sock"))
 }
 func (f *fakeSandbox) pause(context.Context) error { f.pauses.Add(1); f.paused.Store(true); return nil }
 func (f *fakeSandbox) unpause(context.Context) error {
@@ -138,7 +140,7 @@ func TestStockModeServesOneAtATime(t *testing.T) {
 	for range 30 {
 		wg.Go(func() {
 			code, body := s.run("f", "1")
-			require.Equal(t, 200, code, body)
+			assert.Equal(t, 200, code, body)
 		})
 	}
 	wg.Wait()
@@ -160,7 +162,7 @@ func TestArtifactModeServesAllAtOnce(t *testing.T) {
 	for range 50 {
 		wg.Go(func() {
 			code, _ := s.run("f", "1")
-			require.Equal(t, 200, code)
+			assert.Equal(t, 200, code)
 		})
 	}
 	wg.Wait()
@@ -219,8 +221,8 @@ func TestScaleUpAndDownAndPause(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			code, body := s.run("f", "1")
-			require.Equal(t, 200, code)
-			require.Equal(t, "ok", body)
+			assert.Equal(t, 200, code)
+			assert.Equal(t, "ok", body)
 		})
 	}
 	wg.Wait()

@@ -15,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/openlambda/client"
 	"github.com/ds2-lab/alps/openlambda/config"
 )
@@ -24,9 +26,7 @@ import (
 // The tests of this file run in the guest, on Docker itself; package runner's
 // guest tests take them there. They are named TestGuest….
 func inGuest(t testing.TB) {
-	if !strings.Contains(os.Getenv("MUST_RUN"), "docker") {
-		t.Skip("needs the guest's Docker: run the target testVM")
-	}
+	ring.Need(t, ring.Docker, ring.Must(ring.Docker), "runs in the guest of the target test:guest")
 }
 
 // guestServe is a worker on Docker.
@@ -171,7 +171,7 @@ func TestGuestWorkerKilled(t *testing.T) {
 		cmd.Env = append(os.Environ(), "OL_MAIN=1")
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", out)
-		pid, _ := running(c)
+		pid, _, _ := running(c)
 		return pid
 	}
 	s := &serving{t: t, Worker: &Worker{config: c}, base: "http://" + address(c)}
@@ -204,8 +204,8 @@ func TestGuestSched(t *testing.T) {
 			code, body := s.run("f", cpu)
 			mu.Lock()
 			defer mu.Unlock()
-			require.Equal(t, 200, code, body)
-			require.JSONEq(t, "[2, 1]", body)
+			assert.Equal(t, 200, code, body)
+			assert.JSONEq(t, "[2, 1]", body)
 			order = append(order, cpu)
 		})
 	}

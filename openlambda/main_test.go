@@ -15,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
@@ -28,16 +30,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// python is the system's interpreter. Where it lacks what is needed these tests
-// skip, unless MUST_RUN names them.
+// python is the system's interpreter.
 func python(t testing.TB, modules string) string {
 	const path = "/usr/bin/python3"
-	if err := exec.Command(path, "-c", "import "+modules).Run(); err != nil {
-		if strings.Contains(os.Getenv("MUST_RUN"), "python") {
-			t.Fatalf("%s -c 'import %s': %v", path, modules, err)
-		}
-		t.Skip("needs python3 with " + modules)
-	}
+	err := exec.Command(path, "-c", "import "+modules).Run()
+	ring.Need(t, ring.Python, err == nil, "%s -c 'import %s': %v (go run mage.go deps)", path, modules, err)
 	return path
 }
 
@@ -103,8 +100,10 @@ func serve(t testing.TB, c config.Config, p pool) *serving {
 	return s
 }
 
-// await returns when the worker answers, and fails the test if it ended.
+// await returns when the worker answers, and fails the test if it ended, or does
+// not within a minute.
 func (s *serving) await() {
+	late := time.After(time.Minute)
 	for {
 		if resp, err := http.Get(s.base + "/status"); err == nil {
 			resp.Body.Close()
@@ -113,7 +112,9 @@ func (s *serving) await() {
 		select {
 		case err := <-s.done:
 			s.done <- err
-			require.NoError(s.t, err, "the worker ended")
+			require.FailNow(s.t, "the worker ended", "%v", err)
+		case <-late:
+			require.FailNow(s.t, "the worker does not answer")
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -137,14 +138,22 @@ func (s *serving) get(path string) string {
 	return body
 }
 
+// request may be called in any goroutine: where it fails, so does the test, and
+// the status is 0.
 func request(t testing.TB, method, url, body string) (int, string) {
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	require.NoError(t, err)
+	if !assert.NoError(t, err) {
+		return 0, ""
+	}
 	resp, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
+	if !assert.NoError(t, err) {
+		return 0, ""
+	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
+	if !assert.NoError(t, err) {
+		return 0, ""
+	}
 	return resp.StatusCode, string(data)
 }
 

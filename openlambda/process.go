@@ -36,17 +36,54 @@ func alive(pid int) bool {
 }
 
 // running returns the pid in worker.pid if its process lives, else 0. found
-// says whether there is such a file.
-func running(c config.Config) (pid int, found bool) {
+// says whether there is such a file; one that no worker has written is an error.
+func running(c config.Config) (pid int, found bool, err error) {
 	data, err := os.ReadFile(pidFile(c))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, false, nil
+	}
 	if err != nil {
-		return 0, false
+		return 0, true, err
 	}
 	pid, err = strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil || pid <= 0 || !alive(pid) {
-		return 0, true
+	if err != nil || pid <= 0 {
+		return 0, true, fmt.Errorf("%s holds %.20q, which no worker has written: remove it, or choose another worker_dir", pidFile(c), data)
 	}
-	return pid, true
+	st, err := os.Stat(pidFile(c))
+	if err != nil {
+		return 0, false, nil // removed at this moment
+	}
+	if !alive(pid) || startedAfter(pid, st.ModTime()) {
+		return 0, true, nil
+	}
+	return pid, true, nil
+}
+
+// startedAfter says whether a process began after a moment, by more than the
+// kernel's clocks may differ: then it is another one than had its number then.
+func startedAfter(pid int, moment time.Time) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	uptime, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return false
+	}
+	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // from the third field on
+	if len(f) < 20 {
+		return false
+	}
+	ticks, err := strconv.ParseInt(f[19], 10, 64) // field 22, since boot, 100 a second
+	if err != nil {
+		return false
+	}
+	var up float64
+	if _, err := fmt.Sscan(string(uptime), &up); err != nil {
+		return false
+	}
+	age := time.Duration(up*float64(time.Second)) - time.Duration(ticks)*10*time.Millisecond
+	return time.Now().Add(-age).After(moment.Add(2 * time.Second))
 }
 
 // claim writes worker.pid. One whose process lives is refused, one whose
@@ -57,7 +94,10 @@ func claim(c config.Config) error {
 	}
 	path := pidFile(c)
 	for range 2 {
-		pid, found := running(c)
+		pid, found, err := running(c)
+		if err != nil {
+			return err
+		}
 		if pid != 0 {
 			return fmt.Errorf("a worker may be running already: %s names process %d (stop it with ol kill, or remove the file if that is none)", path, pid)
 		}
@@ -72,7 +112,7 @@ func claim(c config.Config) error {
 		if err := os.WriteFile(mine, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
 			return err
 		}
-		err := os.Link(mine, path)
+		err = os.Link(mine, path)
 		if err := errors.Join(os.Remove(mine), err); err == nil || !errors.Is(err, os.ErrExist) {
 			return err
 		}
@@ -98,7 +138,9 @@ func foreground(cfg config.Config, stderr io.Writer) error {
 // background runs this program again in a session of its own and returns when
 // /pid answers with that process's pid.
 func (c *cli) background(cfg config.Config) error {
-	if pid, _ := running(cfg); pid != 0 {
+	if pid, _, err := running(cfg); err != nil {
+		return err
+	} else if pid != 0 {
 		return fmt.Errorf("a worker is running already, pid %d (stop it with: ol kill -p %s)", pid, c.path)
 	}
 	self, err := os.Executable()
@@ -188,7 +230,9 @@ func (c *cli) kill() error {
 	if err != nil {
 		return err
 	}
-	if _, found := running(cfg); !found {
+	if _, found, err := running(cfg); err != nil {
+		return err
+	} else if !found {
 		return fmt.Errorf("no worker: %s is not there", pidFile(cfg))
 	}
 	return c.stop(cfg)
@@ -206,7 +250,10 @@ func (c *cli) down() error {
 // stop ends the worker and returns when it has. One that was killed leaves its
 // containers; they go as well.
 func (c *cli) stop(cfg config.Config) error {
-	pid, _ := running(cfg)
+	pid, _, err := running(cfg)
+	if err != nil {
+		return err
+	}
 	if pid == 0 {
 		d, err := newDocker(cfg, slog.New(slog.DiscardHandler))
 		if err != nil {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -40,23 +38,6 @@ type sandbox interface {
 	// dead is closed when the container ended by itself or was ended from outside.
 	dead() <-chan struct{}
 	String() string
-}
-
-// maxSocketPath is what the kernel's address holds.
-const maxSocketPath = 107
-
-// dialSocket connects to a unix socket, however long its path is.
-func dialSocket(ctx context.Context, path string) (net.Conn, error) {
-	if len(path) > maxSocketPath {
-		dir, err := os.Open(filepath.Dir(path))
-		if err != nil {
-			return nil, err
-		}
-		defer dir.Close()
-		path = fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path))
-	}
-	var d net.Dialer
-	return d.DialContext(ctx, "unix", path)
 }
 
 // errNotSent is an exchange in which the function has not seen the request.

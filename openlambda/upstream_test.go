@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // contract is what a client sees, of ours and of OpenLambda's worker at commit
@@ -67,9 +69,7 @@ func TestContract(t *testing.T) {
 // it, it runs on our image's server, and our commands work on its directory.
 func TestUpstreamBinary(t *testing.T) {
 	binary := os.Getenv("OL_UPSTREAM")
-	if binary == "" {
-		t.Skip("OL_UPSTREAM names no ol of OpenLambda's")
-	}
+	ring.Need(t, ring.Upstream, binary != "", "OL_UPSTREAM names no ol of OpenLambda's")
 	o := newOlDir(t)
 	o.contractFunctions()
 	o.cfg.Limits.MaxRuntimeDefault = 30 // 0 is no time at all for it
@@ -84,7 +84,7 @@ func TestUpstreamBinary(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "ready\n")
-	pid, _ := running(o.cfg)
+	pid, _, _ := running(o.cfg)
 	require.NotZero(t, pid, "its worker.pid is as ours")
 	useContract(t, "http://"+address(o.cfg), func(i int) int { return contract[i].upstream })
 

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,42 +9,113 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// testHost is a host whose /dev/kvm opens and whose kernel has these modules.
+func testHost(t *testing.T, modules ...string) host {
+	h := host{device: filepath.Join(t.TempDir(), "kvm"), modules: t.TempDir(), probe: func(context.Context, string) string {
+		t.Error("no probe guest is to be tried")
+		return "tried"
+	}}
+	require.NoError(t, os.WriteFile(h.device, nil, 0o644))
+	for _, m := range modules {
+		require.NoError(t, os.Mkdir(filepath.Join(h.modules, m), 0o755))
+	}
+	return h
+}
+
 // A verdict on KVM is remembered per kernel, so no second probe guest boots.
 func TestVerdictIsKept(t *testing.T) {
 	t.Setenv("ALPS_CACHE", t.TempDir())
-	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
-		_, why, err := Resolve(t.Context(), Auto, "none")
-		require.NoError(t, err)
-		require.Contains(t, why, "no KVM")
-		t.Skip("the rest needs a /dev/kvm that opens")
-	} else {
-		f.Close()
-	}
 	kernel := filepath.Join(t.TempDir(), "bzImage") // nothing that boots
 	require.NoError(t, os.WriteFile(kernel, []byte("one"), 0o644))
-	path, err := verdictPath(kernel)
-	require.NoError(t, err)
-	require.Equal(t, Auto, Remembered(kernel))
-	require.NoError(t, os.WriteFile(path, nil, 0o644))
-	require.Equal(t, KVM, Remembered(kernel))
-	a, why, err := Resolve(t.Context(), Auto, kernel)
-	require.NoError(t, err)
-	require.Equal(t, KVM, a)
-	require.Equal(t, "a probe guest booted under KVM", why)
-	require.NoError(t, os.WriteFile(path, []byte("it hung"), 0o644))
-	require.Equal(t, TCG, Remembered(kernel))
-	a, why, err = Resolve(t.Context(), Auto, kernel)
-	require.NoError(t, err)
-	require.Equal(t, TCG, a)
-	require.Equal(t, "KVM does not work here: it hung", why)
+	h := testHost(t, "kvm", "kvm_intel")
+	require.Equal(t, Auto, h.remembered(kernel))
+
+	const aborted = "qemu-system-x86_64: signal: aborted: error: failed to set MSR 0x10a to 0x0; kvm.c:1: Assertion `ret' failed."
+	probes, why := 0, aborted
+	h.probe = func(context.Context, string) string { probes++; return why }
+	for range 2 {
+		a, says, err := h.resolve(t.Context(), Auto, kernel)
+		require.NoError(t, err)
+		require.Equal(t, TCG, a)
+		require.Equal(t, "KVM does not work here: "+aborted, says)
+		require.Equal(t, TCG, h.remembered(kernel))
+	}
+	require.Equal(t, 1, probes)
+
 	require.NoError(t, os.WriteFile(kernel, []byte("two"), 0o644))
-	other, err := verdictPath(kernel)
-	require.NoError(t, err)
-	require.NotEqual(t, path, other)
-	a, why, err = Resolve(t.Context(), ICount, kernel)
+	require.Equal(t, Auto, h.remembered(kernel), "another kernel")
+	why = ""
+	for range 2 {
+		a, says, err := h.resolve(t.Context(), "", kernel)
+		require.NoError(t, err)
+		require.Equal(t, KVM, a)
+		require.Equal(t, "a probe guest booted under KVM", says)
+		require.Equal(t, KVM, h.remembered(kernel))
+	}
+	require.Equal(t, 2, probes)
+
+	a, says, err := h.resolve(t.Context(), ICount, kernel)
 	require.NoError(t, err)
 	require.Equal(t, ICount, a)
-	require.Equal(t, "as asked", why)
+	require.Equal(t, "as asked", says)
+}
+
+// Where the processor is not behind /dev/kvm nothing is booted to find out.
+func TestKVMInSoftwareIsRecognised(t *testing.T) {
+	for name, c := range map[string]struct {
+		modules []string
+		says    string // "": a probe guest decides
+	}{
+		"Intel":           {[]string{"kvm", "kvm_intel"}, ""},
+		"AMD":             {[]string{"kvm", "kvm_amd"}, ""},
+		"PVM":             {[]string{"kvm", "kvm_pvm"}, "neither kvm_intel nor kvm_amd (only kvm, kvm_pvm), so KVM interprets guests in software"},
+		"nothing to see":  {nil, ""},
+		"only the device": {[]string{"kvm"}, "neither kvm_intel nor kvm_amd (only kvm)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := testHost(t, c.modules...)
+			if c.says == "" {
+				require.Empty(t, h.without())
+				return
+			}
+			a, says, err := h.resolve(t.Context(), Auto, "no such kernel")
+			require.NoError(t, err)
+			require.Equal(t, TCG, a)
+			require.Contains(t, says, c.says)
+			require.Equal(t, TCG, h.remembered("no such kernel"))
+			f := kvm(t.Context(), h, nil)
+			require.Equal(t, Bad, f.Mark)
+			require.Contains(t, f.Says, c.says)
+		})
+	}
+	h := testHost(t, "kvm_intel")
+	h.device += ".none"
+	require.Contains(t, h.without(), "no KVM: open "+h.device)
+	require.Equal(t, Bad, kvm(t.Context(), h, nil).Mark)
+}
+
+// A /dev/kvm that opens is no guest that boots.
+func TestDoctorTriesKVMBeforeItSaysOK(t *testing.T) {
+	t.Setenv("ALPS_CACHE", t.TempDir())
+	kernel := filepath.Join(t.TempDir(), "bzImage")
+	require.NoError(t, os.WriteFile(kernel, []byte("one"), 0o644))
+	h := testHost(t, "kvm_amd")
+	f := kvm(t.Context(), h, nil)
+	require.Equal(t, Unknown, f.Mark)
+	require.Contains(t, f.Says, "kernel:build")
+	h.probe = func(context.Context, string) string { return "" }
+	require.Equal(t, OK, kvm(t.Context(), h, []string{kernel}).Mark)
+}
+
+func TestComplaint(t *testing.T) {
+	for said, want := range map[string]string{
+		"": "",
+		"qemu-system-x86_64: warning: host doesn't support requested feature\n":                                                                                          "",
+		"qemu-system-x86_64: error: failed to set MSR 0x10a to 0x0\nqemu-system-x86_64: ../target/i386/kvm/kvm.c:3213: kvm_buf_set_msrs: Assertion `ret == n' failed.\n": "error: failed to set MSR 0x10a to 0x0; ../target/i386/kvm/kvm.c:3213: kvm_buf_set_msrs: Assertion `ret == n' failed.",
+		"1\n2\n3\n4\n": "2; 3; 4",
+	} {
+		require.Equal(t, want, complaint(said))
+	}
 }
 
 func TestExamine(t *testing.T) {

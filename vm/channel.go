@@ -50,16 +50,30 @@ var ErrGone = errors.New("the guest is gone")
 // connection is sooner there than an old one.
 const bannerLimit = 700 * time.Millisecond
 
-func dial(port int, banner time.Duration) (*ssh.Client, error) {
+// dial connects to sshd behind a port of the loopback. When ctx ends before it
+// returns, the connection is closed and the error is ctx's cause.
+func dial(ctx context.Context, port int, banner time.Duration) (_ *ssh.Client, err error) {
 	key, err := KeyPair()
 	if err != nil {
 		return nil, err
 	}
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	conn, err := net.DialTimeout("tcp", addr, 2*time.Second)
+	conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "tcp", addr)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
+		if conn != nil {
+			conn.Close()
+		}
 		return nil, err
 	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer func() {
+		if !stop() {
+			err = context.Cause(ctx)
+		}
+	}()
 	conn.SetDeadline(time.Now().Add(banner))
 	in := bufio.NewReader(conn)
 	if _, err := in.Peek(1); err != nil {
@@ -78,6 +92,30 @@ func dial(port int, banner time.Duration) (*ssh.Client, error) {
 	}
 	conn.SetDeadline(time.Time{})
 	return ssh.NewClient(c, chans, reqs), nil
+}
+
+// untilAnswered dials until it gets a connection or ctx ends. A connection that
+// nobody takes before ctx ends is closed. A slow guest must not drown in
+// connections given up: each has a quarter more time than the one before.
+func untilAnswered[C io.Closer](ctx context.Context, dial func(ctx context.Context, banner time.Duration) (C, error)) <-chan C {
+	answered := make(chan C)
+	go func() {
+		for banner := bannerLimit; ctx.Err() == nil; banner += banner / 4 {
+			if client, err := dial(ctx, min(banner, bootLimit(TCG))); err == nil {
+				select {
+				case answered <- client:
+				case <-ctx.Done():
+					client.Close()
+				}
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}()
+	return answered
 }
 
 // greeted is a connection of which something was read ahead.

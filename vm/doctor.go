@@ -3,7 +3,6 @@ package vm
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 
@@ -13,11 +12,27 @@ import (
 	"github.com/ds2-lab/alps/internal/command"
 )
 
+// Mark says how a Finding is.
+type Mark string
+
+const (
+	OK      Mark = "ok"
+	Bad     Mark = "!!" // to be mended, or to be lived with
+	Unknown Mark = "??" // not tried yet
+)
+
 // Finding is something about this host.
 type Finding struct {
 	Name string
-	Bad  bool
+	Mark Mark
 	Says string
+}
+
+func badIf(bad bool) Mark {
+	if bad {
+		return Bad
+	}
+	return OK
 }
 
 const (
@@ -28,54 +43,53 @@ const (
 // Examine looks at what guests need of this host. KVM is tried with the first
 // of kernels, bzImages by path; the verdict is that of Resolve.
 func Examine(ctx context.Context, kernels []string) []Finding {
-	out := []Finding{qemuVersion(ctx), kvm(ctx, kernels)}
+	out := []Finding{qemuVersion(ctx), kvm(ctx, thisHost(), kernels)}
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err == nil {
 		total := uint64(info.Totalram) * uint64(info.Unit)
-		out = append(out, Finding{"memory", total < wantMemory, fmt.Sprintf("%d GiB; %d are enough", total>>30, wantMemory>>30)})
+		out = append(out, Finding{"memory", badIf(total < wantMemory), fmt.Sprintf("%d GiB; %d are enough", total>>30, wantMemory>>30)})
 	}
-	out = append(out, Finding{"CPUs", runtime.NumCPU() < 2, fmt.Sprintf("%d; a guest gets %d under KVM, %d under emulation",
+	out = append(out, Finding{"CPUs", badIf(runtime.NumCPU() < 2), fmt.Sprintf("%d; a guest gets %d under KVM, %d under emulation",
 		runtime.NumCPU(), DefaultCPUs(KVM), DefaultCPUs(TCG))})
 	root, err := cache.Root()
 	if err != nil {
-		return append(out, Finding{"cache", true, err.Error()})
+		return append(out, Finding{"cache", Bad, err.Error()})
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(root, &fs); err == nil {
 		free := fs.Bavail * uint64(fs.Bsize)
-		out = append(out, Finding{"disk", free < wantDisk, fmt.Sprintf("%d GiB free at %s; %d are enough", free>>30, root, wantDisk>>30)})
+		out = append(out, Finding{"disk", badIf(free < wantDisk), fmt.Sprintf("%d GiB free at %s; %d are enough", free>>30, root, wantDisk>>30)})
 	}
 	guests, err := List()
 	if err != nil {
-		return append(out, Finding{"guests", true, err.Error()})
+		return append(out, Finding{"guests", Bad, err.Error()})
 	}
-	return append(out, Finding{"guests", false, fmt.Sprintf("%d running", len(guests))})
+	return append(out, Finding{"guests", OK, fmt.Sprintf("%d running", len(guests))})
 }
 
 func qemuVersion(ctx context.Context) Finding {
 	out, err := command.Output(ctx, command.Cmd{Args: []string{"qemu-system-x86_64", "--version"}})
 	if err != nil {
-		return Finding{"QEMU", true, err.Error()}
+		return Finding{"QEMU", Bad, err.Error()}
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
-	return Finding{"QEMU", false, line}
+	return Finding{"QEMU", OK, line}
 }
 
-func kvm(ctx context.Context, kernels []string) Finding {
-	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
-	if err != nil {
-		return Finding{"KVM", true, err.Error() + "; guests are emulated, several times slower"}
+func kvm(ctx context.Context, h host, kernels []string) Finding {
+	const emulated = "; guests are emulated, several times slower"
+	if why := h.without(); why != "" {
+		return Finding{"KVM", Bad, why + emulated}
 	}
-	f.Close()
 	if len(kernels) == 0 {
-		return Finding{"KVM", false, "/dev/kvm opens; whether a guest boots is tried when a kernel is built"}
+		return Finding{"KVM", Unknown, h.device + " opens; whether a guest boots under it is known once there is a kernel (go run mage.go kernel:build)"}
 	}
-	accel, why, err := Resolve(ctx, Auto, kernels[0])
+	accel, why, err := h.resolve(ctx, Auto, kernels[0])
 	switch {
 	case err != nil:
-		return Finding{"KVM", true, err.Error()}
+		return Finding{"KVM", Bad, err.Error()}
 	case accel != KVM:
-		return Finding{"KVM", true, why + "; guests are emulated, several times slower"}
+		return Finding{"KVM", Bad, why + emulated}
 	}
-	return Finding{"KVM", false, why}
+	return Finding{"KVM", OK, why}
 }

@@ -13,18 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
-// guestConfig are the parts that testVM built. Without them these tests skip,
-// unless MUST_RUN names their ring.
+// guestConfig are the parts that the target test:guest built.
 func guestConfig(t *testing.T) Config {
 	kernel := os.Getenv("ALPS_KERNEL")
-	if kernel == "" {
-		if strings.Contains(os.Getenv("MUST_RUN"), "guest") {
-			t.Fatal("ALPS_KERNEL is not set: run the target testVM")
-		}
-		t.Skip("needs a guest: run the target testVM")
-	}
+	ring.Need(t, ring.Guest, kernel != "", "run the target test:guest, which sets ALPS_KERNEL")
 	accel, why, err := Resolve(t.Context(), Auto, kernel)
 	require.NoError(t, err)
 	t.Logf("%s: %s", accel, why)
@@ -103,7 +98,7 @@ func TestGuest(t *testing.T) {
 		}
 	})
 	t.Run("another process enters it", func(t *testing.T) {
-		other, err := Open(m.ID)
+		other, err := Open(ctx, m.ID)
 		require.NoError(t, err)
 		defer other.Detach()
 		out, err := other.Output(ctx, "uname -r")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/ours"
 	"github.com/ds2-lab/alps/vm/qmp"
 )
 
@@ -39,6 +40,7 @@ type Machine struct {
 	exitErr error              // its, after exited
 	faults  faults
 	cpuLock *os.File // says which of the host's CPUs it has to itself; or nil
+	lock    *os.File // of the guest's folder; QEMU has it too
 	once    sync.Once
 }
 
@@ -48,12 +50,17 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if c.Share != "" {
-		// QEMU may have another directory than we.
-		var err error
-		if c.Share, err = filepath.Abs(c.Share); err != nil {
-			return nil, fmt.Errorf("vm: share: %w", err)
+	// QEMU has another directory than we.
+	for _, path := range []*string{&c.Kernel, &c.Disk, &c.Tools, &c.Extra, &c.Share} {
+		if *path == "" {
+			continue
 		}
+		var err error
+		if *path, err = filepath.Abs(*path); err != nil {
+			return nil, fmt.Errorf("vm: %w", err)
+		}
+	}
+	if c.Share != "" {
 		if st, err := os.Stat(c.Share); err != nil || !st.IsDir() {
 			return nil, fmt.Errorf("vm: share: %s is no directory", c.Share)
 		}
@@ -63,20 +70,24 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 		return nil, err
 	}
 	sweep(root)
-	dir, err := os.MkdirTemp(root, "vm")
-	if err != nil {
-		return nil, fmt.Errorf("vm: %w", err)
-	}
 	logs, err := cache.Dir("log")
 	if err != nil {
 		return nil, err
 	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(root, "vm") // from here on kill removes it
+	if err != nil {
+		return nil, fmt.Errorf("vm: %w", err)
+	}
 	m := &Machine{Config: c, ID: filepath.Base(dir), exited: make(chan struct{}), faults: newFaults(), paths: paths{
-		dir: dir, overlay: filepath.Join(dir, "overlay.qcow2"),
+		dir: dir, sshPort: port, overlay: filepath.Join(dir, "overlay.qcow2"),
 		qmp: filepath.Join(dir, "qmp"), control: filepath.Join(dir, controlName),
 		console: filepath.Join(logs, "console-"+filepath.Base(dir)+".log"), window: filepath.Join(dir, "window")}}
-	if m.paths.sshPort, err = freePort(); err != nil {
-		return nil, err
+	if m.lock, err = ours.Hold(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("vm: %w", err), os.RemoveAll(dir))
 	}
 	if err := m.boot(ctx); err != nil {
 		m.kill()
@@ -104,7 +115,7 @@ func (m *Machine) boot(ctx context.Context) error {
 	defer out.Close()
 	run, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
-	m.qemu, err = command.Start(run, command.Cmd{Args: c.args(m.paths), Stdout: out, Stderr: out, Detached: c.Detached})
+	m.qemu, err = command.Start(run, command.Cmd{Args: c.args(m.paths), Dir: m.paths.dir, Stdout: out, Stderr: out, Files: []*os.File{m.lock}, Detached: c.Detached})
 	if err != nil {
 		close(m.exited)
 		return fmt.Errorf("vm: %w", err)
@@ -125,18 +136,9 @@ func (m *Machine) boot(ctx context.Context) error {
 	if c.silent {
 		return nil
 	}
-	answered := make(chan *ssh.Client, 1)
-	go func() {
-		// A slow guest must not drown in connections given up: each has a quarter
-		// more time than the one before.
-		for banner := bannerLimit; ctx.Err() == nil; banner += banner / 4 {
-			if client, err := dial(m.paths.sshPort, min(banner, bootLimit(TCG))); err == nil {
-				answered <- client
-				return
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-	}()
+	answered := untilAnswered(ctx, func(ctx context.Context, banner time.Duration) (*ssh.Client, error) {
+		return dial(ctx, m.paths.sshPort, banner)
+	})
 	select {
 	case m.client = <-answered:
 		return nil
@@ -167,7 +169,7 @@ var errGuestEnded = errors.New("the guest ended before it answered")
 func (m *Machine) connect(ctx context.Context) error {
 	for {
 		mon := qmp.New(m.paths.qmp)
-		if err := mon.Connect(); err == nil {
+		if err := mon.ConnectContext(ctx); err == nil {
 			m.monitor = mon
 			break
 		}
@@ -214,12 +216,6 @@ func (m *Machine) kernelName() string { return filepath.Base(filepath.Dir(m.Conf
 
 // Console is the path of the serial console's log. It outlives the guest.
 func (m *Machine) Console() string { return m.paths.console }
-
-// SSHPort is the port of the host's loopback behind which the guest's sshd is.
-func (m *Machine) SSHPort() int { return m.paths.sshPort }
-
-// Done is closed when QEMU has ended.
-func (m *Machine) Done() <-chan struct{} { return m.exited }
 
 // powerOffLimit is how long a guest may take to shut down.
 func powerOffLimit(a Accel) time.Duration {
@@ -279,12 +275,16 @@ func (m *Machine) kill() {
 			m.monitor.Disconnect()
 		}
 		m.cpuLock.Close()
-		os.RemoveAll(m.paths.dir)
+		if m.lock != nil { // else somebody else has started it
+			m.lock.Close()
+			os.RemoveAll(m.paths.dir)
+		}
 	})
 }
 
 // Detach leaves a guest that is Detached, or was got from Open, as it is.
 func (m *Machine) Detach() {
+	m.lock.Close()
 	m.client.Close()
 	if m.monitor != nil {
 		m.monitor.Disconnect()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -111,14 +112,18 @@ func (s Snapshot) start(ctx context.Context, c Config) (*Machine, error) {
 	return m, nil
 }
 
+// entryRE are the names of a cache's entries.
+var entryRE = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
 // prune removes all but the n entries of a cache that were used last. A guest
-// that runs from one has its files open.
+// that runs from one has its files open. What has no entry's name stays.
 func prune(dir string, n int) {
 	entries, err := filepath.Glob(filepath.Join(dir, "*", snapshotMemory))
 	if err != nil {
 		return // a pattern that is right stays right
 	}
 	used := map[string]time.Time{}
+	entries = slices.DeleteFunc(entries, func(e string) bool { return !entryRE.MatchString(filepath.Base(filepath.Dir(e))) })
 	for _, e := range entries {
 		if st, err := os.Stat(filepath.Dir(e)); err == nil {
 			used[e] = st.ModTime()
@@ -173,12 +178,15 @@ func (c Config) snapshot(ctx context.Context, p Provision, dir string) error {
 	}
 	m.client.Close()
 	if c.Window > 0 {
-		err = m.awaitServer(ctx)
+		if err := m.awaitServer(ctx); err != nil {
+			return err
+		}
 	} else {
-		time.Sleep(time.Second) // for the guest to see that we are gone
-	}
-	if err != nil {
-		return err
+		select { // for the guest to see that we are gone
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	if _, err := m.monitor.Do(ctx, "stop", nil); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +18,8 @@ import (
 
 	"github.com/ds2-lab/alps/internal/atomicfile"
 	"github.com/ds2-lab/alps/internal/cache"
+	"github.com/ds2-lab/alps/internal/ours"
+	"github.com/ds2-lab/alps/internal/tree"
 	"github.com/ds2-lab/alps/vm/qmp"
 )
 
@@ -34,7 +38,8 @@ type State struct {
 	Keep     string    `json:"keep,omitzero"`
 	Shared   bool      `json:"shared"`
 	Console  string    `json:"console"`
-	Measures bool      `json:"-"` // is not Shared: nobody may disturb it
+	Checkout string    `json:"checkout,omitzero"` // where the process that started it ran; "" outside one
+	Measures bool      `json:"-"`                 // is not Shared: nobody may disturb it
 }
 
 const (
@@ -45,7 +50,7 @@ const (
 func (m *Machine) writeState() error {
 	st := State{ID: m.ID, PID: m.qemu.PID, Owner: os.Getpid(), Since: time.Now(), SSHPort: m.paths.sshPort, GDBPort: m.Config.GDBPort,
 		Kernel: m.Config.Kernel, Accel: m.Config.Accel, CPUs: m.Config.cpus(), MemMiB: m.Config.memMiB(), Keep: m.Config.Keep,
-		Shared: m.Config.Shared, Console: m.paths.console}
+		Shared: m.Config.Shared, Console: m.paths.console, Checkout: checkout()}
 	if m.Config.Detached {
 		st.Owner = 0
 	}
@@ -59,8 +64,21 @@ func (m *Machine) writeState() error {
 	return nil
 }
 
-// ErrNoneRunning means that there is no guest to enter.
-var ErrNoneRunning = errors.New("no guest is running that can be entered: start one with vm:up or vm:shell")
+// ErrNoneRunning means that there is no guest of this checkout to enter.
+var ErrNoneRunning = errors.New("no guest of this checkout is running that can be entered: start one with vm:up or vm:shell")
+
+// checkout is the checkout that this process runs in, whatever links lead there;
+// "" if it runs in none.
+func checkout() string {
+	root, err := tree.Root()
+	if err != nil {
+		return ""
+	}
+	if real, err := filepath.EvalSymlinks(root); err == nil {
+		return real
+	}
+	return root
+}
 
 // List are the running guests, the oldest first.
 func List() ([]State, error) {
@@ -82,34 +100,54 @@ func List() ([]State, error) {
 	return list, nil
 }
 
-// Find returns a running guest by its ID; "" means the youngest one that can be
-// entered.
+// Find returns a running guest by its ID; "" means the one of this checkout that
+// can be entered. Several of them are an error, and so are none, which matches
+// ErrNoneRunning.
 func Find(id string) (State, error) {
 	list, err := List()
 	if err != nil {
 		return State{}, err
 	}
-	var ids []string
-	for _, st := range slices.Backward(list) {
-		if st.ID == id || id == "" && st.Shared {
+	return choose(list, id, checkout())
+}
+
+// choose finds one of list for somebody who works in here.
+func choose(list []State, id, here string) (State, error) {
+	var ids, ours, others []string
+	var found State
+	for _, st := range list {
+		switch {
+		case id != "" && st.ID == id:
 			return st, nil
+		case st.Shared && st.Checkout == here:
+			found = st
+			ours = append(ours, st.ID)
+		case st.Shared:
+			others = append(others, fmt.Sprintf("%s of %s", st.ID, cmp.Or(st.Checkout, "no checkout")))
 		}
 		ids = append(ids, st.ID)
 	}
-	if id == "" {
+	switch {
+	case id != "":
+		return State{}, fmt.Errorf("no guest %s is running; there are: %s", id, cmp.Or(strings.Join(ids, ", "), "none"))
+	case len(ours) > 1:
+		return State{}, fmt.Errorf("several guests of this checkout are running: say which by -id, one of %s (vm:list)", strings.Join(ours, ", "))
+	case len(ours) == 0 && len(others) > 0:
+		return State{}, fmt.Errorf("%w; or name another's by -id: %s", ErrNoneRunning, strings.Join(others, ", "))
+	case len(ours) == 0:
 		return State{}, ErrNoneRunning
 	}
-	return State{}, fmt.Errorf("no guest %s is running; there are: %s", id, strings.Join(ids, ", "))
+	return found, nil
 }
 
 // Open enters a running guest; see Find. Guests that measure are not Shared, so
 // nobody disturbs them by accident.
-func Open(id string) (*Machine, error) {
+func Open(ctx context.Context, id string) (*Machine, error) {
 	st, err := Find(id)
 	if err != nil {
 		return nil, err
 	}
-	client, err := dial(st.SSHPort, 10*time.Second)
+	client, err := dial(ctx, st.SSHPort, 10*time.Second)
 	if err != nil {
 		return nil, fmt.Errorf("vm: %s does not answer: %w (console: %s)", st.ID, err, st.Console)
 	}
@@ -123,9 +161,9 @@ func (s State) dir() string {
 }
 
 // control connects to QEMU.
-func (s State) control() (*qmp.Monitor, error) {
+func (s State) control(ctx context.Context) (*qmp.Monitor, error) {
 	mon := qmp.New(filepath.Join(s.dir(), controlName))
-	if err := mon.Connect(); err != nil {
+	if err := mon.ConnectContext(ctx); err != nil {
 		return nil, fmt.Errorf("vm: %s: %w", s.ID, err)
 	}
 	return mon, nil
@@ -139,7 +177,7 @@ func (s State) Stop(ctx context.Context) (how string, err error) {
 			os.RemoveAll(s.dir())
 		}
 	}()
-	mon, err := s.control()
+	mon, err := s.control(ctx)
 	if err == nil {
 		defer mon.Disconnect()
 		how = "it did not power off; QEMU ended it"
@@ -190,7 +228,7 @@ func (s State) ended(ctx context.Context, limit time.Duration) bool {
 
 // Reset presses the guest's reset button, which ends it: no guest boots twice.
 func (s State) Reset(ctx context.Context) error {
-	mon, err := s.control()
+	mon, err := s.control(ctx)
 	if err != nil {
 		return err
 	}
@@ -206,7 +244,7 @@ func (s State) Dump(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("vm: dump: %w", err)
 	}
-	mon, err := s.control()
+	mon, err := s.control(ctx)
 	if err != nil {
 		return err
 	}
@@ -217,18 +255,30 @@ func (s State) Dump(ctx context.Context, path string) error {
 	return nil
 }
 
-// sweep removes what processes that were killed left behind.
+// consoleAge is how long a dead guest's console is kept.
+const consoleAge = 14 * 24 * time.Hour
+
+var (
+	folderRE  = regexp.MustCompile(`^vm[0-9]+$`)
+	consoleRE = regexp.MustCompile(`^console-vm[0-9]+\.log$`)
+)
+
+// sweep removes what guests left behind that were killed, and old consoles: folders
+// and files with the names that guests' have.
 func sweep(root string) {
-	files, _ := filepath.Glob(filepath.Join(root, "vm*", stateName))
-	for _, f := range files {
-		if st, ok := readState(f); ok && !st.alive() {
-			os.RemoveAll(filepath.Dir(f))
+	entries, _ := os.ReadDir(root)
+	for _, e := range entries {
+		dir := filepath.Join(root, e.Name())
+		if e.IsDir() && folderRE.MatchString(e.Name()) && ours.Abandoned(dir) {
+			os.RemoveAll(dir)
 		}
 	}
-	logs, _ := filepath.Glob(filepath.Join(filepath.Dir(root), "log", "console-*.log"))
-	for _, f := range logs {
-		if st, err := os.Stat(f); err == nil && time.Since(st.ModTime()) > 14*24*time.Hour {
-			os.Remove(f)
+	logs := filepath.Join(filepath.Dir(root), "log")
+	entries, _ = os.ReadDir(logs)
+	for _, e := range entries {
+		st, err := e.Info()
+		if err == nil && st.Mode().IsRegular() && consoleRE.MatchString(e.Name()) && time.Since(st.ModTime()) > consoleAge {
+			os.Remove(filepath.Join(logs, e.Name()))
 		}
 	}
 }
@@ -241,7 +291,9 @@ func readState(path string) (State, bool) {
 	var st State
 	err = json.Unmarshal(data, &st)
 	st.Measures = !st.Shared
-	return st, err == nil
+	// Its folder is where it says it is: what ends it removes that.
+	id := filepath.Base(filepath.Dir(path))
+	return st, err == nil && st.ID == id && folderRE.MatchString(id)
 }
 
 // alive reports whether the guest's QEMU runs: its process number may be

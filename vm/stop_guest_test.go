@@ -27,7 +27,7 @@ func TestGuestThatDoesNotStop(t *testing.T) {
 	}
 	gone := func(t *testing.T, m *Machine) {
 		select {
-		case <-m.Done():
+		case <-m.exited:
 		case <-time.After(10 * time.Second):
 			t.Fatal("QEMU lives")
 		}

@@ -10,6 +10,7 @@ package vm
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -115,6 +116,16 @@ type paths struct {
 	sshPort int
 }
 
+// address is a socket of p as QEMU, which runs in p.dir, is told it: an address
+// holds 107 bytes, and the cache may lie deeper. The folder's name is in it, so
+// that QEMU's arguments say which guest it is.
+func (p paths) address(socket string) string {
+	if p.dir == "" {
+		return socket
+	}
+	return filepath.Join("..", filepath.Base(p.dir), filepath.Base(socket))
+}
+
 // kernelArgs is the guest's command line.
 func (c Config) kernelArgs() string {
 	args := []string{"root=/dev/vda", "rw", "console=ttyS0", "panic=-1", "mitigations=off",
@@ -138,7 +149,7 @@ func (c Config) args(p paths) []string {
 		"-smp", strconv.Itoa(c.cpus()), "-m", strconv.Itoa(c.memMiB())}
 	switch c.Accel {
 	case KVM:
-		a = append(a, "-machine", "q35,accel=kvm", "-cpu", "host")
+		a = append(a, "-machine", "q35,accel=kvm", "-cpu", kvmCPU)
 	case ICount:
 		a = append(a, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max", "-icount", "shift=0,sleep=off",
 			// Nothing of the host's comes in unasked: neither its clock nor chance.
@@ -191,7 +202,7 @@ func (c Config) args(p paths) []string {
 	}
 	return append(a, "-netdev", net, "-device", "virtio-net-pci,netdev=n0,romfile=",
 		"-chardev", "file,id=c0,path="+p.console, "-serial", "chardev:c0",
-		"-qmp", "unix:"+p.qmp+",server=on,wait=off", "-qmp", "unix:"+p.control+",server=on,wait=off")
+		"-qmp", "unix:"+p.address(p.qmp)+",server=on,wait=off", "-qmp", "unix:"+p.address(p.control)+",server=on,wait=off")
 }
 
 // Plan is the command line Start would run, with its own files named by

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/internal/ours"
 	"github.com/ds2-lab/alps/vm/qmp"
 )
 
@@ -41,7 +42,7 @@ func TestPlan(t *testing.T) {
 	require.Contains(t, plan(t, c), "-smp 2 ")
 	require.Contains(t, plan(t, c), "tcg,thread=single")
 	c.Accel = KVM
-	require.Contains(t, plan(t, c), "accel=kvm -cpu host")
+	require.Contains(t, plan(t, c), "accel=kvm -cpu host,arch-capabilities=off ")
 	c.Writable = true
 	require.Contains(t, plan(t, c), "file=D.qcow2")
 	c = Config{Kernel: "K", Disk: "D.qcow2", Share: "/src", GDBPort: 1234, Forwards: []int{5002}}
@@ -104,16 +105,83 @@ func TestAGuestThatDoesNotBootIsReported(t *testing.T) {
 
 func TestStatesOfTheDeadAreSwept(t *testing.T) {
 	t.Setenv("ALPS_CACHE", t.TempDir())
-	root := filepath.Join(os.Getenv("ALPS_CACHE"), "run")
-	dead := filepath.Join(root, "vm1")
-	require.NoError(t, os.MkdirAll(dead, 0o755))
-	// A process lives under the number, but it is not that guest's QEMU.
-	state := fmt.Sprintf(`{"id": "vm1", "pid": %d, "ssh_port": 1, "shared": true}`, os.Getpid())
-	require.NoError(t, os.WriteFile(filepath.Join(dead, stateName), []byte(state), 0o644))
-	_, err := Open("")
+	root, logs := filepath.Join(os.Getenv("ALPS_CACHE"), "run"), filepath.Join(os.Getenv("ALPS_CACHE"), "log")
+	folder := func(name, id string) string {
+		dir := filepath.Join(root, name)
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		// A process lives under the number, but it is not that guest's QEMU.
+		state := fmt.Sprintf(`{"id": %q, "pid": %d, "ssh_port": 1, "shared": true}`, id, os.Getpid())
+		require.NoError(t, os.WriteFile(filepath.Join(dir, stateName), []byte(state), 0o644))
+		return dir
+	}
+	dead, lives, theirs, starting := folder("vm1", "vm1"), folder("vm2", "vm2"), folder("vm-notes", "vm-notes"), folder("vm4", "vm4")
+	for _, dir := range []string{dead, theirs} {
+		lock, err := ours.Hold(dir)
+		require.NoError(t, err)
+		lock.Close()
+	}
+	// Its QEMU may be in another container, where it has another number.
+	lock, err := ours.Hold(lives)
+	require.NoError(t, err)
+	defer lock.Close()
+
+	require.NoError(t, os.MkdirAll(logs, 0o755))
+	old := time.Now().Add(-consoleAge - time.Hour)
+	for _, name := range []string{"console-vm1.log", "console-of-my-own.log", "kernel.log"} {
+		require.NoError(t, os.WriteFile(filepath.Join(logs, name), nil, 0o644))
+		require.NoError(t, os.Chtimes(filepath.Join(logs, name), old, old))
+	}
+
+	_, err = Open(t.Context(), "")
 	require.ErrorIs(t, err, ErrNoneRunning)
 	sweep(root)
 	require.NoDirExists(t, dead)
+	for _, dir := range []string{lives, theirs, starting} {
+		require.DirExists(t, dir)
+	}
+	require.NoFileExists(t, filepath.Join(logs, "console-vm1.log"))
+	require.FileExists(t, filepath.Join(logs, "console-of-my-own.log"))
+	require.FileExists(t, filepath.Join(logs, "kernel.log"))
+}
+
+// A state that names another folder than it lies in is not believed.
+func TestAStateIsOfItsFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "vm1")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	path := filepath.Join(dir, stateName)
+	for id, want := range map[string]bool{"vm1": true, "vm2": false, "../../home": false, "": false} {
+		require.NoError(t, os.WriteFile(path, []byte(fmt.Sprintf(`{"id": %q}`, id)), 0o644))
+		_, ok := readState(path)
+		require.Equal(t, want, ok, id)
+	}
+}
+
+func TestWhichGuest(t *testing.T) {
+	guest := func(id, checkout string, shared bool) State { return State{ID: id, Checkout: checkout, Shared: shared} }
+	one := guest("vm1", "/alps", true)
+	for name, c := range map[string]struct {
+		list       []State
+		id, here   string
+		want, says string
+	}{
+		"this checkout's":         {[]State{guest("vm0", "/other", true), one, guest("vm2", "/other", true)}, "", "/alps", "vm1", ""},
+		"not one that measures":   {[]State{guest("vm2", "/alps", false), one}, "", "/alps", "vm1", ""},
+		"by name, whoever's":      {[]State{one, guest("vm2", "/other", false)}, "vm2", "/alps", "vm2", ""},
+		"several":                 {[]State{one, guest("vm2", "/alps", true)}, "", "/alps", "", "several guests of this checkout are running: say which by -id, one of vm1, vm2 (vm:list)"},
+		"only another checkout's": {[]State{one, guest("vm2", "", true)}, "", "/other", "", ErrNoneRunning.Error() + "; or name another's by -id: vm1 of /alps, vm2 of no checkout"},
+		"none":                    {nil, "", "/alps", "", ErrNoneRunning.Error()},
+		"none of that name":       {[]State{one}, "vm7", "/alps", "", "no guest vm7 is running; there are: vm1"},
+		"outside a checkout":      {[]State{one, guest("vm2", "", true)}, "", "", "vm2", ""},
+	} {
+		st, err := choose(c.list, c.id, c.here)
+		require.Equal(t, c.want, st.ID, name)
+		if c.says == "" {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.EqualError(t, err, c.says, name)
+		require.Equal(t, c.id == "" && !strings.HasPrefix(c.says, "several"), errors.Is(err, ErrNoneRunning), name)
+	}
 }
 
 // What QEMU tells, and what it means.
@@ -162,17 +230,23 @@ func TestHowAGuestDied(t *testing.T) {
 
 func TestOldSnapshotsAreRemoved(t *testing.T) {
 	dir := t.TempDir()
-	now := time.Now()
-	for i, name := range []string{"a", "b", "c", "d"} {
-		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name, snapshotMemory), nil, 0o644))
-		require.NoError(t, os.Chtimes(filepath.Join(dir, name), now, now.Add(time.Duration(i)*time.Minute)))
+	entry := func(name string) string {
+		if len(name) > 1 {
+			return filepath.Join(dir, name)
+		}
+		return filepath.Join(dir, strings.Repeat(name, 64))
 	}
-	require.NoError(t, os.Chtimes(filepath.Join(dir, "a"), now, now.Add(time.Hour)))
+	now := time.Now()
+	for i, name := range []string{"my memories", "a", "b", "c", "d"} {
+		require.NoError(t, os.MkdirAll(entry(name), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(entry(name), snapshotMemory), nil, 0o644))
+		require.NoError(t, os.Chtimes(entry(name), now, now.Add(time.Duration(i)*time.Minute)))
+	}
+	require.NoError(t, os.Chtimes(entry("a"), now, now.Add(time.Hour)))
 	prune(dir, 2)
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
 	require.NoError(t, err)
-	require.Equal(t, []string{filepath.Join(dir, "a"), filepath.Join(dir, "d")}, left)
+	require.Equal(t, []string{entry("a"), entry("d"), entry("my memories")}, left)
 	prune(filepath.Join(dir, "none"), 2)
 }
 

@@ -176,7 +176,7 @@ func (w *worker) do(ctx context.Context, s *step, job *progress.Job) error {
 	p := job.Step(s.index, s.label())
 	if s.kept {
 		p.Done("kept")
-		return w.oracles(s.run)
+		return w.oracles(ctx, s.run)
 	}
 	var result results.Result
 	var err error
@@ -202,7 +202,7 @@ func (w *worker) do(ctx context.Context, s *step, job *progress.Job) error {
 	if !result.Run.Valid {
 		err = fmt.Errorf("%s is not valid: %s", s.label(), strings.Join(result.Run.Invalid, "; "))
 	}
-	return errors.Join(err, w.oracles(s.run))
+	return errors.Join(err, w.oracles(ctx, s.run))
 }
 
 // attempt replays a run in the worker's rig, or in a new one if it has none of
@@ -242,7 +242,7 @@ func (w *worker) open(ctx context.Context, at place) (err error) {
 
 // oracles computes what the batch shows of a run under schedulers that know
 // the future.
-func (b *bench) oracles(r *run) error {
+func (b *bench) oracles(ctx context.Context, r *run) error {
 	done := map[string]bool{}
 	for _, x := range b.shown {
 		if x.run != r || x.oracle == "" || done[x.oracle] {
@@ -261,7 +261,7 @@ func (b *bench) oracles(r *run) error {
 		if err != nil {
 			return err
 		}
-		result, err := simulate.OnMeasured(base, x.oracle, r.seed)
+		result, err := simulate.OnMeasured(ctx, base, x.oracle, r.seed)
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ds2-lab/alps/experiments/load"
 	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/kernel"
 	"github.com/ds2-lab/alps/vm"
 )
@@ -27,13 +28,11 @@ func hasHooks(t *testing.T, p Parts) bool {
 	return k.Patches.V != ""
 }
 
-// A kernel without hooks (testVM -kernel=6.12, EEVDF) is measured like any
+// A kernel without hooks (test:guest -kernel=6.12, EEVDF) is measured like any
 // other; what would steer it is refused, with the reason.
 func TestGuestWithoutHooksIsObserved(t *testing.T) {
 	p := guestParts(t)
-	if hasHooks(t, p) {
-		t.Skip("this kernel has hooks: run testVM -kernel=6.12")
-	}
+	ring.Need(t, ring.NoHooks, !hasHooks(t, p), "this kernel has hooks: run test:guest -kernel=6.12")
 	p.CPUs = 1
 	if p.Accel == vm.TCG {
 		p.Accel = vm.ICount
@@ -90,16 +89,16 @@ func replayInGuest(ctx context.Context, t *testing.T, rig *Rig, policy string) [
 // a guest whose agent dies measures nothing more.
 func TestGuestAgentDecides(t *testing.T) {
 	p := guestParts(t)
-	if config, err := os.ReadFile(p.Kernel.Config); err != nil || !bytes.Contains(config, []byte("CONFIG_SCHED_CLASS_EXT=y")) {
-		t.Skip("this kernel has no sched_ext: run testVM -kernel=6.12")
-	}
+	config, err := os.ReadFile(p.Kernel.Config)
+	ring.Need(t, ring.SchedExt, err == nil && bytes.Contains(config, []byte("CONFIG_SCHED_CLASS_EXT=y")),
+		"this kernel has no sched_ext: run test:guest -kernel=6.12")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the guest froze or is far too slow"))
 	defer cancel()
 	p.CPUs = 1
 	if p.Accel == vm.TCG {
 		p.Accel = vm.ICount
 	}
-	p, err := p.withAgent(ctx)
+	p, err = p.withAgent(ctx)
 	require.NoError(t, err)
 	rig, err := p.Boot(ctx, []string{"5002", "5020"})
 	require.NoError(t, err)

@@ -19,18 +19,14 @@ import (
 	"github.com/ds2-lab/alps/experiments/load"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/internal/tree"
 	"github.com/ds2-lab/alps/vm"
 )
 
-// The guest ring: these need the parts that the target testVM builds first.
+// The guest ring: these need the parts that the target test:guest builds first.
 func guestParts(t *testing.T) Parts {
-	if os.Getenv("ALPS_KERNEL") == "" {
-		if strings.Contains(os.Getenv("MUST_RUN"), "guest") {
-			t.Fatal("ALPS_KERNEL is not set: run the target testVM")
-		}
-		t.Skip("needs a guest: run the target testVM")
-	}
+	ring.Need(t, ring.Guest, os.Getenv("ALPS_KERNEL") != "", "run the target test:guest, which sets ALPS_KERNEL")
 	root, err := tree.Root()
 	require.NoError(t, err)
 	p, err := Prepare(t.Context(), RigOptions{Root: root, Kernel: os.Getenv("ALPS_KERNEL_NAME"), Src: os.Getenv("ALPS_KERNEL_SRC"), Progress: progress.New(os.Stderr)})
@@ -45,9 +41,7 @@ func guestParts(t *testing.T) Parts {
 // more, a CPU can keep running the old translation of a patched call.
 func TestGuestHooks(t *testing.T) {
 	p := guestParts(t)
-	if !hasHooks(t, p) {
-		t.Skip("this kernel has no hooks")
-	}
+	ring.Need(t, ring.Hooks, hasHooks(t, p), "this kernel has no hooks")
 	cfg := p.VMConfig()
 	cfg.CPUs = 1
 	if cfg.Accel == vm.TCG {
@@ -96,9 +90,7 @@ func testBinary(t *testing.T, root, pkg string) []byte {
 // daemon; then ALPS learns and publishes; then CFS again.
 func TestGuestRig(t *testing.T) {
 	p := guestParts(t)
-	if !hasHooks(t, p) {
-		t.Skip("this kernel has no hooks: TestGuestWithoutHooksIsObserved")
-	}
+	ring.Need(t, ring.Hooks, hasHooks(t, p), "this kernel has no hooks: TestGuestWithoutHooksIsObserved")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the guest froze or is far too slow"))
 	defer cancel()
 	ports := []string{"5002", "5008", "5009", "5010", "5014", "5020"} // one of each function

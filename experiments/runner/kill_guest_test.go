@@ -15,6 +15,7 @@ import (
 
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/vm"
 )
 
@@ -24,9 +25,7 @@ import (
 // testKill says how many.
 func TestGuestKilledRunGoesOn(t *testing.T) {
 	n, _ := strconv.Atoi(os.Getenv("ALPS_KILLS"))
-	if n == 0 {
-		t.Skip("takes long: run the target testKill")
-	}
+	ring.Need(t, ring.Long, n > 0, "run the target testKill")
 	dir := fig06(t)
 	calm := child{Dir: dir, Name: "fig06", Results: filepath.Join(t.TempDir(), "results"), Guest: true}
 	ready(t)
@@ -99,9 +98,7 @@ func TestGuestKilledRunGoesOn(t *testing.T) {
 
 // Shares that two processes measure side by side come to what one measures.
 func TestGuestSharesAreTheWhole(t *testing.T) {
-	if os.Getenv("ALPS_KILLS") == "" {
-		t.Skip("takes long: run the target testKill")
-	}
+	ring.Need(t, ring.Long, os.Getenv("ALPS_KILLS") != "", "run the target testKill")
 	ready(t)
 	dir, out := fig06(t), t.TempDir()
 	at := func(name string) string { return filepath.Join(out, name) }

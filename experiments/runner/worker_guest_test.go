@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/experiments/load"
+	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/vm"
 )
 
@@ -60,9 +61,7 @@ func TestGuestWorkerForkCost(t *testing.T) {
 // containers are functions to the daemon, and every invocation is observed.
 func TestGuestRigWithAnotherWorker(t *testing.T) {
 	binary := os.Getenv("OL_UPSTREAM")
-	if binary == "" {
-		t.Skip("OL_UPSTREAM names no ol of OpenLambda's")
-	}
+	ring.Need(t, ring.Upstream, binary != "", "OL_UPSTREAM names no ol of OpenLambda's")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the guest froze or is far too slow"))
 	defer cancel()
 	p, err := guestParts(t).withWorker(ctx, binary)

@@ -52,7 +52,7 @@ func model() (string, error) {
 //
 // The result is base's, conditions and invocations, but for times, turns, and
 // switches. seed is that of the estimates and of the dealing to several cores.
-func OnMeasured(base results.Result, scheduler string, seed uint64) (results.Result, error) {
+func OnMeasured(ctx context.Context, base results.Result, scheduler string, seed uint64) (results.Result, error) {
 	fail := func(format string, args ...any) (results.Result, error) {
 		return results.Result{}, fmt.Errorf("%s on %s: %w", scheduler, base.Run.Key, fmt.Errorf(format, args...))
 	}
@@ -93,7 +93,7 @@ func OnMeasured(base results.Result, scheduler string, seed uint64) (results.Res
 	var turns results.Turns
 	c := sim.Config{Cores: base.Run.FunctionCPUs, Functions: []sim.Function{{Name: "all", UID: "1"}}, Seed: seed,
 		Slice: func(k int, length time.Duration) { turns.Add(base.Invocations[rows[k]].Group, length) }}
-	out, err := run(context.Background(), c, sim.Spec{Name: scheduler}, work)
+	out, err := run(ctx, c, sim.Spec{Name: scheduler}, work)
 	if err != nil {
 		return fail("%w", err)
 	}

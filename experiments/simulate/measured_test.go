@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"context"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func measured(n, cpus int) results.Result {
 // On one core an oracle does what the policy's SRPT does with the same records.
 func TestOnMeasuredIsSRPT(t *testing.T) {
 	base := measured(400, 1)
-	got, err := OnMeasured(base, "srpt", 7)
+	got, err := OnMeasured(t.Context(), base, "srpt", 7)
 	require.NoError(t, err)
 	var jobs []policy.Job
 	for _, inv := range base.Invocations {
@@ -68,7 +69,7 @@ func TestOnMeasuredIsSRPT(t *testing.T) {
 func TestOnMeasuredKeepsTheConditions(t *testing.T) {
 	base := measured(200, 3)
 	base.Run.Invalid = append(base.Run.Invalid, "the daemon was started anew")
-	got, err := OnMeasured(base, "random40", 1002)
+	got, err := OnMeasured(t.Context(), base, "random40", 1002)
 	require.NoError(t, err)
 	require.Equal(t, "cfs", base.Run.Scheduler, "base is left alone")
 	require.Equal(t, []string{"1 invocations failed", "the daemon was started anew"}, got.Run.Invalid)
@@ -96,9 +97,9 @@ func TestOnMeasuredDiffers(t *testing.T) {
 	seen := map[string]bool{}
 	ends := map[int64]bool{}
 	for _, s := range spec.Oracles {
-		r, err := OnMeasured(base, s, 1)
+		r, err := OnMeasured(t.Context(), base, s, 1)
 		require.NoError(t, err)
-		again, err := OnMeasured(base, s, 1)
+		again, err := OnMeasured(t.Context(), base, s, 1)
 		require.NoError(t, err)
 		require.Equal(t, r, again)
 		sum := int64(0)
@@ -120,16 +121,20 @@ func TestOnMeasuredDiffers(t *testing.T) {
 }
 
 func TestOnMeasuredRefuses(t *testing.T) {
-	_, err := OnMeasured(measured(20, 1), "cfs", 1)
+	_, err := OnMeasured(t.Context(), measured(20, 1), "cfs", 1)
 	require.EqualError(t, err, "cfs on cfs-1: no such oracle; allowed: srpt, srpt-eb, random, random40")
 	simulated := measured(20, 1)
 	simulated.Run.Engine = results.EngineSim
-	_, err = OnMeasured(simulated, "srpt", 1)
+	_, err = OnMeasured(t.Context(), simulated, "srpt", 1)
 	require.ErrorContains(t, err, "a run measured in a guest is needed")
 	nothing := measured(20, 1)
 	for i := range nothing.Invocations {
 		nothing.Invocations[i].Status = results.Failed
 	}
-	_, err = OnMeasured(nothing, "srpt", 1)
+	_, err = OnMeasured(t.Context(), nothing, "srpt", 1)
 	require.EqualError(t, err, "srpt on cfs-1: none of 20 invocations ended")
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = OnMeasured(over, measured(20, 1), "srpt", 1)
+	require.ErrorIs(t, err, context.Canceled)
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ds2-lab/alps/alps/sim"
@@ -32,7 +33,10 @@ type Work struct {
 
 	classes []trace.Class
 	rows    []trace.Row
-	digest  string
+
+	once   sync.Once // sum, which many jobs ask for at once
+	digest string
+	err    error
 }
 
 // NewWork draws n invocations of a workload such that their CPU time is load ×
@@ -62,19 +66,17 @@ func NewWork(w spec.Workload, load float64, cores, n int, seed uint64) *Work {
 
 // sum is the digest of all that work is, classes' names and groups included.
 func (w *Work) sum() (string, error) {
-	if w.digest != "" {
-		return w.digest, nil
-	}
-	var b strings.Builder
-	var row [4]int64
-	for i, inv := range w.Invocations {
-		row = [4]int64{int64(w.rows[i].Class), int64(inv.Function), int64(inv.Arrive), int64(inv.CPU)}
-		if err := binary.Write(&b, binary.LittleEndian, row[:]); err != nil {
-			return "", err
+	w.once.Do(func() {
+		var b strings.Builder
+		var row [4]int64
+		for i, inv := range w.Invocations {
+			row = [4]int64{int64(w.rows[i].Class), int64(inv.Function), int64(inv.Arrive), int64(inv.CPU)}
+			if w.err = binary.Write(&b, binary.LittleEndian, row[:]); w.err != nil {
+				return
+			}
 		}
-	}
-	var err error
-	w.digest, err = digest.New("work/1").Str("workload", w.Workload).Str("classes", fmt.Sprintf("%+v", w.classes)).
-		Str("invocations", b.String()).Sum()
-	return w.digest, err
+		w.digest, w.err = digest.New("work/1").Str("workload", w.Workload).Str("classes", fmt.Sprintf("%+v", w.classes)).
+			Str("invocations", b.String()).Sum()
+	})
+	return w.digest, w.err
 }

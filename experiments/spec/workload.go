@@ -124,12 +124,17 @@ func FindWorkload(own fs.FS, name, times string) (Workload, error) {
 			return w, err
 		}
 	}
-	if _, err := fs.Stat(Disk{}, name); err != nil {
+	st, err := fs.Stat(Disk{}, name)
+	if err != nil || st.IsDir() {
+		wrong := "no such file"
+		if err == nil {
+			wrong = "a directory"
+		}
 		names, _ := fs.Glob(own, "workloads/*.yaml")
 		for i, n := range names {
 			names[i] = strings.TrimSuffix(path.Base(n), ".yaml")
 		}
-		return Workload{}, fmt.Errorf("workload %q: no such file; allowed: %s, or the path of a workload's YAML or of a trace", name, strings.Join(names, ", "))
+		return Workload{}, fmt.Errorf("workload %q: %s; allowed: %s, or the path of a workload's YAML or of a trace", name, wrong, strings.Join(names, ", "))
 	}
 	if ext := path.Ext(name); ext == ".yaml" || ext == ".yml" {
 		if times != "" {

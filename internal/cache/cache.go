@@ -5,8 +5,9 @@
 // or whose files differ from it in name, size or modification time, is torn:
 // it is removed and built again, never served.
 //
-// The cache lives in $ALPS_CACHE, else in the user's cache directory under
-// "alps". Deleting it is always safe.
+// The cache lives in $ALPS_CACHE, else in the user's cache directory
+// ($XDG_CACHE_HOME, else ~/.cache) under "alps". Deleting it is safe while no guest
+// runs; only the disks that were kept under a name (kind "disk") do not come again.
 package cache
 
 import (
@@ -16,7 +17,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -28,13 +31,13 @@ const recordName = "done.json"
 // Root returns the cache's directory and makes it if need be.
 func Root() (string, error) {
 	root := os.Getenv("ALPS_CACHE")
-	if root == "" {
-		user, err := os.UserCacheDir()
+	named := root != ""
+	if !named {
+		dir, err := userCache()
 		if err != nil {
-			// As under some service managers: no HOME, but root has one.
-			user = "/var/cache"
+			return "", fmt.Errorf("cache: %w (set ALPS_CACHE to a directory you can write)", err)
 		}
-		root = filepath.Join(user, "alps")
+		root = filepath.Join(dir, "alps")
 	}
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -43,7 +46,26 @@ func Root() (string, error) {
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return "", fmt.Errorf("cache: %w (set ALPS_CACHE to a directory you can write)", err)
 	}
+	if err := mark(root, !named); err != nil {
+		return "", fmt.Errorf("cache: %w", err)
+	}
 	return root, nil
+}
+
+// userCache is the user's cache directory. Where HOME is not set, as under some
+// service managers, the system knows the user's home.
+func userCache() (string, error) {
+	if dir, err := os.UserCacheDir(); err == nil {
+		return dir, nil
+	}
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if err != nil {
+		return "", err
+	}
+	if !filepath.IsAbs(u.HomeDir) {
+		return "", fmt.Errorf("user %s has no home", u.Username)
+	}
+	return filepath.Join(u.HomeDir, ".cache"), nil
 }
 
 // Dir returns a persistent directory of the given kind that is not keyed, for

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -89,7 +92,7 @@ func TestOneBuilderAtATime(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			_, err := Get(context.Background(), "k", "key", build(&n))
-			require.NoError(t, err)
+			assert.NoError(t, err)
 		})
 	}
 	wg.Wait()
@@ -110,4 +113,29 @@ func TestWaiterHonoursItsContext(t *testing.T) {
 	cancel()
 	_, err := Get(ctx, "k", "key", func(context.Context, string) error { panic("two builders") })
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// Without HOME the system says where the user is at home: nothing is written to
+// the current directory, and there is one cache.
+func TestRootWithoutHome(t *testing.T) {
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	require.NoError(t, err)
+	for _, name := range []string{"ALPS_CACHE", "XDG_CACHE_HOME", "HOME"} {
+		t.Setenv(name, "")
+	}
+	dir, err := userCache()
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(u.HomeDir, ".cache"), dir)
+	t.Setenv("HOME", "/home/somebody")
+	dir, err = userCache()
+	require.NoError(t, err)
+	require.Equal(t, "/home/somebody/.cache", dir)
+	t.Setenv("XDG_CACHE_HOME", "/caches")
+	dir, err = userCache()
+	require.NoError(t, err)
+	require.Equal(t, "/caches", dir)
+	t.Setenv("ALPS_CACHE", filepath.Join(t.TempDir(), "elsewhere"))
+	root, err := Root()
+	require.NoError(t, err)
+	require.Equal(t, os.Getenv("ALPS_CACHE"), root)
 }

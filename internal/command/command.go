@@ -32,6 +32,8 @@ type Cmd struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer // nil discards, but Error.Tail still has the end
 
+	Files []*os.File // the child's from descriptor 3 on
+
 	// Detached lets the child outlive this process and its terminal. Its
 	// output goes to Stdout and Stderr if they are files, else nowhere.
 	Detached bool
@@ -88,6 +90,7 @@ func Start(ctx context.Context, c Cmd) (*Process, error) {
 	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
 	cmd.Dir = c.Dir
 	cmd.Stdin = c.Stdin
+	cmd.ExtraFiles = c.Files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	// The child's two streams may be copied by two goroutines; the tail locks.
 	cmd.Stdout = tee(c.Stdout, tail)

@@ -95,6 +95,13 @@ func Functions() Group {
 	}}
 }
 
+// Race links tests with the race detector.
+func Race() Group {
+	return Group{"race", []Package{
+		{"gcc", ""}, {"libc6-dev", "/usr/include/x86_64-linux-gnu/sys/types.h"},
+	}}
+}
+
 // Browser loads the report in a test.
 func Browser() Group {
 	return Group{"browser", []Package{{"chromium", "/usr/bin/chromium /usr/bin/google-chrome"}}}
@@ -102,7 +109,7 @@ func Browser() Group {
 
 // All is every group.
 func All() []Group {
-	return []Group{Kernel(), BPF(), Image(), QEMU(), QEMUBuild(), Functions(), Browser()}
+	return []Group{Kernel(), BPF(), Image(), QEMU(), QEMUBuild(), Functions(), Race(), Browser()}
 }
 
 // ErrNeedRoot is returned when packages are missing and there is neither root

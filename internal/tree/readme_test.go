@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,8 +27,16 @@ func TestDocumentedTargetsExist(t *testing.T) {
 		}
 	}
 	require.True(t, targets["reproduce"], "%s", out)
+	for _, alias := range []string{"test", "testvm"} { // which the list leaves out
+		help := exec.Command("go", "run", "mage.go", "-h", alias)
+		help.Dir = root
+		usage, err := help.CombinedOutput()
+		require.NoError(t, err, "%s", usage)
+		require.Contains(t, string(usage), "Aliases: "+map[string]string{"test": "test\n", "testvm": "testVM\n"}[alias])
+		targets[alias] = true
+	}
 
-	call := regexp.MustCompile("(?:go run mage\\.go|`mage) ([a-zA-Z]+(?::[a-zA-Z]+)?)((?: -[a-z]+=\\S+)*)")
+	call := regexp.MustCompile("(?m)(?:go run mage\\.go|`mage|^\t+mage|\\{ mage) ([a-zA-Z]+(?::[a-zA-Z]+)?)((?: -[a-z]+=\\S+)*)")
 	docs, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	require.NoError(t, err)
 	docs = append(docs, filepath.Join(root, "README.md"), filepath.Join(root, "ARCHITECTURE.md"),
@@ -56,6 +65,31 @@ func TestDocumentedTargetsExist(t *testing.T) {
 		}
 	}
 	require.Greater(t, found, 3)
+}
+
+// Several work in one checkout at once, and from its subfolders.
+func TestTargetsRunSideBySide(t *testing.T) {
+	root, err := Root()
+	require.NoError(t, err)
+	var running []*exec.Cmd
+	for i := range 6 {
+		c := exec.Command("go", "run", "mage.go", "vm:plan", "-accel=tcg")
+		c.Dir = root
+		if i%2 == 1 {
+			c.Args[2], c.Dir = filepath.Join("..", "mage.go"), filepath.Join(root, "docs")
+		}
+		c.Stderr, c.Stdout = new(bytes.Buffer), new(bytes.Buffer)
+		require.NoError(t, c.Start())
+		running = append(running, c)
+	}
+	for _, c := range running {
+		require.NoError(t, c.Wait(), "%s", c.Stderr)
+		require.Contains(t, c.Stdout.(*bytes.Buffer).String(), "qemu-system-x86_64 ")
+	}
+	for _, dir := range []string{root, filepath.Join(root, "docs")} {
+		require.NoFileExists(t, filepath.Join(dir, "mage_output_file.go"))
+		require.NoDirExists(t, filepath.Join(dir, ".magefile"))
+	}
 }
 
 // A target explains itself whichever side of it -h stands on.

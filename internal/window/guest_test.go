@@ -13,14 +13,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // In a guest that package vm's tests start, this is what waits for jobs. Its
 // outcome tells two guests apart that did not do the same to the nanosecond.
 func TestServe(t *testing.T) {
-	if os.Getenv("ALPS_WINDOW") == "" {
-		t.Skip("runs in the guest of a test of package vm")
-	}
+	ring.Need(t, ring.Window, os.Getenv("ALPS_WINDOW") != "", "runs in the guest of TestGuestJobs")
 	w, err := InGuest()
 	require.NoError(t, err)
 	wait := func(context.Context) error { time.Sleep(time.Second); return nil }

@@ -23,6 +23,9 @@ const (
 // Unlimited is the Concurrency of an instance that takes every request.
 const Unlimited = 1 << 30
 
+// DefaultQueue is how many requests of a function may wait, where nothing is said.
+const DefaultQueue = 32
+
 // Config is config.json.
 type Config struct {
 	WorkerDir       string `json:"worker_dir"`        // absolute
@@ -138,7 +141,7 @@ func (c *Config) fill() {
 		c.Limits.MaxRuntimeDefault = c.Limits.RuntimeSec
 	}
 	if c.Queue == 0 {
-		c.Queue = 32
+		c.Queue = DefaultQueue
 	}
 	if c.Concurrency == 0 {
 		c.Concurrency = Unlimited

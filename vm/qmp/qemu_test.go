@@ -7,22 +7,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // qemu starts a QEMU without a machine, which speaks all of the protocol.
 func qemu(t *testing.T) *Monitor {
-	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
-		if strings.Contains(os.Getenv("MUST_RUN"), "qemu") {
-			t.Fatal(err)
-		}
-		t.Skip("needs QEMU")
-	}
+	_, err := exec.LookPath("qemu-system-x86_64")
+	ring.Need(t, ring.QEMU, err == nil, "%v (go run mage.go deps)", err)
 	path := filepath.Join(t.TempDir(), "qmp")
 	cmd := exec.Command("qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "none", "-qmp", "unix:"+path+",server=on,wait=off")
 	cmd.Stderr = os.Stderr
@@ -54,7 +52,7 @@ func TestARealQEMUUnderAnEventStorm(t *testing.T) {
 		for range rounds { // each makes a STOP and a RESUME
 			for _, command := range []string{"stop", "cont"} {
 				_, err := m.Do(ctx, command, nil)
-				require.NoError(t, err)
+				assert.NoError(t, err)
 			}
 		}
 	})
@@ -62,19 +60,19 @@ func TestARealQEMUUnderAnEventStorm(t *testing.T) {
 		wg.Go(func() {
 			for i := range rounds / 30 {
 				raw, err := m.Do(ctx, "query-qmp-schema", nil)
-				require.NoError(t, err)
-				require.Greater(t, len(raw), 100_000)
-				require.True(t, json.Valid(raw), "a reply is nobody else's buffer")
+				assert.NoError(t, err)
+				assert.Greater(t, len(raw), 100_000)
+				assert.True(t, json.Valid(raw), "a reply is nobody else's buffer")
 				_, err = m.Do(ctx, fmt.Sprintf("no-such-%d-%d", a, i), nil)
-				require.ErrorContains(t, err, fmt.Sprintf("no-such-%d-%d has not been found", a, i), "a reply is that to this question")
+				assert.ErrorContains(t, err, fmt.Sprintf("no-such-%d-%d has not been found", a, i), "a reply is that to this question")
 				raw, err = m.Run([]byte(`{"execute": "query-name"}`))
-				require.NoError(t, err)
-				require.Contains(t, string(raw), `"return"`)
+				assert.NoError(t, err)
+				assert.Contains(t, string(raw), `"return"`)
 				short, cancel := context.WithTimeout(ctx, time.Duration(i)*10*time.Microsecond)
 				_, err = m.Do(short, "query-version", nil) // may come in time or not
 				cancel()
 				if err != nil {
-					require.ErrorIs(t, err, context.DeadlineExceeded)
+					assert.ErrorIs(t, err, context.DeadlineExceeded)
 				}
 			}
 		})

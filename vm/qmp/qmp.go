@@ -18,6 +18,8 @@ import (
 	"time"
 
 	goqemu "github.com/digitalocean/go-qemu/qmp"
+
+	"github.com/ds2-lab/alps/internal/socket"
 )
 
 // Event is something QEMU tells unasked, such as SHUTDOWN or GUEST_PANICKED.
@@ -59,10 +61,19 @@ func New(path string) *Monitor {
 	return m
 }
 
-// Connect opens the socket, reads the greeting and negotiates.
-func (m *Monitor) Connect() error {
-	conn, err := net.DialTimeout("unix", m.path, handshake)
+// Connect is ConnectContext without a context, as go-qemu's Monitor has it.
+func (m *Monitor) Connect() error { return m.ConnectContext(context.Background()) }
+
+// ConnectContext opens the socket, reads the greeting and negotiates, within 30
+// seconds and before ctx ends.
+func (m *Monitor) ConnectContext(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, handshake, fmt.Errorf("no greeting within %s", handshake))
+	defer cancel()
+	conn, err := socket.Dial(ctx, m.path)
 	if err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%s: %w", m.path, context.Cause(ctx))
+		}
 		return fmt.Errorf("qmp: %w", err)
 	}
 	m.mu.Lock()
@@ -71,15 +82,13 @@ func (m *Monitor) Connect() error {
 	m.mu.Unlock()
 	greeted := make(chan struct{})
 	go m.read(conn, greeted)
-	ctx, cancel := context.WithTimeout(context.Background(), handshake)
-	defer cancel()
 	select {
 	case <-greeted:
 	case <-m.done:
 		return m.err
 	case <-ctx.Done():
 		conn.Close()
-		return fmt.Errorf("qmp: %s: no greeting within %s", m.path, handshake)
+		return fmt.Errorf("qmp: %s: %w", m.path, context.Cause(ctx))
 	}
 	if _, err := m.Do(ctx, "qmp_capabilities", nil); err != nil {
 		conn.Close()

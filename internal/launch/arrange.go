@@ -1,0 +1,75 @@
+package launch
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// bare maps targets to the flag that a bare value means.
+var bare = map[string]string{
+	"kernel:build":     "name",
+	"kernel:diff":      "name",
+	"experiments:plan": "name",
+	"vm:shell":         "id",
+	"vm:down":          "id",
+	"vm:log":           "id",
+	"vm:dump":          "id",
+}
+
+// required are the targets whose first argument is, and what joins several.
+var required = map[string]string{"experiments:run": " ", "experiments:repeat": " ", "experiments:merge": ",", "vm:run": " "}
+
+// aliases are the magefile's, which mage does not explain.
+var aliases = map[string]string{"test": "test:all", "testvm": "test:guest"}
+
+// Arrange puts args into mage's order. It accepts a few things more than mage
+// does, for the target named first:
+//
+//	kernel:build 6.1                  an optional argument without its name
+//	experiments:run -engine=sim all   a required argument behind the flags
+//	experiments:merge DIR DIR         several instead of a list with commas
+//	vm:run -cpus=4 -- uname -a        a command in words of its own
+//	kernel:soak -h                    what the target does, as -h kernel:soak
+func Arrange(args []string) ([]string, error) {
+	if len(args) == 2 && args[0] == "-h" {
+		return []string{"-h", cmp.Or(aliases[strings.ToLower(args[1])], args[1])}, nil
+	}
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return args, nil
+	}
+	target, rest := args[0], args[1:]
+	name := strings.ToLower(target)
+	var command []string // behind --
+	i := slices.Index(rest, "--")
+	if i >= 0 {
+		rest, command = rest[:i], rest[i+1:]
+	}
+	if slices.ContainsFunc(rest, func(a string) bool { return a == "-h" || a == "-help" || a == "--help" }) {
+		return []string{"-h", cmp.Or(aliases[name], target)}, nil
+	}
+	var flags, words []string
+	for _, a := range rest {
+		if strings.HasPrefix(a, "-") {
+			flags = append(flags, a)
+		} else {
+			words = append(words, a)
+		}
+	}
+	if i >= 0 && len(words) > 0 {
+		return nil, fmt.Errorf("%s: %q before -- is no flag: a flag's value is written as in -id=%s", target, words[0], words[0])
+	}
+	words = append(words, command...)
+	flag, optional := bare[name]
+	join, first := required[name]
+	switch {
+	case len(words) == 0:
+		return args, nil
+	case first:
+		return append([]string{target, strings.Join(words, join)}, flags...), nil
+	case optional && len(words) == 1:
+		return append([]string{target, "-" + flag + "=" + words[0]}, flags...), nil
+	}
+	return args, nil // other targets, or what mage will complain about
+}

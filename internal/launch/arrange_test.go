@@ -1,0 +1,36 @@
+package launch
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestArrange(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                      "",
+		"-l":                                    "-l",
+		"-h kernel:soak":                        "-h kernel:soak",
+		"-h testVM":                             "-h test:guest",
+		"test -h":                               "-h test:all",
+		"vm:shell -cpus=2 --help":               "-h vm:shell",
+		"kernel:build 6.1 -force":               "kernel:build -name=6.1 -force",
+		"kernel:build -force":                   "kernel:build -force",
+		"experiments:run -engine=sim all":       "experiments:run all -engine=sim",
+		"experiments:merge a b -results=c":      "experiments:merge a,b -results=c",
+		"vm:run -cpus=4 -- ls -h -- x":          "vm:run ls -h -- x -cpus=4",
+		"vm:run -id=vm1 -- uname -a":            "vm:run uname -a -id=vm1",
+		"vm:down vm1":                           "vm:down -id=vm1",
+		"experiments:plan fig06 -profile=paper": "experiments:plan -name=fig06 -profile=paper",
+	} {
+		got, err := Arrange(strings.Fields(in))
+		require.NoError(t, err)
+		require.Equal(t, want, strings.Join(got, " "), in)
+	}
+	got, err := Arrange([]string{"vm:run", "-id=vm1", "--", "uname", "-a"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"vm:run", "uname -a", "-id=vm1"}, got, "the command is one argument")
+	_, err = Arrange(strings.Fields("vm:run -id vm1 -- uname"))
+	require.EqualError(t, err, `vm:run: "vm1" before -- is no flag: a flag's value is written as in -id=vm1`)
+}

@@ -1,0 +1,235 @@
+//go:build mage
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ds2-lab/alps/experiments/runner"
+	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/deps"
+	"github.com/ds2-lab/alps/internal/ring"
+	"github.com/ds2-lab/alps/internal/tree"
+	"github.com/ds2-lab/alps/kernel"
+)
+
+// The rings of tests (package ring) and the targets that run them. With CI=true a
+// target's rings run or fail. ring.Upstream is of nobody: it needs a binary of
+// OpenLambda's, which OL_UPSTREAM names.
+
+// Aliases are other names of targets.
+var Aliases = map[string]any{"test": Test.All, "testVM": Test.Guest}
+
+// must is the environment in which tests of these rings fail rather than skip.
+func must(rings ...ring.Ring) []string {
+	var names []string
+	for _, r := range rings {
+		names = append(names, string(r))
+	}
+	return []string{ring.EnvMustRun + "=" + strings.Join(names, ",")}
+}
+
+// inCI is must where CI runs; elsewhere what is missing is skipped.
+func inCI(rings ...ring.Ring) []string {
+	if os.Getenv("CI") != "true" {
+		return nil
+	}
+	return must(rings...)
+}
+
+// raceLimit is for a package under the race detector on a busy machine.
+const raceLimit = "-timeout=30m"
+
+// goTest runs go test with its own output last.
+func goTest(ctx context.Context, env []string, args ...string) error {
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test"}, args...)...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = root, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), env...)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("go test %s: %w", strings.Join(args, " "), err)
+	}
+	return nil
+}
+
+// packages lists the module's packages; those that keep says no to are left out.
+func packages(ctx context.Context, keep func(dir string) bool) ([]string, error) {
+	root, err := tree.Root()
+	if err != nil {
+		return nil, err
+	}
+	out, err := command.Output(ctx, command.Cmd{Args: []string{"go", "list", "-f", "{{.Dir}}", "./..."}, Dir: root})
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, dir := range strings.Fields(string(out)) {
+		rel, err := filepath.Rel(root, dir)
+		if err != nil {
+			return nil, err
+		}
+		if keep(rel) {
+			list = append(list, "./"+rel)
+		}
+	}
+	return list, nil
+}
+
+// ofFigures says which packages belong to test:figures.
+func ofFigures(dir string) bool { return dir == "figures" || strings.HasPrefix(dir, "figures/") }
+
+// All runs every test that needs no guest: unit, root and figures.
+func (Test) All(ctx context.Context) error {
+	if err := (Test{}).Unit(ctx); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 { // else unit had it
+		if err := (Test{}).Root(ctx); err != nil {
+			return err
+		}
+	}
+	return Test{}.Figures(ctx)
+}
+
+// Unit runs the tests that need neither root nor guest, with the race detector.
+func (Test) Unit(ctx context.Context) error {
+	if err := deps.Ensure(ctx, console, deps.Race(), deps.BPF(), deps.Functions(), deps.QEMU()); err != nil {
+		return err
+	}
+	rings := []ring.Ring{ring.Python, ring.Clang, ring.QEMU}
+	if _, err := os.Stat("/dev/kvm"); err == nil {
+		rings = append(rings, ring.KVM)
+	} else {
+		console.Printf("ring %s does not run: %v", ring.KVM, err)
+	}
+	if os.Geteuid() == 0 {
+		rings = append(rings, ring.Root)
+	}
+	list, err := packages(ctx, func(dir string) bool { return !ofFigures(dir) })
+	if err != nil {
+		return err
+	}
+	return goTest(ctx, inCI(rings...), append([]string{"-race", raceLimit}, list...)...)
+}
+
+// Root runs the tests that mount, set real-time policies and load BPF, as root; by sudo where this is another user.
+func (Test) Root(ctx context.Context) error {
+	if err := deps.Ensure(ctx, console, deps.Race(), deps.Functions()); err != nil {
+		return err
+	}
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	// Whole packages: a test of this ring is known by its call of ring.Need.
+	list, err := packages(ctx, func(dir string) bool {
+		files, err := fs.Glob(os.DirFS(filepath.Join(root, dir)), "*_test.go")
+		return err == nil && slices.ContainsFunc(files, func(name string) bool {
+			text, err := os.ReadFile(filepath.Join(root, dir, name))
+			return err == nil && strings.Contains(string(text), "ring.Need(t, ring.Root,")
+		})
+	})
+	if err != nil {
+		return err
+	}
+	args := []string{"-race", raceLimit}
+	if os.Geteuid() != 0 {
+		if err := command.Run(ctx, command.Cmd{Args: []string{"sudo", "-n", "true"}}); err != nil {
+			if os.Getenv("CI") == "true" {
+				return fmt.Errorf("ring %s: neither root nor sudo without a password: %w", ring.Root, err)
+			}
+			console.Printf("ring %s does not run: this is not root, and sudo asks for a password (sudo -v, then test:root)", ring.Root)
+			return nil
+		}
+		args = append(args, "-exec", "sudo -n -E env PATH="+os.Getenv("PATH"))
+	}
+	return goTest(ctx, must(ring.Root, ring.Python), append(args, list...)...)
+}
+
+// Figures runs the tests of figures and report, also in a browser.
+func (Test) Figures(ctx context.Context) error {
+	if err := deps.Ensure(ctx, console, deps.Race(), deps.Browser()); err != nil {
+		return err
+	}
+	list, err := packages(ctx, ofFigures)
+	if err != nil {
+		return err
+	}
+	return goTest(ctx, inCI(ring.Chromium), append([]string{"-race", raceLimit}, list...)...)
+}
+
+// Guest runs the tests in guests: boot, containers, hooks, orders.
+func (Test) Guest(ctx context.Context,
+	kernel *string, // in kernels.yaml
+	src *string, // build it from this tree
+) error {
+	o, err := rig(ctx, value(kernel))
+	if err != nil {
+		return err
+	}
+	o.Src = value(src)
+	return guestTests(ctx, o, nil, "-timeout=40m", "-run=Guest", "./vm", "./experiments/runner")
+}
+
+// guestTests runs tests that boot guests, on parts made before.
+func guestTests(ctx context.Context, o runner.RigOptions, env []string, args ...string) error {
+	p, err := runner.Prepare(ctx, o)
+	if err != nil {
+		return err
+	}
+	// Inside the guest these tests ask for ring.Docker, ring.Hook and ring.Window.
+	rings := []ring.Ring{ring.Guest}
+	kernels, err := kernel.List(filepath.Join(o.Root, "kernel"))
+	if err != nil {
+		return err
+	}
+	if k, err := kernel.Find(kernels, p.Kernel.Name); err != nil {
+		return err
+	} else if k.Patches.V != "" {
+		rings = append(rings, ring.Hooks)
+	} else {
+		rings = append(rings, ring.NoHooks, ring.SchedExt)
+	}
+	env = append(env, must(rings...)...)
+	env = append(env, "ALPS_KERNEL="+p.Kernel.BzImage, "ALPS_KERNEL_NAME="+p.Kernel.Name, "ALPS_KERNEL_SRC="+o.Src, "ALPS_LAMBDA="+p.Lambda.Path)
+	return goTest(ctx, env, append([]string{"-count=1", "-p=1", "-v"}, args...)...)
+}
+
+// Weekly runs what takes long (ring.Long, but for kernel:soak): guests with kernel 6.12, runs that are killed, runs in shares.
+func (Test) Weekly(ctx context.Context,
+	kills *int, // 5 without it
+	src *string, // of Linux 6.12, where the distribution has no package of it
+) error {
+	if err := TestKill(ctx, new(cmp.Or(value(kills), 5)), nil); err != nil {
+		return err
+	}
+	return Test{}.Guest(ctx, new("6.12"), src)
+}
+
+// TestKill kills an experiment in virtual time at random moments, about a minute each, and compares what comes of it.
+func TestKill(ctx context.Context,
+	kills *int, // 20 without it
+	kernel *string, // in kernels.yaml
+) error {
+	o, err := rig(ctx, value(kernel))
+	if err != nil {
+		return err
+	}
+	return guestTests(ctx, o, []string{fmt.Sprint("ALPS_KILLS=", cmp.Or(value(kills), 20))}, "-timeout=3h", "-run=TestGuestKilled|TestGuestShares", "./experiments/runner")
+}
+
+// Bench runs the benchmarks, with allocations.
+func Bench(ctx context.Context) error {
+	return goTest(ctx, nil, "-run=^$", "-bench=.", "-benchmem", "./...")
+}

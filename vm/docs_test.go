@@ -1,0 +1,34 @@
+package vm
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/tree"
+)
+
+// The documents name the sizes and limits of the code.
+func TestDocumentsNameTheLimitsOfTheCode(t *testing.T) {
+	root, err := tree.Root()
+	require.NoError(t, err)
+	unit, err := guestFiles.ReadFile("guest/etc/systemd/system.conf.d/alps.conf")
+	require.NoError(t, err)
+	watchdog := regexp.MustCompile(`RuntimeWatchdogSec=(\d+)s`).FindSubmatch(unit)
+	require.NotNil(t, watchdog)
+	seconds, err := strconv.Atoi(string(watchdog[1]))
+	require.NoError(t, err)
+	for _, c := range []struct{ document, sentence string }{
+		{"README.md", fmt.Sprintf("%d GiB and %d GB of disk is enough", wantMemory>>30, wantDisk>>30)},
+		{"docs/rig.md", fmt.Sprintf("the watchdog (nothing ran in it for %d s;", seconds)},
+	} {
+		text, err := os.ReadFile(filepath.Join(root, c.document))
+		require.NoError(t, err)
+		require.Contains(t, string(text), c.sentence, c.document)
+	}
+}

@@ -1,0 +1,110 @@
+package vm
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/ours"
+	"github.com/ds2-lab/alps/internal/ring"
+)
+
+// needKVM is for tests whose guest, stubKernel, runs under any KVM, software or
+// not. Where /dev/kvm is absent they skip; in CI one that is there must open.
+func needKVM(t *testing.T) {
+	device := thisHost().device
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	if err == nil {
+		f.Close()
+		_, err = exec.LookPath("qemu-system-x86_64")
+		if err == nil {
+			return
+		}
+	}
+	if _, absent := os.Stat(device); absent == nil && os.Getenv("CI") == "true" {
+		t.Fatalf("this machine has KVM, and CI tests it: %v", err)
+	}
+	ring.Need(t, ring.KVM, false, "%v", err)
+}
+
+func TestProbeUnderKVM(t *testing.T) {
+	needKVM(t)
+	require.Empty(t, probe(t.Context(), stubKernel(t, false), time.Minute))
+
+	none := filepath.Join(t.TempDir(), "bzImage")
+	require.NoError(t, os.WriteFile(none, []byte("nothing that boots"), 0o644))
+	why := probe(t.Context(), none, time.Minute)
+	require.Contains(t, why, "qemu-system-x86_64: exit status 1: ")
+	require.Contains(t, why, "kernel", "what QEMU says about it")
+
+	require.Contains(t, probe(t.Context(), stubKernel(t, false), time.Millisecond), "did not boot within 1ms")
+}
+
+// A guest is started, stopped, written to a file, and goes on from it with its
+// processor and its memory as they were.
+func TestAGuestGoesOnFromAFile(t *testing.T) {
+	for _, accel := range []Accel{KVM, TCG} {
+		t.Run(string(accel), func(t *testing.T) {
+			if accel == KVM {
+				needKVM(t)
+			}
+			_, err := exec.LookPath("qemu-system-x86_64")
+			ring.Need(t, ring.QEMU, err == nil, "%v (go run mage.go deps)", err)
+			goesOn(t, accel)
+		})
+	}
+}
+
+func goesOn(t *testing.T, accel Accel) {
+	// Deeper than the address of a socket is long.
+	t.Setenv("ALPS_CACHE", filepath.Join(t.TempDir(), strings.Repeat("deep", 40)))
+	dir := t.TempDir()
+	disk := filepath.Join(dir, "base.qcow2")
+	require.NoError(t, command.Run(t.Context(), command.Cmd{Args: []string{"qemu-img", "create", "-q", "-f", "qcow2", disk, "1M"}}))
+	c := Config{Kernel: stubKernel(t, true), Disk: disk, Accel: accel, CPUs: 1, MemMiB: 512, silent: true, overlay: filepath.Join(dir, snapshotDisk)}
+
+	// digits is what the guest has counted, once it has printed so many more.
+	start := func(c Config) (m *Machine, digits func(more int) string) {
+		m, err := Start(t.Context(), c)
+		require.NoError(t, err)
+		t.Cleanup(m.kill)
+		return m, func(more int) string {
+			_, err := m.monitor.Do(t.Context(), "cont", nil)
+			require.NoError(t, err)
+			require.Eventually(t, func() bool {
+				console, err := os.ReadFile(m.Console())
+				digits, greeted := strings.CutPrefix(string(console), stubHello)
+				return err == nil && greeted == (c.from == "") && len(digits) >= more
+			}, time.Minute, 10*time.Millisecond)
+			require.True(t, running(t.Context(), m.monitor))
+			_, err = m.monitor.Do(t.Context(), "stop", nil)
+			require.NoError(t, err)
+			require.False(t, running(t.Context(), m.monitor))
+			console, err := os.ReadFile(m.Console())
+			require.NoError(t, err)
+			return string(console)
+		}
+	}
+	m, digits := start(c)
+	before, booted := strings.CutPrefix(digits(20), stubHello)
+	require.True(t, booted, "%q", before)
+	require.NoError(t, m.lock.Close())
+	require.False(t, ours.Abandoned(m.paths.dir), "QEMU uses the folder, whoever started it")
+	require.NoError(t, m.migrate(t.Context(), "migrate", "exec:cat >"+Quote(filepath.Join(dir, snapshotMemory))))
+	require.NoError(t, m.Close())
+
+	c.from, c.overlay = dir, ""
+	m, digits = start(c)
+	after := digits(20)
+	require.NoError(t, m.Fault())
+	count := before + after
+	for i := 1; i < len(count); i++ {
+		require.Equal(t, "01234567"[(int(count[i-1]-'0')+1)%8], count[i], "after %d of %d digits, %d of them before it was stopped: %q", i, len(count), len(before), count)
+	}
+}
