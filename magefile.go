@@ -76,7 +76,7 @@ func Deps(ctx context.Context) error {
 
 // ensureRig installs what targets with a guest need.
 func ensureRig(ctx context.Context) error {
-	return deps.Ensure(ctx, console, deps.Kernel(), deps.Image(), deps.QEMU())
+	return deps.Ensure(ctx, console, deps.Kernel(), deps.Image(), deps.QEMU(), deps.QEMUBuild())
 }
 
 // List lists the kernels that kernel/kernels.yaml declares.
@@ -296,7 +296,7 @@ func Reproduce(ctx context.Context,
 	profile *string, // smoke, quick or paper; by the machine without it
 	figure *string, // only this one, as fig06
 	kernel *string, // in kernels.yaml
-	accel *string, // kvm, tcg or icount; without it KVM where it works, else icount: virtual time
+	accel *string, // kvm, tcg or vtime; without it KVM where it works, else vtime: virtual time
 	jobs *int, // guests side by side; as of experiments:run
 ) error {
 	root, err := tree.Root()

@@ -39,7 +39,7 @@ func (Experiments) Plan(
 	name *string, // of the experiment; all without it
 	engine *string, // vm or sim; as of experiments:run
 	profile *string, // smoke, quick or paper; of vm
-	accel *string, // kvm, tcg or icount: whose times; without it what auto will likely be
+	accel *string, // kvm, tcg or vtime: whose times; without it what auto will likely be
 	cpus *int, // of the guest
 	jobs *int, // guests side by side; as of experiments:run
 	kernel *string, // in kernels.yaml
@@ -68,9 +68,9 @@ func (Experiments) Run(ctx context.Context, name string,
 	engine *string, // vm or sim; without it vm, or sim where nothing runs in a guest
 	profile *string, // smoke, quick or paper; of vm
 	kernel *string, // in kernels.yaml; of vm
-	accel *string, // auto, kvm, tcg or icount; of vm
+	accel *string, // auto, kvm, tcg or vtime; of vm
 	cpus *int, // of the guest; 0: by the accelerator
-	jobs *int, // guests side by side; without it one, or under icount one per CPU of this machine
+	jobs *int, // guests side by side; without it one, or under vtime one per CPU of this machine
 	shard *string, // i/n: the i-th of n shares; /n under Kubernetes and Slurm
 	results *string, // directory; results/ without it
 	json *bool, // events for tools, one per line, on standard output
@@ -122,14 +122,14 @@ func (Experiments) Merge(dirs string,
 	return runner.Merge(cmp.Or(value(results), filepath.Join(root, "results")), strings.Split(dirs, ","), console)
 }
 
-// Repeat runs an experiment twice under icount and compares: group means within 2 %, the same invocations.
+// Repeat runs an experiment twice under vtime and compares: group means within 2 %, the same invocations.
 func (Experiments) Repeat(ctx context.Context, name string,
 	profile *string, // smoke, quick or paper
 	kernel *string, // in kernels.yaml
-	accel *string, // icount without it; others show what they are worth
+	accel *string, // vtime without it; others show what they are worth
 	jobs *int, // guests side by side; as of experiments:run
 ) error {
-	o, err := runOptions(results.EngineVM, value(profile), cmp.Or(value(accel), string(vm.ICount)), 0)
+	o, err := runOptions(results.EngineVM, value(profile), cmp.Or(value(accel), string(vm.VTime)), 0)
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func (Test) Unit(ctx context.Context) error {
 	if err := deps.Ensure(ctx, console, deps.Race(), deps.BPF(), deps.Functions(), deps.QEMU()); err != nil {
 		return err
 	}
-	rings := []ring.Ring{ring.Python, ring.Clang, ring.QEMU}
+	rings := []ring.Ring{ring.Python, ring.Clang, ring.QEMU, ring.Network}
 	if _, err := os.Stat("/dev/kvm"); err == nil {
 		rings = append(rings, ring.KVM)
 	} else {

@@ -22,6 +22,7 @@ import (
 	"github.com/ds2-lab/alps/internal/progress"
 	"github.com/ds2-lab/alps/kernel"
 	"github.com/ds2-lab/alps/vm"
+	"github.com/ds2-lab/alps/vm/qemu"
 )
 
 // guestFlags are those of targets that may boot a guest.
@@ -96,7 +97,7 @@ func (f guestFlags) boot(ctx context.Context, detached bool) (*vm.Machine, error
 func (Vm) Shell(ctx context.Context,
 	id *string, // of vm:list; without it this checkout's, where one is running
 	kernel *string, // in kernels.yaml; this and the following ask for a fresh guest
-	accel *string, // auto, kvm, tcg or icount
+	accel *string, // auto, kvm, tcg or vtime
 	cpus *int, // 0: by the accelerator
 	mem *int, // MiB
 	keep *string, // keep the disk's changes under this name, for the next time
@@ -157,7 +158,7 @@ func shell(ctx context.Context, m *vm.Machine) error {
 func (Vm) Run(ctx context.Context, line string,
 	id *string, // of vm:list; without it this checkout's, where one is running
 	kernel *string, // in kernels.yaml; this and the following ask for a fresh guest
-	accel *string, // auto, kvm, tcg or icount
+	accel *string, // auto, kvm, tcg or vtime
 	cpus *int, // 0: by the accelerator
 	mem *int, // MiB
 	keep *string, // keep the disk's changes under this name, for the next time
@@ -198,7 +199,7 @@ func exitCode(err error) error {
 // Up boots a guest that stays until vm:down.
 func (Vm) Up(ctx context.Context,
 	kernel *string, // in kernels.yaml
-	accel *string, // auto, kvm, tcg or icount
+	accel *string, // auto, kvm, tcg or vtime
 	cpus *int, // 0: by the accelerator
 	mem *int, // MiB
 	keep *string, // keep the disk's changes under this name, for the next time
@@ -327,9 +328,26 @@ func (Vm) Doctor(ctx context.Context) error {
 	return tw.Flush()
 }
 
+// Qemu builds the QEMU for guests in virtual time, and prints its path.
+func (Vm) Qemu(ctx context.Context,
+	src *string, // build from this tree of QEMU 10.0 instead of Debian's source package
+	force *bool, // build even if it is cached
+) error {
+	if err := deps.Ensure(ctx, console, deps.QEMU(), deps.QEMUBuild()); err != nil {
+		return err
+	}
+	built, err := qemu.Build(ctx, qemu.Options{Src: value(src), Force: value(force), Progress: console})
+	if err != nil {
+		return err
+	}
+	console.Printf("%s, %s", built.Version, built.Source)
+	fmt.Println(built.Path)
+	return nil
+}
+
 // Plan prints the QEMU command line and starts nothing.
 func (Vm) Plan(
-	accel *string, // kvm, tcg or icount
+	accel *string, // kvm, tcg or vtime
 	cpus *int, // 0: by the accelerator
 	mem *int, // MiB
 	share *string, // directory of this host
@@ -342,7 +360,11 @@ func (Vm) Plan(
 	if a == vm.Auto {
 		a = vm.TCG
 	}
-	args, err := vm.Plan(vm.Config{Kernel: "BZIMAGE", Disk: "DISK.qcow2", Tools: "TOOLS.raw", Accel: a, CPUs: value(cpus),
+	var program string
+	if a == vm.VTime {
+		program = "QEMU"
+	}
+	args, err := vm.Plan(vm.Config{Kernel: "BZIMAGE", Disk: "DISK.qcow2", Tools: "TOOLS.raw", Accel: a, QEMU: program, CPUs: value(cpus),
 		MemMiB: value(mem), Share: value(share), GDBPort: value(gdb)})
 	if err != nil {
 		return err

@@ -117,8 +117,8 @@ func machineOf(of []results.Result) string {
 	return strings.Join([]string{
 		"kernel " + list(func(r results.Run) string { return r.Kernel }),
 		list(func(r results.Run) string {
-			if r.Accelerator == "icount" {
-				return "QEMU in virtual time (icount: the guest's clock counts instructions)"
+			if r.Accelerator == "vtime" || r.Accelerator == "icount" { // icount: before 2026-12, one CPU
+				return "QEMU in virtual time (each CPU's clock counts its instructions)"
 			}
 			return "QEMU with " + r.Accelerator
 		}),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/vm/qemu"
 )
 
 // Mark says how a Finding is.
@@ -43,7 +44,7 @@ const (
 // Examine looks at what guests need of this host. KVM is tried with the first
 // of kernels, bzImages by path; the verdict is that of Resolve.
 func Examine(ctx context.Context, kernels []string) []Finding {
-	out := []Finding{qemuVersion(ctx), kvm(ctx, thisHost(), kernels)}
+	out := []Finding{qemuVersion(ctx), vtimeQEMU(), kvm(ctx, thisHost(), kernels)}
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err == nil {
 		total := uint64(info.Totalram) * uint64(info.Unit)
@@ -74,6 +75,20 @@ func qemuVersion(ctx context.Context) Finding {
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
 	return Finding{"QEMU", OK, line}
+}
+
+// vtimeQEMU tells which QEMU for virtual time is there.
+func vtimeQEMU() Finding {
+	const name = "virtual time"
+	built, err := qemu.Cached()
+	switch {
+	case err != nil:
+		return Finding{name, Bad, err.Error()}
+	case len(built) == 0:
+		return Finding{name, Unknown, "its QEMU is built when a guest needs it, in minutes (or now: go run mage.go vm:qemu)"}
+	}
+	last := built[len(built)-1]
+	return Finding{name, OK, fmt.Sprintf("%s with the project's series (%s)", last.Version, last.Source)}
 }
 
 func kvm(ctx context.Context, h host, kernels []string) Finding {

@@ -44,6 +44,7 @@ var provisionScript string
 type ImageOptions struct {
 	Kernel   string // bzImage to provision with; required
 	Accel    Accel  // as resolved
+	QEMU     string // Config.QEMU
 	Lambda   string // docker-archive tar of the functions' image, loaded into Docker; "" for none
 	Progress *progress.Reporter
 }
@@ -170,7 +171,7 @@ func provision(ctx context.Context, base, disk string, o ImageOptions) error {
 	if err := command.Run(ctx, command.Cmd{Args: []string{"qemu-img", "convert", "-O", "qcow2", base, disk}}); err != nil {
 		return err
 	}
-	m, err := Start(ctx, Config{Kernel: o.Kernel, Disk: disk, Writable: true, Extra: o.Lambda, Accel: o.Accel})
+	m, err := Start(ctx, Config{Kernel: o.Kernel, Disk: disk, Writable: true, Extra: o.Lambda, Accel: o.Accel, QEMU: o.QEMU})
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,8 @@ func (m *Machine) Do(ctx context.Context, job []byte, progress func(done, total 
 	if err := w.Give(job); err != nil {
 		return nil, err
 	}
-	if err := m.run(ctx); err != nil {
-		return nil, err
+	if _, err := m.monitor.Do(ctx, "cont", nil); err != nil {
+		return nil, fmt.Errorf("vm: %w", err)
 	}
 	ctx, cancel := m.alive(ctx)
 	defer cancel(nil)

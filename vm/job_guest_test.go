@@ -15,14 +15,22 @@ import (
 
 	"github.com/ds2-lab/alps/internal/digest"
 	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/vm/qemu"
 )
+
+// builtQEMU is the program for virtual time.
+func builtQEMU(t *testing.T) string {
+	built, err := qemu.Build(t.Context(), qemu.Options{Progress: progress.New(os.Stderr)})
+	require.NoError(t, err)
+	return built.Path
+}
 
 // Guests that go on silently from one snapshot do a job side by side, in virtual
 // time to the nanosecond and the random byte alike.
 func TestGuestJobs(t *testing.T) {
 	c := guestConfig(t)
 	if c.CPUs, c.Window = 1, 1; c.Accel == TCG {
-		c.Accel = ICount
+		c.Accel, c.QEMU = VTime, builtQEMU(t)
 	}
 	binary := filepath.Join(t.TempDir(), "serve")
 	build := exec.Command("go", "test", "-c", "-trimpath", "-ldflags=-s -w", "-o", binary, "../internal/window")
@@ -65,7 +73,7 @@ systemd-run -q sh -c 'sleep 2; ip link set eth0 down'`})
 	require.NoError(t, g.Wait())
 	require.Equal(t, 101, len(strings.Split(outcomes[0], "\n")))
 	require.True(t, strings.HasPrefix(outcomes[2], "another\n"))
-	if c.Accel == ICount {
+	if c.Accel == VTime {
 		require.Equal(t, outcomes[0], outcomes[1])
 	}
 

@@ -39,7 +39,6 @@ type Machine struct {
 	exited  chan struct{}      // QEMU has ended
 	exitErr error              // its, after exited
 	faults  faults
-	cpuLock *os.File // says which of the host's CPUs it has to itself; or nil
 	lock    *os.File // of the guest's folder; QEMU has it too
 	once    sync.Once
 }
@@ -274,7 +273,6 @@ func (m *Machine) kill() {
 		if m.monitor != nil {
 			m.monitor.Disconnect()
 		}
-		m.cpuLock.Close()
 		if m.lock != nil { // else somebody else has started it
 			m.lock.Close()
 			os.RemoveAll(m.paths.dir)

@@ -137,7 +137,7 @@ func prune(dir string, n int) {
 
 // snapshotKey names a snapshot by all that must be the same when it is restored.
 func (c Config) snapshotKey(ctx context.Context, p Provision) (string, error) {
-	version, err := command.Output(ctx, command.Cmd{Args: []string{"qemu-system-x86_64", "--version"}})
+	version, err := command.Output(ctx, command.Cmd{Args: []string{c.qemu(), "--version"}})
 	if err != nil {
 		return "", err
 	}

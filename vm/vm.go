@@ -24,7 +24,7 @@ const (
 	Auto   Accel = "auto"   // KVM if a probe guest boots under it, else TCG
 	KVM    Accel = "kvm"    // hardware
 	TCG    Accel = "tcg"    // emulation, several times slower
-	ICount Accel = "icount" // emulation with a clock that counts instructions; one CPU
+	VTime  Accel = "vtime"  // virtual time: emulation in which every CPU's clock counts its instructions
 	Single Accel = "single" // emulation of all CPUs by one thread: slow, but safe where the kernel patches code under load
 )
 
@@ -33,10 +33,12 @@ func ParseAccel(s string) (Accel, error) {
 	switch a := Accel(s); a {
 	case "":
 		return Auto, nil
-	case Auto, KVM, TCG, ICount, Single:
+	case Auto, KVM, TCG, VTime, Single:
 		return a, nil
+	case "icount":
+		return "", errors.New("accel icount: it is now vtime, which has any number of CPUs (docs/virtual-time.md)")
 	}
-	return "", fmt.Errorf("accel %q: allowed: auto, kvm, tcg, icount, single", s)
+	return "", fmt.Errorf("accel %q: allowed: auto, kvm, tcg, vtime, single", s)
 }
 
 // Config is a guest. Kernel and Disk are required.
@@ -46,7 +48,8 @@ type Config struct {
 	Tools    string // ext4 image mounted at /opt/alps; "" for none
 	Extra    string // one more raw disk, /dev/vdc (vdb without Tools); "" for none
 	Accel    Accel  // as resolved: not Auto
-	CPUs     int    // 0: 2, or 1 under icount
+	QEMU     string // path of the program; "": the distribution's. VTime needs that of package qemu
+	CPUs     int    // 0: DefaultCPUs
 	MemMiB   int    // 0: 2048
 	Forwards []int  // guest TCP ports reachable on the same port of the host's loopback
 	Shared   bool   // other processes may enter it: Open
@@ -72,8 +75,8 @@ func (c Config) check() error {
 		return errors.New("vm: Kernel and Disk are required")
 	case c.CPUs < 0 || c.CPUs > 64:
 		return fmt.Errorf("vm: %d CPUs: allowed 1 to 64", c.CPUs)
-	case c.Accel == ICount && c.CPUs > 1:
-		return fmt.Errorf("vm: %d CPUs: icount has one (docs/virtual-time.md says why)", c.CPUs)
+	case c.Accel == VTime && c.QEMU == "":
+		return errors.New("vm: virtual time needs the QEMU of package vm/qemu (go run mage.go vm:qemu)")
 	case c.Keep != "" && !nameRE.MatchString(c.Keep):
 		return fmt.Errorf("vm: -keep=%s: letters, digits, '.', '_' and '-' are allowed", c.Keep)
 	case strings.Contains(c.Share, ","):
@@ -89,13 +92,17 @@ func (c Config) check() error {
 }
 
 func (c Config) cpus() int {
-	switch {
-	case c.CPUs > 0:
+	if c.CPUs > 0 {
 		return c.CPUs
-	case c.Accel == ICount:
-		return 1
 	}
-	return 2
+	return DefaultCPUs(c.Accel)
+}
+
+func (c Config) qemu() string {
+	if c.QEMU != "" {
+		return c.QEMU
+	}
+	return "qemu-system-x86_64"
 }
 
 func (c Config) memMiB() int {
@@ -137,12 +144,15 @@ func (c Config) kernelArgs() string {
 		"net.ifnames=0",
 		// A timer that is late on a busy host is no reason to panic.
 		"no_timer_check"}
+	if c.Accel == VTime {
+		args = append(args, noRepGood)
+	}
 	return strings.Join(args, " ")
 }
 
 // args is the QEMU command line: a pure sum of its parts, in a fixed order.
 func (c Config) args(p paths) []string {
-	a := []string{"qemu-system-x86_64", "-nodefaults", "-no-user-config", "-S",
+	a := []string{c.qemu(), "-nodefaults", "-no-user-config", "-S",
 		"-display", "none", "-vga", "none",
 		// A guest that died stays to be looked at; this package tells.
 		"-action", "reboot=shutdown,panic=pause,watchdog=pause", "-device", "pvpanic-pci",
@@ -150,22 +160,27 @@ func (c Config) args(p paths) []string {
 	switch c.Accel {
 	case KVM:
 		a = append(a, "-machine", "q35,accel=kvm", "-cpu", kvmCPU)
-	case ICount:
-		a = append(a, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max", "-icount", "shift=0,sleep=off",
-			// Nothing of the host's comes in unasked: neither its clock nor chance.
-			"-rtc", "clock=vm", "-seed", "1")
+	case VTime:
+		a = append(a, vtimeArgs()...)
 	case Single:
 		a = append(a, "-machine", "q35", "-accel", "tcg,thread=single,tb-size=512", "-cpu", "max")
 	default:
 		a = append(a, "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max")
 	}
 	a = append(a, "-kernel", c.Kernel, "-append", c.kernelArgs())
+	// A device that another thread serves is told of work when the host gets to it.
+	device := func(d string) string {
+		if c.Accel == VTime {
+			d += ",ioeventfd=off"
+		}
+		return d
+	}
 	disk := func(path, format string, ro bool) {
 		opt := "if=none,id=d" + strconv.Itoa(len(a)) + ",file=" + path + ",format=" + format + ",cache=unsafe"
 		if ro {
 			opt += ",read-only=on"
 		}
-		a = append(a, "-drive", opt, "-device", "virtio-blk-pci,drive=d"+strconv.Itoa(len(a)))
+		a = append(a, "-drive", opt, "-device", device("virtio-blk-pci,drive=d"+strconv.Itoa(len(a))))
 	}
 	if c.Writable {
 		disk(c.Disk, "qcow2", false)
@@ -182,7 +197,7 @@ func (c Config) args(p paths) []string {
 	for _, port := range c.Forwards {
 		net += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", port, port)
 	}
-	if c.Accel != ICount {
+	if c.Accel != VTime {
 		// In virtual time a minute may pass while the guest waits for its disk,
 		// and a source of entropy answers when the host likes.
 		a = append(a, "-device", "i6300esb", "-device", "virtio-rng-pci")
@@ -200,7 +215,7 @@ func (c Config) args(p paths) []string {
 	if c.GDBPort > 0 {
 		a = append(a, "-gdb", "tcp:127.0.0.1:"+strconv.Itoa(c.GDBPort))
 	}
-	return append(a, "-netdev", net, "-device", "virtio-net-pci,netdev=n0,romfile=",
+	return append(a, "-netdev", net, "-device", device("virtio-net-pci,netdev=n0,romfile="),
 		"-chardev", "file,id=c0,path="+p.console, "-serial", "chardev:c0",
 		"-qmp", "unix:"+p.address(p.qmp)+",server=on,wait=off", "-qmp", "unix:"+p.address(p.control)+",server=on,wait=off")
 }
@@ -238,13 +253,14 @@ func ParseCPUs(s string) ([]int, error) {
 }
 
 // DefaultCPUs is how many CPUs a guest gets where nobody says: the host's, up
-// to 24 under KVM; 2 under emulation, where more only get in each other's way.
+// to 24 under KVM; 5 in virtual time; 2 under plain emulation, where more only
+// get in each other's way.
 func DefaultCPUs(a Accel) int {
 	switch a {
 	case KVM:
 		return min(max(runtime.NumCPU(), 2), 24)
-	case ICount:
-		return 1
+	case VTime:
+		return vtimeCPUs
 	}
 	return 2
 }

@@ -29,16 +29,19 @@ func TestPlan(t *testing.T) {
 		require.Contains(t, got, want)
 	}
 	require.NotContains(t, got, "D.qcow2", "the disk itself is never written to")
-	c.Accel = ICount
-	require.Contains(t, plan(t, c), "-smp 1 ")
-	require.Contains(t, plan(t, c), "-icount shift=0,sleep=off")
+	c.Accel, c.QEMU = VTime, "Q"
+	require.Contains(t, plan(t, c), "Q -nodefaults")
+	require.Contains(t, plan(t, c), "-smp 5 ")
+	require.Contains(t, plan(t, c), "-icount shift=0,sleep=off,lookahead=1000,")
+	require.NotContains(t, got, "ioeventfd=off")
+	require.Equal(t, 3, strings.Count(plan(t, c), "ioeventfd=off"), "two disks and the network")
 	require.Contains(t, got, "-device i6300esb")
 	require.NotContains(t, plan(t, c), "i6300esb")
 	require.NotContains(t, plan(t, c), "virtio-rng", "it would answer in the host's time")
 	require.NotContains(t, plan(t, c), "ivshmem")
 	c.Window = 16
 	require.Contains(t, plan(t, c), "size=16M,share=on,mem-path=WINDOW")
-	c.Accel = Single
+	c.Accel, c.QEMU = Single, ""
 	require.Contains(t, plan(t, c), "-smp 2 ")
 	require.Contains(t, plan(t, c), "tcg,thread=single")
 	c.Accel = KVM
@@ -54,7 +57,7 @@ func TestPlan(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	for want, c := range map[string]Config{
 		"Kernel and Disk are required": {},
-		"icount has one":               {Kernel: "k", Disk: "d", Accel: ICount, CPUs: 2},
+		"needs the QEMU of package":    {Kernel: "k", Disk: "d", Accel: VTime},
 		"allowed 1 to 64":              {Kernel: "k", Disk: "d", CPUs: 65},
 		"at least 512":                 {Kernel: "k", Disk: "d", MemMiB: 100},
 		"-keep=../x: letters":          {Kernel: "k", Disk: "d", Keep: "../x"},
@@ -66,7 +69,9 @@ func TestConfigIsChecked(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	_, err := ParseAccel("hvf")
-	require.EqualError(t, err, `accel "hvf": allowed: auto, kvm, tcg, icount, single`)
+	require.EqualError(t, err, `accel "hvf": allowed: auto, kvm, tcg, vtime, single`)
+	_, err = ParseAccel("icount")
+	require.ErrorContains(t, err, "it is now vtime")
 }
 
 func TestParseCPUs(t *testing.T) {

@@ -83,6 +83,7 @@ type Run struct {
 	KernelSource   string `json:"kernel_source,omitzero"`
 	ConfigDigest   string `json:"config_digest,omitzero"`
 	Accelerator    string `json:"accelerator,omitzero"`
+	QEMU           string `json:"qemu,omitzero"` // key of the build, in virtual time
 	CPUs           int    `json:"cpus,omitzero"`
 	FunctionCPUs   int    `json:"function_cpus,omitzero"`
 	ImageDigest    string `json:"image_digest,omitzero"`

@@ -175,7 +175,7 @@ func (r *run) setKey(p Parts) error {
 		return err
 	}
 	sum, err := digest.New("run/2").Str("kernel", p.Kernel.Key).Str("image", p.Image.Digest).Str("tools", p.ToolsDigest).
-		Str("accel", string(p.Accel)).Str("cpus", fmt.Sprint(p.CPUs)).Str("mode", string(mode)).Str("work", r.work).Sum()
+		Str("accel", string(p.Accel)).Str("qemu", p.QEMU.Key).Str("cpus", fmt.Sprint(p.CPUs)).Str("mode", string(mode)).Str("work", r.work).Sum()
 	if err != nil {
 		return err
 	}
@@ -230,9 +230,9 @@ func (r run) kind(accel vm.Accel, cpus int) string {
 	return fmt.Sprintf("%s %s %g %dx%g %s %d", r.scheduler(), r.workload, r.load, len(r.rows), r.factor, accel, cpus)
 }
 
-// icountSlowdown is how many seconds a busy second of virtual time took on the
+// vtimeSlowdown is how many seconds a busy second of virtual time took on the
 // machine where that was measured (docs/virtual-time.md).
-const icountSlowdown = 1.3
+const vtimeSlowdown = 1.8
 
 // span is about how long a run takes: what was measured the last time, else
 // the time that the trace covers and what alps-load waits for at its end. In
@@ -245,8 +245,8 @@ func (r run) span(accel vm.Accel, cpus int, past *history) (d time.Duration, mea
 	for _, row := range r.rows {
 		work += time.Duration(float64(r.classes[row.Class].CPU) * r.factor)
 	}
-	if accel == vm.ICount {
-		return time.Duration(icountSlowdown*float64(work)) + 5*time.Second, false
+	if accel == vm.VTime {
+		return time.Duration(vtimeSlowdown*float64(work)) + 5*time.Second, false
 	}
 	return time.Duration(float64(work)/r.load/float64(functionCPUs(cpus))) + 5*time.Second, false
 }

@@ -39,7 +39,7 @@ func newBenchTest(t *testing.T) *benchTest {
 
 func (x *benchTest) run(t *testing.T, ctx context.Context) error {
 	x.replayed = map[string]int{}
-	p := Parts{Accel: vm.ICount, CPUs: 1}
+	p := Parts{Accel: vm.VTime, CPUs: 1}
 	b := newBench(batchOf(t, spec.All, x.dir, nil), Options{Results: x.results, Jobs: x.jobs, Shard: x.shard, Parts: &p}, openHistory())
 	b.make = func(_ context.Context, at place) (Parts, error) {
 		if at.kernel != "" {

@@ -49,7 +49,7 @@ func (r *Rig) knownCosts(ctx context.Context, ports []string) (Costs, error) {
 	}
 	p := r.Parts
 	key, err := digest.New("calibration/2").Str("boot", string(boot)).Str("kernel", p.Kernel.Key).Str("image", p.Image.Digest).
-		Str("tools", p.ToolsDigest).Str("accel", string(p.Accel)).Str("ports", strings.Join(ports, ",")).Sum()
+		Str("tools", p.ToolsDigest).Str("accel", string(p.Accel)).Str("qemu", p.QEMU.Key).Str("ports", strings.Join(ports, ",")).Sum()
 	if err != nil {
 		return nil, err
 	}

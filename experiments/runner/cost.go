@@ -43,12 +43,12 @@ func Cost(ctx context.Context, stock string, o RigOptions, dir string, w io.Writ
 		if err != nil {
 			return err
 		}
+		if p, err = p.inVirtualTime(ctx); err != nil {
+			return err
+		}
 		cfg := p.VMConfig()
 		cfg.CPUs = 1
-		if cfg.Accel == vm.TCG {
-			cfg.Accel = vm.ICount
-		}
-		if cfg.Accel == vm.ICount {
+		if cfg.Accel == vm.VTime {
 			unit = "instructions"
 		}
 		m, err := vm.Start(ctx, cfg)

@@ -33,10 +33,9 @@ func hasHooks(t *testing.T, p Parts) bool {
 func TestGuestWithoutHooksIsObserved(t *testing.T) {
 	p := guestParts(t)
 	ring.Need(t, ring.NoHooks, !hasHooks(t, p), "this kernel has hooks: run test:guest -kernel=6.12")
+	p, err := p.inVirtualTime(t.Context())
+	require.NoError(t, err)
 	p.CPUs = 1
-	if p.Accel == vm.TCG {
-		p.Accel = vm.ICount
-	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the guest froze or is far too slow"))
 	defer cancel()
 	rig, err := p.Boot(ctx, []string{"5002", "5020"})
@@ -94,10 +93,9 @@ func TestGuestAgentDecides(t *testing.T) {
 		"this kernel has no sched_ext: run test:guest -kernel=6.12")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the guest froze or is far too slow"))
 	defer cancel()
+	p, err = p.inVirtualTime(t.Context())
+	require.NoError(t, err)
 	p.CPUs = 1
-	if p.Accel == vm.TCG {
-		p.Accel = vm.ICount
-	}
 	p, err = p.withAgent(ctx)
 	require.NoError(t, err)
 	rig, err := p.Boot(ctx, []string{"5002", "5020"})

@@ -42,11 +42,10 @@ func guestParts(t *testing.T) Parts {
 func TestGuestHooks(t *testing.T) {
 	p := guestParts(t)
 	ring.Need(t, ring.Hooks, hasHooks(t, p), "this kernel has no hooks")
+	p, err := p.inVirtualTime(t.Context())
+	require.NoError(t, err)
 	cfg := p.VMConfig()
 	cfg.CPUs = 1
-	if cfg.Accel == vm.TCG {
-		cfg.Accel = vm.ICount
-	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 12*time.Minute, errors.New("the guest froze or is far too slow"))
 	defer cancel()
 	m, err := vm.Start(ctx, cfg)

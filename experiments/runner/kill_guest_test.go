@@ -123,7 +123,9 @@ func TestGuestSharesAreTheWhole(t *testing.T) {
 // ready makes the snapshot that all go on from, if there is none.
 func ready(t *testing.T) *Rig {
 	p := guestParts(t)
-	p.Accel, p.CPUs = vm.ICount, 1
+	p, err := p.inVirtualTime(t.Context())
+	require.NoError(t, err)
+	p.CPUs = 1
 	begun := time.Now()
 	rig, err := p.Ready(t.Context(), nil)
 	require.NoError(t, err)

@@ -72,7 +72,7 @@ func (o Options) machine() (vm.Accel, int) {
 	accel := o.Rig.Accel
 	if accel == "" || accel == vm.Auto {
 		if accel = likelyAccel(); accel == vm.TCG && o.Rig.Virtual {
-			accel = vm.ICount
+			accel = vm.VTime
 		}
 	}
 	return accel, cmp.Or(o.Rig.CPUs, vm.DefaultCPUs(accel))
@@ -194,7 +194,7 @@ func (p Plan) Write(w io.Writer) error {
 	fmt.Fprintf(w, "Before that, once: kernel, disk image and tools (minutes; %d GiB of cache, %d more while a kernel is built).\n", cacheGiB, buildGiB)
 	fmt.Fprintf(w, "Profile %s: %d invocations, %d rounds, CPU times × %g; everything on 2 CPUs takes about %s.\n\n", p.Profile.Name.V,
 		p.Profile.Invocations.V, p.Profile.Rounds.V, p.Profile.TimeFactor.V, minutes(p.Profile))
-	args, err := vm.Plan(vm.Config{Kernel: "BZIMAGE", Disk: "DISK.qcow2", Tools: "TOOLS.raw", Accel: p.Accel, CPUs: p.CPUs})
+	args, err := vm.Plan(vm.Config{Kernel: "BZIMAGE", Disk: "DISK.qcow2", Tools: "TOOLS.raw", Accel: p.Accel, QEMU: "QEMU", CPUs: p.CPUs})
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ func (p Plan) Summary() string {
 // minutes lists a profile's by accelerator.
 func minutes(p spec.Profile) string {
 	var list []string
-	for _, a := range []vm.Accel{vm.KVM, vm.TCG, vm.ICount} {
+	for _, a := range []vm.Accel{vm.KVM, vm.TCG, vm.VTime} {
 		if m, ok := p.Minutes[string(a)]; ok {
 			list = append(list, fmt.Sprintf("%d minutes under %s", m.V, a))
 		}

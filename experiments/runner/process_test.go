@@ -57,7 +57,7 @@ func (c child) run() error {
 	o := Options{Rig: RigOptions{Root: "../..", Progress: progress.New(os.Stderr)}, Dir: c.Dir, Engine: results.EngineSim, Results: c.Results, Shard: shard}
 	if c.Guest {
 		o.Engine, o.Profile, o.Jobs = results.EngineVM, "tiny", 1
-		o.Rig.Kernel, o.Rig.Src, o.Rig.Accel = os.Getenv("ALPS_KERNEL_NAME"), os.Getenv("ALPS_KERNEL_SRC"), vm.ICount
+		o.Rig.Kernel, o.Rig.Src, o.Rig.Accel = os.Getenv("ALPS_KERNEL_NAME"), os.Getenv("ALPS_KERNEL_SRC"), vm.VTime
 	}
 	return Run(context.Background(), c.Name, o)
 }

@@ -21,7 +21,7 @@ import (
 // disturbed by what was before it, and two of the same do the same. Elsewhere it
 // is one guest for all runs.
 func (p Parts) Ready(ctx context.Context, ports []string) (*Rig, error) {
-	if p.Accel == vm.ICount {
+	if p.Accel == vm.VTime {
 		return p.fromSnapshot(ctx)
 	}
 	r, err := p.Boot(ctx, ports)

@@ -77,7 +77,7 @@ func (rig *Rig) replay(ctx context.Context, r *run, profile string, step *progre
 		Key: r.key, Engine: results.EngineVM, Profile: profile, Workload: r.workload,
 		Scheduler: r.scheduler(), Round: r.round, Seed: r.seed, Parameters: params,
 		Kernel: rig.Info.KernelRelease, KernelName: p.Kernel.Name, KernelFallback: p.Fallback, KernelSource: p.Kernel.Source,
-		ConfigDigest: p.Kernel.ConfigDigest, Accelerator: string(p.Accel), CPUs: p.CPUs, FunctionCPUs: cpus,
+		ConfigDigest: p.Kernel.ConfigDigest, Accelerator: string(p.Accel), QEMU: p.QEMU.Key, CPUs: p.CPUs, FunctionCPUs: cpus,
 		ImageDigest: p.Image.Digest, Docker: rig.Info.Docker, Revision: p.Revision,
 		Invocations: len(invocations), TimeFactor: r.factor, LoadAsked: r.load,
 		LoadAchieved: float64(stats.CPU) / (float64(stats.Span) * float64(cpus)),

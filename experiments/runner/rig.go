@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/ds2-lab/alps/kernel"
 	"github.com/ds2-lab/alps/openlambda"
 	"github.com/ds2-lab/alps/vm"
+	"github.com/ds2-lab/alps/vm/qemu"
 )
 
 // fallbackKernel is built where the default's source cannot be had.
@@ -46,6 +48,7 @@ type Parts struct {
 	ToolsDigest string
 	Accel       vm.Accel
 	AccelWhy    string
+	QEMU        qemu.Built // of guests in virtual time; zero: the distribution's
 	CPUs        int
 	Revision    string // of the code, when the tools were built
 
@@ -76,21 +79,39 @@ func Prepare(ctx context.Context, o RigOptions) (Parts, error) {
 	if p.Accel, p.AccelWhy, err = vm.Resolve(ctx, o.Accel, p.Kernel.BzImage); err != nil {
 		return Parts{}, err
 	}
-	if auto := o.Accel == "" || o.Accel == vm.Auto; auto && o.Virtual && p.Accel == vm.TCG {
-		p.Accel, p.AccelWhy = vm.ICount, p.AccelWhy+"; in virtual time the host does not matter"
-	}
 	if p.CPUs = o.CPUs; p.CPUs == 0 {
 		p.CPUs = vm.DefaultCPUs(p.Accel)
+	}
+	if auto := o.Accel == "" || o.Accel == vm.Auto; auto && o.Virtual || p.Accel == vm.VTime {
+		if p, err = p.inVirtualTime(ctx); err != nil {
+			return Parts{}, err
+		}
 	}
 	o.Progress.Printf("accelerator %s: %s", p.Accel, p.AccelWhy)
 	if p.Lambda, err = openlambda.BuildImage(ctx, openlambda.ImageOptions{Progress: o.Progress}); err != nil {
 		return Parts{}, err
 	}
-	if p.Image, err = vm.BuildImage(ctx, vm.ImageOptions{Kernel: p.Kernel.BzImage, Accel: p.Accel, Lambda: p.Lambda.Path, Progress: o.Progress}); err != nil {
+	if p.Image, err = vm.BuildImage(ctx, vm.ImageOptions{Kernel: p.Kernel.BzImage, Accel: p.Accel, QEMU: p.QEMU.Path, Lambda: p.Lambda.Path, Progress: o.Progress}); err != nil {
 		return Parts{}, err
 	}
 	p.Revision = revision(ctx, o.Root)
 	p.Tools, p.ToolsDigest, err = p.buildTools(ctx)
+	return p, err
+}
+
+// inVirtualTime is the parts with virtual time instead of plain emulation: there
+// the host's speed and load change nothing. Under KVM they stay as they are.
+func (p Parts) inVirtualTime(ctx context.Context) (Parts, error) {
+	switch p.Accel {
+	case vm.VTime:
+	case vm.TCG:
+		p.Accel, p.AccelWhy = vm.VTime, p.AccelWhy+"; in virtual time the host does not matter"
+		p.CPUs = cmp.Or(p.opts.CPUs, vm.DefaultCPUs(vm.VTime))
+	default:
+		return p, nil
+	}
+	var err error
+	p.QEMU, err = qemu.Build(ctx, qemu.Options{Progress: p.opts.Progress})
 	return p, err
 }
 
@@ -145,7 +166,7 @@ func (p Parts) buildTools(ctx context.Context) (disk, sum string, err error) {
 
 // VMConfig is the guest that Boot starts.
 func (p Parts) VMConfig() vm.Config {
-	return vm.Config{Kernel: p.Kernel.BzImage, Disk: p.Image.Path, Tools: p.Tools, Accel: p.Accel, CPUs: p.CPUs, MemMiB: p.opts.MemMiB, Shared: p.Shared}
+	return vm.Config{Kernel: p.Kernel.BzImage, Disk: p.Image.Path, Tools: p.Tools, Accel: p.Accel, QEMU: p.QEMU.Path, CPUs: p.CPUs, MemMiB: p.opts.MemMiB, Shared: p.Shared}
 }
 
 // functionCPUs is the guest's CPUs but 0, which the system keeps; a guest with

@@ -50,7 +50,7 @@ func (o Options) jobs(a vm.Accel) int {
 	switch {
 	case o.Jobs > 0:
 		return o.Jobs
-	case a == vm.ICount:
+	case a == vm.VTime:
 		return runtime.NumCPU()
 	}
 	return 1

@@ -22,6 +22,11 @@ import (
 // workerTests runs package openlambda's own test binary in a guest.
 func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string) {
 	p := guestParts(t)
+	if accel == vm.VTime {
+		var err error
+		p, err = p.inVirtualTime(t.Context())
+		require.NoError(t, err)
+	}
 	binary := filepath.Join(t.TempDir(), "openlambda.test")
 	build := exec.Command("go", "test", "-c", "-ldflags=-s -w", "-o", binary, "./openlambda")
 	build.Dir, build.Env = p.opts.Root, append(os.Environ(), "CGO_ENABLED=0")
@@ -30,8 +35,8 @@ func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string) {
 	data, err := os.ReadFile(binary)
 	require.NoError(t, err)
 	cfg := p.VMConfig()
-	if accel != "" {
-		cfg.Accel, cfg.CPUs = accel, cpus
+	if cpus > 0 {
+		cfg.CPUs = cpus
 	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 8*time.Minute, errors.New("the guest froze or is far too slow"))
 	defer cancel()
@@ -54,7 +59,7 @@ func TestGuestWorker(t *testing.T) {
 
 // What a process per invocation costs, in virtual time.
 func TestGuestWorkerForkCost(t *testing.T) {
-	workerTests(t, vm.ICount, 1, "TestGuestForkCost", "TestGuestForkCost")
+	workerTests(t, vm.VTime, 1, "TestGuestForkCost", "TestGuestForkCost")
 }
 
 // OpenLambda's own binary in the rig, where OL_UPSTREAM names one: its

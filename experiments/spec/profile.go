@@ -105,7 +105,7 @@ func only[T any](all []T, names []yamlx.At[string], name func(T) string) []T {
 	return out
 }
 
-var accelerators = []string{"kvm", "tcg", "icount"}
+var accelerators = []string{"kvm", "tcg", "vtime"}
 
 // LoadProfile reads dir/profiles.yaml and returns the profile called name.
 func LoadProfile(dir, name string) (Profile, error) {

@@ -20,6 +20,7 @@ type Ring string
 const (
 	Python   Ring = "python"   // python3 with igraph: the functions
 	Clang    Ring = "clang"    // clang-14: the BPF objects byte for byte
+	Network  Ring = "network"  // a mirror of Debian's packages
 	QEMU     Ring = "qemu"     // QEMU without a guest in it
 	KVM      Ring = "kvm"      // a /dev/kvm that opens, in software or not
 	Chromium Ring = "chromium" // the report in a browser
@@ -40,7 +41,7 @@ const EnvMustRun = "MUST_RUN"
 
 // All are the rings.
 func All() []Ring {
-	return []Ring{Python, Clang, QEMU, KVM, Chromium, Root, Guest, Docker, Hook, Window, Hooks, NoHooks, SchedExt, Long, Upstream}
+	return []Ring{Python, Clang, Network, QEMU, KVM, Chromium, Root, Guest, Docker, Hook, Window, Hooks, NoHooks, SchedExt, Long, Upstream}
 }
 
 // Must reports whether the tests of r have to run.
