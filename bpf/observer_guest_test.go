@@ -1,9 +1,11 @@
 package bpf_test
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/bpf"
@@ -135,6 +137,46 @@ func TestGuestLossIsCounted(t *testing.T) {
 	require.Positive(t, lost.Invocations)
 	// One more may be the fork by which Go's runtime sees whether pidfds work.
 	require.InDelta(t, n, float64(len(events()))+float64(lost.Invocations), 1)
+}
+
+// When there are more threads than can be followed, what is not followed is
+// counted, and afterwards every invocation is reported again.
+func TestGuestObserverRecoversFromAStorm(t *testing.T) {
+	const room = 50
+	b := load(t, bpf.Options{Running: room, Tasks: room})
+	p := play.NewParent(t)
+	dir := p.Group("function")
+	rule(t, b, map[string]bpf.Entry{dir: {}})
+	require.NoError(t, b.AttachObserver())
+	events, stop := watch(t, b)
+	warm := p.Start(dir, "parent")
+	bomb := p.Start(dir, "forked threads")
+	require.True(t, bomb.Scan())
+	_, usage, err := b.Sweep()
+	require.NoError(t, err)
+	require.Contains(t, usage, bpf.Usage{Map: bpf.MapTasks, Used: room, Size: room}, "the storm is none")
+
+	const n = room + 10 // more than what could be left behind
+	warm.Invoke(t, n)
+	lost, err := b.Lost()
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, lost.Invocations, uint64(n))
+	require.Positive(t, lost.Tasks)
+	require.NoError(t, syscall.Kill(bomb.PID, syscall.SIGKILL))
+	require.Eventually(t, func() bool {
+		_, usage, err := b.Sweep()
+		return err == nil && assert.ObjectsAreEqual([]bpf.Usage{{Map: bpf.MapRunning, Size: room}, {Map: bpf.MapTasks, Size: room}}, usage[1:3])
+	}, 10*time.Second, 100*time.Millisecond, "something is left behind")
+
+	before := len(events())
+	warm.Invoke(t, n)
+	require.Eventually(t, func() bool { return len(events()) >= before+n }, 10*time.Second, 10*time.Millisecond)
+	stop()
+	require.Len(t, events(), before+n)
+	after, err := b.Lost()
+	require.NoError(t, err)
+	require.Equal(t, lost.Invocations, after.Invocations)
+	t.Logf("%d invocations while there was no room: lost %+v; afterwards %d of %d reported", n, lost, len(events())-before, n)
 }
 
 // A process that dies leaves the observer at work; the next one reads on.
