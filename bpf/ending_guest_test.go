@@ -76,9 +76,9 @@ func TestGuestWhoMustEndWaitsForNoRank(t *testing.T) {
 	}
 	// What ended is forgotten, and the order holds again.
 	require.Greater(t, play.Shares(t, []string{first, last}, 500*time.Millisecond)[0], 0.9)
-	_, usage, err := b.Sweep()
+	s, err := b.Sweep()
 	require.NoError(t, err)
-	for _, u := range usage {
+	for _, u := range s.Usage {
 		if u.Map == bpf.MapEnding {
 			require.Zero(t, u.Used)
 		}

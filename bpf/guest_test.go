@@ -31,18 +31,27 @@ func TestMain(m *testing.M) {
 }
 
 func load(t *testing.T, o bpf.Options) *bpf.Backend {
+	b := loadObserver(t, o)
+	need(t, b.CheckHooks())
+	return b
+}
+
+// loadObserver is for tests that any kernel passes whose programs can be traced.
+func loadObserver(t *testing.T, o bpf.Options) *bpf.Backend {
 	b, err := bpf.Load(o)
-	if err == nil {
-		t.Cleanup(func() { b.Close() })
-		err = b.CheckHooks()
-	}
-	if err != nil {
-		if strings.Contains(os.Getenv("MUST_RUN"), "hook") {
-			t.Fatal(err)
-		}
+	need(t, err)
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+func need(t *testing.T, err error) {
+	switch {
+	case err == nil:
+	case strings.Contains(os.Getenv("MUST_RUN"), "hook"):
+		t.Fatal(err)
+	default:
 		t.Skipf("cannot load here: %v", err)
 	}
-	return b
 }
 
 func idOf(t *testing.T, dir string) bpf.CgroupID {

@@ -13,7 +13,7 @@ import (
 )
 
 func TestGuestObserver(t *testing.T) {
-	b := load(t, bpf.Options{})
+	b := loadObserver(t, bpf.Options{})
 	p := play.NewParent(t)
 	dir := p.Group("function")
 	nested := p.Group("function/inside")
@@ -66,7 +66,7 @@ func TestGuestObserver(t *testing.T) {
 
 // The CPU that goes to what is no invocation and comes back is not lost to one.
 func TestGuestOnlyAnotherInvocationEndsATurn(t *testing.T) {
-	b := load(t, bpf.Options{})
+	b := loadObserver(t, bpf.Options{})
 	p := play.NewParent(t)
 	dir, other := p.Group("function"), p.Group("other")
 	rule(t, b, map[string]bpf.Entry{dir: {}, other: {}})
@@ -100,7 +100,7 @@ func TestGuestOnlyAnotherInvocationEndsATurn(t *testing.T) {
 }
 
 func TestGuestThreadsAndChildrenCount(t *testing.T) {
-	b := load(t, bpf.Options{})
+	b := loadObserver(t, bpf.Options{})
 	p := play.NewParent(t)
 	dir := p.Group("function")
 	rule(t, b, map[string]bpf.Entry{dir: {}})
@@ -122,7 +122,7 @@ func TestGuestThreadsAndChildrenCount(t *testing.T) {
 
 // What could not be reported is counted.
 func TestGuestLossIsCounted(t *testing.T) {
-	b := load(t, bpf.Options{RingBytes: 4096})
+	b := loadObserver(t, bpf.Options{RingBytes: 4096})
 	p := play.NewParent(t)
 	dir := p.Group("function")
 	rule(t, b, map[string]bpf.Entry{dir: {}})
@@ -143,7 +143,7 @@ func TestGuestLossIsCounted(t *testing.T) {
 // counted, and afterwards every invocation is reported again.
 func TestGuestObserverRecoversFromAStorm(t *testing.T) {
 	const room = 50
-	b := load(t, bpf.Options{Running: room, Tasks: room})
+	b := loadObserver(t, bpf.Options{Running: room, Tasks: room})
 	p := play.NewParent(t)
 	dir := p.Group("function")
 	rule(t, b, map[string]bpf.Entry{dir: {}})
@@ -152,9 +152,9 @@ func TestGuestObserverRecoversFromAStorm(t *testing.T) {
 	warm := p.Start(dir, "parent")
 	bomb := p.Start(dir, "forked threads")
 	require.True(t, bomb.Scan())
-	_, usage, err := b.Sweep()
+	s, err := b.Sweep()
 	require.NoError(t, err)
-	require.Contains(t, usage, bpf.Usage{Map: bpf.MapTasks, Used: room, Size: room}, "the storm is none")
+	require.Contains(t, s.Usage, bpf.Usage{Map: bpf.MapTasks, Used: room, Size: room}, "the storm is none")
 
 	const n = room + 10 // more than what could be left behind
 	warm.Invoke(t, n)
@@ -164,8 +164,8 @@ func TestGuestObserverRecoversFromAStorm(t *testing.T) {
 	require.Positive(t, lost.Tasks)
 	require.NoError(t, syscall.Kill(bomb.PID, syscall.SIGKILL))
 	require.Eventually(t, func() bool {
-		_, usage, err := b.Sweep()
-		return err == nil && assert.ObjectsAreEqual([]bpf.Usage{{Map: bpf.MapRunning, Size: room}, {Map: bpf.MapTasks, Size: room}}, usage[1:3])
+		s, err := b.Sweep()
+		return err == nil && assert.ObjectsAreEqual([]bpf.Usage{{Map: bpf.MapRunning, Size: room}, {Map: bpf.MapTasks, Size: room}}, s.Usage[1:3])
 	}, 10*time.Second, 100*time.Millisecond, "something is left behind")
 
 	before := len(events())

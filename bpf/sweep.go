@@ -48,80 +48,88 @@ const (
 // initPIDNamespace is the inode of the first PID namespace (include/linux/proc_ns.h).
 const initPIDNamespace = 0xEFFFFFFC
 
+// Survey is what Sweep finds.
+type Survey struct {
+	Swept   int // entries of processes that were gone
+	Usage   []Usage
+	Running map[CgroupID]int // invocations under way, by function
+}
+
 // Sweep removes what is left of processes that are gone and counts it as lost:
 // entries of which the observer saw no end. An entry goes if its thread was
-// gone at the last call, too, so calls should be seconds apart. It also says
-// how full the maps are.
-func (b *Backend) Sweep() (swept int, usage []Usage, err error) {
-	var events map[uint32]alpsEvent
-	var tasks map[uint32]alpsTask
-	var ending map[uint32]uint64
+// gone at the last call, too, so calls should be seconds apart.
+func (b *Backend) Sweep() (Survey, error) {
+	s := Survey{Running: map[CgroupID]int{}}
+	suspects := map[stale]bool{}
 	functions, err := b.Functions()
+	used := map[string]int{MapFunctions: len(functions)}
 	if err == nil {
-		events, err = all[uint32, alpsEvent](b.maps.Running)
+		used[MapRunning], err = each(b.maps.Running, func(pid uint32, e alpsEvent) {
+			suspects[stale{e.ArriveNs, pid, sweepRunning}] = true
+			s.Running[CgroupID(e.CgroupId)]++
+		})
 	}
 	if err == nil {
-		tasks, err = all[uint32, alpsTask](b.maps.Tasks)
+		used[MapTasks], err = each(b.maps.Tasks, func(pid uint32, t alpsTask) { suspects[stale{t.ArriveNs, pid, sweepTasks}] = true })
 	}
 	if err == nil {
-		ending, err = all[uint32, uint64](b.maps.Ending)
+		used[MapEnding], err = each(b.maps.Ending, func(pid uint32, _ uint64) { suspects[stale{0, pid, sweepEnding}] = true })
 	}
 	if err != nil {
-		return 0, nil, fmt.Errorf("sweep: %w", err)
+		return s, fmt.Errorf("sweep: %w", err)
 	}
-	usage = []Usage{
-		{MapFunctions, len(functions), int(b.maps.Functions.MaxEntries())}, {MapRunning, len(events), int(b.maps.Running.MaxEntries())},
-		{MapTasks, len(tasks), int(b.maps.Tasks.MaxEntries())}, {MapEnding, len(ending), int(b.maps.Ending.MaxEntries())},
+	for _, m := range []struct {
+		name string
+		of   *ebpf.Map
+	}{{MapFunctions, b.maps.Functions}, {MapRunning, b.maps.Running}, {MapTasks, b.maps.Tasks}, {MapEnding, b.maps.Ending}} {
+		s.Usage = append(s.Usage, Usage{m.name, used[m.name], int(m.of.MaxEntries())})
 	}
 	var ns unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/pid", &ns); err != nil || ns.Ino != initPIDNamespace {
-		return 0, usage, nil // the kernel's pids are not the ones seen here
+		return s, nil // the kernel's pids are not the ones seen here
 	}
 	ahead, err := bootAhead()
 	if err != nil {
-		return 0, usage, err
+		return s, err
 	}
-	suspects := map[stale]bool{}
-	for pid, e := range events {
-		suspects[stale{e.ArriveNs, pid, sweepRunning}] = true
-	}
-	for pid, t := range tasks {
-		suspects[stale{t.ArriveNs, pid, sweepTasks}] = true
-	}
-	for pid := range ending {
-		suspects[stale{0, pid, sweepEnding}] = true
-	}
-	for s := range suspects {
+	for x := range suspects {
 		switch {
-		case !isGone(s, ahead):
-			delete(suspects, s)
-		case b.suspects[s]:
-			delete(suspects, s)
-			removed, err := b.progs.Sweep.Run(&ebpf.RunOptions{Context: s})
+		case !isGone(x, ahead):
+			delete(suspects, x)
+		case b.suspects[x]:
+			delete(suspects, x)
+			removed, err := b.progs.Sweep.Run(&ebpf.RunOptions{Context: x})
 			if err != nil {
-				return swept, usage, fmt.Errorf("sweep: %w", err)
+				return s, fmt.Errorf("sweep: %w", err)
 			}
-			swept += int(removed)
+			s.Swept += int(removed)
 		}
 	}
 	b.suspects = suspects
-	return swept, usage, nil
+	return s, nil
 }
 
-// all reads a hash map.
-func all[K comparable, V any](m *ebpf.Map) (map[K]V, error) {
-	keys, values := make([]K, m.MaxEntries()), make([]V, m.MaxEntries())
+// each calls f for every entry of a hash map, and counts them. The kernel is
+// asked for many at a time.
+func each[K comparable, V any](m *ebpf.Map, f func(K, V)) (n int, err error) {
+	keys, values := make([]K, chunk), make([]V, chunk)
 	var cursor ebpf.MapBatchCursor
-	n, err := m.BatchLookup(&cursor, keys, values, nil)
-	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // the end
-		return nil, fmt.Errorf("%s: %w", m, err)
+	for {
+		got, err := m.BatchLookup(&cursor, keys, values, nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return n, fmt.Errorf("%s: %w", m, err)
+		}
+		for i := range got {
+			f(keys[i], values[i])
+		}
+		if n += got; err != nil { // that was the last
+			return n, nil
+		}
 	}
-	out := make(map[K]V, n)
-	for i := range n {
-		out[keys[i]] = values[i]
-	}
-	return out, nil
 }
+
+// chunk is how many entries are read at a time: more than ever share a bucket.
+const chunk = 256
 
 // bootAhead is how much later CLOCK_BOOTTIME is than CLOCK_MONOTONIC.
 func bootAhead() (time.Duration, error) {

@@ -105,6 +105,7 @@ type Run struct {
 	Failed  int      `json:"failed"`
 	Lost    uint64   `json:"lost"` // events
 	Errors  []string `json:"errors"`
+	Broken  []string `json:"broken,omitempty"` // conditions that did not hold from begin to end
 	Valid   bool     `json:"valid"`
 	Invalid []string `json:"invalid"` // reasons
 }
@@ -132,6 +133,7 @@ func (r *Run) Judge() {
 	if r.Lost > 0 {
 		r.Invalid = append(r.Invalid, fmt.Sprintf("%d events were lost", r.Lost))
 	}
+	r.Invalid = append(r.Invalid, r.Broken...)
 	if s := r.Sim; s != nil && s.Unfinished > 0 {
 		r.Invalid = append(r.Invalid, fmt.Sprintf("%d of %d invocations had not ended after %s of virtual time: the load does not drain", s.Unfinished, r.Invocations, s.Span))
 	}

@@ -129,10 +129,11 @@ func TestJudge(t *testing.T) {
 	r.Judge()
 	require.True(t, r.Valid)
 	r.LateP50++
-	r.Failed, r.Lost = 1, 2
+	r.Failed, r.Lost, r.Broken = 1, 2, []string{"daemon changed in between"}
 	r.Judge()
 	require.False(t, r.Valid)
-	require.Len(t, r.Invalid, 3)
+	require.Len(t, r.Invalid, 4)
+	require.Contains(t, r.Invalid, "daemon changed in between")
 
 	sim := Run{Invocations: 40, Sim: &Sim{Span: time.Minute, Unfinished: 3}}
 	sim.Judge()
