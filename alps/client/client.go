@@ -196,14 +196,20 @@ func New(socket string) *Client {
 	return &Client{http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
-			if errors.Is(err, fs.ErrPermission) {
-				err = fmt.Errorf("%w (the socket is root's: run this as root)", err)
-			} else if err != nil {
-				err = fmt.Errorf("%w (is the daemon running? start it with: alps run)", err)
-			}
-			return conn, err
+			return conn, nextAction(err)
 		},
 	}}}
+}
+
+// nextAction adds to the error of a connection what to do about it.
+func nextAction(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w (the socket is root's: run this as root)", err)
+	}
+	return fmt.Errorf("%w (is the daemon running? start it with: alps run)", err)
 }
 
 // Status asks what the daemon believes.
