@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"net"
 	"net/http"
@@ -33,7 +34,7 @@ func listen(path string) (net.Listener, error) {
 		conn.Close()
 		return nil, fmt.Errorf("socket %s: a daemon is listening already", path)
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
-		if err := os.Remove(path); err != nil {
+		if err := removeSocket(path); err != nil {
 			return nil, fmt.Errorf("socket: %w", err)
 		}
 	}
@@ -44,6 +45,20 @@ func listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("socket: %w", err)
 	}
 	return l, nil
+}
+
+// removeSocket removes what a dead daemon has left. Whatever else is there also
+// refuses connections, be it a file.
+func removeSocket(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if info.Mode() != fs.ModeSocket|0o600 || !ok || int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s is there and is no daemon's socket: remove it, or give another path", path)
+	}
+	return os.Remove(path)
 }
 
 func (d *daemon) serve(ctx context.Context, l net.Listener) error {

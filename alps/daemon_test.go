@@ -3,6 +3,7 @@ package alps
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -344,6 +345,29 @@ func TestOneDaemonPerSocket(t *testing.T) {
 	l, err = listen(path)
 	require.NoError(t, err)
 	l.Close()
+}
+
+// Only a dead daemon's socket makes room for another's: a file, or a socket of
+// another form, stays.
+func TestOthersSocketsStay(t *testing.T) {
+	dir := t.TempDir()
+	file, socket := filepath.Join(dir, "file"), filepath.Join(dir, "socket")
+	require.NoError(t, os.WriteFile(file, []byte("theirs"), 0o600))
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})
+	require.NoError(t, err)
+	l.SetUnlinkOnClose(false)
+	require.NoError(t, l.Close())
+	require.NoError(t, os.Chmod(socket, 0o666))
+	for _, path := range []string{file, socket} {
+		_, err := listen(path)
+		require.ErrorContains(t, err, path+" is there and is no daemon's socket: remove it, or give another path")
+		_, err = os.Lstat(path)
+		require.NoError(t, err)
+	}
+	require.NoError(t, os.Chmod(socket, 0o600)) // as a daemon leaves it that was killed
+	l2, err := listen(socket)
+	require.NoError(t, err)
+	l2.Close()
 }
 
 func TestLoadMeter(t *testing.T) {
