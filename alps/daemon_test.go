@@ -33,44 +33,58 @@ type fakeKernel struct {
 	refuses    error // to set functions
 }
 
-func (k *fakeKernel) AttachHooks() error { k.attached++; return nil }
-
-func (k *fakeKernel) Ask(on bool) error { k.asks = on; return nil }
-
-func (k *fakeKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
+// locked runs f alone.
+func locked[T any](k *fakeKernel, f func() T) T {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.policy = p
-	return nil
+	return f()
+}
+
+func (k *fakeKernel) AttachHooks() error {
+	return locked(k, func() error { k.attached++; return nil })
+}
+
+func (k *fakeKernel) Ask(on bool) error { return locked(k, func() error { k.asks = on; return nil }) }
+
+func (k *fakeKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
+	return locked(k, func() error { k.policy = p; return nil })
 }
 
 func (k *fakeKernel) Policy() (map[bpf.CgroupID]bpf.Entry, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.policy, nil
+	return locked(k, func() map[bpf.CgroupID]bpf.Entry { return k.policy }), nil
 }
 
-func (k *fakeKernel) KeepAlive(d time.Duration) error { k.keepAlive = d; return nil }
+func (k *fakeKernel) KeepAlive(d time.Duration) error {
+	return locked(k, func() error { k.keepAlive = d; return nil })
+}
 
 func (k *fakeKernel) SetFunctions(f []bpf.Function) error {
-	if k.refuses != nil && len(f) > len(k.functions) {
-		return k.refuses
-	}
-	k.functions = f
-	return nil
+	return locked(k, func() error {
+		if k.refuses != nil && len(f) > len(k.functions) {
+			return k.refuses
+		}
+		k.functions = f
+		return nil
+	})
 }
 
-func (k *fakeKernel) Sweep() (bpf.Survey, error) { return k.survey, nil }
+func (k *fakeKernel) Sweep() (bpf.Survey, error) {
+	return locked(k, func() bpf.Survey { return k.survey }), nil
+}
 
-func (k *fakeKernel) Asked() (bool, error) { return k.asks, nil }
+func (k *fakeKernel) Asked() (bool, error) { return locked(k, func() bool { return k.asks }), nil }
 
-func (k *fakeKernel) Rivals() (int, error) { return k.rivals, nil }
+func (k *fakeKernel) Rivals() (int, error) { return locked(k, func() int { return k.rivals }), nil }
 
-func (k *fakeKernel) Functions() ([]bpf.Function, error) { return k.functions, nil }
+func (k *fakeKernel) Functions() ([]bpf.Function, error) {
+	return locked(k, func() []bpf.Function { return k.functions }), nil
+}
 
-func (k *fakeKernel) SetFullSlices(on bool) { k.fullSlices = on }
+func (k *fakeKernel) SetFullSlices(on bool) { locked(k, func() any { k.fullSlices = on; return nil }) }
 
-func (k *fakeKernel) Lost() (bpf.Lost, error) { return k.lost, nil }
+func (k *fakeKernel) Lost() (bpf.Lost, error) {
+	return locked(k, func() bpf.Lost { return k.lost }), nil
+}
 
 func (k *fakeKernel) Events(ctx context.Context, f func(bpf.Event)) error {
 	for {

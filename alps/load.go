@@ -8,12 +8,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // loadMeter measures CPU utilisation between two samples.
 type loadMeter struct {
-	cpus        []int // nil: all
-	read        func() ([]byte, error)
+	cpus []int // nil: all
+	read func() ([]byte, error)
+
+	mu          sync.Mutex
 	busy, total uint64
 }
 
@@ -39,6 +42,8 @@ func (l *loadMeter) sample() (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	dBusy, dTotal := busy-l.busy, total-l.total
 	first := l.total == 0
 	l.busy, l.total = busy, total

@@ -27,7 +27,7 @@ func (d *daemon) update() error {
 	begun := time.Now()
 	d.mu.Lock()
 	d.loadPct = load
-	m, records, decisions := d.mode, d.window.Records(d.now()), d.decisions
+	m, records, decisions := d.mode, slices.Clone(d.window.Records(d.now())), d.decisions // valid until the next event
 	d.mu.Unlock()
 	functions := d.known()
 	entries := map[bpf.CgroupID]bpf.Entry{}

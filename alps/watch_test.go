@@ -337,7 +337,7 @@ func TestConditions(t *testing.T) {
 	before := d.status().Conditions
 	require.Equal(t, before, d.status().Conditions)
 	for name, change := range map[string]func(){
-		"hooks":                   func() { k.asks = false },
+		"hooks":                   func() { k.asks = !k.asks },
 		"policy":                  func() { require.NoError(t, d.setMode(client.Mode{Policy: policyCFS})) },
 		"kernel":                  func() { write(t, d.host.proc+"/osrelease", "6.2.0") },
 		"boot":                    func() { write(t, d.host.proc+"/random/boot_id", "another") },
