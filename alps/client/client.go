@@ -4,11 +4,14 @@
 //
 //	GET /status             Status
 //	GET /policy             []Entry, what the kernel's map holds
-//	PUT /policy             []Rule; the policy, under the mode manual
+//	PUT /policy             []Rule; the policy, under the mode manual, whole or not at all
 //	PUT /mode               Mode; clears the window and the map
 //	PUT /functions/{uid}    Registration of a cgroup as a function
 //	GET /events?since=NS    Event, one JSON line per finished invocation; first
 //	                        those known that ended after since, if it is given
+//
+// A refusal is a line of text: with 400 the request is to blame, with 500 the
+// kernel. Either way nothing has changed.
 package client
 
 import (
