@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"net"
 	"net/http"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/bpf"
@@ -31,7 +34,7 @@ func listen(path string) (net.Listener, error) {
 		conn.Close()
 		return nil, fmt.Errorf("socket %s: a daemon is listening already", path)
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
-		if err := os.Remove(path); err != nil {
+		if err := removeSocket(path); err != nil {
 			return nil, fmt.Errorf("socket: %w", err)
 		}
 	}
@@ -42,6 +45,20 @@ func listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("socket: %w", err)
 	}
 	return l, nil
+}
+
+// removeSocket removes what a dead daemon has left. Whatever else is there also
+// refuses connections, be it a file.
+func removeSocket(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if info.Mode() != fs.ModeSocket|0o600 || !ok || int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s is there and is no daemon's socket: remove it, or give another path", path)
+	}
+	return os.Remove(path)
 }
 
 func (d *daemon) serve(ctx context.Context, l net.Listener) error {
@@ -69,22 +86,32 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	return ctx.Err()
 }
 
-// take handles a request by giving its body to f. Whatever is wrong with it is
-// the caller's to mend.
+// callers is an error that the caller of the API can mend.
+type callers struct{ error }
+
+func (e callers) Unwrap() error { return e.error }
+
+// refuse is an error for the caller to mend.
+func refuse(format string, args ...any) error { return callers{fmt.Errorf(format, args...)} }
+
+// take handles a request by giving its body to f. What is wrong with the
+// request is the caller's to mend (400), what the kernel says is not (500).
 func take[T any](f func(T) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
 		dec.DisallowUnknownFields()
 		var in T
 		err := dec.Decode(&in)
-		if err == nil {
+		if err != nil {
+			err = callers{err}
+		} else {
 			err = f(in)
 		}
-		if err != nil {
+		if _, ok := errors.AsType[callers](err); ok {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		reply(w, struct{}{}, nil)
+		reply(w, struct{}{}, err)
 	}
 }
 
@@ -97,15 +124,44 @@ func reply(w http.ResponseWriter, v any, err error) {
 	json.NewEncoder(w).Encode(v)
 }
 
-// register makes the cgroup at f.Cgroup a function.
+// register makes the cgroup at f.Cgroup a function, or changes nothing.
 func (d *daemon) register(f client.Function) error {
 	f.Cgroup = filepath.Clean("/" + strings.TrimPrefix(f.Cgroup, cgroupRoot))
 	id, err := bpf.CgroupOf(cgroupRoot + f.Cgroup)
 	if err != nil {
-		return err
+		return callers{err}
 	}
 	f.ID = uint64(id)
-	return d.setFunctions(func(all map[bpf.CgroupID]client.Function) { all[id] = f })
+	return d.add(f)
+}
+
+// add makes a cgroup a function, or changes nothing.
+func (d *daemon) add(f client.Function) error {
+	if err := checkFunction(f); err != nil {
+		return callers{fmt.Errorf("function cgroup %s: %w", f.Cgroup, err)}
+	}
+	d.ops.Lock()
+	defer d.ops.Unlock()
+	next := d.known()
+	next[bpf.CgroupID(f.ID)] = f
+	if err := d.setFunctions(next); err != nil {
+		return err
+	}
+	d.check()
+	return nil
+}
+
+// checkFunction says why f cannot be a function.
+func checkFunction(f client.Function) error {
+	switch {
+	case f.UID == "":
+		return errors.New("its uid is empty: give one (a container's label " + labelUID + ")")
+	case f.Cgroup == "/":
+		return errors.New("the root cgroup holds the whole machine")
+	case !utf8.ValidString(f.UID+f.Name) || strings.ContainsFunc(f.UID+f.Name, unicode.IsControl):
+		return fmt.Errorf("uid %q, name %q: control characters cannot be shown", f.UID, f.Name)
+	}
+	return bpf.Function{UID: f.UID, Name: f.Name, Cgroup: f.Cgroup}.Check()
 }
 
 // stream sends events to one reader until it goes: those after since that are

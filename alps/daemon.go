@@ -8,6 +8,7 @@
 package alps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,9 @@ type kernel interface {
 	SetFullSlices(bool)
 	Events(context.Context, func(bpf.Event)) error
 	Lost() (bpf.Lost, error)
+	Sweep() (bpf.Survey, error)
+	Asked() (bool, error)
+	Rivals() (int, error)
 }
 
 // Run loads and attaches the BPF programs and serves until ctx ends; then CFS
@@ -69,6 +73,9 @@ func Run(ctx context.Context, c Config) error {
 	}
 	if c.Pin == "" {
 		c.Pin = DefaultPin
+	}
+	if err := CheckCPUs(c.CPUs); err != nil {
+		return fmt.Errorf("functions' CPUs: %w", err)
 	}
 	// First, because it is what tells that another daemon lives.
 	l, err := listen(c.Socket)
@@ -91,7 +98,7 @@ func Run(ctx context.Context, c Config) error {
 			c.Log.Warn("observing only", "why", err)
 		}
 	}
-	d, err := newDaemon(c, b)
+	d, err := newDaemon(c, b, thisHost)
 	if err != nil {
 		return err
 	}
@@ -99,24 +106,33 @@ func Run(ctx context.Context, c Config) error {
 	return d.run(ctx, l)
 }
 
+// A daemon has two locks. Whoever changes what the kernel is told holds ops, for
+// as long as simulation and system calls take; mu, which events and status need,
+// is held for moments only. Who needs both takes ops first.
 type daemon struct {
 	config Config
 	kernel kernel
 	log    *slog.Logger
 	now    func() policy.KTime
+	begun  policy.KTime
 	load   *loadMeter
+	host   host
 
 	changed chan struct{} // the mode changed: begin its period anew
 
 	resumed bool // from what a daemon before had pinned
 
+	ops    sync.Mutex
+	policy *policy.Policy
+
 	mu         sync.Mutex
 	attached   bool // the hooks
 	mode       mode
-	policy     *policy.Policy
 	window     policy.Window
 	functions  map[bpf.CgroupID]client.Function
+	refused    map[bpf.CgroupID]client.Refusal
 	decisions  []policy.Decision
+	published  map[bpf.CgroupID]bpf.Entry
 	generation uint64
 	loadPct    float64
 	tookNS     int64
@@ -124,19 +140,21 @@ type daemon struct {
 	dropped    uint64
 	readers    map[chan client.Event]bool
 	recent     []client.Event // at least the last keptEvents
+
+	watch watch
 }
 
 // keptEvents is how many events a reader that was away can still get.
 const keptEvents = 16384
 
-func newDaemon(c Config, k kernel) (*daemon, error) {
+func newDaemon(c Config, k kernel, h host) (*daemon, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Mode.Policy == "" {
 		c.Mode.Policy = policyALPS
 	}
-	d := &daemon{config: c, kernel: k, log: c.Log, now: monotonic, load: &loadMeter{cpus: c.CPUs},
+	d := &daemon{config: c, kernel: k, log: c.Log, now: monotonic, begun: monotonic(), load: &loadMeter{cpus: c.CPUs}, host: h,
 		changed: make(chan struct{}, 1), functions: map[bpf.CgroupID]client.Function{}, readers: map[chan client.Event]bool{}}
 	// What a daemon before had registered.
 	known, err := k.Functions()
@@ -146,6 +164,7 @@ func newDaemon(c Config, k kernel) (*daemon, error) {
 	for _, f := range known {
 		d.functions[f.ID] = client.Function{UID: f.UID, Name: f.Name, Cgroup: f.Cgroup, ID: uint64(f.ID)}
 	}
+	d.askControllers(d.functions)
 	return d, d.setMode(c.Mode)
 }
 
@@ -161,6 +180,7 @@ func (d *daemon) run(ctx context.Context, l net.Listener) error {
 	g.Go(func() error { return d.serve(ctx, l) })
 	g.Go(func() error { return d.kernel.Events(ctx, d.event) })
 	g.Go(func() error { return d.updates(ctx) })
+	g.Go(func() error { return d.sweeps(ctx) })
 	if d.config.Docker != "none" {
 		g.Go(func() error { return d.discover(ctx) })
 	}
@@ -175,39 +195,54 @@ func (d *daemon) run(ctx context.Context, l net.Listener) error {
 func (d *daemon) setMode(m client.Mode) error {
 	next, err := parseMode(m)
 	if err != nil {
-		return err
+		return callers{err}
 	}
 	p, err := policy.New(next.params)
 	if err != nil {
-		return err
+		return callers{err}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.kernel.SetPolicy(nil); err != nil {
-		return err
-	}
+	d.ops.Lock()
+	defer d.ops.Unlock()
 	// Attached once, for good: under cfs the kernel does not ask them.
 	steered := next.wire.Policy != policyCFS
-	if (steered || d.config.Hooks) && !d.attached && !d.config.Delegated {
+	attached := d.hooked()
+	if (steered || d.config.Hooks) && !attached && !d.config.Delegated {
 		if err := d.kernel.AttachHooks(); err != nil {
 			return err
 		}
+		attached = true
+		d.mu.Lock()
 		d.attached = true
+		d.mu.Unlock()
 	}
-	if d.attached {
+	if err := d.kernel.SetPolicy(nil); err != nil {
+		return err
+	}
+	if attached {
 		if err := d.kernel.Ask(steered); err != nil {
 			return err
 		}
 	}
 	d.kernel.SetFullSlices(m.FullSlices)
-	d.mode, d.policy, d.decisions = next, p, nil
+	d.policy = p
+	d.mu.Lock()
+	d.mode, d.decisions, d.published, d.lastErr = next, nil, nil, ""
 	d.window = next.params.NewWindow(d.load.count())
+	d.mu.Unlock()
 	select {
 	case d.changed <- struct{}{}:
 	default:
 	}
 	d.log.Info("mode", "policy", m.Policy, "order", next.order, "step", next.step)
+	d.check()
 	return nil
+}
+
+// hooked says whether the hooks are attached.
+func (d *daemon) hooked() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.attached
 }
 
 // event takes one finished invocation from the kernel.
@@ -218,6 +253,7 @@ func (d *daemon) event(e bpf.Event) {
 	if !ok {
 		return // unregistered since
 	}
+	d.watch.saw(e.Cgroup)
 	d.window.Add(policy.Record{UID: f.UID, Arrive: policy.KTime(e.Arrive), End: policy.KTime(e.End), CPU: e.CPU})
 	out := client.Event{UID: f.UID, Function: f.Name, Cgroup: uint64(e.Cgroup), PID: e.PID, NSPID: e.NSPID,
 		ArriveNS: uint64(e.Arrive), StartNS: uint64(e.Start), EndNS: uint64(e.End), CPUNS: uint64(e.CPU), WaitNS: uint64(e.Wait),
@@ -260,9 +296,9 @@ func (d *daemon) updates(ctx context.Context) error {
 		d.lastErr = ""
 		if err != nil {
 			d.lastErr = err.Error()
-			d.log.Error("update", "err", err)
 		}
 		d.mu.Unlock()
+		d.check()
 	}
 }
 
@@ -285,38 +321,52 @@ func lengths(e bpf.Event) (out []client.Slices, exact bool) {
 	return out, len(e.FullSlices) > 0
 }
 
-// setFunctions changes the set of functions and tells the kernel.
-func (d *daemon) setFunctions(change func(map[bpf.CgroupID]client.Function)) error {
+// known is a copy of the functions there are.
+func (d *daemon) known() map[bpf.CgroupID]client.Function {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	change(d.functions)
-	return d.tellFunctions()
+	return maps.Clone(d.functions)
 }
 
-func (d *daemon) tellFunctions() error {
+// setFunctions makes next the functions, once the kernel has taken them. If it
+// refuses, all is as before. The caller holds ops.
+func (d *daemon) setFunctions(next map[bpf.CgroupID]client.Function) error {
+	if err := d.kernel.SetFunctions(kernelFunctions(next)); err != nil {
+		return errors.Join(err, d.kernel.SetFunctions(kernelFunctions(d.known())))
+	}
+	d.mu.Lock()
+	d.functions = next
+	d.mu.Unlock()
+	d.askControllers(next)
+	return nil
+}
+
+func kernelFunctions(functions map[bpf.CgroupID]client.Function) []bpf.Function {
 	var all []bpf.Function
-	for id, f := range d.functions {
+	for id, f := range functions {
 		all = append(all, bpf.Function{ID: id, UID: f.UID, Name: f.Name, Cgroup: f.Cgroup})
 	}
-	return d.kernel.SetFunctions(all)
+	return all
 }
 
 func (d *daemon) status() client.Status {
+	d.check()
+	n, err := d.kernel.Lost()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := client.Status{Mode: d.mode.wire, Generation: d.generation, Attached: d.attached, Resumed: d.resumed, LoadPct: d.loadPct,
 		Decisions: d.decisions, UpdateNS: d.tookNS, LastError: d.lastErr,
 		Records: len(d.window.Records(d.now()))}
-	s.RTRuntimeUS, s.RTPeriodUS = realTimeLimit()
-	for _, f := range d.functions {
-		s.Functions = append(s.Functions, f)
-	}
-	slices.SortFunc(s.Functions, func(a, b client.Function) int { return int(a.ID) - int(b.ID) })
-	n, err := d.kernel.Lost()
 	if err != nil {
 		s.LastError = err.Error()
 	}
+	s.RTRuntimeUS, s.RTPeriodUS = realTimeLimit()
 	s.Lost = client.Lost{Invocations: n.Invocations, Tasks: n.Tasks, Slices: n.Slices, Orphans: n.Orphans, Stream: d.dropped}
+	d.watch.status(&s)
+	for _, r := range d.refused {
+		s.Refused = append(s.Refused, r)
+	}
+	slices.SortFunc(s.Refused, func(a, b client.Refusal) int { return cmp.Compare(a.ID, b.ID) })
 	return s
 }
 
@@ -343,6 +393,6 @@ func (d *daemon) entries() ([]client.Entry, error) {
 		f.ID = uint64(id)
 		out = append(out, client.Entry{Function: f, BiasUS: e.BiasUS, SliceUS: e.SliceUS, LateBiasUS: e.LateBiasUS})
 	}
-	slices.SortFunc(out, func(a, b client.Entry) int { return int(a.BiasUS) - int(b.BiasUS) })
+	slices.SortFunc(out, func(a, b client.Entry) int { return cmp.Compare(a.BiasUS, b.BiasUS) })
 	return out, nil
 }

@@ -3,6 +3,7 @@ package alps
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -26,34 +27,64 @@ type fakeKernel struct {
 	keepAlive  time.Duration
 	fullSlices bool
 	events     chan bpf.Event
+	lost       bpf.Lost
+	rivals     int
+	survey     bpf.Survey
+	refuses    error // to set functions
 }
 
-func (k *fakeKernel) AttachHooks() error { k.attached++; return nil }
-
-func (k *fakeKernel) Ask(on bool) error { k.asks = on; return nil }
-
-func (k *fakeKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
+// locked runs f alone.
+func locked[T any](k *fakeKernel, f func() T) T {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.policy = p
-	return nil
+	return f()
+}
+
+func (k *fakeKernel) AttachHooks() error {
+	return locked(k, func() error { k.attached++; return nil })
+}
+
+func (k *fakeKernel) Ask(on bool) error { return locked(k, func() error { k.asks = on; return nil }) }
+
+func (k *fakeKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
+	return locked(k, func() error { k.policy = p; return nil })
 }
 
 func (k *fakeKernel) Policy() (map[bpf.CgroupID]bpf.Entry, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.policy, nil
+	return locked(k, func() map[bpf.CgroupID]bpf.Entry { return k.policy }), nil
 }
 
-func (k *fakeKernel) KeepAlive(d time.Duration) error { k.keepAlive = d; return nil }
+func (k *fakeKernel) KeepAlive(d time.Duration) error {
+	return locked(k, func() error { k.keepAlive = d; return nil })
+}
 
-func (k *fakeKernel) SetFunctions(f []bpf.Function) error { k.functions = f; return nil }
+func (k *fakeKernel) SetFunctions(f []bpf.Function) error {
+	return locked(k, func() error {
+		if k.refuses != nil && len(f) > len(k.functions) {
+			return k.refuses
+		}
+		k.functions = f
+		return nil
+	})
+}
 
-func (k *fakeKernel) Functions() ([]bpf.Function, error) { return k.functions, nil }
+func (k *fakeKernel) Sweep() (bpf.Survey, error) {
+	return locked(k, func() bpf.Survey { return k.survey }), nil
+}
 
-func (k *fakeKernel) SetFullSlices(on bool) { k.fullSlices = on }
+func (k *fakeKernel) Asked() (bool, error) { return locked(k, func() bool { return k.asks }), nil }
 
-func (k *fakeKernel) Lost() (bpf.Lost, error) { return bpf.Lost{Invocations: 7, Orphans: 2}, nil }
+func (k *fakeKernel) Rivals() (int, error) { return locked(k, func() int { return k.rivals }), nil }
+
+func (k *fakeKernel) Functions() ([]bpf.Function, error) {
+	return locked(k, func() []bpf.Function { return k.functions }), nil
+}
+
+func (k *fakeKernel) SetFullSlices(on bool) { locked(k, func() any { k.fullSlices = on; return nil }) }
+
+func (k *fakeKernel) Lost() (bpf.Lost, error) {
+	return locked(k, func() bpf.Lost { return k.lost }), nil
+}
 
 func (k *fakeKernel) Events(ctx context.Context, f func(bpf.Event)) error {
 	for {
@@ -67,9 +98,9 @@ func (k *fakeKernel) Events(ctx context.Context, f func(bpf.Event)) error {
 }
 
 func startDaemon(t *testing.T, m client.Mode) (*daemon, *fakeKernel, *client.Client) {
-	k := &fakeKernel{events: make(chan bpf.Event)}
+	k := &fakeKernel{events: make(chan bpf.Event), lost: bpf.Lost{Invocations: 7, Orphans: 2}}
 	socket := filepath.Join(t.TempDir(), "s")
-	d, err := newDaemon(Config{Mode: m, Socket: socket, Docker: "none", CPUs: []int{0}}, k)
+	d, err := newDaemon(Config{Mode: m, Socket: socket, Docker: "none", CPUs: []int{0}}, k, testHost(t))
 	require.NoError(t, err)
 	l, err := listen(socket)
 	require.NoError(t, err)
@@ -88,13 +119,35 @@ func startDaemon(t *testing.T, m client.Mode) (*daemon, *fakeKernel, *client.Cli
 	return d, k, c
 }
 
+// testHost is a host whose cgroups are directories.
+func testHost(t *testing.T) host {
+	dir := t.TempDir()
+	h := host{cgroups: dir + "/cgroup", schedExt: dir + "/sched_ext", proc: dir + "/kernel", cpus: dir + "/online"}
+	for path, text := range map[string]string{h.cgroups + "/cgroup.subtree_control": "", h.proc + "/osrelease": "6.1.0-test", h.cpus: "0-1"} {
+		write(t, path, text)
+	}
+	return h
+}
+
+func write(t *testing.T, path, text string) {
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+}
+
+// add makes functions with a cgroup of their own, which has the CPU controller.
+func add(t *testing.T, d *daemon, functions ...client.Function) {
+	for _, f := range functions {
+		f.Cgroup = "/alps.slice/" + f.UID
+		write(t, d.host.cgroups+f.Cgroup+"/cpu.weight", "100\n")
+		require.NoError(t, d.add(f))
+	}
+}
+
 // overload is three functions that all wait: short ones arrive with long ones.
-func overload(d *daemon, k *fakeKernel) {
+func overload(t *testing.T, d *daemon, k *fakeKernel) {
 	for i, cpu := range []time.Duration{20, 100, 900} {
 		id := bpf.CgroupID(i + 1)
-		d.setFunctions(func(all map[bpf.CgroupID]client.Function) {
-			all[id] = client.Function{UID: string(rune('a' + i)), Name: "f", ID: uint64(id)}
-		})
+		add(t, d, client.Function{UID: string(rune('a' + i)), Name: "f", ID: uint64(id)})
 		for j := range 4 {
 			now := uint64(d.now())
 			k.events <- bpf.Event{Cgroup: id, NSPID: uint32(j), CPU: cpu * time.Millisecond,
@@ -105,9 +158,9 @@ func overload(d *daemon, k *fakeKernel) {
 
 func TestTheShortestFunctionGoesFirst(t *testing.T) {
 	d, k, c := startDaemon(t, client.Mode{Policy: "alps", Order: "bounded", Step: "500ms"})
-	overload(d, k)
+	overload(t, d, k)
 	require.Eventually(t, func() bool { s, err := c.Status(t.Context()); return err == nil && s.Records == 12 }, 10*time.Second, 5*time.Millisecond)
-	d.setFunctions(func(all map[bpf.CgroupID]client.Function) { all[9] = client.Function{UID: "new", ID: 9} })
+	add(t, d, client.Function{UID: "new", ID: 9})
 	require.NoError(t, d.update())
 	require.Len(t, k.policy, 4)
 	require.Equal(t, bpf.Entry{BiasUS: k.policy[2].BiasUS}, k.policy[9], "a new one is in the middle")
@@ -140,7 +193,7 @@ func TestEventsAreStreamed(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- c.Events(ctx, func() { close(open) }, func(e client.Event) { got <- e }) }()
 	<-open
-	overload(d, k)
+	overload(t, d, k)
 	for range 12 {
 		e := <-got
 		require.NotEmpty(t, e.UID)
@@ -198,10 +251,7 @@ func TestBiasFollowsTheOrder(t *testing.T) {
 
 func TestManualPolicy(t *testing.T) {
 	d, k, c := startDaemon(t, client.Mode{Policy: "manual", Order: "bounded", Step: "10ms"})
-	require.NoError(t, d.setFunctions(func(all map[bpf.CgroupID]client.Function) {
-		all[1] = client.Function{UID: "a", ID: 1}
-		all[2] = client.Function{UID: "b", ID: 2}
-	}))
+	add(t, d, client.Function{UID: "a", ID: 1}, client.Function{UID: "b", ID: 2})
 	good := []client.Rule{{UID: "a", Rank: 2, Slice: 5 * time.Millisecond}}
 	require.NoError(t, c.SetPolicy(t.Context(), good))
 	want := map[bpf.CgroupID]bpf.Entry{1: {BiasUS: 20_000, SliceUS: 5000}}
@@ -239,14 +289,14 @@ func TestHooksAreAttachedOnlyWhenNeeded(t *testing.T) {
 
 func TestDelegatedPoliciesNeedNoHooks(t *testing.T) {
 	k := &fakeKernel{events: make(chan bpf.Event)}
-	d, err := newDaemon(Config{Mode: client.Mode{Policy: "alps"}, Delegated: true, CPUs: []int{0}}, k)
+	d, err := newDaemon(Config{Mode: client.Mode{Policy: "alps"}, Delegated: true, CPUs: []int{0}}, k, testHost(t))
 	require.NoError(t, err)
 	go func() {
 		for e := range k.events {
 			d.event(e)
 		}
 	}()
-	overload(d, k)
+	overload(t, d, k)
 	close(k.events)
 	require.Eventually(t, func() bool { return d.status().Records == 12 }, 10*time.Second, 5*time.Millisecond)
 	require.NoError(t, d.update())
@@ -259,7 +309,7 @@ func TestSFSSliceIsTheInterArrivalTime(t *testing.T) {
 	d, k, _ := startDaemon(t, client.Mode{Policy: "sfs"})
 	require.NoError(t, d.update())
 	require.Empty(t, k.policy, "nothing is known yet")
-	overload(d, k)
+	overload(t, d, k)
 	require.Eventually(t, func() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.window.Records(d.now())) == 12 }, 10*time.Second, 5*time.Millisecond)
 	require.NoError(t, d.update())
 	require.Len(t, k.policy, 3)
@@ -278,10 +328,7 @@ func TestSFSSliceIsTheInterArrivalTime(t *testing.T) {
 
 func TestRemovedCgroupsAreForgotten(t *testing.T) {
 	d, k, _ := startDaemon(t, client.Mode{Policy: "cfs"})
-	require.NoError(t, d.setFunctions(func(all map[bpf.CgroupID]client.Function) {
-		all[1] = client.Function{UID: "a", ID: 1}
-		all[2] = client.Function{UID: "b", ID: 2}
-	}))
+	add(t, d, client.Function{UID: "a", ID: 1}, client.Function{UID: "b", ID: 2})
 	k.functions = k.functions[:1] // the kernel forgot one
 	require.NoError(t, d.update())
 	require.Len(t, d.functions, 1)
@@ -312,6 +359,29 @@ func TestOneDaemonPerSocket(t *testing.T) {
 	l, err = listen(path)
 	require.NoError(t, err)
 	l.Close()
+}
+
+// Only a dead daemon's socket makes room for another's: a file, or a socket of
+// another form, stays.
+func TestOthersSocketsStay(t *testing.T) {
+	dir := t.TempDir()
+	file, socket := filepath.Join(dir, "file"), filepath.Join(dir, "socket")
+	require.NoError(t, os.WriteFile(file, []byte("theirs"), 0o600))
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})
+	require.NoError(t, err)
+	l.SetUnlinkOnClose(false)
+	require.NoError(t, l.Close())
+	require.NoError(t, os.Chmod(socket, 0o666))
+	for _, path := range []string{file, socket} {
+		_, err := listen(path)
+		require.ErrorContains(t, err, path+" is there and is no daemon's socket: remove it, or give another path")
+		_, err = os.Lstat(path)
+		require.NoError(t, err)
+	}
+	require.NoError(t, os.Chmod(socket, 0o600)) // as a daemon leaves it that was killed
+	l2, err := listen(socket)
+	require.NoError(t, err)
+	l2.Close()
 }
 
 func TestLoadMeter(t *testing.T) {

@@ -1,9 +1,12 @@
 package alps
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +67,8 @@ func (d *daemon) discover(ctx context.Context) error {
 }
 
 // syncContainers lists the labelled containers and registers their cgroups;
-// found is what it registered before.
+// found is what it registered before. One that cannot be a function keeps no
+// other from it.
 func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, found map[bpf.CgroupID]client.Function) error {
 	list, err := api.ContainerList(ctx, dockerapi.ContainerListOptions{Filters: dockerapi.Filters{}.Add("label", labelUID)})
 	if err != nil {
@@ -84,26 +88,51 @@ func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, foun
 		if err != nil {
 			continue
 		}
-		now[id] = client.Function{UID: c.Labels[labelUID], Name: c.Labels[labelName], Cgroup: path, ID: uint64(id)}
+		// A uid that is there but empty is no uid.
+		now[id] = client.Function{UID: cmp.Or(c.Labels[labelUID], c.Labels[labelName]), Name: c.Labels[labelName], Cgroup: path, ID: uint64(id)}
 	}
-	err = d.setFunctions(func(all map[bpf.CgroupID]client.Function) {
-		for id := range found {
-			if _, ok := now[id]; !ok {
-				d.log.Info("function gone", "uid", all[id].UID, "name", all[id].Name)
-				delete(all, id)
-			}
+	return d.discovered(now, found)
+}
+
+// discovered makes now what was found among containers; found is what was.
+func (d *daemon) discovered(now, found map[bpf.CgroupID]client.Function) error {
+	d.ops.Lock()
+	defer d.ops.Unlock()
+	next, log := d.known(), []func(){}
+	refused := map[bpf.CgroupID]client.Refusal{}
+	for id, f := range found {
+		if _, ok := now[id]; !ok && next[id].ID != 0 {
+			log = append(log, func() { d.log.Info("function gone", "uid", f.UID, "name", f.Name) })
+			delete(next, id)
 		}
-		for id, f := range now {
-			if _, ok := all[id]; !ok {
-				d.log.Info("function", "uid", f.UID, "name", f.Name, "cgroup", f.Cgroup)
-			}
-			all[id] = f
-		}
-	})
+	}
 	clear(found)
-	for id, f := range now {
-		found[id] = f
+	for _, id := range slices.Sorted(maps.Keys(now)) {
+		f := now[id]
+		_, known := next[id]
+		err := checkFunction(f)
+		if err == nil && !known && len(next) >= bpf.MaxFunctions {
+			err = fmt.Errorf("there are %d functions already, the most possible", len(next))
+		}
+		if err != nil {
+			refused[id] = client.Refusal{Function: f, Why: err.Error()}
+			continue
+		}
+		if !known {
+			log = append(log, func() { d.log.Info("function", "uid", f.UID, "name", f.Name, "cgroup", f.Cgroup) })
+		}
+		next[id], found[id] = f, f
 	}
+	err := d.setFunctions(next)
+	if err == nil {
+		for _, say := range log {
+			say()
+		}
+	}
+	d.mu.Lock()
+	d.refused = refused
+	d.mu.Unlock()
+	d.check()
 	return err
 }
 

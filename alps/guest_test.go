@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/alps/client"
@@ -87,7 +88,9 @@ func TestGuestDaemonIsKilled(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				warm.Invoke(t, 1)
+				if _, _, err := warm.InvokeOnce(); !assert.NoError(t, err) {
+					return
+				}
 				invoked.Add(1)
 			}
 		}
@@ -147,6 +150,72 @@ func TestGuestDaemonIsKilled(t *testing.T) {
 	b, err := bpf.Load(bpf.Options{Pin: guestPin})
 	require.NoError(t, err)
 	require.NoError(t, b.Close())
+}
+
+// What keeps the daemon from steering is said while it lasts; a controller that
+// is withdrawn is asked for again, and the order is back.
+func TestGuestDaemonSaysWhomItDoesNotSteer(t *testing.T) {
+	if !strings.Contains(os.Getenv("MUST_RUN"), "hook") {
+		t.Skip("needs a guest: run the target testVM")
+	}
+	p := play.NewParent(t)
+	dirs := []string{p.Group("favoured"), p.Group("other")}
+	for _, dir := range dirs {
+		p.Hog(dir)
+	}
+	_, api := startDaemonProcess(t)
+	var rules []client.Rule
+	for i, dir := range dirs {
+		uid := dir[strings.LastIndex(dir, "/")+1:]
+		require.NoError(t, api.Register(t.Context(), client.Function{UID: uid, Cgroup: dir}))
+		rules = append(rules, client.Rule{UID: uid, Rank: i + 1, Slice: 50 * time.Millisecond})
+	}
+	require.NoError(t, api.SetPolicy(t.Context(), rules))
+	status := func() client.Status {
+		s, err := api.Status(t.Context())
+		require.NoError(t, err)
+		return s
+	}
+	steered := func() bool {
+		s := status()
+		return s.Functions[0].Steered && s.Functions[1].Steered
+	}
+	require.True(t, steered(), "%+v", status().Functions)
+	require.Empty(t, status().Problems)
+	calm := status().Conditions
+
+	for _, c := range []struct {
+		what       string
+		begin, end func()
+	}{
+		{client.NoController, func() { require.NoError(t, os.WriteFile(p.Dir+"/cgroup.subtree_control", []byte("-cpu"), 0o644)) }, func() {}},
+		{client.HooksOff, func() { require.NoError(t, os.WriteFile("/proc/sys/kernel/sched_alps", []byte("0"), 0o644)) },
+			func() { require.NoError(t, os.WriteFile("/proc/sys/kernel/sched_alps", []byte("1"), 0o644)) }},
+		{client.OtherInCharge, func() {
+			b, err := bpf.Load(bpf.Options{})
+			require.NoError(t, err)
+			t.Cleanup(func() { b.Close() })
+			require.NoError(t, b.AttachHooks())
+			require.Eventually(t, func() bool { return !steered() }, 5*time.Second, 20*time.Millisecond)
+			require.NoError(t, b.DetachHooks())
+		}, func() { require.NoError(t, os.WriteFile("/proc/sys/kernel/sched_alps", []byte("1"), 0o644)) }},
+	} {
+		c.begin()
+		s := status()
+		var found bool
+		for _, x := range s.Problems {
+			found = found || x.What == c.what
+		}
+		require.True(t, found, "%s: %+v", c.what, s.Problems)
+		t.Logf("%s: %+v", c.what, s.Functions[0])
+		c.end()
+		require.Eventually(t, steered, 10*time.Second, 50*time.Millisecond, c.what)
+	}
+	time.Sleep(300 * time.Millisecond)
+	share := play.Shares(t, dirs, time.Second)[0]
+	t.Logf("afterwards the favoured one has %.3f", share)
+	require.Greater(t, share, 0.9)
+	require.Equal(t, calm, status().Conditions)
 }
 
 // guestParams have a period of 500 ms, and so a bound of a second.

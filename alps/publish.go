@@ -2,9 +2,9 @@ package alps
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ds2-lab/alps/alps/client"
@@ -14,54 +14,60 @@ import (
 
 // update makes a new policy, if the mode has the daemon make it.
 func (d *daemon) update() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.ops.Lock()
+	defer d.ops.Unlock()
+	d.check() // before a controller that was withdrawn is asked for again
 	load, err := d.load.sample()
 	if err != nil {
 		return err
 	}
-	d.loadPct = load
 	if err := d.forgetGone(); err != nil {
 		return err
 	}
 	begun := time.Now()
-	records := d.window.Records(d.now())
+	d.mu.Lock()
+	d.loadPct = load
+	m, records, decisions := d.mode, slices.Clone(d.window.Records(d.now())), d.decisions // valid until the next event
+	d.mu.Unlock()
+	functions := d.known()
 	entries := map[bpf.CgroupID]bpf.Entry{}
 	var errs []error
-	switch d.mode.wire.Policy {
+	switch m.wire.Policy {
 	case policyCFS:
 		return nil
 	case policySFS:
 		if e, ok := sfsEntry(records, d.load.count()); ok {
-			for id := range d.functions {
+			for id := range functions {
 				entries[id] = e
 			}
 		}
 	case policyALPS:
-		d.decisions = d.policy.Update(records, load, d.load.count())
-		for i := range d.decisions {
+		decisions = d.policy.Update(records, load, d.load.count())
+		for i := range decisions {
 			// What a large alpha makes of a long function's slice.
-			d.decisions[i].Slice = min(d.decisions[i].Slice, bpf.MaxSlice)
+			decisions[i].Slice = min(decisions[i].Slice, bpf.MaxSlice)
 		}
 		fallthrough
 	case policyManual:
-		entries, errs = d.decided()
+		entries, errs = decided(m, functions, decisions)
 	}
-	d.tookNS = time.Since(begun).Nanoseconds()
-	return errors.Join(append(errs, d.publish(entries))...)
+	d.mu.Lock()
+	d.decisions, d.tookNS = decisions, time.Since(begun).Nanoseconds()
+	d.mu.Unlock()
+	return errors.Join(append(errs, d.publish(m, entries))...)
 }
 
 // decided are the entries of the decisions; functions that have none are plain
 // CFS until something is known of one.
-func (d *daemon) decided() (map[bpf.CgroupID]bpf.Entry, []error) {
+func decided(m mode, functions map[bpf.CgroupID]client.Function, decisions []policy.Decision) (map[bpf.CgroupID]bpf.Entry, []error) {
 	entries := map[bpf.CgroupID]bpf.Entry{}
 	var errs []error
-	for id, f := range d.functions {
-		decision, ok := d.decide(f.UID)
+	for id, f := range functions {
+		decision, ok := decide(m, decisions, f.UID)
 		if !ok {
 			continue
 		}
-		e, err := d.mode.entry(decision)
+		e, err := m.entry(decision)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -73,35 +79,74 @@ func (d *daemon) decided() (map[bpf.CgroupID]bpf.Entry, []error) {
 
 // publish makes entries the policy. Silent for two periods, this daemon is as
 // good as dead.
-func (d *daemon) publish(entries map[bpf.CgroupID]bpf.Entry) error {
+func (d *daemon) publish(m mode, entries map[bpf.CgroupID]bpf.Entry) error {
 	if err := d.kernel.SetPolicy(entries); err != nil {
 		return err
 	}
+	d.mu.Lock()
 	d.generation++
-	return d.kernel.KeepAlive(2 * d.mode.params.Every())
+	d.published = entries
+	d.mu.Unlock()
+	return d.kernel.KeepAlive(2 * m.params.Every())
 }
 
 // setRules takes a client's policy, whole or not at all.
 func (d *daemon) setRules(rules []client.Rule) error {
+	d.ops.Lock()
+	defer d.ops.Unlock()
+	functions := d.known()
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.mode.wire.Policy != policyManual {
-		return fmt.Errorf("the policy is %s's: switch with alps mode -policy manual", d.mode.wire.Policy)
+	m := d.mode
+	d.mu.Unlock()
+	if m.wire.Policy != policyManual {
+		return refuse("the policy is %s's: switch with alps mode -policy manual", m.wire.Policy)
 	}
 	var decisions []policy.Decision
 	for _, r := range rules {
-		decision := policy.Decision{UID: r.UID, Rank: r.Rank, Slice: r.Slice}
-		if !slices.ContainsFunc(slices.Collect(maps.Values(d.functions)), func(f client.Function) bool { return f.UID == r.UID }) {
-			return fmt.Errorf("function %s is not known: no cgroup is registered for it", r.UID)
-		}
-		if _, err := d.mode.entry(decision); err != nil {
+		uid, err := uidOf(functions, r.UID)
+		if err != nil {
 			return err
+		}
+		if slices.ContainsFunc(decisions, func(x policy.Decision) bool { return x.UID == uid }) {
+			return refuse("function %s has two rules", r.UID)
+		}
+		decision := policy.Decision{UID: uid, Rank: r.Rank, Slice: r.Slice}
+		if _, err := m.entry(decision); err != nil {
+			return callers{err}
 		}
 		decisions = append(decisions, decision)
 	}
+	entries, errs := decided(m, functions, decisions)
+	if err := errors.Join(append(errs, d.publish(m, entries))...); err != nil {
+		return err
+	}
+	d.mu.Lock()
 	d.decisions = decisions
-	entries, errs := d.decided()
-	return errors.Join(append(errs, d.publish(entries))...)
+	d.mu.Unlock()
+	d.check()
+	return nil
+}
+
+// uidOf finds the function that a rule means: by uid, or by a name that only
+// one uid has.
+func uidOf(functions map[bpf.CgroupID]client.Function, name string) (string, error) {
+	named := map[string]bool{}
+	for _, f := range functions {
+		if f.UID == name {
+			return name, nil
+		}
+		if f.Name == name {
+			named[f.UID] = true
+		}
+	}
+	uids := slices.Sorted(maps.Keys(named))
+	switch len(uids) {
+	case 0:
+		return "", refuse("function %s is not known: no cgroup is registered for it", name)
+	case 1:
+		return uids[0], nil
+	}
+	return "", refuse("several functions are called %s: give a uid: %s", name, strings.Join(uids, ", "))
 }
 
 // forgetGone drops functions whose cgroups were removed, as the kernel did.
@@ -114,26 +159,27 @@ func (d *daemon) forgetGone() error {
 	for _, f := range known {
 		there[f.ID] = true
 	}
-	for id, f := range d.functions {
+	next := d.known()
+	for id, f := range next {
 		if !there[id] {
 			d.log.Info("function's cgroup was removed", "uid", f.UID, "name", f.Name, "cgroup", f.Cgroup)
-			delete(d.functions, id)
+			delete(next, id)
 		}
 	}
-	return d.tellFunctions()
+	return d.setFunctions(next)
 }
 
 // decide finds what is wanted of a function. One that nothing is known of,
 // among others that are ranked, gets the median rank and the kernel's slice:
 // without an entry its bias would be 0, and it would go before all others.
-func (d *daemon) decide(uid string) (policy.Decision, bool) {
-	for _, x := range d.decisions {
+func decide(m mode, decisions []policy.Decision, uid string) (policy.Decision, bool) {
+	for _, x := range decisions {
 		if x.UID == uid {
 			return x, true
 		}
 	}
-	if len(d.decisions) == 0 || d.mode.wire.Policy == policyManual {
+	if len(decisions) == 0 || m.wire.Policy == policyManual {
 		return policy.Decision{}, false
 	}
-	return policy.Decision{UID: uid, Rank: d.decisions[len(d.decisions)/2].Rank}, true // sorted by rank
+	return policy.Decision{UID: uid, Rank: decisions[len(decisions)/2].Rank}, true // sorted by rank
 }

@@ -14,12 +14,15 @@ import (
 )
 
 type alpsControl struct {
-	_          structs.HostLayout
-	Generation uint64
-	ValidUntil uint64
-	FullSlices uint64
-	Looked     uint64
-	Dead       uint64
+	_           structs.HostLayout
+	Generation  uint64
+	ValidUntil  uint64
+	FullSlices  uint64
+	Looked      uint64
+	Dead        uint64
+	Ending      int64
+	EndingUntil uint64
+	Epoch       uint64
 }
 
 type alpsEntry struct {
@@ -53,12 +56,21 @@ type alpsEvent struct {
 }
 
 type alpsFunction struct {
-	_      structs.HostLayout
-	Slot   uint32
-	Fresh  int32
-	Uid    [64]int8
-	Name   [64]int8
-	Cgroup [256]int8
+	_           structs.HostLayout
+	Slot        uint32
+	Fresh       int32
+	Ending      int64
+	EndingUntil uint64
+	Uid         [128]int8
+	Name        [128]int8
+	Cgroup      [512]int8
+}
+
+type alpsStale struct {
+	_        structs.HostLayout
+	ArriveNs uint64
+	Pid      uint32
+	From     uint32
 }
 
 type alpsTask struct {
@@ -78,6 +90,7 @@ type alpsTask struct {
 const (
 	alpsMapControl           = "control"
 	alpsMapCounts            = "counts"
+	alpsMapEnding            = "ending"
 	alpsMapEvents            = "events"
 	alpsMapFunctions         = "functions"
 	alpsMapInterrupted       = "interrupted"
@@ -89,9 +102,12 @@ const (
 	alpsProgAlpsSlice        = "alps_slice"
 	alpsProgForget           = "forget"
 	alpsProgObserveExec      = "observe_exec"
+	alpsProgObserveExit      = "observe_exit"
 	alpsProgObserveFork      = "observe_fork"
+	alpsProgObserveSignal    = "observe_signal"
 	alpsProgObserveSwitch    = "observe_switch"
 	alpsProgObserveSwitch518 = "observe_switch_5_18"
+	alpsProgSweep            = "sweep"
 	alpsProgTimeBias         = "time_bias"
 	alpsProgTimeNothing      = "time_nothing"
 	alpsProgTimeSlice        = "time_slice"
@@ -143,9 +159,12 @@ type alpsProgramSpecs struct {
 	AlpsSlice        *ebpf.ProgramSpec `ebpf:"alps_slice"`
 	Forget           *ebpf.ProgramSpec `ebpf:"forget"`
 	ObserveExec      *ebpf.ProgramSpec `ebpf:"observe_exec"`
+	ObserveExit      *ebpf.ProgramSpec `ebpf:"observe_exit"`
 	ObserveFork      *ebpf.ProgramSpec `ebpf:"observe_fork"`
+	ObserveSignal    *ebpf.ProgramSpec `ebpf:"observe_signal"`
 	ObserveSwitch    *ebpf.ProgramSpec `ebpf:"observe_switch"`
 	ObserveSwitch518 *ebpf.ProgramSpec `ebpf:"observe_switch_5_18"`
+	Sweep            *ebpf.ProgramSpec `ebpf:"sweep"`
 	TimeBias         *ebpf.ProgramSpec `ebpf:"time_bias"`
 	TimeNothing      *ebpf.ProgramSpec `ebpf:"time_nothing"`
 	TimeSlice        *ebpf.ProgramSpec `ebpf:"time_slice"`
@@ -157,6 +176,7 @@ type alpsProgramSpecs struct {
 type alpsMapSpecs struct {
 	Control     *ebpf.MapSpec `ebpf:"control"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	Ending      *ebpf.MapSpec `ebpf:"ending"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	Functions   *ebpf.MapSpec `ebpf:"functions"`
 	Interrupted *ebpf.MapSpec `ebpf:"interrupted"`
@@ -194,6 +214,7 @@ func (o *alpsObjects) Close() error {
 type alpsMaps struct {
 	Control     *ebpf.Map `ebpf:"control"`
 	Counts      *ebpf.Map `ebpf:"counts"`
+	Ending      *ebpf.Map `ebpf:"ending"`
 	Events      *ebpf.Map `ebpf:"events"`
 	Functions   *ebpf.Map `ebpf:"functions"`
 	Interrupted *ebpf.Map `ebpf:"interrupted"`
@@ -207,6 +228,7 @@ func (m *alpsMaps) Close() error {
 	return _AlpsClose(
 		m.Control,
 		m.Counts,
+		m.Ending,
 		m.Events,
 		m.Functions,
 		m.Interrupted,
@@ -231,9 +253,12 @@ type alpsPrograms struct {
 	AlpsSlice        *ebpf.Program `ebpf:"alps_slice"`
 	Forget           *ebpf.Program `ebpf:"forget"`
 	ObserveExec      *ebpf.Program `ebpf:"observe_exec"`
+	ObserveExit      *ebpf.Program `ebpf:"observe_exit"`
 	ObserveFork      *ebpf.Program `ebpf:"observe_fork"`
+	ObserveSignal    *ebpf.Program `ebpf:"observe_signal"`
 	ObserveSwitch    *ebpf.Program `ebpf:"observe_switch"`
 	ObserveSwitch518 *ebpf.Program `ebpf:"observe_switch_5_18"`
+	Sweep            *ebpf.Program `ebpf:"sweep"`
 	TimeBias         *ebpf.Program `ebpf:"time_bias"`
 	TimeNothing      *ebpf.Program `ebpf:"time_nothing"`
 	TimeSlice        *ebpf.Program `ebpf:"time_slice"`
@@ -245,9 +270,12 @@ func (p *alpsPrograms) Close() error {
 		p.AlpsSlice,
 		p.Forget,
 		p.ObserveExec,
+		p.ObserveExit,
 		p.ObserveFork,
+		p.ObserveSignal,
 		p.ObserveSwitch,
 		p.ObserveSwitch518,
+		p.Sweep,
 		p.TimeBias,
 		p.TimeNothing,
 		p.TimeSlice,

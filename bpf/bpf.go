@@ -42,6 +42,9 @@ type Options struct {
 	// RingBytes is how much of what ended, and of full slices, may wait to be
 	// read; a power of two, at least a page. 0: 4 MiB, about 10,000 invocations.
 	RingBytes int
+	// Running and Tasks are how many invocations, and threads and descendants of
+	// them, can be followed at a time. 0: 8192 and 16384.
+	Running, Tasks int
 }
 
 // Backend is the programs and maps in the kernel. It must be closed.
@@ -56,15 +59,25 @@ type Backend struct {
 	pin     string // directory of these very objects; "" for none
 	links   map[string]link.Link
 	slots   map[CgroupID]uint32
-	pending map[invocation][]uint32 // slices of invocations that have not ended, µs
+	pending pending
+
+	suspects map[stale]bool // entries whose thread was gone at the last sweep
 }
 
 // programs observe; any kernel from 5.18 on takes them.
 type programs struct {
 	Forget        *ebpf.Program `ebpf:"forget"`
 	ObserveExec   *ebpf.Program `ebpf:"observe_exec"`
+	ObserveExit   *ebpf.Program `ebpf:"observe_exit"`
 	ObserveFork   *ebpf.Program `ebpf:"observe_fork"`
+	ObserveSignal *ebpf.Program `ebpf:"observe_signal"`
 	ObserveSwitch *ebpf.Program `ebpf:"observe_switch"`
+	Sweep         *ebpf.Program `ebpf:"sweep"`
+}
+
+// all are the programs, loaded or not.
+func (p programs) all() []*ebpf.Program {
+	return []*ebpf.Program{p.Forget, p.ObserveExec, p.ObserveExit, p.ObserveFork, p.ObserveSignal, p.ObserveSwitch, p.Sweep}
 }
 
 // hookPrograms answer the hooks.
@@ -80,6 +93,12 @@ type control struct {
 	fullSlices atomic.Uint64
 	looked     atomic.Uint64 // when the programs looked at the clock
 	_          uint64
+
+	// The programs' own: processes that must end, until when others yield to
+	// them, and how often some began to.
+	ending      atomic.Int64
+	endingUntil atomic.Uint64
+	epoch       atomic.Uint64
 }
 
 // Load loads programs and maps; nothing is attached yet, but what was attached
@@ -111,7 +130,12 @@ func Load(o Options) (*Backend, error) {
 		spec.Maps[alpsMapEvents].MaxEntries = uint32(o.RingBytes)
 		spec.Maps[alpsMapSlices].MaxEntries = uint32(o.RingBytes)
 	}
-	b := &Backend{noHooks: checkKernel(kernel), links: map[string]link.Link{}, slots: map[CgroupID]uint32{}, pending: map[invocation][]uint32{}}
+	for name, n := range map[string]int{alpsMapRunning: o.Running, alpsMapTasks: o.Tasks} {
+		if n > 0 {
+			spec.Maps[name].MaxEntries = uint32(n)
+		}
+	}
+	b := &Backend{noHooks: checkKernel(kernel), links: map[string]link.Link{}, slots: map[CgroupID]uint32{}}
 	opts, err := b.pinned(o, spec)
 	if err != nil {
 		return nil, err
@@ -230,6 +254,7 @@ func (b *Backend) DetachHooks() error {
 func (b *Backend) AttachObserver() error {
 	for name, p := range map[string]*ebpf.Program{
 		"fork": b.progs.ObserveFork, "exec": b.progs.ObserveExec, "switch": b.progs.ObserveSwitch, "rmdir": b.progs.Forget,
+		"signal": b.progs.ObserveSignal, "exit": b.progs.ObserveExit,
 	} {
 		if err := b.attach(name, p); err != nil {
 			return err
@@ -272,8 +297,10 @@ func (b *Backend) free() error {
 		errs = append(errs, unix.Munmap(mem))
 		b.control = nil
 	}
-	return errors.Join(append(errs, b.maps.Close(), _AlpsClose(b.hooks.AlpsBias, b.hooks.AlpsSlice, b.progs.Forget,
-		b.progs.ObserveExec, b.progs.ObserveFork, b.progs.ObserveSwitch))...)
+	for _, p := range append(b.progs.all(), b.hooks.AlpsBias, b.hooks.AlpsSlice) {
+		errs = append(errs, p.Close())
+	}
+	return errors.Join(append(errs, b.maps.Close())...)
 }
 
 // CgroupOf returns the id of the cgroup whose directory is path.

@@ -32,7 +32,10 @@ func upToDate(t *testing.T, from, name string) {
 	dir, err := os.MkdirTemp("testdata", "elsewhere")
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	for _, file := range []string{"gen.go", name + ".bpf.c"} {
+	headers, err := filepath.Glob(filepath.Join(from, "*.bpf.h"))
+	require.NoError(t, err)
+	for _, path := range append(headers, filepath.Join(from, "gen.go"), filepath.Join(from, name+".bpf.c")) {
+		file := filepath.Base(path)
 		data, err := os.ReadFile(filepath.Join(from, file))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, file), data, 0o644))
@@ -62,6 +65,8 @@ func TestPrograms(t *testing.T) {
 		"observe_fork":   {ebpf.AttachTraceRawTp, "sched_process_fork"},
 		"observe_exec":   {ebpf.AttachTraceRawTp, "sched_process_exec"},
 		"observe_switch": {ebpf.AttachTraceRawTp, "sched_switch"},
+		"observe_signal": {ebpf.AttachTraceRawTp, "signal_generate"},
+		"observe_exit":   {ebpf.AttachTraceRawTp, "sched_process_exit"},
 		"forget":         {ebpf.AttachTraceRawTp, "cgroup_rmdir"},
 	} {
 		p := spec.Programs[name]

@@ -68,7 +68,7 @@ func (b *Backend) Lost() (Lost, error) {
 			return Lost{}, fmt.Errorf("lost events: %w", err)
 		}
 	}
-	return Lost{Invocations: n[0], Tasks: n[1], Slices: n[2], Orphans: n[3]}, nil
+	return Lost{Invocations: n[0], Tasks: n[1], Slices: n[2] + b.pending.dropped.Load(), Orphans: n[3]}, nil
 }
 
 // SetFullSlices has every slice reported, beside the histogram, or stops it.
@@ -77,12 +77,6 @@ func (b *Backend) SetFullSlices(on bool) {
 	if on {
 		b.control.fullSlices.Store(1)
 	}
-}
-
-// invocation identifies one that has not ended.
-type invocation struct {
-	arrive KTime
-	pid    uint32
 }
 
 // drainEvery is how often full slices are read while no invocation ends.
@@ -124,9 +118,7 @@ func (b *Backend) Events(ctx context.Context, f func(Event)) error {
 		if err != nil {
 			return err
 		}
-		k := invocation{e.Arrive, e.PID}
-		e.FullSlices = b.pending[k]
-		delete(b.pending, k)
+		e.FullSlices = b.pending.take(invocation{e.Arrive, e.PID})
 		f(e)
 	}
 }
@@ -148,8 +140,7 @@ func (b *Backend) drain(r *ringbuf.Reader) error {
 		if _, err := binary.Decode(rec.RawSample, binary.LittleEndian, &s); err != nil {
 			return fmt.Errorf("slice of %d bytes: %w", len(rec.RawSample), err)
 		}
-		k := invocation{KTime(s.Arrive), s.PID}
-		b.pending[k] = append(b.pending[k], s.US)
+		b.pending.add(invocation{KTime(s.Arrive), s.PID}, s.US)
 	}
 }
 

@@ -239,6 +239,13 @@ func interrupt(t *testing.T) {
 	t.Cleanup(func() { tick.Stop(); close(done); wg.Wait() })
 }
 
+// waitedOutTurns holds for one of two who waited while the other kept the CPU for
+// his slice. CFS may choose him twice, while he is behind by less than a tick.
+func waitedOutTurns(t *testing.T, waited, slice time.Duration) {
+	require.Greater(t, waited, slice*95/100)
+	require.Less(t, waited, 2*(slice+12*time.Millisecond)) // ticks late, and interrupted
+}
+
 // Within a function, the nearest ancestor with an entry, there is no order, but
 // its slice holds in nested cgroups too, whatever interrupts them.
 func TestGuestNested(t *testing.T) {
@@ -264,12 +271,11 @@ func TestGuestNested(t *testing.T) {
 	t.Logf("share of the function with nested cgroups %.3f; one of two processes in them waited %s at most under CFS, %s with slices of 100 ms", share, cfs, ranked)
 	require.Less(t, cfs, 70*time.Millisecond)
 	require.Greater(t, share, 0.9)
-	require.InDelta(t, 105, ranked.Milliseconds(), 10, "one slice, a tick late, and what interrupts it")
+	waitedOutTurns(t, ranked, 100*time.Millisecond)
 }
 
 // Slices without an order: CFS chooses, and whom it has chosen keeps the CPU for
-// his slice, whatever interrupts him; over several slices all have the same. It
-// may choose him twice, while he is behind by less than a tick.
+// his slice, whatever interrupts him; over several slices all have the same.
 func TestGuestSlicesWithoutOrder(t *testing.T) {
 	b := load(t, bpf.Options{})
 	p := play.NewParent(t)
@@ -291,8 +297,7 @@ func TestGuestSlicesWithoutOrder(t *testing.T) {
 	after := waits.Longest(t)
 	t.Logf("two equals with slices of 80 ms: share %.3f, one waited %s at most; without a policy %s", share, longest, after)
 	require.InDelta(t, 0.5, share, 0.05)
-	require.Greater(t, longest, 75*time.Millisecond)
-	require.Less(t, longest, 2*(80+4+5)*time.Millisecond)
+	waitedOutTurns(t, longest, 80*time.Millisecond)
 	require.Less(t, after, 40*time.Millisecond)
 }
 

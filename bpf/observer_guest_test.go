@@ -1,9 +1,11 @@
 package bpf_test
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/bpf"
@@ -11,7 +13,7 @@ import (
 )
 
 func TestGuestObserver(t *testing.T) {
-	b := load(t, bpf.Options{})
+	b := loadObserver(t, bpf.Options{})
 	p := play.NewParent(t)
 	dir := p.Group("function")
 	nested := p.Group("function/inside")
@@ -64,7 +66,7 @@ func TestGuestObserver(t *testing.T) {
 
 // The CPU that goes to what is no invocation and comes back is not lost to one.
 func TestGuestOnlyAnotherInvocationEndsATurn(t *testing.T) {
-	b := load(t, bpf.Options{})
+	b := loadObserver(t, bpf.Options{})
 	p := play.NewParent(t)
 	dir, other := p.Group("function"), p.Group("other")
 	rule(t, b, map[string]bpf.Entry{dir: {}, other: {}})
@@ -98,7 +100,7 @@ func TestGuestOnlyAnotherInvocationEndsATurn(t *testing.T) {
 }
 
 func TestGuestThreadsAndChildrenCount(t *testing.T) {
-	b := load(t, bpf.Options{})
+	b := loadObserver(t, bpf.Options{})
 	p := play.NewParent(t)
 	dir := p.Group("function")
 	rule(t, b, map[string]bpf.Entry{dir: {}})
@@ -120,7 +122,7 @@ func TestGuestThreadsAndChildrenCount(t *testing.T) {
 
 // What could not be reported is counted.
 func TestGuestLossIsCounted(t *testing.T) {
-	b := load(t, bpf.Options{RingBytes: 4096})
+	b := loadObserver(t, bpf.Options{RingBytes: 4096})
 	p := play.NewParent(t)
 	dir := p.Group("function")
 	rule(t, b, map[string]bpf.Entry{dir: {}})
@@ -135,6 +137,46 @@ func TestGuestLossIsCounted(t *testing.T) {
 	require.Positive(t, lost.Invocations)
 	// One more may be the fork by which Go's runtime sees whether pidfds work.
 	require.InDelta(t, n, float64(len(events()))+float64(lost.Invocations), 1)
+}
+
+// When there are more threads than can be followed, what is not followed is
+// counted, and afterwards every invocation is reported again.
+func TestGuestObserverRecoversFromAStorm(t *testing.T) {
+	const room = 50
+	b := loadObserver(t, bpf.Options{Running: room, Tasks: room})
+	p := play.NewParent(t)
+	dir := p.Group("function")
+	rule(t, b, map[string]bpf.Entry{dir: {}})
+	require.NoError(t, b.AttachObserver())
+	events, stop := watch(t, b)
+	warm := p.Start(dir, "parent")
+	bomb := p.Start(dir, "forked threads")
+	require.True(t, bomb.Scan())
+	s, err := b.Sweep()
+	require.NoError(t, err)
+	require.Contains(t, s.Usage, bpf.Usage{Map: bpf.MapTasks, Used: room, Size: room}, "the storm is none")
+
+	const n = room + 10 // more than what could be left behind
+	warm.Invoke(t, n)
+	lost, err := b.Lost()
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, lost.Invocations, uint64(n))
+	require.Positive(t, lost.Tasks)
+	require.NoError(t, syscall.Kill(bomb.PID, syscall.SIGKILL))
+	require.Eventually(t, func() bool {
+		s, err := b.Sweep()
+		return err == nil && assert.ObjectsAreEqual([]bpf.Usage{{Map: bpf.MapRunning, Size: room}, {Map: bpf.MapTasks, Size: room}}, s.Usage[1:3])
+	}, 10*time.Second, 100*time.Millisecond, "something is left behind")
+
+	before := len(events())
+	warm.Invoke(t, n)
+	require.Eventually(t, func() bool { return len(events()) >= before+n }, 10*time.Second, 10*time.Millisecond)
+	stop()
+	require.Len(t, events(), before+n)
+	after, err := b.Lost()
+	require.NoError(t, err)
+	require.Equal(t, lost.Invocations, after.Invocations)
+	t.Logf("%d invocations while there was no room: lost %+v; afterwards %d of %d reported", n, lost, len(events())-before, n)
 }
 
 // A process that dies leaves the observer at work; the next one reads on.

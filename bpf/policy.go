@@ -119,26 +119,66 @@ func (b *Backend) KeepAlive(d time.Duration) error {
 	return nil
 }
 
-// SetFunctions makes functions the cgroups whose processes are invocations.
+// Limits of what the kernel's map keeps of a function, in bytes.
+const (
+	MaxUID    = 127
+	MaxName   = 127
+	MaxCgroup = 511
+)
+
+// Check says what of f the kernel's map cannot keep.
+func (f Function) Check() error {
+	for _, text := range []struct {
+		what, s string
+		most    int
+	}{{"uid", f.UID, MaxUID}, {"name", f.Name, MaxName}, {"cgroup", f.Cgroup, MaxCgroup}} {
+		if len(text.s) > text.most {
+			return fmt.Errorf("%s %q has %d bytes: at most %d", text.what, text.s, len(text.s), text.most)
+		}
+	}
+	return nil
+}
+
+// value is the kernel's of f.
+func (f Function) value(slot uint32) alpsFunction {
+	v := alpsFunction{Slot: slot}
+	for _, text := range []struct {
+		from string
+		to   []int8
+	}{{f.UID, v.Uid[:]}, {f.Name, v.Name[:]}, {f.Cgroup, v.Cgroup[:]}} {
+		for i, c := range []byte(text.from) {
+			text.to[i] = int8(c)
+		}
+	}
+	return v
+}
+
+// SetFunctions makes functions the cgroups whose processes are invocations. A
+// set that is refused, by Check or for its size, changes nothing; if the kernel
+// fails in the middle, what was added is removed again.
 func (b *Backend) SetFunctions(functions []Function) error {
 	want := map[CgroupID]bool{}
 	for _, f := range functions {
 		want[f.ID] = true
+		if err := f.Check(); err != nil {
+			return fmt.Errorf("function cgroup %d: %w", f.ID, err)
+		}
+	}
+	if len(want) > MaxFunctions {
+		return fmt.Errorf("%d functions: at most %d", len(want), MaxFunctions)
 	}
 	for id := range b.slots {
-		if want[id] {
-			continue
+		if !want[id] {
+			if err := b.removeFunction(id); err != nil {
+				return err
+			}
 		}
-		// The kernel forgets a cgroup that is removed by itself.
-		if err := b.maps.Functions.Delete(uint64(id)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("function cgroup %d: %w", id, err)
-		}
-		delete(b.slots, id)
 	}
 	used := map[uint32]bool{}
 	for _, slot := range b.slots {
 		used[slot] = true
 	}
+	var added []CgroupID
 	var slot uint32
 	for _, f := range functions {
 		if _, ok := b.slots[f.ID]; ok {
@@ -147,26 +187,25 @@ func (b *Backend) SetFunctions(functions []Function) error {
 		for used[slot] {
 			slot++
 		}
-		if slot >= MaxFunctions {
-			return fmt.Errorf("function cgroup %d: there are %d functions already, the most possible", f.ID, MaxFunctions)
-		}
-		v := alpsFunction{Slot: slot}
-		for _, text := range []struct {
-			what, from string
-			to         []int8
-		}{{"uid", f.UID, v.Uid[:]}, {"name", f.Name, v.Name[:]}, {"cgroup", f.Cgroup, v.Cgroup[:]}} {
-			if len(text.from) >= len(text.to) {
-				return fmt.Errorf("function cgroup %d: %s %q is longer than %d bytes", f.ID, text.what, text.from, len(text.to)-1)
+		if err := b.maps.Functions.Update(uint64(f.ID), f.value(slot), ebpf.UpdateNoExist); err != nil {
+			errs := []error{fmt.Errorf("function cgroup %d: %w", f.ID, err)}
+			for _, id := range added {
+				errs = append(errs, b.removeFunction(id))
 			}
-			for i, c := range []byte(text.from) {
-				text.to[i] = int8(c)
-			}
-		}
-		if err := b.maps.Functions.Update(uint64(f.ID), v, ebpf.UpdateNoExist); err != nil {
-			return fmt.Errorf("function cgroup %d: %w", f.ID, err)
+			return errors.Join(errs...)
 		}
 		b.slots[f.ID], used[slot] = slot, true
+		added = append(added, f.ID)
 	}
+	return nil
+}
+
+func (b *Backend) removeFunction(id CgroupID) error {
+	// The kernel forgets a cgroup that is removed by itself.
+	if err := b.maps.Functions.Delete(uint64(id)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("function cgroup %d: %w", id, err)
+	}
+	delete(b.slots, id)
 	return nil
 }
 

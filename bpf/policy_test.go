@@ -25,7 +25,7 @@ func backend(t testing.TB) (*Backend, timed) {
 	spec, err := loadAlps()
 	require.NoError(t, err)
 	for name := range spec.Programs {
-		if name != alpsProgTimeBias && name != alpsProgTimeSlice && name != alpsProgTimeNothing {
+		if name != alpsProgTimeBias && name != alpsProgTimeSlice && name != alpsProgTimeNothing && name != alpsProgSweep {
 			delete(spec.Programs, name)
 		}
 	}
@@ -34,7 +34,7 @@ func backend(t testing.TB) (*Backend, timed) {
 		timed
 	}
 	require.NoError(t, spec.LoadAndAssign(&objs, nil))
-	b := &Backend{maps: objs.alpsMaps, slots: map[CgroupID]uint32{}}
+	b := &Backend{maps: objs.alpsMaps, slots: map[CgroupID]uint32{}, progs: programs{Sweep: objs.Sweep}}
 	require.NoError(t, b.mapControl())
 	t.Cleanup(func() { objs.Bias.Close(); objs.Slice.Close(); objs.Nothing.Close(); b.free() })
 	return b, objs.timed
@@ -45,6 +45,7 @@ type timed struct {
 	Bias    *ebpf.Program `ebpf:"time_bias"`
 	Slice   *ebpf.Program `ebpf:"time_slice"`
 	Nothing *ebpf.Program `ebpf:"time_nothing"`
+	Sweep   *ebpf.Program `ebpf:"sweep"`
 }
 
 // asked is struct __sk_buff as far as mark.
@@ -132,13 +133,26 @@ func TestFunctionsAreReadBack(t *testing.T) {
 	got, err := b.Functions()
 	require.NoError(t, err)
 	require.Equal(t, []Function{want}, got)
-	require.ErrorContains(t, b.SetFunctions([]Function{want, {ID: 8, UID: strings.Repeat("u", 64)}}), "longer than 63 bytes")
+	hash := strings.Repeat("c13acdc7567b2259", 4) // as in Azure's traces
+	same := func(want ...Function) {
+		got, err := b.Functions()
+		require.NoError(t, err)
+		require.ElementsMatch(t, want, got)
+	}
+	require.NoError(t, b.SetFunctions([]Function{want, {ID: 8, UID: hash}}))
+	require.Len(t, b.slots, 2)
+	require.NoError(t, b.SetFunctions([]Function{want}))
+	for _, bad := range []Function{{ID: 8, UID: strings.Repeat("u", 128)}, {ID: 8, Name: strings.Repeat("n", 128)}, {ID: 8, Cgroup: strings.Repeat("c", 512)}} {
+		require.ErrorContains(t, b.SetFunctions([]Function{{ID: 9}, bad}), "bytes: at most ")
+		same(want) // a refused set changes nothing
+	}
 	var many []Function
 	for i := range MaxFunctions + 1 {
 		many = append(many, Function{ID: CgroupID(i + 1)})
 	}
 	require.NoError(t, b.SetFunctions(many[:MaxFunctions]))
-	require.ErrorContains(t, b.SetFunctions(many), "the most possible")
+	require.ErrorContains(t, b.SetFunctions(many), "1025 functions: at most 1024")
+	require.Len(t, b.slots, MaxFunctions)
 }
 
 // What the slice hook answers: nothing of a stranger, CFS's slice of a function

@@ -60,6 +60,7 @@ func (b *Backend) programs() ([]Program, error) {
 		{"order hook", true, b.hooks.AlpsBias}, {"slice hook", true, b.hooks.AlpsSlice},
 		{"observer: switch", false, b.progs.ObserveSwitch}, {"observer: fork", false, b.progs.ObserveFork},
 		{"observer: exec", false, b.progs.ObserveExec}, {"observer: rmdir", false, b.progs.Forget},
+		{"observer: signal", false, b.progs.ObserveSignal}, {"observer: exit", false, b.progs.ObserveExit},
 	} {
 		if p.prog == nil {
 			continue // a kernel without hooks

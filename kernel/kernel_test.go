@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -135,6 +136,43 @@ func TestSeriesStaySmall(t *testing.T) {
 		require.LessOrEqual(t, added, 215, name)
 		for _, h := range Hooks {
 			require.GreaterOrEqual(t, hooks[h], 3, "%s: %s is declared, defined and called", name, h)
+		}
+	}
+}
+
+// Without FAIR_GROUP_SCHED there are no groups (cfs_rq has no tg): whatever touches
+// them lies in fair.c's block for groups and has a stand-in in the other.
+func TestSeriesCompileWithoutGroups(t *testing.T) {
+	data, err := os.ReadFile("patches/6.1/0001-sched-fair-ask-BPF-for-order-and-slices.patch")
+	require.NoError(t, err)
+	_, fair, ok := strings.Cut(string(data), "\n+++ b/kernel/sched/fair.c\n")
+	require.True(t, ok)
+	fair, _, ok = strings.Cut(fair, "\ndiff ")
+	require.True(t, ok)
+	hunks := strings.Split(fair, "\n@@ ")
+	standIns := map[string]bool{}
+	for _, hunk := range hunks {
+		groups, without, both := strings.Cut(hunk, "\n #else\t/* !CONFIG_FAIR_GROUP_SCHED */\n")
+		if !both {
+			continue
+		}
+		for _, m := range regexp.MustCompile(`(?m)^\+static .*?(alps_\w+)\(`).FindAllStringSubmatch(groups, -1) {
+			standIns[m[1]] = true
+			require.Contains(t, without, "\n+#define "+m[1]+"(")
+		}
+	}
+	require.NotEmpty(t, standIns)
+	// The stand-ins are macros that drop what they are given.
+	dropped := regexp.MustCompile(`alps_cgroup\([^)]*\)->tg\)`)
+	require.True(t, standIns["alps_cgroup"])
+	for _, hunk := range hunks {
+		if strings.Contains(hunk, "\n #else\t/* !CONFIG_FAIR_GROUP_SCHED */\n") {
+			continue
+		}
+		for line := range strings.Lines(hunk) {
+			if strings.HasPrefix(line, "+") {
+				require.NotRegexp(t, `\btg\b|task_group`, dropped.ReplaceAllString(line, ""))
+			}
 		}
 	}
 }

@@ -4,11 +4,14 @@
 //
 //	GET /status             Status
 //	GET /policy             []Entry, what the kernel's map holds
-//	PUT /policy             []Rule; the policy, under the mode manual
+//	PUT /policy             []Rule; the policy, under the mode manual, whole or not at all
 //	PUT /mode               Mode; clears the window and the map
 //	PUT /functions/{uid}    Registration of a cgroup as a function
 //	GET /events?since=NS    Event, one JSON line per finished invocation; first
 //	                        those known that ended after since, if it is given
+//
+// A refusal is a line of text: with 400 the request is to blame, with 500 the
+// kernel. Either way nothing has changed.
 package client
 
 import (
@@ -16,10 +19,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -41,7 +47,7 @@ type Mode struct {
 
 // Rule is what is wanted of one function.
 type Rule struct {
-	UID   string        `json:"uid"`
+	UID   string        `json:"uid"`      // or a name that one uid has
 	Rank  int           `json:"rank"`     // from 1; a lower one goes first
 	Slice time.Duration `json:"slice_ns"` // 0: CFS's
 }
@@ -54,6 +60,48 @@ type Function struct {
 	ID     uint64 `json:"id"`     // the cgroup's
 }
 
+// FunctionStatus is a function and whether its place in the order is ALPS's.
+type FunctionStatus struct {
+	Function
+	Steered bool   `json:"steered"`
+	Why     string `json:"why,omitempty"` // it is not
+}
+
+// Refusal is a cgroup that asked to be a function and is none.
+type Refusal struct {
+	Function
+	Why string `json:"why"`
+}
+
+// Problem is a state in which ALPS does not steer what it should, or does not
+// see all invocations. What is as asked for, such as the policy cfs, is none.
+type Problem struct {
+	What      string   `json:"what"`                // see the constants
+	Why       string   `json:"why"`                 // for people
+	Functions []string `json:"functions,omitempty"` // uids; none: all
+	BeganNS   uint64   `json:"began_ns"`            // CLOCK_MONOTONIC
+	EndedNS   uint64   `json:"ended_ns,omitempty"`  // 0: it goes on
+}
+
+// What can be wrong.
+const (
+	HooksOff      = "hooks off"        // kernel.sched_alps is 0
+	OtherInCharge = "other in charge"  // another daemon, or a scheduler in user space; or none where one is needed
+	NoController  = "no controller"    // a function's cgroup has no CPU controller
+	NoInvocation  = "no invocation"    // a function uses CPU time, but forks no invocation
+	OutOfDate     = "out of date"      // the policy could not be brought up to date
+	MapFull       = "map full"         // of the kernel's, see Usage
+	EventsLost    = "events lost"      // see Lost
+	Refused       = "function refused" // see Refusal
+)
+
+// Usage is how full one of the kernel's maps is.
+type Usage struct {
+	Map  string `json:"map"`
+	Used int    `json:"used"`
+	Size int    `json:"size"`
+}
+
 // Status is what the daemon believes.
 type Status struct {
 	Mode       Mode              `json:"mode"`
@@ -63,14 +111,21 @@ type Status struct {
 	LoadPct    float64           `json:"load_pct"`   // CPU utilisation at the last update
 	Lost       Lost              `json:"lost"`
 	Records    int               `json:"records"` // in the window
-	Functions  []Function        `json:"functions"`
+	Functions  []FunctionStatus  `json:"functions"`
+	Refused    []Refusal         `json:"refused,omitempty"`
 	Decisions  []policy.Decision `json:"decisions"`
-	UpdateNS   int64             `json:"update_ns"` // what the last update took
+	Problems   []Problem         `json:"problems,omitempty"` // that go on, and the last of those that ended
+	Usage      []Usage           `json:"usage,omitempty"`    // at the last sweep
+	UpdateNS   int64             `json:"update_ns"`          // what the last update took
 	LastError  string            `json:"last_error,omitempty"`
 
 	// The kernel's limit on real-time classes, in which FIFO and RR run.
 	RTRuntimeUS int64 `json:"rt_runtime_us"` // of each period; -1: no limit
 	RTPeriodUS  int64 `json:"rt_period_us"`
+
+	// Conditions are what must stay the same for as long as something is
+	// measured: which daemon, kernel, scheduler, hooks and CPUs, by name.
+	Conditions map[string]string `json:"conditions"`
 }
 
 // Lost is what the observer did not see or could not tell.
@@ -82,10 +137,17 @@ type Lost struct {
 	Stream      uint64 `json:"stream"`      // events a reader was too slow for
 }
 
-// Since is what was lost after before.
+// Since is what was lost after before. A daemon that was started in between
+// counts some of it anew.
 func (l Lost) Since(before Lost) Lost {
-	return Lost{l.Invocations - before.Invocations, l.Tasks - before.Tasks, l.Slices - before.Slices,
-		l.Orphans - before.Orphans, l.Stream - before.Stream}
+	since := func(after, before uint64) uint64 {
+		if after < before {
+			return after
+		}
+		return after - before
+	}
+	return Lost{since(l.Invocations, before.Invocations), since(l.Tasks, before.Tasks), since(l.Slices, before.Slices),
+		since(l.Orphans, before.Orphans), since(l.Stream, before.Stream)}
 }
 
 // Entry is one row of the kernel's map.
@@ -137,12 +199,20 @@ func New(socket string) *Client {
 	return &Client{http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
-			if err != nil {
-				err = fmt.Errorf("%w (is the daemon running? start it with: alps run)", err)
-			}
-			return conn, err
+			return conn, nextAction(err)
 		},
 	}}}
+}
+
+// nextAction adds to the error of a connection what to do about it.
+func nextAction(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w (the socket is root's: run this as root)", err)
+	}
+	return fmt.Errorf("%w (is the daemon running? start it with: alps run)", err)
 }
 
 // Status asks what the daemon believes.
@@ -170,7 +240,7 @@ func (c *Client) SetMode(ctx context.Context, m Mode) error {
 
 // Register makes a cgroup (a path below /sys/fs/cgroup) a function.
 func (c *Client) Register(ctx context.Context, f Function) error {
-	return c.do(ctx, http.MethodPut, "/functions/"+f.UID, f, nil)
+	return c.do(ctx, http.MethodPut, "/functions/"+url.PathEscape(f.UID), f, nil)
 }
 
 // Events calls ready once the stream is open, then f for every invocation that

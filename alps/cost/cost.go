@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -31,7 +33,8 @@ type Switches struct {
 // Bench is two cgroups with a process each, on one CPU. It must be closed.
 type Bench struct {
 	Groups [2]string // their directories
-	parent string
+	made   []string  // cgroups, the parent first
+	home   string    // cgroup of the calling process before
 	peer   *exec.Cmd
 	to     int // file descriptors
 	from   int
@@ -49,7 +52,12 @@ func NewBench() (b *Bench, err error) {
 	if _, err := os.Stat(cgroupRoot + "/cgroup.controllers"); err != nil {
 		return nil, fmt.Errorf("bench: no cgroup v2 at %s: %w", cgroupRoot, err)
 	}
-	b = &Bench{parent: filepath.Join(cgroupRoot, fmt.Sprintf("alpsbench%d", os.Getpid()))}
+	b = &Bench{home: cgroupRoot}
+	if data, err := os.ReadFile("/proc/self/cgroup"); err == nil {
+		_, path, _ := strings.Cut(strings.TrimSpace(string(data)), "0::")
+		b.home = filepath.Join(cgroupRoot, path)
+	}
+	parent := filepath.Join(cgroupRoot, fmt.Sprintf("alpsbench%d", os.Getpid()))
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -58,19 +66,28 @@ func NewBench() (b *Bench, err error) {
 	if err := os.WriteFile(cgroupRoot+"/cgroup.subtree_control", []byte("+cpu"), 0o644); err != nil {
 		return nil, fmt.Errorf("bench: %w (root is needed)", err)
 	}
-	if err := os.Mkdir(b.parent, 0o755); err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
+	if err := b.make(parent); err != nil {
+		return nil, err
 	}
-	if err := os.WriteFile(b.parent+"/cgroup.subtree_control", []byte("+cpu"), 0o644); err != nil {
+	if err := os.WriteFile(parent+"/cgroup.subtree_control", []byte("+cpu"), 0o644); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
 	for i, name := range []string{"ping", "pong"} {
-		b.Groups[i] = filepath.Join(b.parent, name)
-		if err := os.Mkdir(b.Groups[i], 0o755); err != nil {
-			return nil, fmt.Errorf("bench: %w", err)
+		b.Groups[i] = filepath.Join(parent, name)
+		if err := b.make(b.Groups[i]); err != nil {
+			return nil, err
 		}
 	}
 	return b, b.start()
+}
+
+// make makes a cgroup, which Close removes; one that is there is not ours.
+func (b *Bench) make(dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	b.made = append(b.made, dir)
+	return nil
 }
 
 func (b *Bench) start() error {
@@ -165,11 +182,9 @@ func (b *Bench) Close() error {
 		b.peer.Process.Kill()
 		b.peer.Wait()
 	}
-	errs := []error{os.WriteFile(cgroupRoot+"/cgroup.procs", []byte("0"), 0o644)}
-	for _, dir := range []string{b.Groups[0], b.Groups[1], b.parent} {
-		if dir != "" {
-			errs = append(errs, os.Remove(dir))
-		}
+	errs := []error{os.WriteFile(b.home+"/cgroup.procs", []byte("0"), 0o644)}
+	for _, dir := range slices.Backward(b.made) {
+		errs = append(errs, os.Remove(dir))
 	}
 	return errors.Join(errs...)
 }

@@ -84,16 +84,8 @@ func decide(ctx context.Context, c Config, entries *atomic.Pointer[map[uint64]cl
 	}
 	decisions := 0
 	for ctx.Err() == nil {
-		m, err := s.Next(time.Now().Add(poll))
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		if err := o.takeAll(s, time.Now().Add(poll)); err != nil {
 			return err
-		}
-		for err == nil {
-			o.take(m)
-			if !s.More() {
-				break
-			}
-			m, err = s.Next(time.Time{})
 		}
 		o.entries = *entries.Load()
 		for _, d := range o.decide(monotonic()) {
@@ -115,6 +107,30 @@ func decide(ctx context.Context, c Config, entries *atomic.Pointer[map[uint64]cl
 	}
 	c.Log.Info("agent ends", "decisions", decisions, "cpu_each", (ended-begun)/time.Duration(max(1, decisions)), "bypassed", n)
 	return ctx.Err()
+}
+
+// messages are what the kernel tells.
+type messages interface {
+	Next(deadline time.Time) (ghost.Message, error)
+	More() bool
+}
+
+// takeAll waits until deadline for a message, and takes what there is with it.
+// The error says that the kernel ended the scheduler, wherever among the messages.
+func (o *order) takeAll(from messages, deadline time.Time) error {
+	for {
+		m, err := from.Next(deadline)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		o.take(m)
+		if !from.More() {
+			return nil
+		}
+		deadline = time.Time{} // it is there
+	}
 }
 
 // cpuTime is what this thread has used.

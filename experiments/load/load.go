@@ -104,6 +104,7 @@ type Outcome struct {
 	Failed  int           `json:"failed"`
 	Lost    uint64        `json:"lost"` // invocations that were seen, but not reported
 	Errors  []string      `json:"errors"`
+	Broken  []string      `json:"broken"` // conditions that did not hold from begin to end
 
 	WaitNS   []int64          `json:"wait_ns"` // of each of Invocations: runnable, but not on a CPU
 	Slices   []results.Slices `json:"slices"`  // by group, then length
@@ -228,6 +229,7 @@ func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Requ
 	out.Lost = lost.Invocations + lost.Stream
 	out.Observer.Lost, out.Observer.ExactSlices = lost, mode.FullSlices
 	out.Observer.RTRuntimeUS, out.Observer.RTPeriodUS = after.RTRuntimeUS, after.RTPeriodUS
+	out.Broken = broken(before, after, start, reqs)
 	if ctx.Err() != nil {
 		return out, context.Cause(ctx)
 	}

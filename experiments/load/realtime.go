@@ -31,7 +31,7 @@ const (
 )
 
 // realTime puts the functions under a real-time policy, until undo.
-func realTime(class uint32, functions []alpsclient.Function) (undo func() error, err error) {
+func realTime(class uint32, functions []alpsclient.FunctionStatus) (undo func() error, err error) {
 	var servers []int
 	for _, f := range functions {
 		tasks, err := tasksOf(filepath.Join("/sys/fs/cgroup", f.Cgroup))

@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,6 +107,7 @@ type Run struct {
 	Failed  int      `json:"failed"`
 	Lost    uint64   `json:"lost"` // events
 	Errors  []string `json:"errors"`
+	Broken  []string `json:"broken,omitempty"` // conditions that did not hold from begin to end
 	Valid   bool     `json:"valid"`
 	Invalid []string `json:"invalid"` // reasons
 }
@@ -133,6 +135,7 @@ func (r *Run) Judge() {
 	if r.Lost > 0 {
 		r.Invalid = append(r.Invalid, fmt.Sprintf("%d events were lost", r.Lost))
 	}
+	r.Invalid = append(r.Invalid, r.Broken...)
 	if s := r.Sim; s != nil && s.Unfinished > 0 {
 		r.Invalid = append(r.Invalid, fmt.Sprintf("%d of %d invocations had not ended after %s of virtual time: the load does not drain", s.Unfinished, r.Invocations, s.Span))
 	}
@@ -164,7 +167,7 @@ const (
 	tableName  = "table.csv"
 )
 
-// Write makes dir, whole or not at all. An existing dir is replaced.
+// Write makes dir, whole or not at all. A result that is there is replaced.
 func Write(dir string, r Result) error {
 	return whole(dir, func(tmp string) error {
 		for name, write := range r.files() {
@@ -181,7 +184,7 @@ func whole(dir string, fill func(tmp string) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".partial-")
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), partial)
 	if err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
@@ -192,7 +195,7 @@ func whole(dir string, fill func(tmp string) error) error {
 	if err := fill(tmp); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := remove(dir); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
 	if err := os.Rename(tmp, dir); err != nil {
@@ -200,6 +203,43 @@ func whole(dir string, fill func(tmp string) error) error {
 	}
 	return nil
 }
+
+// remove removes a result. A directory in which anything else lies is somebody
+// else's, and an error.
+func remove(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !slices.Contains([]string{csvName, jsonName, slicesName, tableName}, e.Name()) {
+			return fmt.Errorf("%s holds %s, which is no result's: move it away or write elsewhere", dir, e.Name())
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+// RemovePartial removes what was being written below root when a process died.
+func RemovePartial(root string) error {
+	var errs []error
+	for _, engine := range []string{EngineVM, EngineSim} {
+		torn, err := filepath.Glob(filepath.Join(root, engine, partial+"*"))
+		if err != nil {
+			return fmt.Errorf("results: %w", err)
+		}
+		for _, dir := range torn {
+			if err := remove(dir); err != nil {
+				errs = append(errs, fmt.Errorf("results: %w", err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// partial begins the names of results that are being written.
+const partial = ".partial-"
 
 // files are the names and contents of a result.
 func (r Result) files() map[string]func(io.Writer) error {

@@ -129,15 +129,38 @@ func TestJudge(t *testing.T) {
 	r.Judge()
 	require.True(t, r.Valid)
 	r.LateP50++
-	r.Failed, r.Lost = 1, 2
+	r.Failed, r.Lost, r.Broken = 1, 2, []string{"daemon changed in between"}
 	r.Judge()
 	require.False(t, r.Valid)
-	require.Len(t, r.Invalid, 3)
+	require.Len(t, r.Invalid, 4)
+	require.Contains(t, r.Invalid, "daemon changed in between")
 
 	sim := Run{Invocations: 40, Sim: &Sim{Span: time.Minute, Unfinished: 3}}
 	sim.Judge()
 	require.False(t, sim.Valid)
 	require.Equal(t, []string{"3 of 40 invocations had not ended after 1m0s of virtual time: the load does not drain"}, sim.Invalid)
+}
+
+// Only a result is replaced, and only what was becoming one is removed.
+func TestOthersDirectoriesStay(t *testing.T) {
+	root := t.TempDir()
+	r := Result{Run: Run{Key: "k", Engine: EngineSim, Errors: []string{}, Invalid: []string{}, Parameters: map[string]any{}}}
+	own, theirs := filepath.Join(root, EngineSim, "k"), filepath.Join(root, EngineSim, "cfs")
+	require.NoError(t, Write(own, r))
+	require.NoError(t, Write(own, r), "a result is replaced")
+	torn, alike := filepath.Join(root, EngineSim, partial+"12"), filepath.Join(root, "photos", partial+"34")
+	for _, path := range []string{theirs + "/notes.txt", torn + "/invocations.csv", alike + "/invocations.csv"} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, nil, 0o644))
+	}
+	require.ErrorContains(t, Write(theirs, r), theirs+" holds notes.txt, which is no result's: move it away or write elsewhere")
+	require.FileExists(t, theirs+"/notes.txt")
+	require.NoError(t, RemovePartial(root))
+	require.NoDirExists(t, torn)
+	require.FileExists(t, alike+"/invocations.csv")
+	require.NoError(t, os.WriteFile(filepath.Join(own, "mine.txt"), nil, 0o644))
+	require.ErrorContains(t, Write(own, r), "holds mine.txt")
+	require.FileExists(t, filepath.Join(own, "run.json"))
 }
 
 // A result that is being written, or was torn, is not a result.

@@ -72,6 +72,7 @@ func replayInGuest(ctx context.Context, t *testing.T, rig *Rig, policy string) [
 	require.NoError(t, json.Unmarshal(head, &o))
 	require.Zero(t, o.Failed, "%v", o.Errors)
 	require.Zero(t, o.Lost)
+	require.Empty(t, o.Broken)
 	inv, err := results.ReadCSV("out", bytes.NewReader(body))
 	require.NoError(t, err)
 	require.Len(t, inv, len(reqs))

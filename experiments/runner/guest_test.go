@@ -122,6 +122,7 @@ func TestGuestRig(t *testing.T) {
 		head, body, _ := bytes.Cut(out.Bytes(), []byte("\n"))
 		var o load.Outcome
 		require.NoError(t, json.Unmarshal(head, &o))
+		require.Empty(t, o.Broken, "%+v", mode)
 		inv, err := results.ReadCSV("out", bytes.NewReader(body))
 		require.NoError(t, err)
 		return o, inv

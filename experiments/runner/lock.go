@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/experiments/results"
 )
 
 // ErrBusy means that another process works in a results directory.
@@ -42,12 +44,16 @@ func lock(dir string) (unlock func(), err error) {
 		}
 		return nil, fmt.Errorf("results: %s %w%s: wait for it, or give another directory by -results=DIR", dir, ErrBusy, describe(path))
 	}
+	if data, err := os.ReadFile(path); err != nil || len(data) > 0 && json.Unmarshal(data, &holder{}) != nil {
+		f.Close()
+		return nil, errors.Join(err, fmt.Errorf("results: %s is not a lock of ours: give another directory by -results=DIR", path))
+	}
 	me, err := json.Marshal(holder{os.Getpid(), strings.Join(os.Args[1:], " "), time.Now()})
 	if err == nil {
 		err = errors.Join(f.Truncate(0), writeAt(f, me))
 	}
 	if err == nil {
-		err = removePartial(dir)
+		err = results.RemovePartial(dir)
 	}
 	if err != nil {
 		f.Close()
@@ -69,17 +75,4 @@ func describe(path string) string {
 		return ""
 	}
 	return fmt.Sprintf(" by process %d (%s), since %s", h.PID, h.Command, h.Since.Format(time.TimeOnly))
-}
-
-// removePartial removes results that were being written when a process died.
-func removePartial(dir string) error {
-	torn, err := filepath.Glob(filepath.Join(dir, "*", ".partial-*"))
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, t := range torn {
-		errs = append(errs, os.RemoveAll(t))
-	}
-	return errors.Join(errs...)
 }

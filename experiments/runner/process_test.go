@@ -130,3 +130,21 @@ func content(t *testing.T, dir string) map[string]string {
 	}))
 	return files
 }
+
+// A file of somebody else's with the lock's name stays as it is.
+func TestOthersLockStays(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, lockName)
+	require.NoError(t, os.WriteFile(path, []byte("provider \"a\" {}\n"), 0o644))
+	_, err := lock(dir)
+	require.ErrorContains(t, err, path+" is not a lock of ours")
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "provider \"a\" {}\n", string(data))
+	require.NoError(t, os.Remove(path))
+	for range 2 { // the second finds the first one's file
+		unlock, err := lock(dir)
+		require.NoError(t, err)
+		unlock()
+	}
+}

@@ -82,7 +82,7 @@ func (rig *Rig) replay(ctx context.Context, r *run, profile string, step *progre
 		Invocations: len(invocations), TimeFactor: r.factor, LoadAsked: r.load,
 		LoadAchieved: float64(stats.CPU) / (float64(stats.Span) * float64(cpus)),
 		MeanGap:      stats.MeanGap, LateP50: stats.LateP50, LateP99: stats.LateP99, LateMax: stats.LateMax, Took: stats.Took,
-		Failed: stats.Failed, Lost: stats.Lost, Errors: stats.Errors,
+		Failed: stats.Failed, Lost: stats.Lost, Errors: stats.Errors, Broken: stats.Broken,
 	}
 	meta.Judge()
 	if err := json.Unmarshal(observer, &meta.Observer); err != nil {

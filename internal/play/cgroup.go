@@ -2,6 +2,7 @@ package play
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -91,12 +92,19 @@ func (p Parent) Hog(dir string) Process {
 func (p Process) Invoke(t *testing.T, n int) map[uint32]Used {
 	all := map[uint32]Used{}
 	for range n {
-		_, err := io.WriteString(p.Stdin, "\n")
+		pid, u, err := p.InvokeOnce()
 		require.NoError(t, err)
-		pid, u := p.Used(t)
 		all[pid] = u
 	}
 	return all
+}
+
+// InvokeOnce is Invoke for goroutines that are not the test's own.
+func (p Process) InvokeOnce() (pid uint32, u Used, err error) {
+	if _, err := io.WriteString(p.Stdin, "\n"); err != nil {
+		return 0, Used{}, err
+	}
+	return p.used()
 }
 
 // Used is a process's resource usage.
@@ -107,10 +115,17 @@ type Used struct {
 
 // Used reads a line of a process that ended.
 func (p Process) Used(t *testing.T) (pid uint32, u Used) {
-	require.True(t, p.Scan())
-	_, err := fmt.Sscan(p.Text(), &pid, (*int64)(&u.CPU), &u.Vol, &u.Invol)
+	pid, u, err := p.used()
 	require.NoError(t, err)
 	return pid, u
+}
+
+func (p Process) used() (pid uint32, u Used, err error) {
+	if !p.Scan() {
+		return 0, Used{}, fmt.Errorf("process %d says no more: %w", p.PID, cmp.Or(p.Err(), io.ErrUnexpectedEOF))
+	}
+	_, err = fmt.Sscan(p.Text(), &pid, (*int64)(&u.CPU), &u.Vol, &u.Invol)
+	return pid, u, err
 }
 
 // Numbers reads n lines of one number each.

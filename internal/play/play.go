@@ -28,6 +28,7 @@ const env = "ALPS_PLAY"
 func Main() {
 	part, ok := map[string]func(){
 		"hog": hog, "gaps": gaps, "short": short, "once": once, "parent": parent, "forked hog": forkedHog, "family": family,
+		"glutton": glutton, "threads": threads, "forked threads": forkedThreads,
 	}[os.Getenv(env)]
 	if ok {
 		part()
@@ -44,6 +45,45 @@ func hog() {
 		spin(1 << 20)
 	}
 }
+
+// Gluttony is the memory that a glutton holds, in bytes.
+const Gluttony = 64 << 20
+
+// glutton is a hog of memory, too.
+func glutton() {
+	memory := make([]byte, Gluttony)
+	for i := 0; i < len(memory); i += os.Getpagesize() {
+		memory[i] = 1
+	}
+	hog()
+	runtime.KeepAlive(memory)
+}
+
+// Threads is how many a process that plays threads has, at least.
+const Threads = 100
+
+// threads has many threads, all of which sleep for good.
+func threads() {
+	var ready sync.WaitGroup
+	for range Threads {
+		ready.Add(1)
+		go func() {
+			runtime.LockOSThread()
+			ready.Done()
+			for {
+				_ = unix.Pause()
+			}
+		}()
+	}
+	ready.Wait()
+	fmt.Println("ready")
+	for {
+		_ = unix.Pause()
+	}
+}
+
+// forkedThreads is a function's warm process with an invocation that plays threads.
+func forkedThreads() { runForked("threads") }
 
 // gaps is a hog that prints, for every byte it reads, for how long it waited at
 // most since the one before, in ns. Bare system calls on the one thread there
@@ -97,9 +137,11 @@ func parent() {
 }
 
 // forkedHog is a function's warm process with one invocation that never ends.
-func forkedHog() {
+func forkedHog() { runForked("hog") }
+
+func runForked(part string) {
 	c := exec.Command("/proc/self/exe")
-	c.Env = append(os.Environ(), env+"=hog")
+	c.Env = append(os.Environ(), env+"="+part)
 	c.Stdout = os.Stdout
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.Run(); err != nil {

@@ -31,6 +31,9 @@ func run(socket, cpus string, args []string) error {
 		return fmt.Errorf("unexpected argument %q", args[0])
 	}
 	list, err := alps.ParseCPUs(cpus)
+	if err == nil {
+		err = alps.CheckCPUs(list)
+	}
 	if err != nil {
 		return err
 	}

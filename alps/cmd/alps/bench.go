@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/ds2-lab/alps/alps/cost"
 )
@@ -18,6 +20,12 @@ func runBench(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fs.Usage()
 		return 2
+	}
+	if strings.HasPrefix(args[0], "-") { // -h, or what to measure is missing
+		if code, done := parse(fs, args); done {
+			return code
+		}
+		return usage(fs, errors.New("want backend or switch before the flags"))
 	}
 	if code, done := parse(fs, args[1:]); done {
 		return code

@@ -31,6 +31,9 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 		return usage(fs, err)
 	}
 	list, err := alps.ParseCPUs(*cpus)
+	if err == nil {
+		err = alps.CheckCPUs(list)
+	}
 	if err != nil {
 		return usage(fs, err)
 	}

@@ -46,22 +46,57 @@ func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if err := w.Flush(); err != nil {
 		return fail(stderr, err)
 	}
+	return printSteering(stdout, stderr, s)
+}
+
+// printSteering prints whom ALPS steers, and what keeps it from the others.
+func printSteering(stdout, stderr io.Writer, s client.Status) int {
+	for _, u := range s.Usage {
+		fmt.Fprintf(stdout, "%s %d of %d  ", u.Map, u.Used, u.Size)
+	}
+	if len(s.Usage) > 0 {
+		fmt.Fprintln(stdout)
+	}
+	for _, p := range s.Problems {
+		who, state := "all functions", "goes on"
+		if len(p.Functions) > 0 {
+			who = "functions " + strings.Join(p.Functions, ", ")
+		}
+		if p.EndedNS > 0 {
+			state = "over after " + time.Duration(p.EndedNS-p.BeganNS).Round(time.Millisecond).String()
+		}
+		fmt.Fprintf(stdout, "%s (%s, %s): %s\n", p.What, who, state, p.Why)
+	}
 	fmt.Fprintf(stdout, "%d functions\n", len(s.Functions))
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	for _, f := range s.Functions {
-		fmt.Fprintf(stdout, "  %s %s %s\n", f.UID, f.Name, f.Cgroup)
+		fmt.Fprintf(w, "  %s\t%s\t%s\tsteered: %s\n", f.UID, f.Name, f.Cgroup, yesOrWhy(f))
+	}
+	for _, r := range s.Refused {
+		fmt.Fprintf(w, "  %q\t%s\t%s\trefused: %s\n", r.UID, r.Name, r.Cgroup, r.Why)
+	}
+	if err := w.Flush(); err != nil {
+		return fail(stderr, err)
 	}
 	return 0
+}
+
+func yesOrWhy(f client.FunctionStatus) string {
+	if f.Steered {
+		return "yes"
+	}
+	return "no: " + f.Why
 }
 
 // runPolicyMap sets the policy, if rules are given, and prints what the
 // kernel's map holds.
 func runPolicyMap(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	fs := newFlags("alps policy", stderr, "[-json] [-set UID=RANK[/SLICE]]…",
+	fs := newFlags("alps policy", stderr, "[-json] [-set FUNCTION=RANK[/SLICE]]…",
 		"Prints what the kernel's policy map holds, read back from the kernel.")
 	socket := fs.String("socket", "", "the daemon's `socket`")
 	asJSON := fs.Bool("json", false, "print JSON")
 	var set rules
-	fs.Var(&set, "set", "first make these the policy, which must be manual: a `rule` as fib=1/200ms; repeat it for every function")
+	fs.Var(&set, "set", "first make these the policy, which must be manual: a `rule` as fib=1/200ms, the function by uid, or by name if one uid has it; repeat it for every function")
 	if code, done := parse(fs, args); done {
 		return code
 	}
@@ -97,12 +132,13 @@ type rules []client.Rule
 func (r *rules) String() string { return "" }
 
 func (r *rules) Set(s string) error {
-	uid, rest, ok := strings.Cut(s, "=")
+	at := strings.LastIndex(s, "=") // a uid may have one
+	uid, rest, ok := s[:max(at, 0)], s[at+1:], at >= 0
 	rank, slice, sliced := strings.Cut(rest, "/")
 	rule := client.Rule{UID: uid}
 	var err error
 	if rule.Rank, err = strconv.Atoi(rank); err != nil || !ok || uid == "" {
-		return fmt.Errorf("%q: want UID=RANK or UID=RANK/SLICE", s)
+		return fmt.Errorf("%q: want FUNCTION=RANK or FUNCTION=RANK/SLICE", s)
 	}
 	if sliced {
 		if rule.Slice, err = time.ParseDuration(slice); err != nil {

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/alps/client"
+)
+
+// alps runs the command as from a shell.
+func alpsCommand(args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = dispatch(args, nil, &out, &err)
+	return code, out.String(), err.String()
+}
+
+// serve answers for a daemon.
+func serve(t *testing.T, s client.Status) (socket string, got chan []client.Rule) {
+	socket, got = filepath.Join(t.TempDir(), "s"), make(chan []client.Rule, 1)
+	l, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(s) })
+	mux.HandleFunc("GET /policy", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("[]")) })
+	mux.HandleFunc("PUT /policy", func(w http.ResponseWriter, r *http.Request) {
+		var rules []client.Rule
+		json.NewDecoder(r.Body).Decode(&rules)
+		got <- rules
+	})
+	server := &http.Server{Handler: mux}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	return socket, got
+}
+
+// Status says of every function whether it is steered and why not, how full the
+// maps are, and what is wrong or was.
+func TestStatusSaysWhoIsSteered(t *testing.T) {
+	f := func(uid string) client.Function {
+		return client.Function{UID: uid, Name: "fib", Cgroup: "/alps.slice/" + uid}
+	}
+	socket, _ := serve(t, client.Status{
+		Functions: []client.FunctionStatus{{Function: f("1"), Steered: true}, {Function: f("2"), Why: "its cgroup has no CPU controller"}},
+		Refused:   []client.Refusal{{Function: client.Function{Name: "bfs", Cgroup: "/c"}, Why: "its uid is empty"}},
+		Usage:     []client.Usage{{Map: "running", Used: 3, Size: 8192}},
+		Problems: []client.Problem{{What: client.NoController, Why: "gone", Functions: []string{"2"}, BeganNS: 1},
+			{What: client.HooksOff, Why: "sysctl", BeganNS: 1, EndedNS: 1 + uint64(2*time.Second)}},
+	})
+	code, stdout, stderr := alpsCommand("status", "-socket", socket)
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "running 3 of 8192")
+	require.Contains(t, stdout, "no controller (functions 2, goes on): gone\n")
+	require.Contains(t, stdout, "hooks off (all functions, over after 2s): sysctl\n")
+	require.Contains(t, stdout, "\n2 functions\n")
+	require.Regexp(t, `(?m)^  1 +fib +/alps.slice/1 +steered: yes$`, stdout)
+	require.Regexp(t, `(?m)^  2 +fib +/alps.slice/2 +steered: no: its cgroup has no CPU controller$`, stdout)
+	require.Regexp(t, `(?m)^  "" +bfs +/c +refused: its uid is empty$`, stdout)
+}
+
+func TestPolicySetTakesNames(t *testing.T) {
+	socket, got := serve(t, client.Status{})
+	code, _, stderr := alpsCommand("policy", "-socket", socket, "-set", "fib=1/200ms", "-set", "a=b=2")
+	require.Zero(t, code, stderr)
+	require.Equal(t, []client.Rule{{UID: "fib", Rank: 1, Slice: 200 * time.Millisecond}, {UID: "a=b", Rank: 2}}, <-got)
+	for _, bad := range []string{"fib", "=1", "fib=", "fib=x", "fib=1/x"} {
+		code, _, stderr := alpsCommand("policy", "-socket", socket, "-set", bad)
+		require.Equal(t, 2, code, bad)
+		require.Contains(t, stderr, "-set", bad)
+	}
+}
+
+func TestBenchExplainsItself(t *testing.T) {
+	for _, help := range []string{"-h", "--help"} {
+		code, _, stderr := alpsCommand("bench", help)
+		require.Zero(t, code)
+		require.Contains(t, stderr, "usage: alps bench backend|switch")
+		require.NotContains(t, stderr, "want backend or switch")
+	}
+	for args, why := range map[string]string{"-n 5000": "want backend or switch before the flags", "back": `"back": want backend or switch`, "switch -n 3": "at least 1000"} {
+		code, _, stderr := alpsCommand(append([]string{"bench"}, strings.Fields(args)...)...)
+		require.Equal(t, 2, code, args)
+		require.Contains(t, stderr, why)
+	}
+}
+
+func TestRunRefusesAbsentCPUs(t *testing.T) {
+	absent := strconv.Itoa(runtime.NumCPU() + 2000)
+	code, _, stderr := alpsCommand("run", "-cpus", "0,"+absent)
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr, "alps run: CPU "+absent+" is not there or offline: this machine has ")
+}

@@ -1,0 +1,50 @@
+package ghost
+
+import (
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/bpf/ghost"
+)
+
+// told are messages that came together, and an error after them.
+type told struct {
+	list []ghost.Message
+	err  error
+}
+
+func (m *told) Next(time.Time) (ghost.Message, error) {
+	if len(m.list) == 0 {
+		return ghost.Message{}, m.err
+	}
+	x := m.list[0]
+	m.list = m.list[1:]
+	return x, nil
+}
+
+func (m *told) More() bool {
+	return len(m.list) > 0 || m.err != nil && !errors.Is(m.err, os.ErrDeadlineExceeded)
+}
+
+// The kernel's last message is an error wherever it stands in a batch: what runs
+// on afterwards is not scheduled by the agent.
+func TestTheSchedulersEndIsNoticed(t *testing.T) {
+	ended := errors.New("the kernel ended the scheduler")
+	for n := range 3 {
+		o := newOrder([]int{1})
+		m := &told{err: ended}
+		for i := range n {
+			m.list = append(m.list, wish(uint32(10+i), uint64(i+1)*ms, 0))
+		}
+		require.ErrorIs(t, o.takeAll(m, time.Now()), ended, "after %d messages", n)
+		require.Len(t, o.tasks, n)
+	}
+	o := newOrder([]int{1})
+	require.NoError(t, o.takeAll(&told{err: os.ErrDeadlineExceeded}, time.Now()), "nobody wanted anything")
+	require.NoError(t, o.takeAll(&told{list: []ghost.Message{wish(10, ms, 0), wish(11, ms, 0)}}, time.Now()))
+	require.Len(t, o.tasks, 2)
+}

@@ -1,0 +1,86 @@
+package bpf_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/bpf"
+	"github.com/ds2-lab/alps/internal/play"
+)
+
+// ended says whether a process is no more than a zombie.
+func ended(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	_, state, _ := strings.Cut(string(data[strings.LastIndexByte(string(data), ')'):]), " ")
+	return strings.HasPrefix(state, "Z") || strings.HasPrefix(state, "X")
+}
+
+// A process that is killed waits for no rank, neither the first in the order nor
+// in the middle nor the last, and for no long slice: it is gone within ticks. In
+// the order it would wait for a quarter of an hour.
+func TestGuestWhoMustEndWaitsForNoRank(t *testing.T) {
+	b := load(t, bpf.Options{})
+	p := play.NewParent(t)
+	write := func(path, what string) { require.NoError(t, os.WriteFile(path, []byte(what), 0o644)) }
+	write("/sys/fs/cgroup/cgroup.subtree_control", "+memory")
+	write(p.Dir+"/cgroup.subtree_control", "+memory")
+	kill := func(v play.Process) { require.NoError(t, syscall.Kill(v.PID, syscall.SIGKILL)) }
+	ways := []struct {
+		name string
+		end  func(dir string, v play.Process)
+	}{
+		{"killed", func(_ string, v play.Process) { kill(v) }},
+		{"killed as a cgroup", func(dir string, _ play.Process) { write(dir+"/cgroup.kill", "1") }},
+		{"killed while frozen", func(dir string, v play.Process) {
+			write(dir+"/cgroup.freeze", "1")
+			time.Sleep(100 * time.Millisecond)
+			kill(v)
+		}},
+		{"out of memory", func(dir string, _ play.Process) { write(dir+"/memory.max", fmt.Sprint(play.Gluttony/4)) }},
+	}
+	first, last := p.Group("first"), p.Group("last")
+	p.Hog(first)
+	p.Hog(last)
+	policy := map[string]bpf.Entry{first: {BiasUS: 1000, SliceUS: 5_000_000}, last: {BiasUS: 2_000_000_000, SliceUS: 5_000_000}}
+	var dirs []string
+	var victims []play.Process
+	for i := range ways {
+		dir := p.Group(fmt.Sprint("victim", i))
+		v := p.Start(dir, "glutton")
+		require.True(t, v.Scan())
+		dirs, victims = append(dirs, dir), append(victims, v)
+		policy[dir] = bpf.Entry{BiasUS: 1_000_000_000, SliceUS: 5_000_000}
+	}
+	require.NoError(t, b.AttachObserver())
+	require.NoError(t, b.AttachHooks())
+	rule(t, b, policy)
+	time.Sleep(200 * time.Millisecond)
+	for i, way := range ways {
+		others := []string{first, last}
+		require.Greater(t, play.Shares(t, append(others, dirs[i:]...), 500*time.Millisecond)[0], 0.9, "the order has no effect")
+		begun := time.Now()
+		way.end(dirs[i], victims[i])
+		require.Eventually(t, func() bool { return ended(victims[i].PID) }, 20*time.Second, 5*time.Millisecond, way.name)
+		took := time.Since(begun)
+		t.Logf("%s: gone after %s", way.name, took.Round(time.Millisecond))
+		require.Less(t, took, time.Second, way.name)
+	}
+	// What ended is forgotten, and the order holds again.
+	require.Greater(t, play.Shares(t, []string{first, last}, 500*time.Millisecond)[0], 0.9)
+	s, err := b.Sweep()
+	require.NoError(t, err)
+	for _, u := range s.Usage {
+		if u.Map == bpf.MapEnding {
+			require.Zero(t, u.Used)
+		}
+	}
+}

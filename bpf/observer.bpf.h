@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The observer: follows the processes of functions from fork to their last
+ * switch, and reports an invocation when its process ends.
+ */
+
+static __always_inline struct event *begin(struct task_struct *child, __u64 cgroup_id,
+					   struct function *fn)
+{
+	__u32 tgid = child->tgid;
+	struct event *e;
+	struct pid *pid;
+
+	if (bpf_map_update_elem(&running, &tgid, &no_event, BPF_ANY))
+		return NULL;
+	e = bpf_map_lookup_elem(&running, &tgid);
+	if (!e)
+		return NULL;
+	e->cgroup_id = cgroup_id;
+	e->arrive_ns = bpf_ktime_get_ns();
+	e->pid = tgid;
+	e->fresh = 1;
+	__sync_fetch_and_add(&fn->fresh, 1);
+	pid = BPF_CORE_READ(child, thread_pid);
+	bpf_probe_read_kernel(&e->nspid, sizeof(e->nspid),
+			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      BPF_CORE_READ(pid, level) * bpf_core_type_size(struct upid) +
+				      bpf_core_field_offset(struct upid, nr));
+	return e;
+}
+
+/* @e is not under way any more. */
+static __always_inline void remove_invocation(struct event *e)
+{
+	__u32 tgid = e->pid;
+
+	if (e->fresh) {
+		struct function *fn = bpf_map_lookup_elem(&functions, &e->cgroup_id);
+
+		if (fn)
+			demote(e, fn);
+	}
+	bpf_map_delete_elem(&running, &tgid);
+}
+
+/* @e will not be reported. */
+static __always_inline void lose_invocation(struct event *e)
+{
+	remove_invocation(e);
+	count(LOST_INVOCATIONS);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(observe_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 pid = child->pid, parent_pid = parent->pid;
+	struct task *of = bpf_map_lookup_elem(&tasks, &parent_pid);
+	struct event *e = of ? invocation_of(of) : NULL;
+	struct task t = {};
+	bool begun = !e;
+
+	if (begun) {
+		__u64 id = 0, parent_id = 0;
+		struct function *fn;
+
+		if (child->pid != child->tgid)
+			return 0;
+		fn = function_at(child->cgroups->dfl_cgrp->kn, &id);
+		if (!fn)
+			return 0;
+		/* The function's own warm process comes from outside. */
+		if (!function_at(parent->cgroups->dfl_cgrp->kn, &parent_id) || parent_id != id)
+			return 0;
+		e = begin(child, id, fn);
+		if (!e) {
+			count(LOST_INVOCATIONS);
+			return 0;
+		}
+	}
+	t.arrive_ns = e->arrive_ns;
+	t.root = e->pid;
+	if (bpf_map_update_elem(&tasks, &pid, &t, BPF_ANY)) {
+		/* An invocation whose own thread is not known would never end. */
+		if (begun)
+			lose_invocation(e);
+		else
+			count(LOST_TASKS);
+		return 0;
+	}
+	__sync_fetch_and_add(&e->tasks, 1);
+	if (child->tgid == e->pid)
+		__sync_fetch_and_add(&e->threads, 1);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(observe_exec, struct task_struct *p, int old_pid)
+{
+	__u32 pid = p->pid, old = old_pid;
+	struct task *t = bpf_map_lookup_elem(&tasks, &old);
+	struct event *e;
+
+	if (!t)
+		return 0;
+	e = invocation_of(t);
+	if (e && p->tgid == e->pid)
+		e->exec_ns = bpf_ktime_get_ns();
+	if (pid != old) { /* not the first thread: it takes that one's pid */
+		struct task moved = *t;
+
+		bpf_map_delete_elem(&tasks, &old);
+		if (!bpf_map_update_elem(&tasks, &pid, &moved, BPF_ANY))
+			return 0;
+		if (e && p->tgid == e->pid && __sync_fetch_and_add(&e->threads, -1) == 1)
+			lose_invocation(e);
+		else
+			count(LOST_TASKS);
+	}
+	return 0;
+}
+
+/*
+ * In whole microseconds: below 64; then four buckets from each power of two to
+ * the next; 2^24 and above.
+ */
+static __always_inline __u32 bucket_of(__u64 us)
+{
+	__u32 v = us, log = 0;
+
+	if (us < 64)
+		return 0;
+	if (us >= 1 << 24)
+		return SLICE_BUCKETS - 1;
+	if (v & 0xff0000)
+		log = 16;
+	else if (v & 0xff00)
+		log = 8;
+	if (v >> log & 0xf0)
+		log += 4;
+	if (v >> log & 0xc)
+		log += 2;
+	if (v >> log & 0x2)
+		log++;
+	return 1 + (log - 6) * 4 + (v >> (log - 2) & 3);
+}
+
+static __always_inline void account_slice(struct event *e, __u64 ns)
+{
+	__u64 us = ns / NSEC_PER_USEC;
+	__u32 b = bucket_of(us);
+	struct control *c = controls();
+	struct slice *s;
+
+	if (b < SLICE_BUCKETS)
+		__sync_fetch_and_add(&e->slices[b], 1);
+	if (!c || !c->full_slices)
+		return;
+	s = bpf_ringbuf_reserve(&slices, sizeof(*s), 0);
+	if (!s) {
+		count(LOST_SLICES);
+		return;
+	}
+	s->cgroup_id = e->cgroup_id;
+	s->arrive_ns = e->arrive_ns;
+	s->pid = e->pid;
+	s->us = us > (__u32)-1 ? (__u32)-1 : us;
+	bpf_ringbuf_submit(s, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void end(struct event *e, __u64 now)
+{
+	struct event *out;
+
+	e->end_ns = now;
+	out = bpf_ringbuf_reserve(&events, sizeof(*out), 0);
+	if (out) {
+		__builtin_memcpy(out, e, sizeof(*out));
+		bpf_ringbuf_submit(out, 0);
+	} else {
+		count(LOST_INVOCATIONS);
+	}
+	remove_invocation(e);
+}
+
+/* The turn of @t, which was interrupted, is over. */
+static __always_inline void lose(struct task *t)
+{
+	struct event *e = invocation_of(t);
+
+	if (e) {
+		account_slice(e, t->turn_ns);
+		__sync_fetch_and_add(&e->switches_invol, 1);
+	}
+	t->turn_ns = 0;
+	t->held = 0;
+}
+
+/* And that of thread @pid, if it is still on @cpu that it was interrupted. */
+static __always_inline void lose_at(__u32 pid, __u32 cpu)
+{
+	struct task *t = bpf_map_lookup_elem(&tasks, &pid);
+
+	if (t && t->held == cpu)
+		lose(t);
+}
+
+/* @p, whose account is @t, leaves the CPU; CFS has added up what it used. */
+static __always_inline void left(struct task_struct *p, struct task *t, bool preempt, __u64 now)
+{
+	bool dead = p->__state & TASK_DEAD;
+	struct event *e = invocation_of(t);
+	__u32 pid = p->pid, zero = 0, *held;
+
+	if (!e) {
+		count(ORPHANS);
+		bpf_map_delete_elem(&tasks, &pid);
+		return;
+	}
+	__sync_fetch_and_add(&e->cpu_ns, p->se.sum_exec_runtime - t->cpu_ns);
+	t->cpu_ns = p->se.sum_exec_runtime;
+	__sync_fetch_and_add(&e->wait_ns, p->sched_info.run_delay - t->wait_ns);
+	t->wait_ns = p->sched_info.run_delay;
+	if (t->on_ns)
+		t->turn_ns += now - t->on_ns;
+	if (!dead && (preempt || !p->__state)) {
+		held = bpf_map_lookup_elem(&interrupted, &zero);
+		if (held) {
+			if (*held)
+				lose_at(*held, 1 + bpf_get_smp_processor_id());
+			*held = pid;
+			t->held = 1 + bpf_get_smp_processor_id();
+			t->on_ns = 0;
+			return;
+		}
+	}
+	if (t->on_ns)
+		account_slice(e, t->turn_ns);
+	t->turn_ns = t->on_ns = 0;
+	if (!dead) {
+		__sync_fetch_and_add(&e->switches_vol, 1);
+		return;
+	}
+	bpf_map_delete_elem(&tasks, &pid);
+	if (p->tgid == e->pid && __sync_fetch_and_add(&e->threads, -1) == 1)
+		end(e, now);
+}
+
+/*
+ * @t, whose thread is @pid, has the CPU. The turn that was interrupted there goes
+ * on if it is its own, may go on if it is of another thread of the invocation,
+ * and is over if it is of another invocation.
+ */
+static __always_inline void came(struct task *t, __u32 pid)
+{
+	__u32 zero = 0, cpu = 1 + bpf_get_smp_processor_id();
+	__u32 *held = bpf_map_lookup_elem(&interrupted, &zero);
+
+	if (held && *held) {
+		struct task *other = *held == pid ? NULL : bpf_map_lookup_elem(&tasks, held);
+
+		if (!other || other->arrive_ns != t->arrive_ns || other->root != t->root) {
+			if (other)
+				lose_at(*held, cpu);
+			*held = 0;
+		}
+	}
+	if (t->held && t->held != cpu)
+		lose(t); /* it was moved */
+	t->held = 0;
+	t->on_ns = bpf_ktime_get_ns();
+}
+
+static __always_inline void has_ended(struct task_struct *p);
+
+static __always_inline int switched(bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	__u32 prev_pid = prev->pid, next_pid = next->pid;
+	struct task *t;
+
+	/* The idle tasks share pid 0. */
+	t = prev_pid ? bpf_map_lookup_elem(&tasks, &prev_pid) : NULL;
+	if (t)
+		left(prev, t, preempt, bpf_ktime_get_ns());
+	if (prev->__state & TASK_DEAD)
+		has_ended(prev);
+	t = next_pid ? bpf_map_lookup_elem(&tasks, &next_pid) : NULL;
+	if (t) {
+		struct event *e;
+
+		came(t, next_pid);
+		if (t->cpu_ns || next_pid != t->root)
+			return 0;
+		e = invocation_of(t);
+		if (e && !e->start_ns)
+			e->start_ns = t->on_ns;
+	}
+	return 0;
+}
+
+/* The tracepoint's arguments were in another order in 5.18; the loader picks. */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(observe_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	return switched(preempt, prev, next);
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(observe_switch_5_18, bool preempt, unsigned int prev_state, struct task_struct *prev,
+	     struct task_struct *next)
+{
+	return switched(preempt, prev, next);
+}

@@ -1,0 +1,115 @@
+package bpf
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// pinIn prepares to pin in dir.
+func pinIn(dir string) (*Backend, error) {
+	b := &Backend{}
+	_, err := b.pinned(Options{Pin: dir}, &ebpf.CollectionSpec{})
+	return b, err
+}
+
+// A directory that is not on a BPF file system is refused before anything in it
+// is touched, whatever the names there look like.
+func TestPinNeedsABPFFileSystem(t *testing.T) {
+	dir := t.TempDir()
+	theirs := filepath.Join(dir, strings.Repeat("0af", 4))
+	require.NoError(t, os.MkdirAll(theirs, 0o755))
+	for _, name := range []string{"notes", theirs + "/control"} {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
+		}
+		require.NoError(t, os.WriteFile(name, []byte("theirs"), 0o644))
+	}
+	for _, pin := range []string{dir, filepath.Join(dir, "new"), filepath.Join(dir, "new", "newer")} {
+		_, err := pinIn(pin)
+		require.ErrorContains(t, err, "is not on a BPF file system: give a directory below /sys/fs/bpf")
+	}
+	require.FileExists(t, filepath.Join(dir, "notes"))
+	require.FileExists(t, filepath.Join(theirs, "control"))
+	require.NoDirExists(t, filepath.Join(dir, "new"))
+}
+
+// bpffs mounts a BPF file system that only the calling thread sees; the thread
+// ends with the test.
+func bpffs(t *testing.T) string {
+	if os.Geteuid() != 0 {
+		if strings.Contains(os.Getenv("MUST_RUN"), "bpf") {
+			t.Fatal("root is needed")
+		}
+		t.Skip("needs root")
+	}
+	runtime.LockOSThread()
+	dir := t.TempDir()
+	require.NoError(t, unix.Unshare(unix.CLONE_NEWNS))
+	require.NoError(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	require.NoError(t, unix.Mount("bpf", dir, "bpf", 0, "mode=700"))
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	return dir
+}
+
+// pinMap pins a map at path.
+func pinMap(t *testing.T, path string) {
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	require.NoError(t, err)
+	defer m.Close()
+	require.NoError(t, m.Pin(path))
+}
+
+// On a BPF file system another build's directory goes and nothing else.
+func TestPinRemovesOtherBuildsOnly(t *testing.T) {
+	root := bpffs(t)
+	pin := filepath.Join(root, "x", "alps")
+	require.NoError(t, os.Mkdir(filepath.Join(root, "x"), 0o755))
+	b, err := pinIn(pin)
+	require.NoError(t, err)
+	require.False(t, b.Resumed)
+
+	build, folder, file, alike := filepath.Join(pin, "0123456789ab"), filepath.Join(pin, "folder"), filepath.Join(pin, "file"), filepath.Join(pin, "ba9876543210")
+	for _, dir := range []string{build, folder, alike} {
+		require.NoError(t, os.Mkdir(dir, 0o755))
+	}
+	pinMap(t, filepath.Join(build, "control"))
+	pinMap(t, filepath.Join(folder, "control"))
+	pinMap(t, filepath.Join(alike, "theirs"))
+	pinMap(t, file)
+	b, err = pinIn(pin)
+	require.NoError(t, err)
+	require.True(t, b.Resumed)
+	require.NoDirExists(t, build)
+	for _, path := range []string{folder + "/control", alike + "/theirs", file} {
+		require.FileExists(t, path)
+	}
+
+	// What was made here goes when it is empty, and no more than that.
+	require.NoError(t, b.unpin())
+	require.DirExists(t, pin)
+	require.NoError(t, os.RemoveAll(folder))
+	require.NoError(t, os.RemoveAll(alike))
+	require.NoError(t, os.Remove(file))
+	b, err = pinIn(pin)
+	require.NoError(t, err)
+	require.NoError(t, b.unpin())
+	require.NoDirExists(t, pin)
+	require.DirExists(t, filepath.Join(root, "x"))
+
+	// Nor does the root of the file system, or a directory that was there before.
+	theirs := filepath.Join(root, "theirs")
+	require.NoError(t, os.Mkdir(theirs, 0o700))
+	for _, pin := range []string{root, theirs} {
+		b, err := pinIn(pin)
+		require.NoError(t, err)
+		require.NoError(t, b.unpin())
+		require.DirExists(t, pin)
+	}
+}

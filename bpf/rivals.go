@@ -1,0 +1,58 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/cilium/ebpf/link"
+)
+
+// Asked says whether the kernel asks the hooks: its sysctl is everybody's to write.
+func (b *Backend) Asked() (bool, error) {
+	data, err := os.ReadFile(sysctl)
+	if err != nil {
+		return false, fmt.Errorf("hooks: %w", err)
+	}
+	return strings.TrimSpace(string(data)) == "1", nil
+}
+
+// Rivals counts the programs of others that are attached to the same hooks: the
+// first that has an opinion has the word.
+func (b *Backend) Rivals() (int, error) {
+	own := map[link.ID]bool{}
+	hooks := map[link.TracingInfo]bool{}
+	for _, name := range []string{"hook_bias", "hook_slice"} {
+		l := b.links[name]
+		if l == nil {
+			return 0, nil
+		}
+		info, err := l.Info()
+		if err != nil {
+			return 0, fmt.Errorf("hooks: %w", err)
+		}
+		own[info.ID] = true
+		if at := info.Tracing(); at != nil {
+			hooks[*at] = true
+		}
+	}
+	n := 0
+	var it link.Iterator
+	defer it.Close()
+	for it.Next() {
+		info, err := it.Link.Info()
+		if errors.Is(err, link.ErrNotSupported) {
+			continue
+		} else if err != nil {
+			return 0, fmt.Errorf("hooks: %w", err)
+		}
+		if at := info.Tracing(); at != nil && hooks[*at] && !own[info.ID] {
+			n++
+		}
+	}
+	if err := it.Err(); err != nil {
+		return 0, fmt.Errorf("hooks: %w", err)
+	}
+	return n, nil
+}
