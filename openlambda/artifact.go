@@ -38,6 +38,7 @@ const (
 
 type functionFlags struct {
 	ports, invocation, sched, cpus, registry, like, binary string
+	platformUS                                             int
 }
 
 func (c *cli) functionsFlags(fs *flag.FlagSet) {
@@ -45,6 +46,7 @@ func (c *cli) functionsFlags(fs *flag.FlagSet) {
 	fs.StringVar(&f.ports, "ports", "", "only these ports (default: all fifteen)")
 	fs.StringVar(&f.invocation, "invocation", config.Fork, "fork or exec")
 	fs.StringVar(&f.sched, "sched", "normal", "normal, fifo or rr")
+	fs.IntVar(&f.platformUS, "platform-us", 0, "CPU time in µs that a container uses for each request beside its own, to model a platform that needs more")
 	fs.StringVar(&f.cpus, "cpus", "", "CPUs of alps.slice, such as 1-3 (default: all)")
 	fs.StringVar(&f.registry, "registry", "/opt/alps/registry", "directory of the functions")
 	fs.StringVar(&f.like, "like", likeOne, "one: one worker; artifact: one worker per function")
@@ -86,7 +88,7 @@ func (c *cli) functionsInit() error {
 	base := config.Default(c.path)
 	base.Limits = config.Limits{} // of nothing that is measured
 	base.Invocation, base.Registry, base.Sched, base.Network, base.LogOutput = f.invocation, f.registry, f.sched, "none", false
-	base.Concurrency = config.Unlimited
+	base.Concurrency, base.PlatformUS = config.Unlimited, f.platformUS
 	if f.cpus != "" {
 		out, err := exec.Command("systemctl", "set-property", "--runtime", base.CgroupParent, "AllowedCPUs="+f.cpus).CombinedOutput()
 		if err != nil {

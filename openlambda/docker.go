@@ -113,7 +113,7 @@ func (d *docker) create(s spec) client.ContainerCreateOptions {
 	return client.ContainerCreateOptions{
 		Config: &container.Config{
 			Image:  c.Image,
-			Cmd:    []string{"python3", "/host/server.py", c.Invocation, c.Sched, strconv.Itoa(c.Concurrency), "/handler", "/host"},
+			Cmd:    serverCommand(c),
 			Labels: map[string]string{LabelUID: s.function.UID, LabelName: name, LabelCluster: c.WorkerDir},
 		},
 		HostConfig: host,
@@ -263,4 +263,13 @@ func (c *dockerContainer) logs() string {
 	var b strings.Builder
 	_, _ = stdcopy.StdCopy(&b, &b, io.LimitReader(r, 1<<16))
 	return b.String()
+}
+
+// serverCommand runs sandbox/server.py in a container.
+func serverCommand(c config.Config) []string {
+	args := []string{"python3", "/host/server.py", c.Invocation, c.Sched, strconv.Itoa(c.Concurrency), "/handler", "/host"}
+	if c.PlatformUS > 0 {
+		args = append(args, strconv.Itoa(c.PlatformUS))
+	}
+	return args
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,7 +30,8 @@ type pyServer struct {
 	pid    int
 }
 
-// startServer runs the server on a handler's file.
+// startServer runs the server on a handler's file. args are those before the
+// directories, then those after them.
 func startServer(t testing.TB, file string, args ...string) pyServer {
 	py := python(t, "json")
 	dir := shortDir(t)
@@ -39,7 +41,8 @@ func startServer(t testing.TB, file string, args ...string) pyServer {
 	for i := len(args); i < 3; i++ {
 		args = append(args, []string{"auto", "normal", "1"}[i])
 	}
-	cmd := exec.Command(py, append(append([]string{"sandbox/server.py"}, args...), dir, dir)...)
+	args = slices.Concat([]string{"sandbox/server.py"}, args[:3], []string{dir, dir}, args[3:])
+	cmd := exec.Command(py, args...)
 	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -148,6 +151,34 @@ func TestServerSurvivesAHandlerThatFails(t *testing.T) {
 			require.Equal(t, 200, code)
 		})
 	}
+}
+
+// cpuTime is what a process has used, without its children.
+func cpuTime(t *testing.T, pid int) time.Duration {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
+	require.NoError(t, err)
+	var ns int64
+	_, err = fmt.Sscan(string(data), &ns)
+	require.NoError(t, err)
+	return time.Duration(ns)
+}
+
+// A modelled platform uses CPU time of the server's, not of the invocation's.
+func TestPlatformTimeIsUsedBeforeTheInvocation(t *testing.T) {
+	used := func(platformUS string) time.Duration {
+		s := startCode(t, "import time\ndef main(n, rounds):\n    return time.process_time_ns()\n", "fork", "normal", "1", platformUS)
+		before := cpuTime(t, s.pid)
+		for range 5 {
+			code, body := s.post(`{"n": 1}`)
+			require.Equal(t, 200, code, body)
+			invocation, err := strconv.ParseInt(strings.Fields(body)[0], 10, 64)
+			require.NoError(t, err)
+			require.Less(t, time.Duration(invocation), 40*time.Millisecond)
+		}
+		return cpuTime(t, s.pid) - before
+	}
+	require.Less(t, used("0"), 150*time.Millisecond)
+	require.GreaterOrEqual(t, used("50000"), 250*time.Millisecond)
 }
 
 // What does not load is reported: in exec mode, where each request loads, to

@@ -101,10 +101,13 @@ type Outcome struct {
 	Span    time.Duration `json:"span_ns"` // the time the trace covers: last due plus a mean gap
 	Took    time.Duration `json:"took_ns"` // until the last invocation ended
 	CPU     time.Duration `json:"cpu_ns"`  // of all invocations
-	Failed  int           `json:"failed"`
-	Lost    uint64        `json:"lost"` // invocations that were seen, but not reported
-	Errors  []string      `json:"errors"`
-	Broken  []string      `json:"broken"` // conditions that did not hold from begin to end
+	// Platform is the CPU time of worker, Docker and the functions' servers from
+	// the first request on, without that of the invocations.
+	Platform time.Duration `json:"platform_ns"`
+	Failed   int           `json:"failed"`
+	Lost     uint64        `json:"lost"` // invocations that were seen, but not reported
+	Errors   []string      `json:"errors"`
+	Broken   []string      `json:"broken"` // conditions that did not hold from begin to end
 
 	WaitNS   []int64          `json:"wait_ns"` // of each of Invocations: runnable, but not on a CPU
 	Slices   []results.Slices `json:"slices"`  // by group, then length
@@ -197,6 +200,10 @@ func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Requ
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	done := 0
+	used, err := platformTime(cgroupRoot)
+	if err != nil {
+		return Outcome{}, err
+	}
 	start = max(start, monotonicNS()+int64(50*time.Millisecond))
 	for i, q := range reqs {
 		if err := sleepUntil(ctx, start+int64(q.Due)); err != nil {
@@ -220,11 +227,16 @@ func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Requ
 	}
 	wg.Wait()
 	seen.wait(ctx, done, 5*time.Second)
+	usedAfter, err := platformTime(cgroupRoot)
+	if err != nil {
+		return Outcome{}, err
+	}
 	after, err := r.Daemon.Status(context.WithoutCancel(ctx))
 	if err != nil {
 		return Outcome{}, err
 	}
 	out := join(reqs, start, sent, replies, errs, seen)
+	out.Platform = max(0, usedAfter-used-out.CPU)
 	lost := after.Lost.Since(before.Lost)
 	out.Lost = lost.Invocations + lost.Stream
 	out.Observer.Lost, out.Observer.ExactSlices = lost, mode.FullSlices

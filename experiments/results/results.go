@@ -91,15 +91,20 @@ type Run struct {
 	Docker         string `json:"docker,omitzero"`
 	Revision       string `json:"revision,omitzero"` // git, with + if the tree was changed
 
-	Invocations  int           `json:"invocations,omitzero"`
-	TimeFactor   float64       `json:"time_factor,omitzero"` // CPU time as a multiple of the paper's
-	LoadAsked    float64       `json:"load_asked,omitzero"`  // of the functions' CPUs, 0 to 1
-	LoadAchieved float64       `json:"load_achieved,omitzero"`
-	MeanGap      time.Duration `json:"mean_gap_ns,omitzero"`
-	LateP50      time.Duration `json:"late_p50_ns,omitzero"` // sent − due
-	LateP99      time.Duration `json:"late_p99_ns,omitzero"`
-	LateMax      time.Duration `json:"late_max_ns,omitzero"`
-	Took         time.Duration `json:"took_ns,omitzero"`
+	Invocations  int     `json:"invocations,omitzero"`
+	TimeFactor   float64 `json:"time_factor,omitzero"` // CPU time as a multiple of the paper's
+	LoadAsked    float64 `json:"load_asked,omitzero"`  // of the functions' CPUs, 0 to 1
+	LoadAchieved float64 `json:"load_achieved,omitzero"`
+	// Deployment is what ran on which CPUs (package spec), and PlatformPerRequest
+	// the CPU time of worker, Docker and the functions' servers beside invocations.
+	Deployment         string        `json:"deployment,omitzero"`
+	PlatformPerRequest time.Duration `json:"platform_per_request_ns,omitzero"`
+
+	MeanGap time.Duration `json:"mean_gap_ns,omitzero"`
+	LateP50 time.Duration `json:"late_p50_ns,omitzero"` // sent − due
+	LateP99 time.Duration `json:"late_p99_ns,omitzero"`
+	LateMax time.Duration `json:"late_max_ns,omitzero"`
+	Took    time.Duration `json:"took_ns,omitzero"`
 
 	Sim      *Sim           `json:"sim,omitempty"`
 	Observer map[string]any `json:"observer,omitempty"` // what else the kernel's observer counted

@@ -41,6 +41,8 @@ type place struct {
 	kernel string // in kernels.yaml
 	worker string // the path of another ol
 	agent  bool   // decides in user space
+
+	deployment string // of package spec; "": apart
 }
 
 // shown is a run under the name that an experiment gives it.
@@ -103,7 +105,7 @@ func (b *batch) add(common run, part spec.VM) error {
 			continue
 		}
 		r := common
-		r.title, r.at = s.Name.V, place{kernel: s.Kernel.V, worker: part.WorkerPath}
+		r.title, r.at = s.Name.V, place{kernel: s.Kernel.V, worker: part.WorkerPath, deployment: part.Deployment.V}
 		if r.mode, r.at.agent, err = modeOf(s); err != nil {
 			return fmt.Errorf("series %s: %w", s.Name.V, err)
 		}
@@ -175,7 +177,7 @@ func (r *run) setKey(p Parts) error {
 		return err
 	}
 	sum, err := digest.New("run/2").Str("kernel", p.Kernel.Key).Str("image", p.Image.Digest).Str("tools", p.ToolsDigest).
-		Str("accel", string(p.Accel)).Str("qemu", p.QEMU.Key).Str("cpus", fmt.Sprint(p.CPUs)).Str("mode", string(mode)).Str("work", r.work).Sum()
+		Str("accel", string(p.Accel)).Str("qemu", p.QEMU.Key).Str("deployment", p.deployment).Str("cpus", fmt.Sprint(p.CPUs)).Str("mode", string(mode)).Str("work", r.work).Sum()
 	if err != nil {
 		return err
 	}

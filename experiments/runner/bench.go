@@ -13,6 +13,7 @@ import (
 
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/simulate"
+	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/internal/progress"
 	"github.com/ds2-lab/alps/kernel"
 )
@@ -89,6 +90,9 @@ func (p *Parts) at(ctx context.Context, x place) (Parts, error) {
 	}
 	if x.worker != "" && err == nil {
 		out, err = out.withWorker(ctx, x.worker)
+	}
+	if out.deployment = x.deployment; out.deployment == spec.Apart {
+		out.deployment = "" // the usual one has one key
 	}
 	if x.agent && err == nil {
 		out, err = out.withAgent(ctx)

@@ -49,7 +49,7 @@ type provisioned struct {
 }
 
 func (p Parts) fromSnapshot(ctx context.Context) (*Rig, error) {
-	key, err := digest.New("provision/2").Str("tools", p.ToolsDigest).Str("cpus", p.functionCPUs()).Str("quiet", quiet).Sum()
+	key, err := digest.New("provision/3").Str("tools", p.ToolsDigest).Str("cpus", p.functionCPUs()).Str("deployment", p.deployment).Str("quiet", p.quiet()).Sum()
 	if err != nil {
 		return nil, err
 	}
@@ -73,10 +73,12 @@ func (p Parts) fromSnapshot(ctx context.Context) (*Rig, error) {
 // quiet leaves nothing that would wait for a device, whose answers come in the
 // host's time: what may be read from a disk is read, nothing is written to one,
 // and the network ends when we are gone. Then alps-load waits for a job.
-const quiet = vm.NoWriteback + ` &&
+func (p Parts) quiet() string {
+	return vm.NoWriteback + ` &&
 find /opt/alps -type f -exec cat {} + >/dev/null &&
-systemd-run --quiet --collect --unit=alps-load -p Restart=no alps-load serve && sleep 1 && systemctl is-active -q alps-load && sync &&
+systemd-run --quiet --collect --unit=alps-load ` + p.onSystemCPU() + `-p Restart=no alps-load serve && sleep 1 && systemctl is-active -q alps-load && sync &&
 systemd-run --quiet --collect sh -c 'sleep 2; ip link set eth0 down'`
+}
 
 // provision makes of a booted guest the one that runs go on from.
 func (p Parts) provision(ctx context.Context, m *vm.Machine, dir string) error {
@@ -97,7 +99,7 @@ func (p Parts) provision(ctx context.Context, m *vm.Machine, dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, guestName), data, 0o644); err != nil {
 		return err
 	}
-	return m.Run(ctx, vm.Cmd{Line: quiet})
+	return m.Run(ctx, vm.Cmd{Line: p.quiet()})
 }
 
 // Do runs alps-load with a command, its argument and reqs as its input, and

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/ds2-lab/alps/experiments/load"
 	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/experiments/trace"
 	"github.com/ds2-lab/alps/internal/progress"
 )
@@ -30,6 +32,9 @@ func (r *run) requests(costs Costs, cpus int) ([]load.Request, error) {
 		each[i] = demand[row.Class]
 	}
 	due := trace.Scale(r.rows, each, r.load, cpus)
+	if r.at.deployment == spec.AsPaper {
+		due = trace.Artifact(r.rows, r.load, cpus)
+	}
 	reqs := make([]load.Request, len(r.rows))
 	for i, row := range r.rows {
 		c := r.classes[row.Class]
@@ -81,7 +86,8 @@ func (rig *Rig) replay(ctx context.Context, r *run, profile string, step *progre
 		ImageDigest: p.Image.Digest, Docker: rig.Info.Docker, Revision: p.Revision,
 		Invocations: len(invocations), TimeFactor: r.factor, LoadAsked: r.load,
 		LoadAchieved: float64(stats.CPU) / (float64(stats.Span) * float64(cpus)),
-		MeanGap:      stats.MeanGap, LateP50: stats.LateP50, LateP99: stats.LateP99, LateMax: stats.LateMax, Took: stats.Took,
+		Deployment:   cmp.Or(r.at.deployment, spec.Apart), PlatformPerRequest: stats.Platform / time.Duration(max(1, len(invocations))),
+		MeanGap: stats.MeanGap, LateP50: stats.LateP50, LateP99: stats.LateP99, LateMax: stats.LateMax, Took: stats.Took,
 		Failed: stats.Failed, Lost: stats.Lost, Errors: stats.Errors, Broken: stats.Broken,
 	}
 	meta.Judge()

@@ -138,6 +138,40 @@ func Scale(rows []Row, demand []time.Duration, load float64, cpus int) []time.Du
 	return due
 }
 
+const (
+	// artifactCPUs is how many CPUs the artifact's functions have.
+	artifactCPUs = 24
+	// artifactPerRequest is what the artifact's client needs for a request beside
+	// its sleep: with it the mean rate of the Huawei trace is the paper's 190/s
+	// (section 6; docs/fidelity.md).
+	artifactPerRequest = 500 * time.Microsecond
+)
+
+// artifactFactors are the multiples of a trace's gaps, in ms, that the artifact's
+// client sleeps for the paper's nominal loads.
+var artifactFactors = map[float64]float64{0.9: 0.21, 0.8: 0.24, 0.7: 0.27}
+
+// ArtifactHas reports whether the artifact's client knows a load.
+func ArtifactHas(load float64) bool { return artifactFactors[load] > 0 }
+
+// Artifact returns when each row is due as the artifact's client sends it: it
+// sleeps whole milliseconds, the gap times a factor that stands for the nominal
+// load, cut off, and needs some time for each request. That is for 24 CPUs; for
+// fewer or more all times are stretched alike.
+func Artifact(rows []Row, load float64, cpus int) []time.Duration {
+	factor := artifactFactors[load]
+	due := make([]time.Duration, len(rows))
+	var at time.Duration
+	for i, r := range rows {
+		if i > 0 {
+			// The slack undoes rounding: 0.27 × 100 is 27.000000000000004.
+			at += time.Duration(factor*r.Gap+1e-9)*time.Millisecond + artifactPerRequest
+		}
+		due[i] = at * artifactCPUs / time.Duration(cpus)
+	}
+	return due
+}
+
 // Span is the time that a trace covers: until the last row is due, and one
 // mean gap.
 func Span(due []time.Duration) time.Duration {

@@ -29,6 +29,7 @@ const (
 	Docker   Ring = "docker"   // inside the guest: its Docker
 	Hook     Ring = "hook"     // inside the guest: a kernel with the hooks
 	Window   Ring = "window"   // inside the guest: the memory it shares with the host
+	SMP      Ring = "smp"      // inside the guest: several CPUs in virtual time
 	Hooks    Ring = "hooks"    // a guest whose kernel has the hooks
 	NoHooks  Ring = "nohooks"  // a guest whose kernel has none: test:guest -kernel=6.12
 	SchedExt Ring = "schedext" // a guest whose kernel has sched_ext: test:guest -kernel=6.12
@@ -41,7 +42,7 @@ const EnvMustRun = "MUST_RUN"
 
 // All are the rings.
 func All() []Ring {
-	return []Ring{Python, Clang, Network, QEMU, KVM, Chromium, Root, Guest, Docker, Hook, Window, Hooks, NoHooks, SchedExt, Long, Upstream}
+	return []Ring{Python, Clang, Network, QEMU, KVM, Chromium, Root, Guest, Docker, Hook, Window, SMP, Hooks, NoHooks, SchedExt, Long, Upstream}
 }
 
 // Must reports whether the tests of r have to run.

@@ -91,6 +91,7 @@ func (c Config) Check(path string) error {
 		bad("cgroup_parent", c.CgroupParent, "the name of a systemd slice, as alps.slice")
 	}
 	oneOf("invocation", c.Invocation, Import, Exec, Fork)
+	within("platform_us", c.PlatformUS, 0, 1_000_000)
 	oneOf("sched", c.Sched, "normal", "fifo", "rr")
 	if c.CPUs != "" && !cpusRE.MatchString(c.CPUs) {
 		bad("cpus", c.CPUs, "a list of CPUs, as 1-3,5")

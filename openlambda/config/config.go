@@ -52,6 +52,7 @@ type Config struct {
 	CgroupParent string     `json:"cgroup_parent"` // "": alps.slice
 	Invocation   string     `json:"invocation"`    // "": import
 	Sched        string     `json:"sched"`         // normal, fifo, rr; "": normal
+	PlatformUS   int        `json:"platform_us"`   // CPU time that a container uses for each request beside its own, to model a platform that needs more
 	CPUs         string     `json:"cpus"`          // of the containers, as 1-3,5; "": all
 	Instances    Instances  `json:"instances"`
 	Concurrency  int        `json:"concurrency"` // requests at once per instance; 0: 1 for import, else unlimited

@@ -146,6 +146,7 @@ func TestInvalidValues(t *testing.T) {
 		{"function_name", map[string]any{"function_name": "../x"}, `functions[0].name: "../x": allowed: letters, digits, '.', '_', '-'`},
 		{"cgroup_parent", map[string]any{"cgroup_parent": "alps"}, `cgroup_parent: "alps": allowed: the name of a systemd slice, as alps.slice`},
 		{"invocation", map[string]any{"invocation": "thread"}, `invocation: "thread": allowed: import, exec, fork`},
+		{"platform_us", map[string]any{"platform_us": -1}, `platform_us: -1: allowed: 0 to 1000000`},
 		{"sched", map[string]any{"sched": "idle"}, `sched: "idle": allowed: normal, fifo, rr`},
 		{"cpus", map[string]any{"cpus": "1-"}, `cpus: "1-": allowed: a list of CPUs, as 1-3,5`},
 		{"instances.min", map[string]any{"instances": map[string]any{"min": -1}}, `instances.min: -1: allowed: 0 to 1000`},

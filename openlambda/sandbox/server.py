@@ -1,6 +1,6 @@
 """The process that keeps a function's container warm.
 
-Usage: server.py [MODE [SCHED [THREADS [HANDLER [HOST]]]]]
+Usage: server.py [MODE [SCHED [THREADS [HANDLER [HOST [PLATFORM]]]]]]
 
 HANDLER (/handler) holds f.py; HOST (/host) gets the unix socket ol.sock, where
 this answers HTTP, and has the fifo server_pipe, which is told "ready" or
@@ -26,6 +26,9 @@ SCHED is normal, fifo or rr: the kernel's policy for invocations. With a
 real-time one this process runs one priority above them. Below, it would hardly
 accept anything while one of them runs. In fork and exec mode invocations follow
 this process if somebody else changes its policy later.
+
+PLATFORM is CPU time in microseconds that this process uses up for each request,
+before it forks, to stand for a platform that needs more than this one. 0: none.
 """
 import fcntl
 import gc
@@ -225,6 +228,13 @@ def fork(listener, conn, mode, handler, module):
             os._exit(code)
 
 
+def use_up(cpu_us):
+    """Computes until this thread has used so much CPU time."""
+    end = time.thread_time_ns() + cpu_us * 1000
+    while time.thread_time_ns() < end:
+        pass
+
+
 def listen(path):
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     if os.path.exists(path):
@@ -260,7 +270,7 @@ def serve_threads(listener, module, sched):
                 refuse(conn, err)
 
 
-def serve(mode="auto", sched="normal", threads="1", handler="/handler", host="/host"):
+def serve(mode="auto", sched="normal", threads="1", handler="/handler", host="/host", platform="0"):
     try:
         module = load(handler) if mode != "exec" else None
         if mode == "auto":
@@ -286,6 +296,7 @@ def serve(mode="auto", sched="normal", threads="1", handler="/handler", host="/h
     while True:
         conn, _ = listener.accept()
         with conn:
+            use_up(int(platform))
             if mode == "import":
                 invoke(conn, module, time.time(), guard)
             else:
@@ -296,4 +307,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["once"]:
         once(socket.socket(fileno=3), sys.argv[2], float(sys.argv[3]))
     else:
-        serve(*sys.argv[1:6])
+        serve(*sys.argv[1:7])

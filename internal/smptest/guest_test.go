@@ -1,0 +1,241 @@
+package smptest
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/internal/ring"
+)
+
+const (
+	// envLoop makes of the test binary a process that loops when told to.
+	envLoop = "ALPS_SMP_LOOP"
+	// loopSteps take about 140 ms at one instruction per ns.
+	loopSteps = 35_000_000
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(envLoop) != "" {
+		loop()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func need(t *testing.T) {
+	ring.Need(t, ring.SMP, ring.Must(ring.SMP), "made for a guest in virtual time: the target test:guest")
+}
+
+func clock(id int32) time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(id, &ts); err != nil {
+		panic(err)
+	}
+	return time.Duration(ts.Nano())
+}
+
+var sink uint64
+
+// loop waits for a line, loops, and prints how long that took and how much CPU
+// time, in ns.
+func loop() {
+	runtime.LockOSThread()
+	debug.SetGCPercent(-1)
+	fmt.Println("ready")
+	bufio.NewReader(os.Stdin).ReadString('\n')
+	wall, cpu := clock(unix.CLOCK_MONOTONIC), clock(unix.CLOCK_THREAD_CPUTIME_ID)
+	x := uint64(1)
+	for range loopSteps {
+		x = x*6364136223846793005 + 1442695040888963407
+	}
+	sink = x
+	cpu = clock(unix.CLOCK_THREAD_CPUTIME_ID) - cpu
+	fmt.Println(int64(clock(unix.CLOCK_MONOTONIC)-wall), int64(cpu))
+}
+
+// loops is n processes that loop at the same time.
+type loops struct {
+	wall, cpu []time.Duration // of each
+	whole     time.Duration   // until the last had ended
+}
+
+func runLoops(t *testing.T, n int) loops {
+	t.Helper()
+	type child struct {
+		cmd *exec.Cmd
+		in  *os.File
+		out *bufio.Reader
+	}
+	children := make([]child, n)
+	for i := range children {
+		r, w, err := os.Pipe()
+		require.NoError(t, err)
+		c := exec.Command("/proc/self/exe")
+		c.Env = append(os.Environ(), envLoop+"=1", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
+		c.Stdin = r
+		out, err := c.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, c.Start())
+		r.Close()
+		children[i] = child{c, w, bufio.NewReader(out)}
+		line, err := children[i].out.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, "ready\n", line)
+	}
+	time.Sleep(20 * time.Millisecond)
+	begun := clock(unix.CLOCK_MONOTONIC)
+	for _, c := range children {
+		_, err := c.in.WriteString("go\n")
+		require.NoError(t, err)
+	}
+	var l loops
+	for _, c := range children {
+		line, err := c.out.ReadString('\n')
+		require.NoError(t, err)
+		var wall, cpu int64
+		_, err = fmt.Sscan(line, &wall, &cpu)
+		require.NoError(t, err)
+		l.wall, l.cpu = append(l.wall, time.Duration(wall)), append(l.cpu, time.Duration(cpu))
+	}
+	l.whole = clock(unix.CLOCK_MONOTONIC) - begun
+	for _, c := range children {
+		require.NoError(t, c.cmd.Wait())
+		c.in.Close()
+	}
+	return l
+}
+
+// As many loops as there are CPUs take as long as one; three times as many take
+// three times as long, and each the same CPU time.
+func TestGuestEqualLoops(t *testing.T) {
+	need(t)
+	n := runtime.NumCPU()
+	alone := runLoops(t, 1)
+	one := alone.wall[0]
+	each := runLoops(t, n)
+	t.Logf("%d CPUs: alone %s; as many at once %v", n, one, each.wall)
+	for i := range each.wall {
+		require.InEpsilon(t, one, each.wall[i], 0.01)
+		require.InEpsilon(t, alone.cpu[0], each.cpu[i], 0.01)
+	}
+	many := runLoops(t, 3*n)
+	t.Logf("three times as many: %s, ideally %s", many.whole, 3*one)
+	for i := range many.cpu {
+		require.InEpsilon(t, alone.cpu[0], many.cpu[i], 0.01)
+	}
+	require.InEpsilon(t, 3*one, many.whole, 0.03)
+}
+
+// A timer is never early, and late by the kernel's slack and the way back at most.
+func TestGuestTimers(t *testing.T) {
+	need(t)
+	runtime.LockOSThread()
+	for _, d := range []time.Duration{100 * time.Microsecond, time.Millisecond, 12345 * time.Microsecond} {
+		var latest time.Duration
+		for range 50 {
+			begun := clock(unix.CLOCK_MONOTONIC)
+			ts := unix.NsecToTimespec(int64(d))
+			require.NoError(t, unix.Nanosleep(&ts, nil))
+			late := clock(unix.CLOCK_MONOTONIC) - begun - d
+			require.GreaterOrEqual(t, late, time.Duration(0))
+			latest = max(latest, late)
+		}
+		t.Logf("sleeps of %s: late by %s at most", d, latest)
+		require.LessOrEqual(t, latest, 100*time.Microsecond)
+	}
+}
+
+// Threads that fight over a lock, meet at a barrier, or change their common
+// address space (which interrupts every CPU that uses it) come to an end, and
+// nothing is counted twice or lost.
+func TestGuestContention(t *testing.T) {
+	need(t)
+	n := 2 * runtime.NumCPU()
+	each := func(what string, f func(i int)) {
+		begun := clock(unix.CLOCK_MONOTONIC)
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() {
+				runtime.LockOSThread()
+				f(i)
+			})
+		}
+		wg.Wait()
+		t.Logf("%s by %d threads: %s", what, n, clock(unix.CLOCK_MONOTONIC)-begun)
+	}
+	var mu sync.Mutex
+	count := 0
+	each("a mutex 1000 times", func(int) {
+		for range 1000 {
+			mu.Lock()
+			count++
+			mu.Unlock()
+		}
+	})
+	require.Equal(t, 1000*n, count)
+
+	cond := sync.NewCond(&mu)
+	arrived, phase := 0, 0
+	each("a barrier 100 times", func(int) {
+		for range 100 {
+			mu.Lock()
+			at := phase
+			if arrived++; arrived == n {
+				arrived, phase = 0, phase+1
+				cond.Broadcast()
+			}
+			for phase == at {
+				cond.Wait()
+			}
+			mu.Unlock()
+		}
+	})
+	require.Equal(t, 100, phase)
+
+	errs := make([]error, n)
+	each("mapping and unmapping 50 times", func(i int) {
+		for range 50 {
+			m, err := unix.Mmap(-1, 0, 1<<16, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			for at := 0; at < len(m); at += 4096 {
+				m[at] = 1
+			}
+			if err := unix.Munmap(m); err != nil {
+				errs[i] = err
+			}
+		}
+	})
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+}
+
+// The kernel found no clock unstable and no CPU stuck.
+func TestGuestLogIsClean(t *testing.T) {
+	need(t)
+	online, err := os.ReadFile("/sys/devices/system/cpu/online")
+	require.NoError(t, err)
+	want := "0"
+	if n := runtime.NumCPU(); n > 1 {
+		want += "-" + strconv.Itoa(n-1)
+	}
+	require.Equal(t, want, strings.TrimSpace(string(online)))
+	out, err := exec.Command("sh", "-c", "dmesg | grep -iE 'unstable|soft lockup|rcu.*stall|WARNING|BUG:|time went' || true").CombinedOutput()
+	require.NoError(t, err)
+	require.Empty(t, string(out))
+}
