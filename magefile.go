@@ -293,7 +293,7 @@ func (Figures) Fidelity() error {
 
 // Reproduce simulates everything, builds the rig, measures in a guest and draws the report.
 func Reproduce(ctx context.Context,
-	profile *string, // smoke, quick or paper; by the machine without it
+	profile *string, // smoke, brief, quick, paper or headline; by the machine without it
 	figure *string, // only this one, as fig06
 	kernel *string, // in kernels.yaml
 	accel *string, // kvm, tcg or vtime; without it KVM where it works, else vtime: virtual time
@@ -349,7 +349,7 @@ func Reproduce(ctx context.Context,
 		return err
 	}
 	if size == "" {
-		size = "quick"
+		size = "brief"
 		why := fmt.Sprintf("%d CPUs, accelerator %s; paper needs 16 CPUs and KVM", runtime.NumCPU(), p.Accel)
 		if p.Accel == vm.KVM && runtime.NumCPU() >= 16 {
 			size, why = "paper", fmt.Sprintf("KVM works and there are %d CPUs", runtime.NumCPU())

@@ -38,7 +38,7 @@ func (Experiments) List() error {
 func (Experiments) Plan(
 	name *string, // of the experiment; all without it
 	engine *string, // vm or sim; as of experiments:run
-	profile *string, // smoke, quick or paper; of vm
+	profile *string, // smoke, brief, quick, paper or headline; of vm
 	accel *string, // kvm, tcg or vtime: whose times; without it what auto will likely be
 	cpus *int, // of the guest
 	jobs *int, // guests side by side; as of experiments:run
@@ -66,7 +66,7 @@ func (Experiments) Plan(
 // Run runs an experiment, or "all", in a guest or in virtual time; what is there already is kept.
 func (Experiments) Run(ctx context.Context, name string,
 	engine *string, // vm or sim; without it vm, or sim where nothing runs in a guest
-	profile *string, // smoke, quick or paper; of vm
+	profile *string, // smoke, brief, quick, paper or headline; of vm
 	kernel *string, // in kernels.yaml; of vm
 	accel *string, // auto, kvm, tcg or vtime; of vm
 	cpus *int, // of the guest; 0: by the accelerator
@@ -124,7 +124,7 @@ func (Experiments) Merge(dirs string,
 
 // Repeat runs an experiment twice under vtime and compares: group means within 2 %, the same invocations.
 func (Experiments) Repeat(ctx context.Context, name string,
-	profile *string, // smoke, quick or paper
+	profile *string, // smoke, brief, quick, paper or headline
 	kernel *string, // in kernels.yaml
 	accel *string, // vtime without it; others show what they are worth
 	jobs *int, // guests side by side; as of experiments:run

@@ -48,11 +48,11 @@ func TestPlanUsesMeasuredTimes(t *testing.T) {
 
 // The minutes in profiles.yaml are those of the plan, roughly.
 func TestProfilesSayHowLongTheyTake(t *testing.T) {
-	for _, name := range []string{"smoke", "quick", "paper"} {
+	for _, name := range []string{"smoke", "brief", "quick", "paper"} {
 		for _, accel := range []vm.Accel{vm.TCG, vm.KVM, vm.VTime} {
 			o := Options{Profile: name, Engine: "vm", Rig: RigOptions{Accel: accel, CPUs: 2}}
 			if accel == vm.VTime {
-				o.Rig.CPUs, o.Jobs = 1, 2
+				o.Rig.CPUs, o.Jobs = 0, 2
 			}
 			p := planned(t, "all", o)
 			said := time.Duration(p.Profile.Minutes[string(accel)].V) * time.Minute

@@ -41,9 +41,10 @@ const (
 	// trace are scaled so that the functions' CPU time makes the load.
 	Apart = "apart"
 	// AsPaper is the paper's (section 6): the worker and Docker share the CPUs of
-	// the functions, client and daemon have CPU 0. An invocation is a new
-	// interpreter, and requests come as the paper's client sends them
-	// (trace.Artifact), whatever load that makes.
+	// the functions, client and daemon have CPU 0. Requests come as the paper's
+	// client sends them (trace.Artifact), whatever load that makes. Each uses CPU
+	// time of its container before its process begins, which models what the
+	// paper's platform needs more than ours.
 	AsPaper = "paper"
 )
 
