@@ -62,8 +62,8 @@ func TestAGuestGoesOnFromAFile(t *testing.T) {
 }
 
 func goesOn(t *testing.T, accel Accel) {
-	// Deeper than the address of a socket is long.
-	t.Setenv("ALPS_CACHE", filepath.Join(t.TempDir(), strings.Repeat("deep", 40)))
+	// Deeper than the address of a socket is long, and no easy name.
+	t.Setenv("ALPS_CACHE", filepath.Join(t.TempDir(), "a, b:c", strings.Repeat("deep", 40)))
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "base.qcow2")
 	require.NoError(t, command.Run(t.Context(), command.Cmd{Args: []string{"qemu-img", "create", "-q", "-f", "qcow2", disk, "1M"}}))
