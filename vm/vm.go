@@ -79,8 +79,6 @@ func (c Config) check() error {
 		return errors.New("vm: virtual time needs the QEMU of package vm/qemu (go run mage.go vm:qemu)")
 	case c.Keep != "" && !nameRE.MatchString(c.Keep):
 		return fmt.Errorf("vm: -keep=%s: letters, digits, '.', '_' and '-' are allowed", c.Keep)
-	case strings.Contains(c.Share, ","):
-		return fmt.Errorf("vm: -share=%s: QEMU takes no commas in paths", c.Share)
 	case c.GDBPort < 0 || c.GDBPort > 65535:
 		return fmt.Errorf("vm: gdb port %d: allowed 1 to 65535", c.GDBPort)
 	case c.Window < 0 || c.Window&(c.Window-1) != 0:
@@ -150,6 +148,9 @@ func (c Config) kernelArgs() string {
 	return strings.Join(args, " ")
 }
 
+// option is a path as part of an option of QEMU's, in which a comma ends the value.
+func option(path string) string { return strings.ReplaceAll(path, ",", ",,") }
+
 // args is the QEMU command line: a pure sum of its parts, in a fixed order.
 func (c Config) args(p paths) []string {
 	a := []string{c.qemu(), "-nodefaults", "-no-user-config", "-S",
@@ -176,7 +177,7 @@ func (c Config) args(p paths) []string {
 		return d
 	}
 	disk := func(path, format string, ro bool) {
-		opt := "if=none,id=d" + strconv.Itoa(len(a)) + ",file=" + path + ",format=" + format + ",cache=unsafe"
+		opt := "if=none,id=d" + strconv.Itoa(len(a)) + ",file=" + option(path) + ",format=" + format + ",cache=unsafe"
 		if ro {
 			opt += ",read-only=on"
 		}
@@ -203,11 +204,11 @@ func (c Config) args(p paths) []string {
 		a = append(a, "-device", "i6300esb", "-device", "virtio-rng-pci")
 	}
 	if c.Window > 0 {
-		a = append(a, "-object", fmt.Sprintf("memory-backend-file,id=window,size=%dM,share=on,mem-path=%s", c.Window, p.window),
+		a = append(a, "-object", fmt.Sprintf("memory-backend-file,id=window,size=%dM,share=on,mem-path=%s", c.Window, option(p.window)),
 			"-device", "ivshmem-plain,memdev=window,master=on")
 	}
 	if c.Share != "" {
-		a = append(a, "-virtfs", "local,id=share,path="+c.Share+",mount_tag=share,security_model=none")
+		a = append(a, "-virtfs", "local,id=share,path="+option(c.Share)+",mount_tag=share,security_model=none")
 	}
 	if c.from != "" {
 		a = append(a, "-incoming", "defer")
@@ -216,7 +217,7 @@ func (c Config) args(p paths) []string {
 		a = append(a, "-gdb", "tcp:127.0.0.1:"+strconv.Itoa(c.GDBPort))
 	}
 	return append(a, "-netdev", net, "-device", device("virtio-net-pci,netdev=n0,romfile="),
-		"-chardev", "file,id=c0,path="+p.console, "-serial", "chardev:c0",
+		"-chardev", "file,id=c0,path="+option(p.console), "-serial", "chardev:c0",
 		"-qmp", "unix:"+p.address(p.qmp)+",server=on,wait=off", "-qmp", "unix:"+p.address(p.control)+",server=on,wait=off")
 }
 
