@@ -29,7 +29,7 @@ func builtQEMU(t *testing.T) string {
 // time to the nanosecond and the random byte alike.
 func TestGuestJobs(t *testing.T) {
 	c := guestConfig(t)
-	if c.CPUs, c.Window = 1, 1; c.Accel == TCG {
+	if c.CPUs, c.Window = 4, 1; c.Accel == TCG {
 		c.Accel, c.QEMU = VTime, builtQEMU(t)
 	}
 	binary := filepath.Join(t.TempDir(), "serve")

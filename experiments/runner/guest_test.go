@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -37,15 +38,20 @@ func guestParts(t *testing.T) Parts {
 // The hooks, the observer and the heartbeat are tested by package bpf's own
 // test binary, and death and restart of the daemon by package alps's, inside
 // the guest: in virtual time where there is no KVM, so that a busy host changes
-// nothing. With one CPU, attaching again and again is safe under emulation; with
-// more, a CPU can keep running the old translation of a patched call.
+// nothing, with one CPU and with several, between which the kernel balances.
 func TestGuestHooks(t *testing.T) {
+	for _, cpus := range []int{1, 4} {
+		t.Run(fmt.Sprintf("%d CPUs", cpus), func(t *testing.T) { testHooks(t, cpus) })
+	}
+}
+
+func testHooks(t *testing.T, cpus int) {
 	p := guestParts(t)
 	ring.Need(t, ring.Hooks, hasHooks(t, p), "this kernel has no hooks")
 	p, err := p.inVirtualTime(t.Context())
 	require.NoError(t, err)
 	cfg := p.VMConfig()
-	cfg.CPUs = 1
+	cfg.CPUs = cpus
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 12*time.Minute, errors.New("the guest froze or is far too slow"))
 	defer cancel()
 	m, err := vm.Start(ctx, cfg)

@@ -125,7 +125,7 @@ func ready(t *testing.T) *Rig {
 	p := guestParts(t)
 	p, err := p.inVirtualTime(t.Context())
 	require.NoError(t, err)
-	p.CPUs = 1
+	p.CPUs = vm.DefaultCPUs(vm.VTime) // as the processes that run experiments have
 	begun := time.Now()
 	rig, err := p.Ready(t.Context(), nil)
 	require.NoError(t, err)

@@ -15,8 +15,8 @@ import (
 	"github.com/ds2-lab/alps/openlambda"
 )
 
-// Side by side in virtual time, two runs under ALPS are the same to the byte,
-// and what functions cost is what calibration says.
+// Side by side in virtual time, two runs under ALPS on several CPUs are the same to
+// the byte, and what functions cost is what calibration says.
 func TestGuestRepeats(t *testing.T) {
 	rig := ready(t)
 	var reqs []load.Request
@@ -29,11 +29,11 @@ func TestGuestRepeats(t *testing.T) {
 			cpu = 500 * time.Millisecond
 		}
 		reqs = append(reqs, load.Request{ID: i + 1, Function: f.Name, UID: f.UID, Group: "G1", Port: f.Port,
-			Size: cost.Size, Rounds: cost.Rounds(cpu), Due: time.Duration(i) * 90 * time.Millisecond})
+			Size: cost.Size, Rounds: cost.Rounds(cpu), Due: time.Duration(i) * 90 * time.Millisecond / time.Duration(rig.Parts.FunctionCPUs())})
 		want += cost.CPU(cost.Rounds(cpu))
 	}
 	params := policy.Paper()
-	params.Window = time.Second // four updates
+	params.Window = 250 * time.Millisecond // four updates
 	mode, err := json.Marshal(alpsclient.Mode{Policy: "alps", Params: &params})
 	require.NoError(t, err)
 	var outs [2][]byte
