@@ -155,9 +155,7 @@ func TestGuestDaemonIsKilled(t *testing.T) {
 // What keeps the daemon from steering is said while it lasts; a controller that
 // is withdrawn is asked for again, and the order is back.
 func TestGuestDaemonSaysWhomItDoesNotSteer(t *testing.T) {
-	if !strings.Contains(os.Getenv("MUST_RUN"), "hook") {
-		t.Skip("needs a guest: run the target testVM")
-	}
+	ring.Need(t, ring.Hook, ring.Must(ring.Hook), "runs in the guest of the target test:guest")
 	p := play.NewParent(t)
 	dirs := []string{p.Group("favoured"), p.Group("other")}
 	for _, dir := range dirs {

@@ -10,6 +10,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // pinIn prepares to pin in dir.
@@ -43,12 +45,7 @@ func TestPinNeedsABPFFileSystem(t *testing.T) {
 // bpffs mounts a BPF file system that only the calling thread sees; the thread
 // ends with the test.
 func bpffs(t *testing.T) string {
-	if os.Geteuid() != 0 {
-		if strings.Contains(os.Getenv("MUST_RUN"), "bpf") {
-			t.Fatal("root is needed")
-		}
-		t.Skip("needs root")
-	}
+	ring.Need(t, ring.Root, os.Geteuid() == 0, "root is needed to mount a BPF file system")
 	runtime.LockOSThread()
 	dir := t.TempDir()
 	require.NoError(t, unix.Unshare(unix.CLONE_NEWNS))
