@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,86 +15,6 @@ import (
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
 )
-
-// fakeKernel keeps what the daemon tells it.
-type fakeKernel struct {
-	mu         sync.Mutex
-	attached   int
-	asks       bool
-	policy     map[bpf.CgroupID]bpf.Entry
-	functions  []bpf.Function
-	keepAlive  time.Duration
-	fullSlices bool
-	events     chan bpf.Event
-	lost       bpf.Lost
-	rivals     int
-	survey     bpf.Survey
-	refuses    error // to set functions
-}
-
-// locked runs f alone.
-func locked[T any](k *fakeKernel, f func() T) T {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return f()
-}
-
-func (k *fakeKernel) AttachHooks() error {
-	return locked(k, func() error { k.attached++; return nil })
-}
-
-func (k *fakeKernel) Ask(on bool) error { return locked(k, func() error { k.asks = on; return nil }) }
-
-func (k *fakeKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
-	return locked(k, func() error { k.policy = p; return nil })
-}
-
-func (k *fakeKernel) Policy() (map[bpf.CgroupID]bpf.Entry, error) {
-	return locked(k, func() map[bpf.CgroupID]bpf.Entry { return k.policy }), nil
-}
-
-func (k *fakeKernel) KeepAlive(d time.Duration) error {
-	return locked(k, func() error { k.keepAlive = d; return nil })
-}
-
-func (k *fakeKernel) SetFunctions(f []bpf.Function) error {
-	return locked(k, func() error {
-		if k.refuses != nil && len(f) > len(k.functions) {
-			return k.refuses
-		}
-		k.functions = f
-		return nil
-	})
-}
-
-func (k *fakeKernel) Sweep() (bpf.Survey, error) {
-	return locked(k, func() bpf.Survey { return k.survey }), nil
-}
-
-func (k *fakeKernel) Asked() (bool, error) { return locked(k, func() bool { return k.asks }), nil }
-
-func (k *fakeKernel) Rivals() (int, error) { return locked(k, func() int { return k.rivals }), nil }
-
-func (k *fakeKernel) Functions() ([]bpf.Function, error) {
-	return locked(k, func() []bpf.Function { return k.functions }), nil
-}
-
-func (k *fakeKernel) SetFullSlices(on bool) { locked(k, func() any { k.fullSlices = on; return nil }) }
-
-func (k *fakeKernel) Lost() (bpf.Lost, error) {
-	return locked(k, func() bpf.Lost { return k.lost }), nil
-}
-
-func (k *fakeKernel) Events(ctx context.Context, f func(bpf.Event)) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case e := <-k.events:
-			f(e)
-		}
-	}
-}
 
 func startDaemon(t *testing.T, m client.Mode) (*daemon, *fakeKernel, *client.Client) {
 	k := &fakeKernel{events: make(chan bpf.Event), lost: bpf.Lost{Invocations: 7, Orphans: 2}}
@@ -117,30 +36,6 @@ func startDaemon(t *testing.T, m client.Mode) (*daemon, *fakeKernel, *client.Cli
 	c := client.New(socket)
 	require.Eventually(t, func() bool { _, err := c.Status(t.Context()); return err == nil }, 10*time.Second, 5*time.Millisecond)
 	return d, k, c
-}
-
-// testHost is a host whose cgroups are directories.
-func testHost(t *testing.T) host {
-	dir := t.TempDir()
-	h := host{cgroups: dir + "/cgroup", schedExt: dir + "/sched_ext", proc: dir + "/kernel", cpus: dir + "/online"}
-	for path, text := range map[string]string{h.cgroups + "/cgroup.subtree_control": "", h.proc + "/osrelease": "6.1.0-test", h.cpus: "0-1"} {
-		write(t, path, text)
-	}
-	return h
-}
-
-func write(t *testing.T, path, text string) {
-	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
-}
-
-// add makes functions with a cgroup of their own, which has the CPU controller.
-func add(t *testing.T, d *daemon, functions ...client.Function) {
-	for _, f := range functions {
-		f.Cgroup = "/alps.slice/" + f.UID
-		write(t, d.host.cgroups+f.Cgroup+"/cpu.weight", "100\n")
-		require.NoError(t, d.add(f))
-	}
 }
 
 // overload is three functions that all wait: short ones arrive with long ones.

@@ -45,7 +45,7 @@ func TestPinNeedsABPFFileSystem(t *testing.T) {
 // bpffs mounts a BPF file system that only the calling thread sees; the thread
 // ends with the test.
 func bpffs(t *testing.T) string {
-	ring.Need(t, ring.Root, os.Geteuid() == 0, "root is needed to mount")
+	ring.Need(t, ring.Root, os.Geteuid() == 0, "root is needed to mount a BPF file system")
 	runtime.LockOSThread()
 	dir := t.TempDir()
 	require.NoError(t, unix.Unshare(unix.CLONE_NEWNS))

@@ -1,0 +1,47 @@
+package results
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// remove removes a result. A directory in which anything else lies is somebody
+// else's, and an error.
+func remove(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !slices.Contains([]string{csvName, jsonName, slicesName, tableName}, e.Name()) {
+			return fmt.Errorf("%s holds %s, which is no result's: move it away or write elsewhere", dir, e.Name())
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+// RemovePartial removes what was being written below root when a process died.
+func RemovePartial(root string) error {
+	var errs []error
+	for _, engine := range []string{EngineVM, EngineSim} {
+		torn, err := filepath.Glob(filepath.Join(root, engine, partial+"*"))
+		if err != nil {
+			return fmt.Errorf("results: %w", err)
+		}
+		for _, dir := range torn {
+			if err := remove(dir); err != nil {
+				errs = append(errs, fmt.Errorf("results: %w", err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// partial begins the names of results that are being written.
+const partial = ".partial-"
