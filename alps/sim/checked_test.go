@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/alps/model"
 )
 
 // checked is a scheduler that is watched: every task is in one place only, and
@@ -196,7 +198,7 @@ func TestInvariants(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(60) {
 				c, invocations := randomLoad(seed)
-				s := Spec{Name: name, Order: Orders()[seed%4]}
+				s := Spec{Name: name, Order: model.Orders()[seed%4]}
 				var turns time.Duration
 				c.Slice = func(_ int, d time.Duration) { turns += d }
 				r := simulate(t, c, s, invocations)

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -57,14 +56,3 @@ func scheduling(name string) (func(*machine, Spec) (scheduler, error), error) {
 	}
 	return nil, fmt.Errorf("scheduler %q is none of %s", name, strings.Join(Names(), ", "))
 }
-
-// Orders in which sibling functions are served under alps, as the daemon's.
-const (
-	OrderOff     = "off"     // CFS's order, slices only
-	OrderFIFO    = "fifo"    // by arrival at the runqueue
-	OrderStrict  = "strict"  // a lower rank always goes first
-	OrderBounded = "bounded" // a lower rank goes first unless it comes Step later
-)
-
-// Orders lists them.
-func Orders() []string { return slices.Clone([]string{OrderOff, OrderFIFO, OrderStrict, OrderBounded}) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 )
 
@@ -220,16 +221,16 @@ func TestBoundOfTheOrder(t *testing.T) {
 		return worst
 	}
 	bound := time.Duration(ranks[3]-ranks[0]) * step
-	require.LessOrEqual(t, wait(OrderBounded), bound+3*(slice+4*ms), "the bias, and a turn of each ahead")
-	require.Greater(t, wait(OrderBounded), bound/2, "else the order does nothing")
-	require.Greater(t, wait(OrderStrict), 10*bound)
-	require.LessOrEqual(t, wait(OrderFIFO), 3*(slice+4*ms))
+	require.LessOrEqual(t, wait(model.OrderBounded), bound+3*(slice+4*ms), "the bias, and a turn of each ahead")
+	require.Greater(t, wait(model.OrderBounded), bound/2, "else the order does nothing")
+	require.Greater(t, wait(model.OrderStrict), 10*bound)
+	require.LessOrEqual(t, wait(model.OrderFIFO), 3*(slice+4*ms))
 }
 
 // With a slice a task keeps the core although others wait; without it it does not.
 func TestSlice(t *testing.T) {
 	run := func(slice time.Duration) Result {
-		s := Spec{Name: "alps", Order: OrderOff}
+		s := Spec{Name: "alps", Order: model.OrderOff}
 		c := Config{Cores: 1, Functions: functions(2)}
 		invocations := []Invocation{{Function: 0, CPU: 60 * ms}, {Function: 1, Arrive: ms, CPU: 60 * ms}}
 		require.NoError(t, check(c, &s, invocations))
@@ -249,7 +250,7 @@ func TestSlice(t *testing.T) {
 
 // Once a policy that favoured a function is gone, shares are fair again at once.
 func TestNoMemoryOfABias(t *testing.T) {
-	s := Spec{Name: "alps", Order: OrderStrict}
+	s := Spec{Name: "alps", Order: model.OrderStrict}
 	c := Config{Cores: 1, Functions: functions(2)}
 	invocations := []Invocation{{Function: 0, CPU: 10 * time.Second}, {Function: 1, CPU: 10 * time.Second}}
 	require.NoError(t, check(c, &s, invocations))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 )
 
@@ -63,8 +64,8 @@ type Platform struct {
 // Spec names a scheduler and its parameters.
 type Spec struct {
 	Name   string        // one of Names
-	Order  string        // of alps: off, fifo, strict, bounded; "" is bounded
-	Step   time.Duration // of bounded: bias between neighbouring ranks; 0 is 1 s
+	Order  string        // of alps: one of model.Orders; "" is bounded
+	Step   time.Duration // of bounded: bias between neighbouring ranks; 0 is model.DefaultStep
 	Gaps   float64       // of sfs: the first turn is so many mean gaps between arrivals; 0 is 1
 	Params policy.Params // of alps; the zero value is policy.Paper
 }
@@ -214,10 +215,10 @@ func check(c Config, s *Spec, invocations []Invocation) error {
 		errs = append(errs, err)
 	}
 	if s.Order == "" {
-		s.Order = OrderBounded
+		s.Order = model.OrderBounded
 	}
-	if !slices.Contains(Orders(), s.Order) {
-		bad("order %q is none of %s", s.Order, strings.Join(Orders(), ", "))
+	if !model.ValidOrder(s.Order) {
+		bad("order %q is none of %s", s.Order, strings.Join(model.Orders(), ", "))
 	}
 	if s.Gaps == 0 {
 		s.Gaps = 1
@@ -226,7 +227,7 @@ func check(c Config, s *Spec, invocations []Invocation) error {
 		bad("gaps: %v is outside (0, 1e6]", s.Gaps)
 	}
 	if s.Step == 0 {
-		s.Step = time.Second
+		s.Step = model.DefaultStep
 	}
 	if s.Step < time.Microsecond || s.Step > maxStep {
 		bad("step: %v is outside [1µs, %v]", s.Step, maxStep)

@@ -35,7 +35,7 @@ type Job struct {
 // this one's.
 func ModelDigest(root string) (string, error) {
 	d := digest.New("model/1")
-	for _, dir := range []string{"alps/policy", "alps/sim"} {
+	for _, dir := range []string{"alps/model", "alps/policy", "alps/sim"} {
 		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		if err != nil {
 			return "", err

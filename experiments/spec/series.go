@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/internal/yamlx"
@@ -41,7 +42,7 @@ func (s Series) Sim() (sim.Spec, error) {
 	case out.Name == "sfs":
 		out.Gaps = cmp.Or(s.Gaps.V, 1)
 	case FollowsPolicy(out.Name):
-		out.Order = cmp.Or(s.Order.V, sim.OrderBounded)
+		out.Order = cmp.Or(s.Order.V, model.OrderBounded)
 		out.Step = cmp.Or(s.Step.V, time.Second)
 		out.Params, err = policyParams(s.Params)
 	}
@@ -108,8 +109,8 @@ func (c checker) series(p part, allowed []string) {
 
 // alps checks what a scheduler that follows the policy may be given.
 func (c checker) alps(at string, x Series) {
-	if x.Order.V != "" && !slices.Contains(sim.Orders(), x.Order.V) {
-		c.add(x.Order.Pos(), at+"order", "%q: allowed: %s", x.Order.V, strings.Join(sim.Orders(), ", "))
+	if x.Order.V != "" && !slices.Contains(model.Orders(), x.Order.V) {
+		c.add(x.Order.Pos(), at+"order", "%q: allowed: %s", x.Order.V, strings.Join(model.Orders(), ", "))
 	}
 	if x.Step.V < 0 || x.Step.V > MaxStep {
 		c.add(x.Step.Pos(), at+"step", "%s: allowed: 1us to %s", x.Step.V, MaxStep)

@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ds2-lab/alps/alps"
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments"
 	"github.com/ds2-lab/alps/experiments/results"
@@ -46,9 +46,9 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	n := fs.Int("n", 15000, "`n` invocations")
 	out := fs.String("out", "", "write results into this `directory`")
 	asJSON := fs.Bool("json", false, "print the table as JSON")
-	order := fs.String("order", sim.OrderBounded, "off, fifo, strict or bounded")
+	order := fs.String("order", model.OrderBounded, "off, fifo, strict or bounded")
 	gaps := fs.Float64("gaps", 1, "the first turn under sfs, in mean gaps between arrivals")
-	step := fs.Duration("step", alps.DefaultStep, "bias between neighbouring ranks under bounded")
+	step := fs.Duration("step", model.DefaultStep, "bias between neighbouring ranks under bounded")
 	on := newMachineFlags(fs)
 	drain := fs.Duration("drain", 0, "give up so long after the last arrival; 0 is ten times the span of the arrivals")
 	flags := newParamFlags(fs, true)
@@ -133,8 +133,8 @@ func describeSchedulers() string {
 
 func checkMode(order string, step time.Duration, gaps float64) error {
 	var errs []error
-	if !slices.Contains(sim.Orders(), order) {
-		errs = append(errs, fmt.Errorf("order: %q is none of %s", order, strings.Join(sim.Orders(), ", ")))
+	if !slices.Contains(model.Orders(), order) {
+		errs = append(errs, fmt.Errorf("order: %q is none of %s", order, strings.Join(model.Orders(), ", ")))
 	}
 	if !(gaps > 0 && gaps <= spec.MaxGaps) {
 		errs = append(errs, fmt.Errorf("gaps: %v is outside (0, %g]", gaps, spec.MaxGaps))
