@@ -32,7 +32,7 @@ func newALPS(m *machine, s Spec) (*alpsClass, error) {
 	}
 	a.hooks = &hooks{
 		now:  func() int64 { return m.now },
-		bias: func(function int32) int64 { return a.biases[function] },
+		bias: func(e *entity) int64 { return a.biases[e.my.group] },
 		keep: func(e *entity) int64 {
 			if g := e.function(); g >= 0 {
 				return a.slices[g]
@@ -48,7 +48,7 @@ func (a *alpsClass) exit(core int, t *task) {
 	if t.platform {
 		return
 	}
-	a.window.Add(policy.Record{UID: a.m.Functions[t.function].UID, Arrive: policy.KTime(t.arrived), End: a.m.ktime(), CPU: time.Duration(t.demand + t.extra)})
+	a.window.Add(a.m.record(t))
 }
 
 func (a *alpsClass) period() time.Duration { return a.policy.Params().Every() }

@@ -89,7 +89,7 @@ func TestFIFOServesInOrder(t *testing.T) {
 			free = max(free, inv.Arrive) + inv.CPU
 			require.Equal(t, free, r.Outcomes[i].End)
 		}
-		require.Zero(t, r.Switches)
+		require.Zero(t, r.Switches, "the change at an end is none")
 	}
 }
 
@@ -292,20 +292,6 @@ type every struct {
 
 func (e every) period() time.Duration { return e.d }
 func (e every) update(float64)        { e.f() }
-
-// SFS's first turn is the mean gap, once; the rest is CFS's.
-func TestSFSKeepsTheFirstTurn(t *testing.T) {
-	var invocations []Invocation
-	for i := range 120 {
-		invocations = append(invocations, Invocation{Function: i % 2, Arrive: time.Duration(i) * 30 * ms, CPU: 28 * ms})
-	}
-	s := Spec{Name: "sfs"}
-	r := simulate(t, Config{Cores: 1, Functions: functions(2)}, s, invocations)
-	require.Zero(t, r.Switches, "28 ms fit into the mean gap of 30")
-	s.Gaps = 0.3
-	r = simulate(t, Config{Cores: 1, Functions: functions(2)}, s, append(invocations, Invocation{Function: 0, Arrive: 3600 * ms, CPU: 28 * ms}, Invocation{Function: 1, Arrive: 3600 * ms, CPU: 28 * ms}))
-	require.Greater(t, r.Switches, int64(1))
-}
 
 // What ended some time ago still counts in a group's load, so its weight is
 // less and the other's part more.

@@ -66,8 +66,8 @@ type Spec struct {
 	Name   string        // one of Names
 	Order  string        // of alps: one of model.Orders; "" is bounded
 	Step   time.Duration // of bounded: bias between neighbouring ranks; 0 is model.DefaultStep
-	Gaps   float64       // of sfs: the first turn is so many mean gaps between arrivals; 0 is 1
-	Params policy.Params // of alps; the zero value is policy.Paper
+	Gaps   float64       // of sfs: the slice is so many mean gaps between arrivals at one CPU; 0 is 1
+	Params policy.Params // of alps, and sfs's window and period; the zero value is policy.Paper
 }
 
 // Outcome is what became of one invocation.
@@ -87,7 +87,7 @@ type Result struct {
 	Span       time.Duration // from the first arrival to the last end
 	Busy       time.Duration // over all cores: demand, refills, switches, platform
 	Demand     time.Duration // over all that are done
-	Switches   int64
+	Switches   int64         // from a task that could have gone on; those at its end are not counted
 	Migrations int64
 	Updates    int // of the policy
 	Unfinished int
