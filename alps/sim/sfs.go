@@ -15,12 +15,13 @@ type sfsClass struct {
 	window policy.Window
 	every  time.Duration
 	gaps   float64
+	order  bool // false: slices only, in CFS's order
 	model.SFS
 	fresh []int64 // group → invocations that have not used their slice
 }
 
 func newSFS(m *machine, s Spec) *sfsClass {
-	c := &sfsClass{fair: newCFS(m, false), window: s.Params.NewWindow(len(m.cores)), every: s.Params.Every(), gaps: s.Gaps,
+	c := &sfsClass{fair: newCFS(m, false), window: s.Params.NewWindow(len(m.cores)), every: s.Params.Every(), gaps: s.Gaps, order: s.Order != model.OrderOff,
 		fresh: make([]int64, len(m.Functions)+2)}
 	c.hooks = &hooks{now: func() int64 { return m.now }, bias: c.bias, keep: c.keep}
 	return c
@@ -29,7 +30,7 @@ func newSFS(m *machine, s Spec) *sfsClass {
 // bias is bias_of of bpf/alps.bpf.c.
 func (c *sfsClass) bias(e *entity) int64 {
 	switch g := e.my.group; {
-	case g >= c.m.platform():
+	case g >= c.m.platform() || !c.order:
 		return 0
 	case c.fresh[g] > 0:
 		return int64(c.Fresh)

@@ -64,7 +64,7 @@ type Platform struct {
 // Spec names a scheduler and its parameters.
 type Spec struct {
 	Name   string        // one of Names
-	Order  string        // of alps: one of model.Orders; "" is bounded
+	Order  string        // of alps: one of model.Orders; "" is bounded. sfs: off is slices only
 	Step   time.Duration // of bounded: bias between neighbouring ranks; 0 is model.DefaultStep
 	Gaps   float64       // of sfs: the slice is so many mean gaps between arrivals at one CPU; 0 is 1
 	Params policy.Params // of alps, and sfs's window and period; the zero value is policy.Paper

@@ -11,6 +11,7 @@ import (
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/alps/sim"
+	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/internal/yamlx"
 )
 
@@ -23,7 +24,7 @@ type Series struct {
 	Params    map[string]yamlx.At[any] `yaml:"params"` // changes to the paper's, by their JSON names
 
 	// Of engine sim.
-	Gaps    yamlx.At[float64]   `yaml:"gaps"`    // of sfs: mean gaps in the first turn
+	Gaps    yamlx.At[float64]   `yaml:"gaps"`    // of sfs: mean gaps at one CPU in the slice
 	Machine yamlx.At[string]    `yaml:"machine"` // in place of the part's
 	Loads   []yamlx.At[float64] `yaml:"loads"`   // what this series gets where the figure says the part's
 
@@ -40,7 +41,7 @@ func (s Series) Sim() (sim.Spec, error) {
 	var err error
 	switch {
 	case out.Name == "sfs":
-		out.Gaps = cmp.Or(s.Gaps.V, 1)
+		out.Order, out.Gaps = s.Order.V, cmp.Or(s.Gaps.V, 1)
 	case FollowsPolicy(out.Name):
 		out.Order = cmp.Or(s.Order.V, model.OrderBounded)
 		out.Step = cmp.Or(s.Step.V, time.Second)
@@ -101,6 +102,10 @@ func (c checker) series(p part, allowed []string) {
 		}
 		if FollowsPolicy(name.V) {
 			c.alps(at, x)
+		} else if name.V == "sfs" && p.Engine.V == results.EngineSim && x.Step.IsZero() && x.Params == nil {
+			if !x.Order.IsZero() && x.Order.V != model.OrderOff {
+				c.add(x.Order.Pos(), at+"order", "%q: of sfs only off is allowed: slices only", x.Order.V)
+			}
 		} else if !x.Order.IsZero() || !x.Step.IsZero() || x.Params != nil {
 			c.add(name.Pos(), at+"scheduler", "%q has no order, step or params; alps and ghost-alps have", name.V)
 		}

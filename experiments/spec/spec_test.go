@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments/results"
@@ -85,7 +86,7 @@ func TestSeries(t *testing.T) {
 	require.InDelta(t, 0.865, part.Load(part.Series[3], 1), 0)
 	sfs, err := part.Series[2].Sim()
 	require.NoError(t, err)
-	require.Equal(t, sim.Spec{Name: "sfs", Gaps: 4.75}, sfs)
+	require.Equal(t, sim.Spec{Name: "sfs", Order: model.OrderOff, Gaps: 0.2}, sfs)
 }
 
 const goodVM = `figure: fig06
@@ -153,6 +154,8 @@ func TestComplaints(t *testing.T) {
 		{"name: cfs", "name: cfs, order: fifo", `:10:16: parts[0].series[0].scheduler: "cfs" has no order, step or params; alps and ghost-alps have`},
 		{"name: cfs", "name: a, scheduler: alps, order: last", `:10:43: parts[0].series[0].order: "last": allowed: off, fifo, strict, bounded`},
 		{"name: cfs", "name: cfs, machine: n", `:10:30: parts[0].series[0].machine: "n": machine: open `},
+		{"name: cfs", "name: sfs, order: fifo", `:10:28: parts[0].series[0].order: "fifo": of sfs only off is allowed: slices only`},
+		{"name: cfs", "name: sfs, order: off, step: 1s", `:10:16: parts[0].series[0].scheduler: "sfs" has no order, step or params`},
 		{"name: cfs", "name: cfs, loads: [1, 1]", `:10:16: parts[0].series[0].loads: 2 loads for the part's 1`},
 		{"name: cfs", "name: cfs, loads: [3]", `:10:29: parts[0].series[0].loads[0]: 3 is outside (0, 2]`},
 		{"name: cfs", "name: cfs, kernel: x", `:10:16: parts[0].series[0].name: "cfs": on and kernel are not for engine sim`},

@@ -48,7 +48,7 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	out := fs.String("out", "", "write results into this `directory`")
 	asJSON := fs.Bool("json", false, "print the table as JSON")
 	order := fs.String("order", model.OrderBounded, "off, fifo, strict or bounded")
-	gaps := fs.Float64("gaps", 1, "the first turn under sfs, in mean gaps between arrivals")
+	gaps := fs.Float64("gaps", 1, "the slice under sfs, in mean gaps between arrivals at one core")
 	step := fs.Duration("step", model.DefaultStep, "bias between neighbouring ranks under bounded")
 	on := newMachineFlags(fs)
 	drain := fs.Duration("drain", 0, "give up so long after the last arrival; 0 is ten times the span of the arrivals")
@@ -75,6 +75,9 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		switch {
 		case name == "sfs":
 			s.Gaps = *gaps
+			if *order == model.OrderOff {
+				s.Order = *order
+			}
 		case spec.FollowsPolicy(name):
 			s.Order, s.Step, s.Params = *order, *step, params
 		}
