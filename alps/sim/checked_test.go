@@ -102,8 +102,11 @@ func (c *checked) exit(core int, t *task) {
 
 // balanced: counts and weights are those of the entities.
 func balanced(t testing.TB, q *fairQueue) {
-	n, load := len(q.tree), int64(0)
+	n, load, fresh := len(q.tree), int64(0), 0
 	for i, e := range q.tree {
+		if e.task != nil && e.task.first < 0 {
+			fresh++
+		}
 		load += e.weight
 		if i != e.pos || i > 0 && q.before(e, q.tree[(i-1)/2]) || !e.queued {
 			t.Fatalf("the tree is not in order at %d", i)
@@ -112,6 +115,9 @@ func balanced(t testing.TB, q *fairQueue) {
 	if q.curr != nil {
 		n++
 		load += q.curr.weight
+	}
+	if fresh != q.fresh {
+		t.Fatalf("%d tasks never ran, the queue says %d", fresh, q.fresh)
 	}
 	if n != q.nr || load != q.load {
 		t.Fatalf("%d entities weigh %d, the queue says %d and %d", n, load, q.nr, q.load)
@@ -125,6 +131,8 @@ func fairOf(s scheduler) *fair {
 	case *alpsClass:
 		return s.fair
 	case *sfsClass:
+		return s.fair
+	case *steadyClass:
 		return s.fair
 	case *ghost:
 		return fairOf(s.scheduler)

@@ -36,6 +36,7 @@ type fairQueue struct {
 	next   *entity // to be preferred at the next pick (the next buddy)
 	nr     int     // with curr
 	tasks  int64   // below it
+	fresh  int     // of its tasks, that never ran
 	load   int64   // sum of the weights, with curr
 	min    int64   // min_vruntime: never decreases
 	core   int

@@ -63,11 +63,12 @@ type Platform struct {
 
 // Spec names a scheduler and its parameters.
 type Spec struct {
-	Name   string        // one of Names
-	Order  string        // of alps: one of model.Orders; "" is bounded. sfs: off is slices only
-	Step   time.Duration // of bounded: bias between neighbouring ranks; 0 is model.DefaultStep
-	Gaps   float64       // of sfs: the slice is so many mean gaps between arrivals at one CPU; 0 is 1
-	Params policy.Params // of alps, and sfs's window and period; the zero value is policy.Paper
+	Name   string              // one of Names
+	Order  string              // of alps: one of model.Orders; "" is bounded. sfs: off is slices only
+	Step   time.Duration       // of bounded: bias between neighbouring ranks; 0 is model.DefaultStep
+	Gaps   float64             // of sfs: the slice is so many mean gaps between arrivals at one CPU; 0 is 1
+	Params policy.Params       // of alps, and sfs's window and period; the zero value is policy.Paper
+	Steady policy.SteadyParams // of steady; the zero value is policy.DefaultSteady
 }
 
 // Outcome is what became of one invocation.
@@ -212,6 +213,12 @@ func check(c Config, s *Spec, invocations []Invocation) error {
 		s.Params = policy.Paper()
 	}
 	if err := s.Params.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if s.Steady == (policy.SteadyParams{}) {
+		s.Steady = policy.DefaultSteady()
+	}
+	if err := s.Steady.Validate(); err != nil {
 		errs = append(errs, err)
 	}
 	if s.Order == "" {

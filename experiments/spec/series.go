@@ -46,8 +46,19 @@ func (s Series) Sim() (sim.Spec, error) {
 		out.Order = cmp.Or(s.Order.V, model.OrderBounded)
 		out.Step = cmp.Or(s.Step.V, time.Second)
 		out.Params, err = policyParams(s.Params)
+	case out.Name == Steady:
+		out.Steady, err = steadyParams(s.Params)
 	}
 	return out, err
+}
+
+// Steady is the scheduler with policy.SteadyParams.
+const Steady = "steady"
+
+// steadyParams are the defaults with changes by their JSON names.
+func steadyParams(changes map[string]yamlx.At[any]) (policy.SteadyParams, error) {
+	p := policy.DefaultSteady()
+	return p, change(&p, func() error { return p.Validate() }, changes)
 }
 
 func (s Series) scheduler() yamlx.At[string] {
@@ -63,8 +74,13 @@ func FollowsPolicy(scheduler string) bool { return scheduler == "alps" || schedu
 // policyParams are the paper's with changes by their JSON names.
 func policyParams(changes map[string]yamlx.At[any]) (policy.Params, error) {
 	p := policy.Paper()
+	return p, change(&p, func() error { return p.Validate() }, changes)
+}
+
+// change changes to by JSON names, and checks it.
+func change(to any, validate func() error, changes map[string]yamlx.At[any]) error {
 	if len(changes) == 0 {
-		return p, nil
+		return nil
 	}
 	values := map[string]any{}
 	for k, v := range changes {
@@ -72,12 +88,12 @@ func policyParams(changes map[string]yamlx.At[any]) (policy.Params, error) {
 	}
 	data, err := json.Marshal(values)
 	if err != nil {
-		return p, err
+		return err
 	}
-	if err := json.Unmarshal(data, &p); err != nil {
-		return p, err
+	if err := json.Unmarshal(data, to); err != nil {
+		return err
 	}
-	return p, p.Validate()
+	return validate()
 }
 
 // series checks what the series of both engines have. allowed are the
@@ -102,12 +118,16 @@ func (c checker) series(p part, allowed []string) {
 		}
 		if FollowsPolicy(name.V) {
 			c.alps(at, x)
+		} else if name.V == Steady && x.Order.IsZero() && x.Step.IsZero() {
+			if _, err := steadyParams(x.Params); err != nil {
+				c.add(x.Name.Pos(), at+"params", "%v", err)
+			}
 		} else if name.V == "sfs" && p.Engine.V == results.EngineSim && x.Step.IsZero() && x.Params == nil {
 			if !x.Order.IsZero() && x.Order.V != model.OrderOff {
 				c.add(x.Order.Pos(), at+"order", "%q: of sfs only off is allowed: slices only", x.Order.V)
 			}
 		} else if !x.Order.IsZero() || !x.Step.IsZero() || x.Params != nil {
-			c.add(name.Pos(), at+"scheduler", "%q has no order, step or params; alps and ghost-alps have", name.V)
+			c.add(name.Pos(), at+"scheduler", "%q has no order, step or params; alps and ghost-alps have, steady has params", name.V)
 		}
 	}
 }

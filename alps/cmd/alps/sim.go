@@ -53,6 +53,7 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	on := newMachineFlags(fs)
 	drain := fs.Duration("drain", 0, "give up so long after the last arrival; 0 is ten times the span of the arrivals")
 	flags := newParamFlags(fs, true)
+	steady := newSteadyFlags(fs, true)
 	fs.Lookup("seed").Usage = "of every random choice"
 	if code, done := parse(fs, args); done {
 		return code
@@ -61,7 +62,7 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	machine, machineErr := on.Config()
 	machine.Drain = *drain
 	names := strings.Split(*schedulers, ",")
-	if err := errors.Join(err, machineErr, checkSchedulers(names), checkMode(*order, *step, *gaps), checkSize(*load, *n, *drain)); err != nil {
+	if err := errors.Join(err, machineErr, steady.Validate(), checkSchedulers(names), checkMode(*order, *step, *gaps), checkSize(*load, *n, *drain)); err != nil {
 		return usage(fs, err)
 	}
 	mix, err := spec.FindWorkload(experiments.Files, *workload, *times)
@@ -80,6 +81,8 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 			}
 		case spec.FollowsPolicy(name):
 			s.Order, s.Step, s.Params = *order, *step, params
+		case name == likeSteady:
+			s.Steady = *steady
 		}
 		jobs = append(jobs, simulate.Job{Work: work, Machine: machine, Scheduler: s})
 	}
