@@ -109,6 +109,7 @@ type piece struct {
 	first, last float64 // index at from, and just before to
 	end         float64
 	survive     float64 // probability of getting there
+	wrong       float64 // by how much joining has made the index wrong
 	cost        float64 // of joining it with the next
 	next        int32   // -1: none
 }
@@ -266,7 +267,9 @@ func (b *builder) reduce(t *Table, first int) {
 		}
 		x := &b.pieces[best]
 		y := &b.pieces[x.next]
-		x.to, x.last, x.end, x.next = y.to, y.last, max(x.end, y.end), y.next
+		x.wrong = joined(x, y)
+		// A quantum that ended within ends with the whole.
+		x.to, x.last, x.end, x.next = y.to, y.last, max(x.end, y.to), y.next
 		if x.next >= 0 {
 			b.price(x)
 		}
@@ -281,20 +284,24 @@ func (b *builder) reduce(t *Table, first int) {
 	}
 }
 
-// price is what joining p with the next would cost: the errors of the
-// index where they meet, in octaves, times a share that grows with the probability
-// of getting there.
+// price is what joining p with the next would cost: by how much the index would
+// be wrong, times a share that grows with the probability of getting there.
 func (b *builder) price(p *piece) {
 	y := &b.pieces[p.next]
-	met := p.first + (y.last-p.first)*(p.to-p.from)/(y.to-p.from)
-	p.cost = (wrong(met, p.last) + wrong(met, y.first)) * (y.survive + rareShare)
+	p.cost = joined(p, y) * (y.survive + rareShare)
+}
+
+// joined is by how much the index of both as one would be wrong: where they meet,
+// and what either is wrong already.
+func joined(x, y *piece) float64 {
+	met := x.first + (y.last-x.first)*(x.to-x.from)/(y.to-x.from)
+	return wrong(met, x.last) + wrong(met, y.first) + max(x.wrong, y.wrong)
 }
 
 // rareShare is the weight of what nearly no invocation gets to see.
 const rareShare = 0.02
 
-// wrong is by how many octaves a differs from b; what is below a millisecond is
-// alike.
+// wrong is by what share a and b differ; what is below a millisecond is alike.
 func wrong(a, b float64) float64 {
 	a, b = max(a, float64(time.Millisecond)), max(b, float64(time.Millisecond))
 	return max(a/b, b/a) - 1

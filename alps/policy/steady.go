@@ -14,7 +14,7 @@ import (
 // each does.
 type SteadyParams struct {
 	Memory     float64       // records: a new one multiplies the weight of its function's older ones by 1 − 1/Memory
-	PoolMemory float64       // likewise of the pool of all functions' records
+	PoolMemory float64       // likewise of the pool, to which functions give their first, second, fourth, … record
 	Prior      float64       // weight of the pool in a function's histogram, in records
 	Period     time.Duration // how often to make the tables anew
 
@@ -31,7 +31,7 @@ type SteadyParams struct {
 // workloads, loads and machines.
 func DefaultSteady() SteadyParams {
 	return SteadyParams{
-		Memory: 50, PoolMemory: 2000, Prior: 1, Period: time.Second,
+		Memory: 50, PoolMemory: 2000, Prior: 0.3, Period: time.Second,
 		Octave: 3 * time.Second, Floor: time.Millisecond,
 		GroupSlice: 10 * time.Millisecond,
 		GuardWait:  500 * time.Millisecond, GuardSlice: 25 * time.Millisecond, GuardEvery: 250 * time.Millisecond,
@@ -91,6 +91,7 @@ type Steady struct {
 type learnt struct {
 	histogram histogram
 	table     Table
+	records   uint64
 	changed   bool // since the table was made
 }
 
@@ -120,7 +121,11 @@ func (s *Steady) Record(uid string, cpu time.Duration) {
 	place := placeIn(b, float64(cpu))
 	f.histogram.add(b, place, s.grow)
 	f.changed = true
-	s.pool.add(b, place, s.poolGrow)
+	// The first, second, fourth, … record: the pool is what functions are like, not
+	// what those are like that are called all the time.
+	if f.records++; f.records&(f.records-1) == 0 {
+		s.pool.add(b, place, s.poolGrow)
+	}
 }
 
 // Update makes the tables of those functions anew that have new records.
