@@ -75,10 +75,13 @@ func (t *Times) draw(cpu time.Duration, rng *rand.Rand) time.Duration {
 		x *= math.Pow(1-rng.Float64()*(1-beyond), -1/a)
 	case LawLognormal:
 		s := t.Shape.V
-		x *= math.Exp(s*rng.NormFloat64() - s*s/2)
+		x *= exp(s*rng.NormFloat64() - s*s/2)
 	}
 	return min(max(time.Duration(x), minTime), maxTime)
 }
+
+// exp is not math.Exp, whose last digit depends on the processor on amd64.
+func exp(x float64) float64 { return math.Exp2(x * math.Log2E) }
 
 func (t *Times) check(at string, cpu time.Duration, errs *yamlx.Errors) {
 	shape := func(lo, hi float64) {
@@ -158,7 +161,7 @@ func (p *Population) classes(others []Class) []Class {
 	out := others
 	ratio := math.Log(float64(p.To.V) / float64(p.From.V))
 	for i, f := range frequency {
-		cpu := time.Duration(float64(p.From.V) * math.Exp(rng.Float64()*ratio)).Round(time.Microsecond)
+		cpu := time.Duration(float64(p.From.V) * exp(rng.Float64()*ratio)).Round(time.Microsecond)
 		out = append(out, Class{Function: value(fmt.Sprintf("p%d", i+1)), UID: value(strconv.Itoa(10_000 + i)), Port: value("1"), Group: value(results.GroupOf(cpu)),
 			N: value(1), Count: value(max(int(math.Round(f/all*total)), 1)), CPU: value(cpu), Times: p.Times})
 	}
