@@ -14,7 +14,8 @@ import (
 const (
 	heatCell   = 11.0
 	heatLabel  = 46.0 // for the workloads' names
-	heatTop    = 34.0 // for a panel's title, cores and loads
+	heatHead   = 34.0 // a panel's title, cores and loads
+	heatTop    = 42.0 // and the space above
 	heatGap    = 6.0  // between machines
 	heatScale  = 30.0 // below all panels
 	heatMargin = 6.0
@@ -56,16 +57,16 @@ func (n *never) sheet() sheet {
 		c.Fill(c.Rectangle.Path())
 		title, small := text(8), text(6)
 		for p, s := range series {
-			top := c.Max.Y - pt(heatMargin+panel*float64(p))
+			top := c.Max.Y - pt(heatMargin+panel*float64(p)+heatTop-heatHead)
 			c.FillText(title, vg.Point{X: pt(heatMargin), Y: top - pt(9)}, fmt.Sprintf("%s: mean turnaround over that of the better of CFS and EEVDF; lost: %d of %d cells", s, len(n.losses(s, turnaround)), len(n.cells)))
 			for i, k := range cores {
-				c.FillText(small, vg.Point{X: x(i, 0), Y: top - pt(20)}, strconv.Itoa(k)+" cores, load in %")
+				c.FillText(small, vg.Point{X: x(i, 0), Y: top - pt(20)}, coresText(k)+", load in %")
 				for j, l := range loads {
 					c.FillText(small, vg.Point{X: x(i, j), Y: top - pt(29)}, num(100*l, 0))
 				}
 			}
 			for r, w := range workloads {
-				y := top - pt(heatTop+heatCell*float64(r+1))
+				y := top - pt(heatHead+heatCell*float64(r+1))
 				c.FillText(small, vg.Point{X: pt(heatMargin), Y: y + pt(3)}, w)
 				for i, k := range cores {
 					for j, l := range loads {
@@ -84,6 +85,13 @@ func (n *never) sheet() sheet {
 			c.FillText(small, vg.Point{X: at.X, Y: at.Y + pt(heatCell+2)}, strconv.FormatFloat(r, 'g', -1, 64))
 		}
 	}}
+}
+
+func coresText(n int) string {
+	if n == 1 {
+		return "1 core"
+	}
+	return strconv.Itoa(n) + " cores"
 }
 
 // square is one cell.
