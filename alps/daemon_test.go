@@ -3,6 +3,7 @@ package alps
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
 )
@@ -219,6 +221,12 @@ func TestSFSSliceIsTheInterArrivalTime(t *testing.T) {
 	require.EqualValues(t, 6_000_000, e.SliceUS, "mean gap × CPUs")
 	_, ok = sfsEntry(records[:1], 3)
 	require.False(t, ok)
+}
+
+// The simulator, which knows no BPF, bounds slices as the kernel's map does.
+func TestBoundsAreTheKernels(t *testing.T) {
+	require.Equal(t, bpf.MaxSlice, model.MaxSlice)
+	require.EqualValues(t, math.MaxInt32, micros(model.MaxBias))
 }
 
 func TestRemovedCgroupsAreForgotten(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/internal/play"
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("ALPS_PLAY") == "daemon" {
 		params := guestParams()
 		err := Run(context.Background(), Config{Socket: guestSocket, Pin: guestPin, Docker: "none", Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-			Mode: client.Mode{Policy: policyManual, Order: OrderStrict, Params: &params}})
+			Mode: client.Mode{Policy: policyManual, Order: model.OrderStrict, Params: &params}})
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

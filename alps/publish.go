@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
 )
@@ -45,7 +46,7 @@ func (d *daemon) update() error {
 		decisions = d.policy.Update(records, load, d.load.count())
 		for i := range decisions {
 			// What a large alpha makes of a long function's slice.
-			decisions[i].Slice = min(decisions[i].Slice, bpf.MaxSlice)
+			decisions[i].Slice = min(decisions[i].Slice, model.MaxSlice)
 		}
 		fallthrough
 	case policyManual:
@@ -170,16 +171,16 @@ func (d *daemon) forgetGone() error {
 }
 
 // decide finds what is wanted of a function. One that nothing is known of,
-// among others that are ranked, gets the median rank and the kernel's slice:
-// without an entry its bias would be 0, and it would go before all others.
+// among others that are ranked, gets model.UnknownRank and the kernel's slice.
 func decide(m mode, decisions []policy.Decision, uid string) (policy.Decision, bool) {
 	for _, x := range decisions {
 		if x.UID == uid {
 			return x, true
 		}
 	}
-	if len(decisions) == 0 || m.wire.Policy == policyManual {
+	if m.wire.Policy == policyManual {
 		return policy.Decision{}, false
 	}
-	return policy.Decision{UID: uid, Rank: decisions[len(decisions)/2].Rank}, true // sorted by rank
+	rank, ok := model.UnknownRank(decisions)
+	return policy.Decision{UID: uid, Rank: rank}, ok
 }

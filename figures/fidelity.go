@@ -87,7 +87,8 @@ const (
 )
 
 // Fidelity compares the simulated figures with the paper's numbers and writes
-// Out/fidelity.md and .tsv, and the simulated bars as Out/fig06-sim.svg.
+// Out/fidelity.md and .tsv, and the simulated bars as Out/fig06-sim.svg; beside
+// them Out/never.md, .tsv and .svg, and Out/steady-index.svg.
 func Fidelity(o Options) error {
 	f, err := newFidelity(o.Results)
 	if err != nil {
@@ -101,11 +102,46 @@ func Fidelity(o Options) error {
 	if err != nil {
 		return err
 	}
-	for name, data := range map[string]string{"fidelity.md": text, "fidelity.tsv": f.tsv(), "fig06-sim.svg": svg} {
+	files := map[string]string{"fidelity.md": text, "fidelity.tsv": f.tsv(), "fig06-sim.svg": svg}
+	if err := beyond(o.Results, files); err != nil {
+		return err
+	}
+	for name, data := range files {
 		if err := atomicfile.Write(filepath.Join(o.Out, name), []byte(data), 0o644); err != nil {
 			return fmt.Errorf("figures: %w", err)
 		}
 	}
+	return nil
+}
+
+// beyond adds to files what the simulator says beyond the paper: whether a
+// scheduler ever loses, and what the index is.
+func beyond(root string, files map[string]string) error {
+	const first = "simulate first (experiments:run -engine=sim all)"
+	n, err := readNever(root)
+	if err != nil {
+		return err
+	}
+	index, _, err := readTable(root, indexFigure)
+	if err != nil {
+		return err
+	}
+	if n == nil || index == nil {
+		return fmt.Errorf("%s or %s is not there: %s", neverFigure, indexFigure, first)
+	}
+	heat, err := n.sheet().svg()
+	if err != nil {
+		return err
+	}
+	p, err := indexPicture(index)
+	if err != nil {
+		return err
+	}
+	curves, err := p.sheet().svg()
+	if err != nil {
+		return err
+	}
+	files["never.md"], files["never.tsv"], files["never.svg"], files["steady-index.svg"] = n.markdown(), n.tsv(), string(heat), string(curves)
 	return nil
 }
 

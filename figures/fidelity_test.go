@@ -92,7 +92,10 @@ func TestFidelity(t *testing.T) {
 	require.Equal(t, "| scheduler | huawei, 90 % |", strings.Split(f.curves(), "\n")[0])
 	require.Contains(t, f.ratios(), "| huawei | cfs | G1 | 100 | 204 (1.10) |")
 
+	require.ErrorContains(t, Fidelity(Options{Results: root, Out: out}), "never or index is not there: simulate first")
+	beyondTables(t, root)
 	require.NoError(t, Fidelity(Options{Results: root, Out: out}))
+	require.FileExists(t, filepath.Join(out, "never.md"))
 	page, err := os.ReadFile(filepath.Join(out, "fidelity.md"))
 	require.NoError(t, err)
 	for _, want := range []string{f.bars(), f.curves(), f.orders(), f.ratios(), "6 runs of 400 invocations, seeds from 1 on", "0123456789ab", "fig06: rr on huawei: the load does not drain"} {

@@ -56,7 +56,7 @@ func Draw(o Options) (string, error) {
 	}
 	r := &report{options: o, library: newLibrary(o.Results), reference: ref}
 	r.page.Formats = r.formats()
-	steps := len(catalog) + len(grids) + 1
+	steps := len(catalog) + len(grids) + 2
 	for i, f := range catalog {
 		step := o.Progress.Step("draw "+f.name, i+1, steps)
 		add := r.addFigure
@@ -77,7 +77,12 @@ func Draw(o Options) (string, error) {
 		tables[g.name] = &g
 		step.Done("")
 	}
-	step := o.Progress.Step("draw report", steps, steps)
+	step := o.Progress.Step("draw "+neverFigure, steps-1, steps)
+	if err := r.addNever(); err != nil {
+		return "", err
+	}
+	step.Done("")
+	step = o.Progress.Step("draw report", steps, steps)
 	if r.page.Claims, err = judgeAll(claims, r.library, tables); err != nil {
 		return "", err
 	}

@@ -302,7 +302,7 @@ func TestEveryExperimentIsShown(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("..", "experiments", "*.yaml"))
 	require.NoError(t, err)
 	require.Greater(t, len(files), 20)
-	shown := []string{"profiles", "choices", "load"}
+	shown := []string{"profiles", "choices", "load", neverFigure, indexFigure}
 	for _, f := range catalog {
 		shown = append(shown, f.name)
 	}

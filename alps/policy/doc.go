@@ -11,6 +11,11 @@
 //	                                        │
 //	         []Decision ◀─ rank ◀─ tune ◀─ learn
 //
+// Steady is another policy: of each function's history it makes a table of what an
+// invocation is worth by the CPU time it has used, its Gittins index.
+//
+//	records ─▶ histogram per function, and of all ─▶ Table: index, quantum end
+//
 // The package is pure: records in, decisions out. It reads no clock, opens no
 // file and does not know that BPF exists, so the daemon and the simulator run
 // the same code. Times are KTime, lengths are time.Duration; both count whole

@@ -87,3 +87,46 @@ func (p *Params) UnmarshalJSON(data []byte) error {
 	*p = changed
 	return nil
 }
+
+// steadyWire is SteadyParams as people write it.
+type steadyWire struct {
+	Memory     *float64 `json:"memory,omitempty"`
+	PoolMemory *float64 `json:"pool_memory,omitempty"`
+	Prior      *float64 `json:"prior,omitempty"`
+	Period     *length  `json:"period,omitempty"`
+	Octave     *length  `json:"octave,omitempty"`
+	Floor      *length  `json:"floor,omitempty"`
+	GroupSlice *length  `json:"group_slice,omitempty"`
+	GuardWait  *length  `json:"guard_wait,omitempty"`
+	GuardSlice *length  `json:"guard_slice,omitempty"`
+	GuardEvery *length  `json:"guard_every,omitempty"`
+}
+
+func (p *SteadyParams) wire() steadyWire {
+	return steadyWire{
+		Memory: &p.Memory, PoolMemory: &p.PoolMemory, Prior: &p.Prior, Period: (*length)(&p.Period),
+		Octave: (*length)(&p.Octave), Floor: (*length)(&p.Floor), GroupSlice: (*length)(&p.GroupSlice),
+		GuardWait: (*length)(&p.GuardWait), GuardSlice: (*length)(&p.GuardSlice), GuardEvery: (*length)(&p.GuardEvery),
+	}
+}
+
+// MarshalJSON writes every field, lengths as text.
+func (p SteadyParams) MarshalJSON() ([]byte, error) { return json.Marshal(p.wire()) }
+
+// UnmarshalJSON changes the fields that are named in data and leaves the others
+// as they are; the zero SteadyParams begins as DefaultSteady. A misspelt field is
+// an error, and then nothing changes.
+func (p *SteadyParams) UnmarshalJSON(data []byte) error {
+	changed := *p
+	if changed == (SteadyParams{}) {
+		changed = DefaultSteady()
+	}
+	w := changed.wire()
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&w); err != nil {
+		return fmt.Errorf("read steady parameters: %w", err)
+	}
+	*p = changed
+	return nil
+}

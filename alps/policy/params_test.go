@@ -115,6 +115,24 @@ func TestDocumentedParams(t *testing.T) {
 	require.Empty(t, rows)
 }
 
+// And the table of steady every field and its default.
+func TestDocumentedSteadyParams(t *testing.T) {
+	text, err := os.ReadFile("../../docs/policy.md")
+	require.NoError(t, err)
+	rows := map[string]string{}
+	for _, line := range strings.Split(string(text), "\n") {
+		if c := strings.Split(line, "|"); len(c) == 7 && strings.HasPrefix(c[2], " `") {
+			rows[strings.Trim(c[2], " `")] = strings.TrimSpace(c[4])
+		}
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[SteadyParams]()) {
+		v := reflect.ValueOf(DefaultSteady()).FieldByName(f.Name).Interface()
+		require.Equal(t, fmt.Sprint(v), rows[f.Name], f.Name)
+		delete(rows, f.Name)
+	}
+	require.Empty(t, rows)
+}
+
 func TestNewWindow(t *testing.T) {
 	require.Equal(t, Window{Length: 5 * time.Second, Limit: maxRecords}, Paper().NewWindow(24))
 	require.Equal(t, Window{Limit: 2400}, Artifact().NewWindow(24))

@@ -3,11 +3,9 @@ package sim
 import (
 	"time"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 )
-
-// strictStep is more than any turnaround: ranks decide alone.
-const strictStep = 100 * time.Second
 
 // alpsClass is CFS with both hooks answered by package policy, as the daemon does.
 type alpsClass struct {
@@ -34,7 +32,7 @@ func newALPS(m *machine, s Spec) (*alpsClass, error) {
 	}
 	a.hooks = &hooks{
 		now:  func() int64 { return m.now },
-		bias: func(function int32) int64 { return a.biases[function] },
+		bias: func(e *entity) int64 { return a.biases[e.my.group] },
 		keep: func(e *entity) int64 {
 			if g := e.function(); g >= 0 {
 				return a.slices[g]
@@ -50,7 +48,7 @@ func (a *alpsClass) exit(core int, t *task) {
 	if t.platform {
 		return
 	}
-	a.window.Add(policy.Record{UID: a.m.Functions[t.function].UID, Arrive: policy.KTime(t.arrived), End: a.m.ktime(), CPU: time.Duration(t.demand + t.extra)})
+	a.window.Add(a.m.record(t))
 }
 
 func (a *alpsClass) period() time.Duration { return a.policy.Params().Every() }
@@ -59,32 +57,21 @@ func (a *alpsClass) update(loadPct float64) {
 	decisions := a.policy.Update(a.window.Records(a.m.ktime()), loadPct, len(a.m.cores))
 	clear(a.slices)
 	clear(a.biases)
-	if len(decisions) == 0 {
+	unknown, ok := model.UnknownRank(decisions)
+	if !ok {
 		return
 	}
-	// What nothing is known of gets the median rank, as the daemon gives it.
-	median := decisions[len(decisions)/2].Rank
 	for i := range a.m.Functions {
-		a.biases[i] = a.biasOf(median)
+		a.biases[i] = a.biasOf(unknown)
 	}
-	if a.order == OrderFIFO && a.m.Platform.Beside {
-		a.biases[a.m.platform()] = a.biasOf(0) // as the artifact, which compares whatever is queued
+	if a.order == model.OrderFIFO && a.m.Platform.Beside {
+		a.biases[a.m.platform()] = a.biasOf(1) // as the artifact, which compares whatever is queued
 	}
 	for _, d := range decisions {
 		i := a.byUID[d.UID]
-		a.biases[i], a.slices[i] = a.biasOf(d.Rank), int64(d.Slice)
+		a.biases[i], a.slices[i] = a.biasOf(d.Rank), int64(min(d.Slice, model.MaxSlice))
 	}
 }
 
 // biasOf turns a rank into the hook's answer.
-func (a *alpsClass) biasOf(rank int) int64 {
-	switch a.order {
-	case OrderOff:
-		return 0
-	case OrderFIFO:
-		return 1000 // µs is the hook's unit
-	case OrderStrict:
-		return int64(rank) * int64(strictStep)
-	}
-	return int64(rank) * int64(a.step)
-}
+func (a *alpsClass) biasOf(rank int) int64 { return int64(model.Bias(a.order, rank, a.step)) }

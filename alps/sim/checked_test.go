@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/alps/model"
 )
 
 // checked is a scheduler that is watched: every task is in one place only, and
@@ -100,8 +102,11 @@ func (c *checked) exit(core int, t *task) {
 
 // balanced: counts and weights are those of the entities.
 func balanced(t testing.TB, q *fairQueue) {
-	n, load := len(q.tree), int64(0)
+	n, load, fresh := len(q.tree), int64(0), 0
 	for i, e := range q.tree {
+		if e.task != nil && e.task.first < 0 {
+			fresh++
+		}
 		load += e.weight
 		if i != e.pos || i > 0 && q.before(e, q.tree[(i-1)/2]) || !e.queued {
 			t.Fatalf("the tree is not in order at %d", i)
@@ -110,6 +115,9 @@ func balanced(t testing.TB, q *fairQueue) {
 	if q.curr != nil {
 		n++
 		load += q.curr.weight
+	}
+	if fresh != q.fresh {
+		t.Fatalf("%d tasks never ran, the queue says %d", fresh, q.fresh)
 	}
 	if n != q.nr || load != q.load {
 		t.Fatalf("%d entities weigh %d, the queue says %d and %d", n, load, q.nr, q.load)
@@ -123,6 +131,8 @@ func fairOf(s scheduler) *fair {
 	case *alpsClass:
 		return s.fair
 	case *sfsClass:
+		return s.fair
+	case *steadyClass:
 		return s.fair
 	case *ghost:
 		return fairOf(s.scheduler)
@@ -196,7 +206,7 @@ func TestInvariants(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(60) {
 				c, invocations := randomLoad(seed)
-				s := Spec{Name: name, Order: Orders()[seed%4]}
+				s := Spec{Name: name, Order: model.Orders()[seed%4]}
 				var turns time.Duration
 				c.Slice = func(_ int, d time.Duration) { turns += d }
 				r := simulate(t, c, s, invocations)

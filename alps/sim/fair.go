@@ -103,6 +103,9 @@ func (f *fair) attach(core int, t *task, how joining) {
 	f.waiting[core].append(t)
 	e := &t.se
 	e.on = f.queueOf(core, t.function)
+	if t.first < 0 {
+		e.on.fresh++
+	}
 	e.parent = e.on.owner
 	for ; e != nil; e, how = e.parent, asWoke {
 		q := e.on
@@ -133,6 +136,9 @@ func (f *fair) detach(t *task) {
 	f.runnable(t, -1)
 	if t.se.pos >= 0 {
 		f.waiting[core].remove(t)
+	}
+	if t.first < 0 {
+		t.se.on.fresh--
 	}
 	gone := true
 	for e := &t.se; e != nil; e = e.parent {
@@ -264,6 +270,9 @@ func (f *fair) pick(core int, prev *task) *task {
 	t := e.task
 	if t == prev {
 		return t
+	}
+	if t.first < 0 {
+		t.se.on.fresh--
 	}
 	for a, b := entityOf(prev), &t.se; a != b; {
 		da, db := -1, depth(b)

@@ -1,11 +1,15 @@
 package sim
 
 // hooks are the two of package kernel's patch, for one policy. A nil *hooks is
-// a kernel with nothing attached.
+// a kernel with nothing attached. The methods are the patch's functions, named
+// in their comments; what they do there they do here, call by call.
 type hooks struct {
-	now  func() int64
-	bias func(function int32) int64 // ns by which a group yields; 0: no opinion
-	keep func(e *entity) int64      // ns e may keep the CPU in this turn; 0: no opinion
+	now func() int64
+	// bias is alps_hook_bias, asked of groups: ns by which e yields; 0: no opinion.
+	bias func(e *entity) int64
+	// keep is alps_hook_slice, asked along the cgroups from e's own upwards: ns e
+	// may keep the CPU in this turn; 0: no opinion.
+	keep func(e *entity) int64
 }
 
 // advice is a hook's word on a decision.
@@ -28,21 +32,26 @@ func (e *entity) function() int32 {
 // inTurn is alps_in_turn: a turn not yet asked for, as before its first tick,
 // is asked for now.
 func (h *hooks) inTurn(f *fair, q *fairQueue, e *entity) bool {
-	if e.slice == 0 && q.ranked {
-		if e.slice = h.keep(e); e.slice == 0 {
+	if e.slice == 0 {
+		if e.slice = h.keep(e); e.slice == 0 && q.ranked {
 			e.slice = f.rules.(*cfs).minimum
 		}
 	}
 	return e.sum-e.turn < e.slice
 }
 
+// endTurn is alps_end_turn.
+func (e *entity) endTurn() { e.slice, e.turn = 1, e.sum-1 }
+
 // queue is alps_queue: e, not in the tree, is about to enter it or to begin
-// another turn. Interrupted within its turn, it keeps its place.
+// another turn. Interrupted within its turn, it keeps its place and the rest of
+// the turn.
 func (h *hooks) queue(f *fair, q *fairQueue, e *entity) {
 	if h == nil {
 		return
 	}
-	if !e.queued || !h.inTurn(f, q, e) {
+	interrupted := e.queued && h.inTurn(f, q, e)
+	if !interrupted {
 		e.since, e.turn, e.slice = h.now(), e.sum, 0
 	}
 	if h.askBias(q, e) || q.ranked != (q.biased > 0) {
@@ -50,15 +59,17 @@ func (h *hooks) queue(f *fair, q *fairQueue, e *entity) {
 	}
 	if q.ranked {
 		e.vruntime = q.min
+	} else if interrupted {
+		q.held = e
 	}
 }
 
-// askBias says whether the answer is another than the last one.
+// askBias is alps_ask_bias: true if the answer is another than the last one.
 func (h *hooks) askBias(q *fairQueue, e *entity) bool {
 	was := e.bias
 	e.bias = 0
 	if e.my != nil {
-		e.bias = h.bias(e.my.group)
+		e.bias = h.bias(e)
 	}
 	if biased := e.bias > 0; biased != e.wasBiased {
 		e.wasBiased = biased
@@ -106,8 +117,10 @@ func (h *hooks) tick(f *fair, q *fairQueue, e *entity) advice {
 	if h == nil {
 		return silent
 	}
-	if last := q.last(); q.ranked && last != nil && h.askBias(q, last) {
-		h.rebuild(f, q)
+	if q.ranked {
+		if last := q.last(); last != nil && h.askBias(q, last) {
+			h.rebuild(f, q)
+		}
 	}
 	e.slice = h.keep(e)
 	if e.slice == 0 && q.ranked {
@@ -127,11 +140,12 @@ func (h *hooks) preempts(f *fair, curr, e *entity) advice {
 	if h == nil {
 		return silent
 	}
-	if s := h.keep(curr); s > 0 {
-		curr.slice = s
-		if h.inTurn(f, curr.on, curr) {
-			return no
-		}
+	slice := h.keep(curr)
+	if slice > 0 || !curr.on.ranked {
+		curr.slice = slice
+	}
+	if slice > 0 && h.inTurn(f, curr.on, curr) {
+		return no
 	}
 	if !curr.on.ranked {
 		return silent
@@ -139,13 +153,25 @@ func (h *hooks) preempts(f *fair, curr, e *entity) advice {
 	if e.since+e.bias >= curr.since+curr.bias {
 		return no
 	}
-	curr.slice = 1 // the turn ends here
+	curr.endTurn()
 	return yes
 }
 
-// choose is alps_pick; nil leaves it to CFS.
+// choose is alps_pick: a turn is kept, then the earliest key goes. Where there
+// are no keys, a turn is kept even if it was interrupted; nil leaves the rest to
+// CFS.
 func (h *hooks) choose(f *fair, q *fairQueue, curr *entity) *entity {
-	if h == nil || !q.ranked {
+	if h == nil {
+		return nil
+	}
+	if !q.ranked {
+		e := curr
+		if e == nil {
+			e = q.held
+		}
+		if e != nil && e.slice > 0 && h.inTurn(f, q, e) {
+			return e
+		}
 		return nil
 	}
 	left := q.first()

@@ -59,10 +59,12 @@ type task struct {
 	next     *task  // in a list
 	prev     *task  // in a list
 	turn     int64  // CPU time used in this turn
+	fresh    bool   // sfs: it has not used its slice
 }
 
-// served is the CPU time t has had, without refills.
-func (t *task) served() int64 { return t.demand + t.extra - t.left }
+// served is how much of its demand t has had. What a refill takes is no part of
+// it: served falls when one becomes due.
+func (t *task) served() int64 { return t.demand - t.left }
 
 // core is one CPU.
 type core struct {
@@ -408,6 +410,11 @@ func (m *machine) sift(i int) {
 	}
 	h[i] = k
 	m.cores[k].pos = i
+}
+
+// record is what the policy is told of t, which ends now.
+func (m *machine) record(t *task) policy.Record {
+	return policy.Record{UID: m.Functions[t.function].UID, Arrive: policy.KTime(t.arrived), End: m.ktime(), CPU: time.Duration(t.demand + t.extra)}
 }
 
 // ktime is now as the policy counts time.

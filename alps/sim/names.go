@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -16,13 +15,14 @@ var schedulers = []struct {
 	{"eevdf", "Linux 6.12's EEVDF, a cgroup per function", func(m *machine, _ Spec) (scheduler, error) { return newEEVDF(m), nil }},
 	{"fifo", "SCHED_FIFO, one priority, throttled to 95 % as by default", func(m *machine, _ Spec) (scheduler, error) { return fifo{newRT(m, rtQuota)}, nil }},
 	{"rr", "SCHED_RR, likewise", func(m *machine, _ Spec) (scheduler, error) { return rr{newRT(m, rtQuota)}, nil }},
-	{"sfs", "SFS: a first turn of the mean gap between arrivals, then CFS", func(m *machine, s Spec) (scheduler, error) { return newSFS(m, s.Gaps), nil }},
-	{"srpt", "SRPT by an oracle, each core on its random share", func(m *machine, _ Spec) (scheduler, error) { return newSRPT(m, false, oracle), nil }},
-	{"srpt-global", "SRPT by an oracle, one queue", func(m *machine, _ Spec) (scheduler, error) { return newSRPT(m, true, oracle), nil }},
+	{"sfs", "SFS by the hooks: first come, first served, for a slice of the mean gap at one CPU; then CFS", func(m *machine, s Spec) (scheduler, error) { return newSFS(m, s), nil }},
+	{"srpt", "what the paper calls SRPT: by an oracle, each core on its random share; above one core no bound", func(m *machine, _ Spec) (scheduler, error) { return newSRPT(m, false, oracle), nil }},
+	{"srpt-global", "the oracle that others are held against: SRPT, one queue for all cores", func(m *machine, _ Spec) (scheduler, error) { return newSRPT(m, true, oracle), nil }},
 	{"srpt-eb", "srpt with estimates off by up to 50 %", func(m *machine, _ Spec) (scheduler, error) { return newSRPT(m, false, noisy(m)), nil }},
 	{"random", "srpt with random estimates", func(m *machine, _ Spec) (scheduler, error) { return newSRPT(m, false, random(m, 1)), nil }},
 	{"random40", "srpt with 40 % of the estimates random", func(m *machine, _ Spec) (scheduler, error) { return newSRPT(m, false, random(m, 0.4)), nil }},
 	{"alps", "ALPS: CFS with both hooks", func(m *machine, s Spec) (scheduler, error) { return newALPS(m, s) }},
+	{"steady", "steady: CFS with both hooks, by Gittins index; docs/policy.md", func(m *machine, s Spec) (scheduler, error) { return newSteady(m, s) }},
 	{"ghost-cfs", "CFS delegated to a ghOSt agent", func(m *machine, _ Spec) (scheduler, error) { return newGhost(m, newCFS(m, false)), nil }},
 	{"ghost-alps", "ALPS delegated to a ghOSt agent", func(m *machine, s Spec) (scheduler, error) {
 		a, err := newALPS(m, s)
@@ -57,14 +57,3 @@ func scheduling(name string) (func(*machine, Spec) (scheduler, error), error) {
 	}
 	return nil, fmt.Errorf("scheduler %q is none of %s", name, strings.Join(Names(), ", "))
 }
-
-// Orders in which sibling functions are served under alps, as the daemon's.
-const (
-	OrderOff     = "off"     // CFS's order, slices only
-	OrderFIFO    = "fifo"    // by arrival at the runqueue
-	OrderStrict  = "strict"  // a lower rank always goes first
-	OrderBounded = "bounded" // a lower rank goes first unless it comes Step later
-)
-
-// Orders lists them.
-func Orders() []string { return slices.Clone([]string{OrderOff, OrderFIFO, OrderStrict, OrderBounded}) }

@@ -32,9 +32,11 @@ type entity struct {
 type fairQueue struct {
 	tree   []*entity // heap by key, then seq
 	curr   *entity
+	held   *entity // in the tree, interrupted within its turn (alps_held)
 	next   *entity // to be preferred at the next pick (the next buddy)
 	nr     int     // with curr
 	tasks  int64   // below it
+	fresh  int     // of its tasks, that never ran
 	load   int64   // sum of the weights, with curr
 	min    int64   // min_vruntime: never decreases
 	core   int
@@ -75,6 +77,9 @@ func (q *fairQueue) insert(e *entity, key int64, seq uint64) {
 }
 
 func (q *fairQueue) remove(e *entity) {
+	if q.held == e {
+		q.held = nil
+	}
 	i, last := e.pos, len(q.tree)-1
 	e.pos = -1
 	moved := q.tree[last]

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 )
 
@@ -88,7 +89,7 @@ func TestFIFOServesInOrder(t *testing.T) {
 			free = max(free, inv.Arrive) + inv.CPU
 			require.Equal(t, free, r.Outcomes[i].End)
 		}
-		require.Zero(t, r.Switches)
+		require.Zero(t, r.Switches, "the change at an end is none")
 	}
 }
 
@@ -220,16 +221,16 @@ func TestBoundOfTheOrder(t *testing.T) {
 		return worst
 	}
 	bound := time.Duration(ranks[3]-ranks[0]) * step
-	require.LessOrEqual(t, wait(OrderBounded), bound+3*(slice+4*ms), "the bias, and a turn of each ahead")
-	require.Greater(t, wait(OrderBounded), bound/2, "else the order does nothing")
-	require.Greater(t, wait(OrderStrict), 10*bound)
-	require.LessOrEqual(t, wait(OrderFIFO), 3*(slice+4*ms))
+	require.LessOrEqual(t, wait(model.OrderBounded), bound+3*(slice+4*ms), "the bias, and a turn of each ahead")
+	require.Greater(t, wait(model.OrderBounded), bound/2, "else the order does nothing")
+	require.Greater(t, wait(model.OrderStrict), 10*bound)
+	require.LessOrEqual(t, wait(model.OrderFIFO), 3*(slice+4*ms))
 }
 
 // With a slice a task keeps the core although others wait; without it it does not.
 func TestSlice(t *testing.T) {
 	run := func(slice time.Duration) Result {
-		s := Spec{Name: "alps", Order: OrderOff}
+		s := Spec{Name: "alps", Order: model.OrderOff}
 		c := Config{Cores: 1, Functions: functions(2)}
 		invocations := []Invocation{{Function: 0, CPU: 60 * ms}, {Function: 1, Arrive: ms, CPU: 60 * ms}}
 		require.NoError(t, check(c, &s, invocations))
@@ -249,7 +250,7 @@ func TestSlice(t *testing.T) {
 
 // Once a policy that favoured a function is gone, shares are fair again at once.
 func TestNoMemoryOfABias(t *testing.T) {
-	s := Spec{Name: "alps", Order: OrderStrict}
+	s := Spec{Name: "alps", Order: model.OrderStrict}
 	c := Config{Cores: 1, Functions: functions(2)}
 	invocations := []Invocation{{Function: 0, CPU: 10 * time.Second}, {Function: 1, CPU: 10 * time.Second}}
 	require.NoError(t, check(c, &s, invocations))
@@ -291,20 +292,6 @@ type every struct {
 
 func (e every) period() time.Duration { return e.d }
 func (e every) update(float64)        { e.f() }
-
-// SFS's first turn is the mean gap, once; the rest is CFS's.
-func TestSFSKeepsTheFirstTurn(t *testing.T) {
-	var invocations []Invocation
-	for i := range 120 {
-		invocations = append(invocations, Invocation{Function: i % 2, Arrive: time.Duration(i) * 30 * ms, CPU: 28 * ms})
-	}
-	s := Spec{Name: "sfs"}
-	r := simulate(t, Config{Cores: 1, Functions: functions(2)}, s, invocations)
-	require.Zero(t, r.Switches, "28 ms fit into the mean gap of 30")
-	s.Gaps = 0.3
-	r = simulate(t, Config{Cores: 1, Functions: functions(2)}, s, append(invocations, Invocation{Function: 0, Arrive: 3600 * ms, CPU: 28 * ms}, Invocation{Function: 1, Arrive: 3600 * ms, CPU: 28 * ms}))
-	require.Greater(t, r.Switches, int64(1))
-}
 
 // What ended some time ago still counts in a group's load, so its weight is
 // less and the other's part more.

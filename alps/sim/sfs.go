@@ -1,55 +1,93 @@
 package sim
 
-// sfsClass is SFS as the paper of ALPS ran it, in the frame of its own hooks: an
-// invocation keeps the CPU for the mean gap between the last arrivals, once;
-// then it is CFS's.
+import (
+	"time"
+
+	"github.com/ds2-lab/alps/alps/model"
+	"github.com/ds2-lab/alps/alps/policy"
+)
+
+// sfsClass is CFS with both hooks answered by model.SFS, as the daemon and its
+// BPF programs do: an invocation is fresh until it has used its slice, and a
+// function with a fresh one goes before those without, by arrival.
 type sfsClass struct {
 	*fair
-	gaps  [sfsWindow]int64 // a ring of the last gaps
-	n     int
-	last  int64
-	sum   int64
-	slice int64
-	turns float64 // the first turn, in mean gaps
+	window policy.Window
+	every  time.Duration
+	gaps   float64
+	order  bool // false: slices only, in CFS's order
+	model.SFS
+	fresh []int64 // group → invocations that have not used their slice
 }
 
-// sfsWindow is how many gaps count.
-const sfsWindow = 100
-
-func newSFS(m *machine, gaps float64) *sfsClass {
-	s := &sfsClass{fair: newCFS(m, false), last: -1, turns: gaps}
-	s.hooks = &hooks{
-		now:  func() int64 { return m.now },
-		bias: func(int32) int64 { return 0 },
-		keep: func(e *entity) int64 {
-			if g := e.function(); g < 0 || g >= m.platform() {
-				return 0
-			}
-			for e.my != nil {
-				if e = e.my.curr; e == nil {
-					return 0
-				}
-			}
-			if e.sum >= s.slice {
-				return 0 // demoted
-			}
-			return s.slice
-		},
-	}
-	return s
+func newSFS(m *machine, s Spec) *sfsClass {
+	c := &sfsClass{fair: newCFS(m, false), window: s.Params.NewWindow(len(m.cores)), every: s.Params.Every(), gaps: s.Gaps, order: s.Order != model.OrderOff,
+		fresh: make([]int64, len(m.Functions)+2)}
+	c.hooks = &hooks{now: func() int64 { return m.now }, bias: c.bias, keep: c.keep}
+	return c
 }
 
-func (s *sfsClass) enqueue(core int, t *task) bool {
-	if t.platform {
-		return s.fair.enqueue(core, t)
+// bias is bias_of of bpf/alps.bpf.c.
+func (c *sfsClass) bias(e *entity) int64 {
+	switch g := e.my.group; {
+	case g >= c.m.platform() || !c.order:
+		return 0
+	case c.fresh[g] > 0:
+		return int64(c.Fresh)
 	}
-	if s.last >= 0 {
-		gap := s.m.now - s.last
-		s.sum += gap - s.gaps[s.n%sfsWindow]
-		s.gaps[s.n%sfsWindow] = gap
-		s.n++
-		s.slice = int64(s.turns * float64(s.sum) / float64(min(s.n, sfsWindow)))
+	return int64(c.Late)
+}
+
+// keep is sfs_slice: what is left of the slice of the invocation that runs below
+// e, as a turn of e that began earlier.
+func (c *sfsClass) keep(e *entity) int64 {
+	if g := e.function(); g < 0 || g >= c.m.platform() || c.Slice == 0 {
+		return 0
 	}
-	s.last = s.m.now
-	return s.fair.enqueue(core, t)
+	at := e
+	for at.my != nil {
+		if at = at.my.curr; at == nil {
+			return 0
+		}
+	}
+	if !at.task.fresh {
+		return 0
+	}
+	left := int64(c.Slice) - at.sum
+	if left <= 0 {
+		c.demote(at.task)
+		return 0
+	}
+	return e.sum - e.turn + left
+}
+
+// demote makes t one of those that yield.
+func (c *sfsClass) demote(t *task) {
+	if t.fresh {
+		t.fresh = false
+		c.fresh[t.function]--
+	}
+}
+
+func (c *sfsClass) enqueue(core int, t *task) bool {
+	if !t.platform {
+		t.fresh = true
+		c.fresh[t.function]++
+	}
+	return c.fair.enqueue(core, t)
+}
+
+func (c *sfsClass) exit(core int, t *task) {
+	if !t.platform {
+		c.demote(t)
+		c.window.Add(c.m.record(t))
+	}
+	c.fair.exit(core, t)
+}
+
+func (c *sfsClass) period() time.Duration { return c.every }
+
+// update sets the slice; until two arrivals are known, all is CFS's.
+func (c *sfsClass) update(float64) {
+	c.SFS, _ = model.NewSFS(c.window.Records(c.m.ktime()), len(c.m.cores), c.gaps)
 }

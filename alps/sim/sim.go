@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 )
 
@@ -62,11 +63,12 @@ type Platform struct {
 
 // Spec names a scheduler and its parameters.
 type Spec struct {
-	Name   string        // one of Names
-	Order  string        // of alps: off, fifo, strict, bounded; "" is bounded
-	Step   time.Duration // of bounded: bias between neighbouring ranks; 0 is 1 s
-	Gaps   float64       // of sfs: the first turn is so many mean gaps between arrivals; 0 is 1
-	Params policy.Params // of alps; the zero value is policy.Paper
+	Name   string              // one of Names
+	Order  string              // of alps: one of model.Orders; "" is bounded. sfs: off is slices only
+	Step   time.Duration       // of bounded: bias between neighbouring ranks; 0 is model.DefaultStep
+	Gaps   float64             // of sfs: the slice is so many mean gaps between arrivals at one CPU; 0 is 1
+	Params policy.Params       // of alps, and sfs's window and period; the zero value is policy.Paper
+	Steady policy.SteadyParams // of steady; the zero value is policy.DefaultSteady
 }
 
 // Outcome is what became of one invocation.
@@ -86,7 +88,7 @@ type Result struct {
 	Span       time.Duration // from the first arrival to the last end
 	Busy       time.Duration // over all cores: demand, refills, switches, platform
 	Demand     time.Duration // over all that are done
-	Switches   int64
+	Switches   int64         // from a task that could have gone on; those at its end are not counted
 	Migrations int64
 	Updates    int // of the policy
 	Unfinished int
@@ -213,11 +215,17 @@ func check(c Config, s *Spec, invocations []Invocation) error {
 	if err := s.Params.Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	if s.Order == "" {
-		s.Order = OrderBounded
+	if s.Steady == (policy.SteadyParams{}) {
+		s.Steady = policy.DefaultSteady()
 	}
-	if !slices.Contains(Orders(), s.Order) {
-		bad("order %q is none of %s", s.Order, strings.Join(Orders(), ", "))
+	if err := s.Steady.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if s.Order == "" {
+		s.Order = model.OrderBounded
+	}
+	if !model.ValidOrder(s.Order) {
+		bad("order %q is none of %s", s.Order, strings.Join(model.Orders(), ", "))
 	}
 	if s.Gaps == 0 {
 		s.Gaps = 1
@@ -226,7 +234,7 @@ func check(c Config, s *Spec, invocations []Invocation) error {
 		bad("gaps: %v is outside (0, 1e6]", s.Gaps)
 	}
 	if s.Step == 0 {
-		s.Step = time.Second
+		s.Step = model.DefaultStep
 	}
 	if s.Step < time.Microsecond || s.Step > maxStep {
 		bad("step: %v is outside [1µs, %v]", s.Step, maxStep)

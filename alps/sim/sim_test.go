@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 )
 
@@ -109,7 +110,7 @@ func TestALPSAgainstCFS(t *testing.T) {
 	cfs := simulate(t, c, Spec{Name: "cfs"}, invocations)
 	p := policy.Paper()
 	p.RankBy, p.SliceCap = policy.BySlice, 100*ms
-	alps := simulate(t, c, Spec{Name: "alps", Order: OrderBounded, Params: p}, invocations)
+	alps := simulate(t, c, Spec{Name: "alps", Order: model.OrderBounded, Params: p}, invocations)
 	require.Less(t, short(alps), short(cfs)*9/10)
 	require.Less(t, alps.Switches, cfs.Switches/2)
 	require.Greater(t, alps.Updates, 10)
@@ -155,7 +156,7 @@ func FuzzRun(f *testing.F) {
 			at += time.Duration(b%16) * ms
 			invocations = append(invocations, Invocation{Function: int(b % 3), Arrive: at, CPU: time.Duration(b)*ms/2 + 1})
 		}
-		s := Spec{Name: Names()[int(scheduler)%len(Names())], Order: Orders()[seed%4]}
+		s := Spec{Name: Names()[int(scheduler)%len(Names())], Order: model.Orders()[seed%4]}
 		if check(c, &s, invocations) != nil {
 			return // refused
 		}

@@ -95,12 +95,12 @@ func TestReadSlicesNamesTheLine(t *testing.T) {
 func TestSummarize(t *testing.T) {
 	var in []Invocation
 	for i := range 100 {
-		in = append(in, Invocation{Group: "G2", EndNS: int64(i+1) * 1e6, SwitchesInvol: i % 2, Status: OK})
+		in = append(in, Invocation{Group: "G2", SendNS: -10e6, EndNS: int64(i+1) * 1e6, SwitchesInvol: i % 2, Status: OK})
 	}
 	in = append(in, Invocation{Group: "G2", Status: Failed}, Invocation{Group: "G4", ArriveNS: 5e6, EndNS: 6e6, Status: OK})
 	s := Summarize(in)
 	require.Len(t, s, 5)
-	require.Equal(t, Summary{Group: "G2", N: 100, P50: 50, P75: 75, P90: 90, P99: 99, Mean: 50.5, Switches: 0.5}, s[1])
+	require.Equal(t, Summary{Group: "G2", N: 100, P50: 50, P75: 75, P90: 90, P99: 99, Mean: 50.5, EndToEnd: 60.5, Switches: 0.5}, s[1])
 	require.Equal(t, 101, s[4].N)
 	require.Zero(t, s[0].N)
 	require.True(t, math.IsNaN(s[0].Mean) && math.IsNaN(s[0].P99) && math.IsNaN(s[0].Switches))

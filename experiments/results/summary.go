@@ -26,13 +26,14 @@ func GroupOf(cpu time.Duration) string {
 // All is the name of a summary over all groups.
 const All = "all"
 
-// Summary is the turnaround of a group's finished invocations, in ms, and
-// their mean number of involuntary switches. Without invocations the numbers
-// are NaN.
+// Summary is the turnaround of a group's finished invocations, in ms, their mean
+// time from the client's request to the exit, and their mean number of
+// involuntary switches. Without invocations the numbers are NaN.
 type Summary struct {
 	Group                    string
 	N                        int
 	P50, P75, P90, P99, Mean float64
+	EndToEnd                 float64 // mean, ms
 	Switches                 float64
 }
 
@@ -42,15 +43,17 @@ func Summarize(invocations []Invocation) []Summary {
 	for _, g := range append(slices.Clone(Groups), All) {
 		var v []float64
 		switches := 0
+		endToEnd := 0.0
 		for _, i := range invocations {
 			if i.Status == OK && (g == All || i.Group == g) {
 				v = append(v, float64(i.Turnaround())/1e6)
 				switches += i.SwitchesInvol
+				endToEnd += float64(i.EndToEnd()) / 1e6
 			}
 		}
 		slices.Sort(v)
 		out = append(out, Summary{Group: g, N: len(v), P50: Quantile(0.50, v), P75: Quantile(0.75, v), P90: Quantile(0.90, v),
-			P99: Quantile(0.99, v), Mean: stat.Mean(v, nil), Switches: float64(switches) / float64(len(v))})
+			P99: Quantile(0.99, v), Mean: stat.Mean(v, nil), EndToEnd: endToEnd / float64(len(v)), Switches: float64(switches) / float64(len(v))})
 	}
 	return out
 }

@@ -94,6 +94,9 @@ func Steps(exps []spec.Experiment) ([]Step, error) {
 		steps = append(steps, Step{p.owners[i], j.Label(), len(j.Work.Invocations)})
 	}
 	for _, e := range exps {
+		for _, part := range e.Grids {
+			steps = append(steps, Step{e.Name, "grid", gridInvocations(part)})
+		}
 		for _, h := range e.Hosts {
 			steps = append(steps, Step{e.Name, h.Measure.V, 0})
 		}
@@ -158,7 +161,7 @@ func Experiments(ctx context.Context, exps []spec.Experiment, o Options) error {
 	var errs []error
 	unit := len(p.jobs)
 	for _, e := range exps {
-		if len(e.Sims)+len(e.Hosts) == 0 {
+		if len(e.Sims)+len(e.Grids)+len(e.Hosts) == 0 {
 			continue
 		}
 		shown := p.series[e.Name]
@@ -166,6 +169,20 @@ func Experiments(ctx context.Context, exps []spec.Experiment, o Options) error {
 			if why := invalid[s.Key]; why != "" {
 				errs = append(errs, fmt.Errorf("%s: %s (%s) is not valid: %s", e.Name, s.Name, s.Key, why))
 			}
+		}
+		for _, part := range e.Grids {
+			key, err := gridKey(e.Name, part, model)
+			if err != nil {
+				return err
+			}
+			s := results.Series{Name: "grid", Key: key}
+			if mine(unit) {
+				if err := runGrid(ctx, s, part, o); err != nil {
+					return err
+				}
+			}
+			unit++
+			shown = append(shown, s)
 		}
 		for _, h := range e.Hosts {
 			s := results.Series{Name: h.Measure.V, Key: e.Name + "-" + h.Measure.V}

@@ -18,14 +18,20 @@ import (
 // worth measuring anew, so nothing is kept.
 func host(ctx context.Context, s results.Series, h spec.Host, o Options) error {
 	step := o.Progress.Step(h.Measure.V, 0, 0)
-	table := groups(h)
+	var table results.Table
+	var err error
 	params := map[string]any{"measure": h.Measure.V}
-	if h.Measure.V == spec.MeasureCost {
-		var err error
-		if table, err = cost(ctx, h, step.Frac); err != nil {
-			return err
-		}
+	switch h.Measure.V {
+	case spec.MeasureIndex:
+		table, err = indexTable()
+	case spec.MeasureCost:
+		table, err = cost(ctx, h, step.Frac)
 		params["go"], params["cpu"] = runtime.Version(), CPUModel()
+	default:
+		table = groups(h)
+	}
+	if err != nil {
+		return err
 	}
 	r := results.Result{Table: &table, Run: results.Run{Key: s.Key, Engine: results.EngineHost, Parameters: params, Errors: []string{}}}
 	r.Run.Judge()

@@ -35,7 +35,7 @@ type Job struct {
 // this one's.
 func ModelDigest(root string) (string, error) {
 	d := digest.New("model/1")
-	for _, dir := range []string{"alps/policy", "alps/sim"} {
+	for _, dir := range []string{"alps/model", "alps/policy", "alps/sim"} {
 		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		if err != nil {
 			return "", err
@@ -75,21 +75,27 @@ func (j Job) parameters() (map[string]any, error) {
 	if j.Scheduler.Gaps != 0 {
 		p["gaps"] = j.Scheduler.Gaps
 	}
-	if !spec.FollowsPolicy(j.Scheduler.Name) {
-		return p, nil
+	var err error
+	switch {
+	case j.Scheduler.Name == spec.Steady:
+		p["params"], err = asMap(j.Scheduler.Steady)
+	case spec.FollowsPolicy(j.Scheduler.Name):
+		p["order"] = j.Scheduler.Order
+		add("step", j.Scheduler.Step)
+		p["params"], err = asMap(j.Scheduler.Params)
 	}
-	p["order"] = j.Scheduler.Order
-	add("step", j.Scheduler.Step)
-	data, err := json.Marshal(j.Scheduler.Params)
+	return p, err
+}
+
+// asMap is v by its JSON names.
+func asMap(v any) (map[string]any, error) {
+	data, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	var params map[string]any
-	if err := json.Unmarshal(data, &params); err != nil {
-		return nil, err
-	}
-	p["params"] = params
-	return p, nil
+	var out map[string]any
+	err = json.Unmarshal(data, &out)
+	return out, err
 }
 
 // machine is the whole configuration.

@@ -42,7 +42,7 @@ type Work struct {
 // NewWork draws n invocations of a workload such that their CPU time is load ×
 // cores over the time they come in, times the workload's load factor.
 func NewWork(w spec.Workload, load float64, cores, n int, seed uint64) *Work {
-	work := &Work{Workload: w.Name.V, Load: load, Cores: cores, Seed: seed, classes: w.TraceClasses(), rows: w.Rows(n, seed)}
+	work := &Work{Workload: w.Name.V, Load: load, Cores: cores, Seed: seed, classes: w.TraceClasses(), rows: w.Draw(n, seed)}
 	function := make([]int, len(work.classes)) // class → index
 	index := map[string]int{}                  // UID → index
 	for i, c := range work.classes {

@@ -11,6 +11,7 @@ import (
 const (
 	MeasureGroups = "groups" // the share of invocations per group
 	MeasureCost   = "cost"   // the time of an update of the policy
+	MeasureIndex  = "index"  // the index of three kinds of functions under steady
 	MeasureHooks  = "hooks"  // what the hooks cost: the target kernel:cost does it
 	MeasureCode   = "code"   // the code itself: the target figures:draw does it
 )
@@ -34,7 +35,7 @@ func (c checker) host(p part) Host {
 	if p.Loads != nil || p.Series != nil {
 		c.add(p.Engine.Pos(), "loads", "not for engine host, nor is series")
 	}
-	if others[h.Measure.V] == "" {
+	if others[h.Measure.V] == "" && h.Measure.V != MeasureIndex {
 		h.Mixes = c.workloads(p)
 	} else if p.Workloads != nil {
 		c.add(p.Engine.Pos(), "workloads", "not for measure %s", h.Measure.V)
@@ -44,8 +45,8 @@ func (c checker) host(p part) Host {
 		c.add(h.Measure.Pos(), "measure", "cost needs records and learners")
 	case h.Measure.V != MeasureCost && (h.Records != nil || h.Learners != nil):
 		c.add(h.Measure.Pos(), "measure", "%s has no records and no learners; cost has", h.Measure.V)
-	case h.Measure.V != MeasureCost && h.Measure.V != MeasureGroups && others[h.Measure.V] == "":
-		c.add(h.Measure.Pos(), "measure", "%q: allowed: %s, %s, %s, %s", h.Measure.V, MeasureGroups, MeasureCost, MeasureHooks, MeasureCode)
+	case h.Measure.V != MeasureCost && h.Measure.V != MeasureGroups && h.Measure.V != MeasureIndex && others[h.Measure.V] == "":
+		c.add(h.Measure.Pos(), "measure", "%q: allowed: %s, %s, %s, %s, %s", h.Measure.V, MeasureGroups, MeasureCost, MeasureIndex, MeasureHooks, MeasureCode)
 	}
 	for i, n := range h.Records {
 		if n.V < 1 || n.V > 1_000_000 {

@@ -8,8 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/alps/sim"
+	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/internal/yamlx"
 )
 
@@ -22,7 +24,7 @@ type Series struct {
 	Params    map[string]yamlx.At[any] `yaml:"params"` // changes to the paper's, by their JSON names
 
 	// Of engine sim.
-	Gaps    yamlx.At[float64]   `yaml:"gaps"`    // of sfs: mean gaps in the first turn
+	Gaps    yamlx.At[float64]   `yaml:"gaps"`    // of sfs: mean gaps at one CPU in the slice
 	Machine yamlx.At[string]    `yaml:"machine"` // in place of the part's
 	Loads   []yamlx.At[float64] `yaml:"loads"`   // what this series gets where the figure says the part's
 
@@ -39,13 +41,24 @@ func (s Series) Sim() (sim.Spec, error) {
 	var err error
 	switch {
 	case out.Name == "sfs":
-		out.Gaps = cmp.Or(s.Gaps.V, 1)
+		out.Order, out.Gaps = s.Order.V, cmp.Or(s.Gaps.V, 1)
 	case FollowsPolicy(out.Name):
-		out.Order = cmp.Or(s.Order.V, sim.OrderBounded)
+		out.Order = cmp.Or(s.Order.V, model.OrderBounded)
 		out.Step = cmp.Or(s.Step.V, time.Second)
 		out.Params, err = policyParams(s.Params)
+	case out.Name == Steady:
+		out.Steady, err = steadyParams(s.Params)
 	}
 	return out, err
+}
+
+// Steady is the scheduler with policy.SteadyParams.
+const Steady = "steady"
+
+// steadyParams are the defaults with changes by their JSON names.
+func steadyParams(changes map[string]yamlx.At[any]) (policy.SteadyParams, error) {
+	p := policy.DefaultSteady()
+	return p, change(&p, func() error { return p.Validate() }, changes)
 }
 
 func (s Series) scheduler() yamlx.At[string] {
@@ -61,8 +74,13 @@ func FollowsPolicy(scheduler string) bool { return scheduler == "alps" || schedu
 // policyParams are the paper's with changes by their JSON names.
 func policyParams(changes map[string]yamlx.At[any]) (policy.Params, error) {
 	p := policy.Paper()
+	return p, change(&p, func() error { return p.Validate() }, changes)
+}
+
+// change changes to by JSON names, and checks it.
+func change(to any, validate func() error, changes map[string]yamlx.At[any]) error {
 	if len(changes) == 0 {
-		return p, nil
+		return nil
 	}
 	values := map[string]any{}
 	for k, v := range changes {
@@ -70,12 +88,12 @@ func policyParams(changes map[string]yamlx.At[any]) (policy.Params, error) {
 	}
 	data, err := json.Marshal(values)
 	if err != nil {
-		return p, err
+		return err
 	}
-	if err := json.Unmarshal(data, &p); err != nil {
-		return p, err
+	if err := json.Unmarshal(data, to); err != nil {
+		return err
 	}
-	return p, p.Validate()
+	return validate()
 }
 
 // series checks what the series of both engines have. allowed are the
@@ -100,16 +118,24 @@ func (c checker) series(p part, allowed []string) {
 		}
 		if FollowsPolicy(name.V) {
 			c.alps(at, x)
+		} else if name.V == Steady && x.Order.IsZero() && x.Step.IsZero() {
+			if _, err := steadyParams(x.Params); err != nil {
+				c.add(x.Name.Pos(), at+"params", "%v", err)
+			}
+		} else if name.V == "sfs" && p.Engine.V == results.EngineSim && x.Step.IsZero() && x.Params == nil {
+			if !x.Order.IsZero() && x.Order.V != model.OrderOff {
+				c.add(x.Order.Pos(), at+"order", "%q: of sfs only off is allowed: slices only", x.Order.V)
+			}
 		} else if !x.Order.IsZero() || !x.Step.IsZero() || x.Params != nil {
-			c.add(name.Pos(), at+"scheduler", "%q has no order, step or params; alps and ghost-alps have", name.V)
+			c.add(name.Pos(), at+"scheduler", "%q has no order, step or params; alps and ghost-alps have, steady has params", name.V)
 		}
 	}
 }
 
 // alps checks what a scheduler that follows the policy may be given.
 func (c checker) alps(at string, x Series) {
-	if x.Order.V != "" && !slices.Contains(sim.Orders(), x.Order.V) {
-		c.add(x.Order.Pos(), at+"order", "%q: allowed: %s", x.Order.V, strings.Join(sim.Orders(), ", "))
+	if x.Order.V != "" && !slices.Contains(model.Orders(), x.Order.V) {
+		c.add(x.Order.Pos(), at+"order", "%q: allowed: %s", x.Order.V, strings.Join(model.Orders(), ", "))
 	}
 	if x.Step.V < 0 || x.Step.V > MaxStep {
 		c.add(x.Step.Pos(), at+"step", "%s: allowed: 1us to %s", x.Step.V, MaxStep)

@@ -16,6 +16,10 @@ type Sim struct {
 	Invocations yamlx.At[int]    `yaml:"invocations"`
 	Rounds      yamlx.At[int]    `yaml:"rounds"` // each with a seed of its own; 0 is 1
 
+	// Cores make the part a grid: every series on every workload at every load on so
+	// many cores, in place of the machine's, of which a table of means is kept.
+	Cores []yamlx.At[int] `yaml:"cores"`
+
 	Seed   uint64              `yaml:"-"`
 	Mixes  []Workload          `yaml:"-"`
 	Loads  []yamlx.At[float64] `yaml:"-"`
@@ -69,6 +73,11 @@ func (c checker) sim(p part) Sim {
 	if s.Rounds.V < 0 || s.Rounds.V > 100 {
 		c.add(s.Rounds.Pos(), "rounds", "%d: allowed: 1 to 100", s.Rounds.V)
 	}
+	for i, n := range s.Cores {
+		if n.V < 1 || n.V > 1024 {
+			c.add(n.Pos(), fmt.Sprintf("cores[%d]", i), "%d: allowed: 1 to 1024", n.V)
+		}
+	}
 	c.loads(p)
 	c.series(p, sim.Names())
 	for i, x := range s.Series {
@@ -83,6 +92,9 @@ func (c checker) sim(p part) Sim {
 		if !x.Machine.IsZero() {
 			m := c.machine(at+"machine", x.Machine)
 			s.Series[i].machine = &m
+		}
+		if s.Cores != nil && (!x.Machine.IsZero() || x.Loads != nil) {
+			c.add(x.Name.Pos(), at+"name", "%q: machine and loads are not for a part with cores", x.Name.V)
 		}
 		if x.Loads != nil && len(x.Loads) != len(s.Loads) {
 			c.add(x.Name.Pos(), at+"loads", "%d loads for the part's %d", len(x.Loads), len(s.Loads))

@@ -27,6 +27,7 @@ type Experiment struct {
 
 	VM    *VM // nil: nothing runs in a guest
 	Sims  []Sim
+	Grids []Sim // with cores
 	Hosts []Host
 
 	Target string // that makes it, where it is not experiments:run
@@ -39,7 +40,7 @@ func (e Experiment) Engines() []string {
 	if e.VM != nil {
 		out = append(out, results.EngineVM)
 	}
-	if len(e.Sims)+len(e.Hosts) > 0 {
+	if len(e.Sims)+len(e.Grids)+len(e.Hosts) > 0 {
 		out = append(out, results.EngineSim)
 	}
 	return out
@@ -185,7 +186,11 @@ func parse(name, path string, data []byte) (Experiment, error) {
 			}
 			e.VM = c.vm(p)
 		case results.EngineSim:
-			e.Sims = append(e.Sims, c.sim(p))
+			if s := c.sim(p); s.Cores == nil {
+				e.Sims = append(e.Sims, s)
+			} else {
+				e.Grids = append(e.Grids, s)
+			}
 		case results.EngineHost:
 			h := c.host(p)
 			if e.Target = others[h.Measure.V]; e.Target == "" {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments/results"
@@ -85,7 +86,7 @@ func TestSeries(t *testing.T) {
 	require.InDelta(t, 0.865, part.Load(part.Series[3], 1), 0)
 	sfs, err := part.Series[2].Sim()
 	require.NoError(t, err)
-	require.Equal(t, sim.Spec{Name: "sfs", Gaps: 4.75}, sfs)
+	require.Equal(t, sim.Spec{Name: "sfs", Order: model.OrderOff, Gaps: 0.2}, sfs)
 }
 
 const goodVM = `figure: fig06
@@ -128,7 +129,7 @@ func TestComplaints(t *testing.T) {
 	require.NoError(t, load(goodVM))
 	require.NoError(t, load(goodVM+"    trace: true\n"))
 	for _, c := range []struct{ add, want string }{
-		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: deployment, engine, invocations, learners, loads, machine, measure, records, rounds, seed, series, trace, worker, workloads"},
+		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: cores, deployment, engine, invocations, learners, loads, machine, measure, records, rounds, seed, series, trace, worker, workloads"},
 		{"      - {name: a, scheduler: eevdf}\n", x + `:10:30: parts[0].series[1].scheduler: "eevdf": allowed: cfs, alps, sfs, fifo, rr`},
 		{"      - {name: srpt}\n", x + `:10:16: parts[0].series[1].scheduler: "srpt": allowed: cfs, `},
 		{"      - {name: a, scheduler: alps, order: random}\n", x + `:10:43: parts[0].series[1].order: "random": allowed: off, fifo, strict, bounded`},
@@ -153,6 +154,12 @@ func TestComplaints(t *testing.T) {
 		{"name: cfs", "name: cfs, order: fifo", `:10:16: parts[0].series[0].scheduler: "cfs" has no order, step or params; alps and ghost-alps have`},
 		{"name: cfs", "name: a, scheduler: alps, order: last", `:10:43: parts[0].series[0].order: "last": allowed: off, fifo, strict, bounded`},
 		{"name: cfs", "name: cfs, machine: n", `:10:30: parts[0].series[0].machine: "n": machine: open `},
+		{"name: cfs", "name: sfs, order: fifo", `:10:28: parts[0].series[0].order: "fifo": of sfs only off is allowed: slices only`},
+		{"name: cfs", "name: sfs, order: off, step: 1s", `:10:16: parts[0].series[0].scheduler: "sfs" has no order, step or params`},
+		{"loads: [0.9]", "loads: [0.9]\n    cores: [0]", `:7:13: parts[0].cores[0]: 0: allowed: 1 to 1024`},
+		{"name: cfs", "name: steady, params: {prior: -1}", `:10:16: parts[0].series[0].params: steady: prior: -1 is outside [0, 1000]`},
+		{"name: cfs", "name: steady, params: {alpha: 1}", `:10:16: parts[0].series[0].params: read steady parameters: json: unknown field "alpha"`},
+		{"name: cfs", "name: steady, order: fifo", `:10:16: parts[0].series[0].scheduler: "steady" has no order, step or params; alps and ghost-alps have, steady has params`},
 		{"name: cfs", "name: cfs, loads: [1, 1]", `:10:16: parts[0].series[0].loads: 2 loads for the part's 1`},
 		{"name: cfs", "name: cfs, loads: [3]", `:10:29: parts[0].series[0].loads[0]: 3 is outside (0, 2]`},
 		{"name: cfs", "name: cfs, kernel: x", `:10:16: parts[0].series[0].name: "cfs": on and kernel are not for engine sim`},
@@ -177,7 +184,7 @@ func TestComplaints(t *testing.T) {
 		"measure: cost": `parts[0].measure: cost needs records and learners`,
 		"measure: cost, records: [0], learners: [mean]": `parts[0].records[0]: 0: allowed: 1 to 1000000`,
 		"measure: groups, records: [1]":                 `parts[0].measure: groups has no records`,
-		"measure: speed":                                `parts[0].measure: "speed": allowed: groups, cost, hooks, code`,
+		"measure: speed":                                `parts[0].measure: "speed": allowed: groups, cost, index, hooks, code`,
 		"measure: hooks":                                `parts[0].workloads: not for measure hooks`,
 		"measure: code, records: [1]":                   `parts[0].measure: code has no records`,
 	} {

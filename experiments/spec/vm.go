@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
-	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments/trace"
 	"github.com/ds2-lab/alps/internal/yamlx"
 )
@@ -71,7 +71,7 @@ func (s Series) VM() (VMSpec, error) {
 	if !FollowsPolicy(out.Scheduler) {
 		return out, nil
 	}
-	out.Order, out.Step = cmp.Or(s.Order.V, sim.OrderBounded), cmp.Or(s.Step.V, time.Second)
+	out.Order, out.Step = cmp.Or(s.Order.V, model.OrderBounded), cmp.Or(s.Step.V, time.Second)
 	var err error
 	out.Params, err = policyParams(s.Params)
 	return out, err

@@ -29,6 +29,8 @@ type Workload struct {
 	// Of simulated runs only.
 	Spread     yamlx.At[float64] `yaml:"spread"`      // relative standard deviation of CPU times within a class
 	LoadFactor yamlx.At[float64] `yaml:"load_factor"` // what an experiment calls a load is so much of it here; 0 is 1
+	Population *Population       `yaml:"population"`
+	Flip       *Flip             `yaml:"flip"`
 
 	rows []trace.Row // of the trace
 }
@@ -38,6 +40,7 @@ type Workload struct {
 type Gap struct {
 	Distribution yamlx.At[string]  `yaml:"distribution"` // poisson or exponential
 	Mean         yamlx.At[float64] `yaml:"mean"`
+	Batch        yamlx.At[float64] `yaml:"batch"` // so many invocations of one function come together, on average; 0 is 1
 }
 
 // Class is one function with one argument.
@@ -50,6 +53,7 @@ type Class struct {
 	Count    yamlx.At[int]           `yaml:"count"` // relative frequency; with a trace, how often it is there
 	CPU      yamlx.At[time.Duration] `yaml:"cpu"`
 	Slow     *Slow                   `yaml:"slow"`
+	Times    *Times                  `yaml:"times"`
 }
 
 // Slow says that a share of a class's invocations takes more CPU time, in
@@ -61,6 +65,9 @@ type Slow struct {
 
 // maxSpread keeps CPU times above 0 at three standard deviations.
 const maxSpread = 0.3
+
+// maxBatch is how many invocations may come together, on average.
+const maxBatch = 100.0
 
 // TraceClasses are the classes in package trace's form. Those that a drift leads
 // to come last and have no share.
@@ -87,21 +94,33 @@ func (w Workload) Rows(n int, seed uint64) []trace.Row {
 	return w.generate(n, 0, seed)
 }
 
-func (w Workload) generate(n, atLeast int, seed uint64) []trace.Row {
-	classes := w.TraceClasses()[:len(w.Classes)]
-	return w.shape(trace.Generate(classes, n, trace.Gap{Distribution: w.Gap.Distribution.V, Mean: w.Gap.Mean.V}, atLeast, seed))
+// Draw is Rows for a simulated run, in which every seed has a sequence of its
+// own: seed 1 a trace as it is, others blocks of it in another order.
+func (w Workload) Draw(n int, seed uint64) []trace.Row {
+	if w.rows != nil && seed != 1 {
+		return w.shape(trace.Reorder(w.rows, n, seed))
+	}
+	return w.Rows(n, seed)
 }
 
-// Demands draws the CPU time of each row: its class's, spread normally, cut
-// off at three standard deviations, and longer for the slow share.
+func (w Workload) generate(n, atLeast int, seed uint64) []trace.Row {
+	classes := w.TraceClasses()[:len(w.Classes)]
+	return w.shape(trace.Generate(classes, n, trace.Gap{Distribution: w.Gap.Distribution.V, Mean: w.Gap.Mean.V, Batch: w.Gap.Batch.V}, atLeast, seed))
+}
+
+// Demands draws the CPU time of each row: its class's, by the class's law or
+// spread normally, cut off at three standard deviations; longer for the slow
+// share and while the function's turn in a flip lasts.
 func (w Workload) Demands(rows []trace.Row, seed uint64) []time.Duration {
 	rng := rand.New(rand.NewPCG(seed, 0x64656d616e64))
 	classes := w.all()
 	out := make([]time.Duration, len(rows))
 	for i, r := range rows {
 		c := classes[r.Class]
-		factor := 1.0
-		if sd := w.Spread.V; sd > 0 {
+		cpu, factor := c.CPU.V, 1.0
+		if c.Times != nil {
+			cpu = c.Times.draw(cpu, rng)
+		} else if sd := w.Spread.V; sd > 0 {
 			z := rng.NormFloat64()
 			for z < -3 || z > 3 {
 				z = rng.NormFloat64()
@@ -111,7 +130,10 @@ func (w Workload) Demands(rows []trace.Row, seed uint64) []time.Duration {
 		if c.Slow != nil && rng.Float64() < c.Slow.Share.V {
 			factor *= c.Slow.Factor.V
 		}
-		out[i] = time.Duration(float64(c.CPU.V) * factor)
+		if w.Flip.slow(i, r.Class) {
+			factor *= w.Flip.Factor.V
+		}
+		out[i] = time.Duration(float64(cpu) * factor)
 	}
 	return out
 }
@@ -173,8 +195,14 @@ func loadWorkload(fsys fs.FS, file string, named bool) (Workload, error) {
 		return w.likeAnother(fsys, file, errs)
 	}
 	w.check(errs)
-	if err := errs.Err(); err != nil || w.Trace.V == "" {
+	if err := errs.Err(); err != nil {
 		return w, err
+	}
+	if w.Population != nil {
+		w.Classes, w.Population = w.Population.classes(w.Classes), nil
+	}
+	if w.Trace.V == "" {
+		return w, nil
 	}
 	f, err := fsys.Open(path.Join(path.Dir(file), w.Trace.V))
 	if err != nil {
@@ -213,11 +241,23 @@ func (w Workload) check(errs *yamlx.Errors) {
 	if f := w.LoadFactor; f.V != 0 && !(f.V >= 0.5 && f.V <= 2) {
 		errs.Add(f.Pos(), "load_factor", "%v is outside [0.5, 2]", f.V)
 	}
-	if len(w.Classes) == 0 {
+	if b := w.Gap.Batch; b.V != 0 && !(b.V >= 1 && b.V <= maxBatch) {
+		errs.Add(b.Pos(), "gap.batch", "%v is outside [1, %v]", b.V, maxBatch)
+	}
+	if len(w.Classes) == 0 && w.Population == nil {
 		errs.Add(yamlx.Pos{}, "classes", "missing; give at least one")
 	}
 	for i, c := range w.Classes {
 		c.check(fmt.Sprintf("classes[%d].", i), errs)
+	}
+	if w.Population != nil {
+		w.Population.check(len(w.Classes), errs)
+		if w.Trace.V != "" {
+			errs.Add(w.Trace.Pos(), "trace", "not beside a population")
+		}
+	}
+	if w.Flip != nil {
+		w.Flip.check(errs)
 	}
 	if w.Burst != nil {
 		w.Burst.check(errs)
@@ -248,9 +288,12 @@ func (c Class) check(at string, errs *yamlx.Errors) {
 		if !(s.Share.V >= 0 && s.Share.V <= 1) {
 			errs.Add(s.Share.Pos(), at+"slow.share", "%v is outside [0, 1]", s.Share.V)
 		}
-		if !(s.Factor.V >= 1 && s.Factor.V <= 10) {
-			errs.Add(s.Factor.Pos(), at+"slow.factor", "%v is outside [1, 10]", s.Factor.V)
+		if !(s.Factor.V >= 1 && s.Factor.V <= maxFactor) {
+			errs.Add(s.Factor.Pos(), at+"slow.factor", "%v is outside [1, %v]", s.Factor.V, maxFactor)
 		}
+	}
+	if c.Times != nil {
+		c.Times.check(at, c.CPU.V, errs)
 	}
 }
 

@@ -117,7 +117,7 @@ func TestWorkloadComplaints(t *testing.T) {
 		{"40ms", "0s", "w.yaml:5:78: classes[0].cpu: 0s: allowed: 1ms to 1m"},
 		{"G2", "G5", `w.yaml:6:52: classes[1].group: "G5": allowed: G1, G2, G3, G4`},
 		{"share: 0.25", "share: 2", "w.yaml:6:99: classes[1].slow.share: 2 is outside [0, 1]"},
-		{"factor: 2", "factor: 0", "classes[1].slow.factor: 0 is outside [1, 10]"},
+		{"factor: 2", "factor: 0", "classes[1].slow.factor: 0 is outside [1, 100]"},
 		{"spread: 0.1", "trace: none.csv", "w.yaml:2:8: trace: open none.csv: file does not exist: give the path"},
 		{"spread: 0.1", "trace: t.csv", "w.yaml:5:70: classes[0].count: 1: the trace has 2; classes are numbered in this order"},
 		{"spread: 0.1", "trace: bad.csv", "bad.csv:2: class: \"2\": allowed: 0 to 1"},
@@ -154,10 +154,10 @@ func TestFindWorkload(t *testing.T) {
 	few := file("few.yaml", "times:\n  - {function: fib, n: 28, cpu: 100ms}\n")
 	cut := file("cut.exp", "1 28 fib 20 5006\n2 31 fib 2")
 	for _, c := range []struct{ name, times, want string }{
-		{"huawie", "", `workload "huawie": no such file; allowed: alike, azure, burst, drift, fib15, huawei, rare, or the path of a workload's YAML or of a trace`},
+		{"huawie", "", `workload "huawie": no such file; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, huawei, pareto, rare, zipf, or the path of a workload's YAML or of a trace`},
 		{exp, "", "workload " + exp + ": a trace has no CPU times: give them by -times FILE.yaml"},
-		{dir, "", `workload "` + dir + `": a directory; allowed: alike, azure, burst, drift, fib15, huawei, rare, or the path of a workload's YAML or of a trace`},
-		{dir, few, `workload "` + dir + `": a directory; allowed: alike, azure, burst, drift, fib15, huawei, rare, or the path of a workload's YAML or of a trace`},
+		{dir, "", `workload "` + dir + `": a directory; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, huawei, pareto, rare, zipf, or the path of a workload's YAML or of a trace`},
+		{dir, few, `workload "` + dir + `": a directory; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, huawei, pareto, rare, zipf, or the path of a workload's YAML or of a trace`},
 		{exp, few, exp + ":2: fib n=31 has no CPU time in " + few},
 		{cut, times, cut + ":2: 4 fields: want id n function gap port"},
 		{own, times, "workload " + own + ": it has CPU times of its own; -times is for a trace"},

@@ -8,6 +8,7 @@ package trace
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"gonum.org/v1/gonum/stat/distuv"
@@ -40,6 +41,7 @@ const (
 type Gap struct {
 	Distribution string
 	Mean         float64 // in arbitrary units
+	Batch        float64 // rows of one class that come together, on average; up to 1: each alone
 }
 
 // Generate draws n rows: each class as often as its share says, to the
@@ -63,7 +65,22 @@ func Generate(classes []Class, n int, gap Gap, atLeast int, seed uint64) []Row {
 	for i := range rows {
 		rows[i].Gap = gaps.Rand()
 	}
+	if gap.Batch > 1 {
+		batch(rows, gap.Batch, rng)
+	}
 	return rows
+}
+
+// batch makes batches of rows, geometric in size: all have the first one's class
+// and come when it comes, and the time before is as much longer.
+func batch(rows []Row, mean float64, rng *rand.Rand) {
+	for i := 0; i < len(rows); {
+		first := i
+		for i++; i < len(rows) && rng.Float64() >= 1/mean; i++ {
+			rows[first].Gap += rows[i].Gap
+			rows[i] = Row{Class: rows[first].Class}
+		}
+	}
 }
 
 // apportion splits n by share, largest remainders first, and then lifts rare
@@ -109,6 +126,25 @@ func Repeat(rows []Row, n int) []Row {
 		out[i] = rows[i%len(rows)]
 	}
 	return out
+}
+
+// reorderBlock is how many rows stay together in Reorder: some seconds of a
+// trace, so that what belongs together in it stays.
+const reorderBlock = 100
+
+// Reorder is n of rows in another order: blocks of neighbouring rows, shuffled
+// anew each time the rows are used up.
+func Reorder(rows []Row, n int, seed uint64) []Row {
+	rng := rand.New(rand.NewPCG(seed, 0x726f7773))
+	out := make([]Row, 0, n+len(rows))
+	for len(out) < n {
+		blocks := slices.Collect(slices.Chunk(rows, reorderBlock))
+		rng.Shuffle(len(blocks), func(i, j int) { blocks[i], blocks[j] = blocks[j], blocks[i] })
+		for _, b := range blocks {
+			out = append(out, b...)
+		}
+	}
+	return out[:n]
 }
 
 // Scale returns when each row is due, from the first at 0, such that the CPU

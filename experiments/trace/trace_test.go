@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ var classes = []Class{
 	{Function: "fib", Port: "5021", N: 35, Share: 0.01},
 }
 
-var gap = Gap{Poisson, 25}
+var gap = Gap{Distribution: Poisson, Mean: 25}
 
 func counts(rows []Row) []int {
 	n := make([]int, len(classes))
@@ -39,7 +40,7 @@ func TestGenerate(t *testing.T) {
 	require.InDelta(t, 25, mean, 0.2) // the file: 25.02
 	require.InDelta(t, 5, sd, 0.1)    // the file: 4.99
 	gaps = nil
-	for _, r := range Generate(classes, 15000, Gap{Exponential, 15}, 0, 1) {
+	for _, r := range Generate(classes, 15000, Gap{Distribution: Exponential, Mean: 15}, 0, 1) {
 		gaps = append(gaps, r.Gap)
 	}
 	mean, sd = stat.MeanStdDev(gaps, nil)
@@ -51,6 +52,28 @@ func TestRepeat(t *testing.T) {
 	rows := []Row{{0, 1}, {1, 2}, {2, 3}}
 	require.Equal(t, []Row{{0, 1}, {1, 2}}, Repeat(rows, 2))
 	require.Equal(t, []Row{{0, 1}, {1, 2}, {2, 3}, {0, 1}}, Repeat(rows, 4))
+}
+
+func TestReorder(t *testing.T) {
+	rows := Generate(classes, 1000, gap, 0, 1)
+	for i := range rows {
+		rows[i].Gap = float64(i)
+	}
+	again := Reorder(rows, 2500, 7)
+	require.Equal(t, again, Reorder(rows, 2500, 7))
+	require.NotEqual(t, again, Reorder(rows, 2500, 8))
+	require.Equal(t, counts(rows), counts(again[:1000]), "each time all of them")
+	require.NotEqual(t, again[:1000], again[1000:2000], "shuffled anew")
+	require.NotEqual(t, rows, again[:1000])
+	together := 0
+	for i := range 999 {
+		at := slices.Index(again[:1000], rows[i])
+		if at < 999 && again[at+1] == rows[i+1] && i%100 != 99 {
+			together++
+		}
+	}
+	require.Equal(t, 990, together, "neighbours, but at the ends of ten blocks")
+	require.Equal(t, rows[:3], Reorder(rows[:3], 3, 7), "one block has one order")
 }
 
 func TestReadArtifact(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"flag"
 	"fmt"
 	"io"
 	"slices"
@@ -16,13 +17,23 @@ func runLearn(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		"Reads id,function,arrive_ms,burst_ms as one window, and prints what the policy learns\n"+
 			"from it: function,rank,slice_ms,mean_ms,stdev_ms,n. The slice is what the function\n"+
 			"may use in one turn, 0 being the kernel's own; mean, stdev and n are of the turns\n"+
-			"that SRPT gave it. With -like=artifact, other defaults than shown hold.")
+			"that SRPT gave it. With -like=artifact, other defaults than shown hold.\n"+
+			"With -like=steady prints each function's table instead: function,used_ms,index_ms,slope,\n"+
+			"quantum_end_ms, by the CPU time an invocation has used; * is a function that is not known.")
 	flags := newParamFlags(fs, false)
 	var load percent
 	fs.Var(&load, "load", "CPU utilisation of the cores, in `percent` (default 0)")
 	cores := fs.Int("cores", 1, "the records are of `n` cores")
+	steadyParams := newSteadyFlags(fs, false)
 	if code, done := parse(fs, args); done {
 		return code
+	}
+	steady, err := flags.Steady()
+	if err != nil {
+		return usage(fs, err)
+	}
+	if steady {
+		return learnSteady(*steadyParams, fs, stdin, stdout, stderr)
 	}
 	params, err := flags.Params()
 	if err == nil {
@@ -41,6 +52,16 @@ func runLearn(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err != nil {
 		return usage(fs, err)
 	}
+	leftOut(rows, stderr)
+	decisions := p.Update(records.Window(rows), float64(load), *cores)
+	if err := records.WriteDecisions(stdout, decisions); err != nil {
+		return fail(stderr, fmt.Errorf("write decisions: %w", err))
+	}
+	return 0
+}
+
+// leftOut tells of rows that no policy learns from.
+func leftOut(rows []records.Row, stderr io.Writer) {
 	idle := 0
 	for _, r := range rows {
 		if r.Burst == 0 {
@@ -50,9 +71,32 @@ func runLearn(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if idle > 0 {
 		fmt.Fprintf(stderr, "stdin: %d rows without CPU time are left out\n", idle)
 	}
-	decisions := p.Update(records.Window(rows), float64(load), *cores)
-	if err := records.WriteDecisions(stdout, decisions); err != nil {
-		return fail(stderr, fmt.Errorf("write decisions: %w", err))
+}
+
+// unknownFunction stands for one that has no records.
+const unknownFunction = "*"
+
+// learnSteady shows the tables that steady makes of the invocations on stdin, in
+// the order of their arrival.
+func learnSteady(params policy.SteadyParams, fs *flag.FlagSet, stdin io.Reader, stdout, stderr io.Writer) int {
+	s, err := policy.NewSteady(params)
+	if err != nil {
+		return usage(fs, err)
+	}
+	rows, err := records.Read("stdin", stdin)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	leftOut(rows, stderr)
+	slices.SortStableFunc(rows, func(a, b records.Row) int { return cmp.Or(cmp.Compare(a.Arrive, b.Arrive), cmp.Compare(a.ID, b.ID)) })
+	for _, r := range rows {
+		s.Record(r.Function, r.Burst)
+	}
+	s.Update()
+	for i, f := range append(s.Functions(), unknownFunction) {
+		if err := records.WriteTable(stdout, f, s.Table(f), i == 0); err != nil {
+			return fail(stderr, fmt.Errorf("write tables: %w", err))
+		}
 	}
 	return 0
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding"
+	"errors"
 	"flag"
 	"fmt"
 	"strconv"
@@ -19,13 +20,23 @@ type paramFlags struct {
 	apply map[string]func(to *policy.Params, from policy.Params)
 }
 
-type like string
+// like is a preset. steady says that the other policy may be named in its place.
+type like struct {
+	name   string
+	steady bool
+}
 
-func (l *like) String() string { return string(*l) }
+func (l *like) String() string { return l.name }
 
 func (l *like) Set(s string) error {
+	l.name = s
+	if s == likeSteady {
+		if !l.steady {
+			return errors.New("steady is in alps learn and alps sim -scheduler steady only, so far")
+		}
+		return nil
+	}
 	_, err := policy.Like(s)
-	*l = like(s)
 	return err
 }
 
@@ -33,8 +44,12 @@ func (l *like) Set(s string) error {
 // sense only for a policy that runs; running says whether this one does.
 // After fs.Parse, ask Params.
 func newParamFlags(fs *flag.FlagSet, running bool) *paramFlags {
-	f := &paramFlags{fs: fs, like: "paper", given: policy.Paper(), apply: map[string]func(*policy.Params, policy.Params){}}
-	fs.Var(&f.like, "like", "`preset`: paper, or artifact, the paper's public code")
+	f := &paramFlags{fs: fs, like: like{"paper", !running}, given: policy.Paper(), apply: map[string]func(*policy.Params, policy.Params){}}
+	presets := "`preset`: paper, or artifact, the paper's public code"
+	if !running {
+		presets += "; or steady, the other policy"
+	}
+	fs.Var(&f.like, "like", presets)
 	type params = policy.Params
 	number := func(name string, field func(*params) *float64, usage string) {
 		p := field(&f.given)
@@ -88,7 +103,7 @@ func newParamFlags(fs *flag.FlagSet, running bool) *paramFlags {
 
 // Params are the preset's, changed by the flags, and checked.
 func (f *paramFlags) Params() (policy.Params, error) {
-	p, err := policy.Like(string(f.like))
+	p, err := policy.Like(f.like.name)
 	if err != nil {
 		return p, err
 	}
@@ -98,6 +113,22 @@ func (f *paramFlags) Params() (policy.Params, error) {
 		}
 	})
 	return p, p.Validate()
+}
+
+// Steady says whether the other policy is wanted, and complains if flags were
+// given that are not for the one that is.
+func (f *paramFlags) Steady() (bool, error) {
+	var errs []error
+	steady, its := f.like.name == likeSteady, steadyFlags()
+	f.fs.Visit(func(g *flag.Flag) {
+		switch {
+		case steady && f.apply[g.Name] != nil:
+			errs = append(errs, fmt.Errorf("-%s: not with -like=steady", g.Name))
+		case !steady && its[g.Name]:
+			errs = append(errs, fmt.Errorf("-%s: only with -like=steady", g.Name))
+		}
+	})
+	return steady, errors.Join(errs...)
 }
 
 // percent is a flag for a load.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,8 @@ func TestPolicyGoldens(t *testing.T) {
 		"learn-cores.csv":      "learn -cores 2",
 		"learn-global.csv":     "learn -cores 2 -share global",
 		"learn-artifact.csv":   "learn -like artifact -load 85",
+		"learn-steady.csv":     "learn -like=steady",
+		"learn-steady-1.csv":   "learn -prior 0 -like=steady -memory 1000",
 		"learn-like-wait.csv":  "learn -rank-by wait -like artifact -load 85 -monotone=false",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,6 +87,9 @@ func TestPolicyCommandsRefuse(t *testing.T) {
 		{"srpt records.csv", good, 2, "alps srpt: unexpected argument \"records.csv\" (-h lists the flags)\n"},
 		{"learn -cores 5000", good, 2, "alps learn: cores: 5000 is outside [1, 4096] (-h lists the flags)\n"},
 		{"learn -alpha 0 -theta 101", good, 2, "alps learn: policy: alpha: 0 is outside (0, 1000]\npolicy: theta: 101 is outside [0, 100] (-h lists the flags)\n"},
+		{"learn -like=steady -prior -1", good, 2, "alps learn: steady: prior: -1 is outside [0, 1000] (-h lists the flags)\n"},
+		{"learn -like=steady -alpha 3", good, 2, "alps learn: -alpha: not with -like=steady (-h lists the flags)\n"},
+		{"learn -memory 3", good, 2, "alps learn: -memory: only with -like=steady (-h lists the flags)\n"},
 		{"learn -gamma NaN", good, 2, "alps learn: policy: gamma: NaN is outside (0, 1000] (-h lists the flags)\n"},
 	} {
 		code, stdout, stderr := runPolicy(c.args, c.stdin)
@@ -112,6 +118,15 @@ func TestLearnSaysWhatItLeavesOut(t *testing.T) {
 	require.Zero(t, code)
 	require.Equal(t, "function,rank,slice_ms,mean_ms,stdev_ms,n\nfib,1,10,5,0,1\n", stdout)
 	require.Equal(t, "stdin: 1 rows without CPU time are left out\n", stderr)
+}
+
+// A policy that runs nowhere yet is refused where it would have to.
+func TestLikeSteadyIsNotForTheDaemon(t *testing.T) {
+	var stderr bytes.Buffer
+	for _, run := range []func([]string, io.Reader, io.Writer, io.Writer) int{runDaemon, runMode} {
+		require.Equal(t, 2, run([]string{"-like=steady"}, nil, io.Discard, &stderr))
+		require.Contains(t, stderr.String(), "steady is in alps learn and alps sim -scheduler steady only, so far")
+	}
 }
 
 // A preset holds except where a flag was given, wherever -like stands.

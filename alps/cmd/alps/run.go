@@ -11,6 +11,7 @@ import (
 
 	"github.com/ds2-lab/alps/alps"
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/model"
 )
 
 // runDaemon runs until SIGINT or SIGTERM, then leaves the kernel to CFS.
@@ -70,8 +71,8 @@ func runMode(args []string, _ io.Reader, _, stderr io.Writer) int {
 // newModeFlags declares the flags of a mode; the result reads them.
 func newModeFlags(fs *flag.FlagSet) func() (client.Mode, error) {
 	policy := fs.String("policy", "alps", "alps; sfs; manual, set by alps policy; or cfs to observe only")
-	order := fs.String("order", alps.OrderBounded, "off, fifo, strict or bounded")
-	step := fs.Duration("step", alps.DefaultStep, "bias between neighbouring ranks under bounded")
+	order := fs.String("order", model.OrderBounded, "off, fifo, strict or bounded")
+	step := fs.Duration("step", model.DefaultStep, "bias between neighbouring ranks under bounded")
 	full := fs.Bool("full-slices", false, "report every slice on a CPU, not only a histogram")
 	params := newParamFlags(fs, true)
 	return func() (client.Mode, error) {

@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ds2-lab/alps/alps"
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments"
 	"github.com/ds2-lab/alps/experiments/results"
@@ -33,8 +33,9 @@ func simCommands() []command {
 // runSim simulates a workload under schedulers.
 func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	fs := newFlags("alps sim", stderr, "[-workload huawei] [-scheduler cfs,alps] [-machine paper] [-cores 24] [-load 0.9] [-n 15000] [-seed 1] [-out DIR] [flags]",
-		"Simulates invocations in virtual time, and prints turnaround and switches per group of\n"+
-			"functions; with -out also writes DIR/SCHEDULER/{invocations.csv,slices.csv,run.json}.\n"+
+		"Simulates invocations in virtual time, and prints per group of functions the turnaround, from\n"+
+			"process start to exit, the mean from request to exit, and switches; with -out also\n"+
+			"writes DIR/SCHEDULER/{invocations.csv,slices.csv,run.json}.\n"+
 			"A workload is huawei, azure, fib15, the path of a workload's YAML, or that of a trace\n"+
 			"of lines \"id n function gap port\" with -times. The machine is the paper's as far as that is\n"+
 			"known and fitted (docs/fidelity.md); -machine bare costs nothing. Order, step and the policy's flags are for\n"+
@@ -46,12 +47,13 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	n := fs.Int("n", 15000, "`n` invocations")
 	out := fs.String("out", "", "write results into this `directory`")
 	asJSON := fs.Bool("json", false, "print the table as JSON")
-	order := fs.String("order", sim.OrderBounded, "off, fifo, strict or bounded")
-	gaps := fs.Float64("gaps", 1, "the first turn under sfs, in mean gaps between arrivals")
-	step := fs.Duration("step", alps.DefaultStep, "bias between neighbouring ranks under bounded")
+	order := fs.String("order", model.OrderBounded, "off, fifo, strict or bounded")
+	gaps := fs.Float64("gaps", 1, "the slice under sfs, in mean gaps between arrivals at one core")
+	step := fs.Duration("step", model.DefaultStep, "bias between neighbouring ranks under bounded")
 	on := newMachineFlags(fs)
 	drain := fs.Duration("drain", 0, "give up so long after the last arrival; 0 is ten times the span of the arrivals")
 	flags := newParamFlags(fs, true)
+	steady := newSteadyFlags(fs, true)
 	fs.Lookup("seed").Usage = "of every random choice"
 	if code, done := parse(fs, args); done {
 		return code
@@ -60,7 +62,7 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	machine, machineErr := on.Config()
 	machine.Drain = *drain
 	names := strings.Split(*schedulers, ",")
-	if err := errors.Join(err, machineErr, checkSchedulers(names), checkMode(*order, *step, *gaps), checkSize(*load, *n, *drain)); err != nil {
+	if err := errors.Join(err, machineErr, steady.Validate(), checkSchedulers(names), checkMode(*order, *step, *gaps), checkSize(*load, *n, *drain)); err != nil {
 		return usage(fs, err)
 	}
 	mix, err := spec.FindWorkload(experiments.Files, *workload, *times)
@@ -74,8 +76,13 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		switch {
 		case name == "sfs":
 			s.Gaps = *gaps
+			if *order == model.OrderOff {
+				s.Order = *order
+			}
 		case spec.FollowsPolicy(name):
 			s.Order, s.Step, s.Params = *order, *step, params
+		case name == likeSteady:
+			s.Steady = *steady
 		}
 		jobs = append(jobs, simulate.Job{Work: work, Machine: machine, Scheduler: s})
 	}
@@ -133,8 +140,8 @@ func describeSchedulers() string {
 
 func checkMode(order string, step time.Duration, gaps float64) error {
 	var errs []error
-	if !slices.Contains(sim.Orders(), order) {
-		errs = append(errs, fmt.Errorf("order: %q is none of %s", order, strings.Join(sim.Orders(), ", ")))
+	if !slices.Contains(model.Orders(), order) {
+		errs = append(errs, fmt.Errorf("order: %q is none of %s", order, strings.Join(model.Orders(), ", ")))
 	}
 	if !(gaps > 0 && gaps <= spec.MaxGaps) {
 		errs = append(errs, fmt.Errorf("gaps: %v is outside (0, %g]", gaps, spec.MaxGaps))
@@ -176,6 +183,7 @@ type simGroup struct {
 	P90      float64 `json:"p90_ms"`
 	P99      float64 `json:"p99_ms"`
 	Mean     float64 `json:"mean_ms"`
+	EndToEnd float64 `json:"request_to_exit_ms"`
 	Switches float64 `json:"switches"`
 }
 
@@ -191,12 +199,12 @@ func newSimRow(r results.Result) simRow {
 
 func printSim(w io.Writer, work *simulate.Work, rows []simRow) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d invocations, %d cores, load %g, seed %d; turnaround in ms, switches per invocation\n\n",
+	fmt.Fprintf(&b, "%s, %d invocations, %d cores, load %g, seed %d; turnaround in ms, mean from request to exit in ms, switches per invocation\n\n",
 		work.Workload, len(work.Invocations), work.Cores, work.Load, work.Seed)
-	fmt.Fprintf(&b, "%-11s  %-5s  %7s  %9s  %9s  %9s  %9s  %9s  %8s\n", "scheduler", "group", "n", "p50", "p75", "p90", "p99", "mean", "switches")
+	fmt.Fprintf(&b, "%-11s  %-5s  %7s  %9s  %9s  %9s  %9s  %9s  %9s  %8s\n", "scheduler", "group", "n", "p50", "p75", "p90", "p99", "mean", "request", "switches")
 	for _, r := range rows {
 		for _, g := range r.Groups {
-			fmt.Fprintf(&b, "%-11s  %-5s  %7d  %9.1f  %9.1f  %9.1f  %9.1f  %9.1f  %8.2f\n", r.Scheduler, g.Group, g.N, g.P50, g.P75, g.P90, g.P99, g.Mean, g.Switches)
+			fmt.Fprintf(&b, "%-11s  %-5s  %7d  %9.1f  %9.1f  %9.1f  %9.1f  %9.1f  %9.1f  %8.2f\n", r.Scheduler, g.Group, g.N, g.P50, g.P75, g.P90, g.P99, g.Mean, g.EndToEnd, g.Switches)
 		}
 	}
 	_, err := io.WriteString(w, b.String())

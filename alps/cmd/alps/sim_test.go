@@ -25,8 +25,8 @@ func sims(args ...string) (code int, stdout, stderr string) {
 func TestSimTable(t *testing.T) {
 	rows := []simRow{
 		{Scheduler: "cfs", Load: 0.9, Invalid: []string{}, Groups: []simGroup{
-			{"G1", 10461, 185.44, 233.6, 295.1, 521.2, 200.8, 10.96}, {"G4", 150, 8346, 10262, 13401.8, 116441.6, 8593.3, 412.5}, {"all", 10611, 1, 2, 3, 4, 5, 6}}},
-		{Scheduler: "srpt-global", Load: 0.9, Invalid: []string{}, Groups: []simGroup{{"G1", 1, 74, 74, 97.7, 142.8, 74.2, 0}}},
+			{"G1", 10461, 185.44, 233.6, 295.1, 521.2, 200.8, 230.15, 10.96}, {"G4", 150, 8346, 10262, 13401.8, 116441.6, 8593.3, 8600, 412.5}, {"all", 10611, 1, 2, 3, 4, 5, 5.5, 6}}},
+		{Scheduler: "srpt-global", Load: 0.9, Invalid: []string{}, Groups: []simGroup{{"G1", 1, 74, 74, 97.7, 142.8, 74.2, 74.2, 0}}},
 	}
 	work := &simulate.Work{Workload: "huawei", Load: 0.9, Cores: 24, Seed: 1, Invocations: make([]sim.Invocation, 15000)}
 	for name, print := range map[string]func(*bytes.Buffer) error{
@@ -55,7 +55,7 @@ func TestSimRefuses(t *testing.T) {
 		"-drain -1s":                  "alps sim: drain: -1s is outside [0s, 24h0m0s]",
 		"-alpha 0":                    "alps sim: policy: alpha: 0 is outside",
 		"-load 0 -cores 0 -n 0":       "cores: 0 is outside [1, 4096]\nload: 0 is outside (0, 2]\nn: 0 is outside",
-		"-workload hwawei":            `workload "hwawei": no such file; allowed: alike, azure, burst, drift, fib15, huawei, rare, or the path`,
+		"-workload hwawei":            `workload "hwawei": no such file; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, huawei, pareto, rare, zipf, or the path`,
 		"-workload testdata/srpt.csv": "workload testdata/srpt.csv: a trace has no CPU times: give them by -times FILE.yaml",
 	} {
 		code, stdout, stderr := sims(strings.Fields(args)...)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ds2-lab/alps/alps/policy"
 )
@@ -40,6 +41,26 @@ func WriteOutcomes(w io.Writer, rows []Row, outcomes []policy.Outcome) error {
 			text = append(text, FormatMS(s))
 		}
 		_ = c.Write([]string{strconv.FormatInt(r.ID, 10), r.Function, FormatMS(outcomes[i].Wait), strings.Join(text, " ")})
+	}
+	c.Flush()
+	return c.Error()
+}
+
+// WriteTable writes function,used_ms,index_ms,slope,quantum_end_ms, a row for each
+// step of a function's table: from that CPU time used on, up to the next row's, an
+// invocation has that index, which changes by slope with every ms used, and its
+// quantum ends at quantum_end_ms. header says whether to name the columns.
+func WriteTable(w io.Writer, function string, t *policy.Table, header bool) error {
+	c := csv.NewWriter(w)
+	if header {
+		_ = c.Write([]string{"function", "used_ms", "index_ms", "slope", "quantum_end_ms"}) // Error tells
+	}
+	ms := func(d time.Duration) string { return FormatMS(d.Round(10 * time.Microsecond)) }
+	for _, s := range t.Steps() {
+		_ = c.Write([]string{function, ms(s.From), ms(s.Index), strconv.FormatFloat(s.Slope, 'f', 3, 64), ms(s.End)})
+	}
+	if t.Seen() > 0 { // as long again as it has taken
+		_ = c.Write([]string{function, ms(t.Seen()), ms(t.Index(t.Seen())), "1.000", ms(t.End(t.Seen()))})
 	}
 	c.Flush()
 	return c.Error()

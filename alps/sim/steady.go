@@ -1,0 +1,138 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/ds2-lab/alps/alps/policy"
+)
+
+// steadyClass is CFS with both hooks answered by policy.Steady. The answers
+// depend on what a BPF program can see of the entity that it is asked about: the
+// invocation that CFS will run next in a group, the CPU time it has used, and
+// whether the function has one on this core that never ran.
+type steadyClass struct {
+	*fair
+	policy *policy.Steady
+	params policy.SteadyParams
+	tables []*policy.Table // group → that of the last update
+	guards []guard         // core
+}
+
+// guard is whom a core lets go first because it has waited.
+type guard struct {
+	e    *entity
+	from int64 // e.since: the turn it is about
+	at   int64 // when it was chosen
+}
+
+func newSteady(m *machine, s Spec) (*steadyClass, error) {
+	p, err := policy.NewSteady(s.Steady)
+	if err != nil {
+		return nil, err
+	}
+	c := &steadyClass{fair: newCFS(m, false), policy: p, params: s.Steady, tables: make([]*policy.Table, len(m.Functions)),
+		guards: make([]guard, len(m.cores))}
+	for k := range c.guards {
+		c.guards[k].at = -int64(s.Steady.GuardEvery)
+	}
+	c.hooks = &hooks{now: func() int64 { return m.now }, bias: c.bias, keep: c.keep}
+	c.update(0)
+	return c, nil
+}
+
+// nextTask is the invocation that CFS will run next in a group: the one that runs
+// there, or was interrupted within its turn, or is leftmost.
+func (q *fairQueue) nextTask() *task {
+	e := q.curr
+	if e == nil {
+		e = q.held
+	}
+	if e == nil {
+		e = q.first()
+	}
+	if e == nil {
+		return nil
+	}
+	return e.task
+}
+
+// used is the CPU time of t up to its last charge, as the kernel knows it.
+func (t *task) used() time.Duration { return time.Duration(t.se.sum) }
+
+// bias is by how much the group yields whose next invocation is worth so much;
+// one that never ran may be worth more, and gets the CPU once the group has it.
+func (c *steadyClass) bias(e *entity) int64 {
+	g := e.my.group
+	if g >= c.m.platform() {
+		return 0
+	}
+	if c.guarded(e) {
+		return int64(time.Microsecond)
+	}
+	t := e.my.nextTask()
+	if t == nil {
+		return int64(c.params.Bias(time.Hour))
+	}
+	index := c.tables[g].Index(t.used())
+	if e.my.fresh > 0 {
+		index = min(index, c.tables[g].Index(0))
+	}
+	return int64(c.params.Bias(index))
+}
+
+// guarded says that e goes first for one turn: it was the last in its tree and
+// had waited too long when it was asked about.
+func (c *steadyClass) guarded(e *entity) bool {
+	q := e.on
+	g := &c.guards[q.core]
+	if g.e == e && g.from == e.since {
+		return true
+	}
+	if !e.queued || e.pos < 0 || c.m.now-e.since < int64(c.params.GuardWait) || c.m.now-g.at < int64(c.params.GuardEvery) || q.last() != e {
+		return false
+	}
+	*g = guard{e: e, from: e.since, at: c.m.now}
+	return true
+}
+
+func (c *steadyClass) keep(e *entity) int64 {
+	g := e.function()
+	if g < 0 || g >= c.m.platform() {
+		return 0
+	}
+	if e.my != nil {
+		x := &c.guards[e.on.core]
+		switch {
+		case x.e == e && x.from == e.since:
+			return int64(c.params.GuardSlice)
+		case x.e != nil && x.e.pos >= 0 && x.from == x.e.since && x.e.on == e.on:
+			return 1 // who has waited takes over
+		}
+		return int64(c.params.GroupSlice)
+	}
+	table := c.tables[g]
+	if e.task.first >= 0 && e.on.fresh > 0 && c.params.Bias(table.Index(0)) < c.params.Bias(table.Index(e.task.used())) {
+		return 0 // CFS's own, for the sake of the one that never ran
+	}
+	used := e.task.used() - time.Duration(e.sum-e.turn) // when the turn began
+	return int64(max(table.End(used)-used, leastSlice))
+}
+
+// leastSlice keeps slices above what a switch costs.
+const leastSlice = time.Millisecond
+
+func (c *steadyClass) exit(core int, t *task) {
+	c.fair.exit(core, t)
+	if !t.platform {
+		c.policy.Record(c.m.Functions[t.function].UID, time.Duration(t.demand+t.extra))
+	}
+}
+
+func (c *steadyClass) period() time.Duration { return c.params.Period }
+
+func (c *steadyClass) update(float64) {
+	c.policy.Update()
+	for i, f := range c.m.Functions {
+		c.tables[i] = c.policy.Table(f.UID)
+	}
+}

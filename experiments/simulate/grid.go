@@ -1,0 +1,224 @@
+package simulate
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/spec"
+	"github.com/ds2-lab/alps/internal/digest"
+)
+
+// bigMachine is the number of cores from which on a grid has twice the
+// invocations: on many cores each sees few.
+const bigMachine = 24
+
+// gridColumns are those of a grid's table; for each group follow n and P99.
+var gridColumns = []string{"workload", "cores", "load", "series", "seed", "n", "unfinished", "mean_ms", "request_ms"}
+
+// unfinishedColumn is where a run says how many of its invocations did not end.
+const unfinishedColumn = 6
+
+// gridRun is one run of a grid.
+type gridRun struct {
+	series   string
+	job      Job  // without work
+	varies   bool // groups are by an invocation's own CPU time
+	position int  // in the table
+}
+
+// gridCell are the runs of one cell in one round. Its work is drawn when its turn
+// comes: that of all cells would not fit into memory.
+type gridCell struct {
+	draw func() *Work
+	runs []gridRun
+}
+
+// gridCells are a grid's.
+func gridCells(part spec.Sim) ([]gridCell, error) {
+	var cells []gridCell
+	n := 0
+	for _, mix := range part.Mixes {
+		for _, cores := range part.Cores {
+			for load := range part.Loads {
+				for round := 1; round <= max(part.Rounds.V, 1); round++ {
+					invocations := part.Invocations.V
+					if cores.V >= bigMachine {
+						invocations *= 2
+					}
+					cell := gridCell{draw: func() *Work {
+						return NewWork(mix, part.Loads[load].V, cores.V, invocations, part.RoundSeed(round))
+					}}
+					for _, s := range part.Series {
+						scheduler, err := s.Sim()
+						if err != nil {
+							return nil, err
+						}
+						cell.runs = append(cell.runs, gridRun{s.Name.V, Job{Machine: part.Config(s, round), Scheduler: scheduler, Round: round}, mix.Varies(), n})
+						n++
+					}
+					cells = append(cells, cell)
+				}
+			}
+		}
+	}
+	return cells, nil
+}
+
+// gridInvocations is how many a part simulates.
+func gridInvocations(part spec.Sim) (n int) {
+	for _, cores := range part.Cores {
+		each := part.Invocations.V
+		if cores.V >= bigMachine {
+			each *= 2
+		}
+		n += each
+	}
+	return n * len(part.Mixes) * len(part.Loads) * max(part.Rounds.V, 1) * len(part.Series)
+}
+
+// grid runs a part and makes its table.
+func grid(ctx context.Context, part spec.Sim, progress func(share float64)) (results.Table, error) {
+	t := results.Table{Columns: slices.Clone(gridColumns)}
+	for _, g := range results.Groups {
+		t.Columns = append(t.Columns, strings.ToLower(g)+"_n", strings.ToLower(g)+"_p99_ms")
+	}
+	cells, err := gridCells(part)
+	if err != nil {
+		return t, err
+	}
+	t.Rows = make([][]string, len(cells)*len(part.Series))
+	var done atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, cell := range cells {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			work := cell.draw()
+			for _, r := range cell.runs {
+				row, err := r.row(ctx, work)
+				if err != nil {
+					return err
+				}
+				t.Rows[r.position] = row
+			}
+			progress(float64(done.Add(1)) / float64(len(cells)))
+			return nil
+		})
+	}
+	return t, g.Wait()
+}
+
+// row runs and summarizes.
+func (r gridRun) row(ctx context.Context, work *Work) ([]string, error) {
+	j := r.job
+	j.Work = work
+	out, err := run(ctx, j.machine(), j.Scheduler, work.Invocations)
+	if err != nil {
+		return nil, fmt.Errorf("simulate %s: %w", j.Label(), err)
+	}
+	number := func(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
+	groups := map[string][]float64{}
+	mean, request, n := 0.0, 0.0, 0
+	for i, o := range out.Outcomes {
+		if !o.Done {
+			continue
+		}
+		group := work.classes[work.rows[i].Class].Group
+		if r.varies {
+			group = results.GroupOf(work.Invocations[i].CPU)
+		}
+		ms := float64(o.End-o.Arrive) / 1e6
+		groups[group] = append(groups[group], ms)
+		mean += ms
+		request += float64(o.End-o.Send) / 1e6
+		n++
+	}
+	row := []string{work.Workload, strconv.Itoa(work.Cores), strconv.FormatFloat(work.Load, 'g', -1, 64), r.series,
+		strconv.FormatUint(work.Seed, 10), strconv.Itoa(n), strconv.Itoa(out.Unfinished), number(mean / float64(max(n, 1))), number(request / float64(max(n, 1)))}
+	for _, g := range results.Groups {
+		slices.Sort(groups[g])
+		p99 := 0.0
+		if len(groups[g]) > 0 {
+			p99 = results.Quantile(0.99, groups[g])
+		}
+		row = append(row, strconv.Itoa(len(groups[g])), number(p99))
+	}
+	return row, nil
+}
+
+// gridKey names a grid's table by all that makes it.
+func gridKey(name string, part spec.Sim, model string) (string, error) {
+	d := digest.New(Version).Str("grid", gridVersion).Str("model", model).Str("part", fmt.Sprintf("%d %d %d %d", part.Seed, part.Rounds.V, part.Invocations.V, len(part.Series)))
+	for _, mix := range part.Mixes {
+		// A few rows stand for all: they come of everything in the workload.
+		work, err := NewWork(mix, 1, 1, part.Invocations.V, part.RoundSeed(1)).sum()
+		if err != nil {
+			return "", err
+		}
+		d.Str("mix", work)
+	}
+	for _, c := range part.Cores {
+		d.Str("cores", strconv.Itoa(c.V))
+	}
+	for _, l := range part.Loads {
+		d.Str("load", fmt.Sprint(l.V))
+	}
+	for _, s := range part.Series {
+		scheduler, err := s.Sim()
+		if err != nil {
+			return "", err
+		}
+		d.Str("series", s.Name.V).Str("scheduler", fmt.Sprintf("%+v", scheduler)).Str("machine", fmt.Sprintf("%+v", part.Config(s, 1)))
+	}
+	sum, err := d.Sum()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("grid-%s-%s", name, sum[:12]), nil
+}
+
+// gridVersion is that of what this file makes of a run.
+const gridVersion = "grid/1"
+
+// runGrid makes a part's table and writes it, unless it is there.
+func runGrid(ctx context.Context, s results.Series, part spec.Sim, o Options) error {
+	dir := results.Dir(o.Results, results.EngineSim, s.Key)
+	if old, err := results.ReadRun(dir); err == nil && old.Valid {
+		o.Progress.Printf("grid  %s is there and kept", s.Key)
+		return nil
+	}
+	step := o.Progress.Step("grid", 0, 0)
+	table, err := grid(ctx, part, step.Frac)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.Key, err)
+	}
+	unfinished := 0
+	for _, row := range table.Rows {
+		n, err := strconv.Atoi(row[unfinishedColumn])
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Key, err)
+		}
+		unfinished += n
+	}
+	r := results.Result{Table: &table, Run: results.Run{Key: s.Key, Engine: results.EngineHost, Parameters: map[string]any{"measure": "grid"}, Errors: []string{}}}
+	r.Run.Failed = unfinished
+	r.Run.Judge()
+	if err := results.Write(dir, r); err != nil {
+		return err
+	}
+	if !r.Run.Valid {
+		return fmt.Errorf("%s: %d invocations had not ended when their runs were given up: a load does not drain", s.Key, unfinished)
+	}
+	step.Done(fmt.Sprintf("%d runs", len(table.Rows)))
+	return nil
+}
