@@ -118,9 +118,6 @@ func (l law) meanTimes(t *testing.T, scheduler string, cores int, load float64) 
 // The machine is a queue of which the theory is known: means agree within three
 // standard errors.
 func TestQueueingTheory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("some ten million events")
-	}
 	for _, l := range laws {
 		for _, cores := range []int{1, 4} {
 			if cores > 1 && l.name != "M" {
