@@ -85,10 +85,11 @@ func threads() {
 // forkedThreads is a function's warm process with an invocation that plays threads.
 func forkedThreads() { runForked("threads") }
 
-// gaps is a hog that prints, for every byte it reads, for how long it waited at
+// gaps is a hog, on the same CPU, that prints, for every byte it reads, for how long it waited at
 // most since the one before, in ns. Bare system calls on the one thread there
 // is: a wait of Go's own scheduler would be taken for one of the kernel's.
 func gaps() {
+	pin()
 	call := func(nr, fd uintptr, b []byte) bool {
 		n, _, _ := syscall.RawSyscall(nr, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 		return int(n) == len(b)
