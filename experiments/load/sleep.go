@@ -2,7 +2,10 @@ package load
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // SleepToMultiple returns at the next whole multiple of d by the clock of the
@@ -17,15 +20,20 @@ func sleepToMultiple(ctx context.Context, d time.Duration) (at int64, err error)
 	return at, sleepUntil(ctx, at)
 }
 
+// sleepUntil sleeps in the kernel: Go's own timers wait in whole milliseconds
+// where nothing else is to be done, which is a fifth of the gap between two
+// requests for 24 CPUs. It looks for ctx's end ten times a second.
 func sleepUntil(ctx context.Context, at int64) error {
-	left := time.Duration(at - monotonicNS())
-	if left <= 0 {
-		return ctx.Err()
+	const look = int64(100 * time.Millisecond)
+	for ctx.Err() == nil {
+		now := monotonicNS()
+		if now >= at {
+			return nil
+		}
+		until := unix.NsecToTimespec(min(at, now+look))
+		if err := unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &until, nil); err != nil && err != unix.EINTR {
+			return fmt.Errorf("load: sleep: %w", err)
+		}
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(left):
-		return nil
-	}
+	return ctx.Err()
 }

@@ -289,7 +289,7 @@ func (r *Rig) setUp(ctx context.Context, ports []string, step *progress.Step) er
 // per request; here that takes 33 ms, and 301 ms with the library that most of
 // its functions import, because the guest's CPU does one instruction per ns. So
 // an invocation is forked, and its container uses that much beforehand.
-const platformShare = 14700*time.Microsecond - 3000*time.Microsecond
+const platformShare = 14700*time.Microsecond - 1250*time.Microsecond
 
 // confine is what keeps off the functions' CPUs, or on them, all that is no
 // function, by the deployment.
