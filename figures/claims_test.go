@@ -20,9 +20,9 @@ func complete(t *testing.T, root string) {
 		"fig01": {0.9, "huawei azure", "cfs fifo rr sfs srpt"},
 		"fig02": {0.9, "huawei", "cfs sfs srpt srpt-eb random random40"},
 		"fig03": {0.9, "huawei", "srpt"},
-		"fig06": {0.9, "huawei azure", "rr fifo cfs sfs alps srpt"},
-		"fig07": {0.9, "huawei azure", "rr fifo cfs sfs alps srpt"},
-		"fig08": {0.9, "huawei azure", "cfs alps"},
+		"fig06": {0.9, "huawei azure", "rr fifo cfs sfs alps alps-artifact srpt"},
+		"fig07": {0.9, "huawei azure", "rr fifo cfs sfs alps alps-artifact srpt"},
+		"fig08": {0.9, "huawei azure", "cfs alps alps-artifact"},
 		"fig09": {0.8, "huawei", "both overload unpredictability none"},
 		"fig10": {0.7, "huawei", "avg lr rf ewma"},
 		"fig11": {0.7, "huawei", "5s 10s 15s 30s"},
@@ -30,7 +30,7 @@ func complete(t *testing.T, root string) {
 		"fig13": {0.7, "huawei", "beta-0.1 beta-1 beta-2 beta-5"},
 		"fig14": {0.7, "huawei", "gamma-1 gamma-2 gamma-5 gamma-10"},
 		"fig15": {0.9, "fib15", "cfs alps ghost-cfs ghost-alps"},
-		"order": {0.9, "huawei azure", "off fifo strict bounded artifact"},
+		"order": {0.9, "huawei azure", "off fifo strict bounded like-artifact"},
 	} {
 		var runs []results.Result
 		for _, w := range strings.Fields(at.workloads) {
@@ -43,7 +43,7 @@ func complete(t *testing.T, root string) {
 	var series []results.Series
 	for _, load := range []float64{0.8, 0.7} {
 		for _, w := range []string{"huawei", "azure"} {
-			for _, s := range []string{"cfs", "alps"} {
+			for _, s := range []string{"cfs", "alps", artifact} {
 				for round := 1; round <= minRounds; round++ {
 					series = append(series, results.Series{Name: s, Workload: w, Load: load, Round: round, Key: made(results.EngineSim, w, s, round, 1).Run.Key})
 				}
@@ -145,6 +145,30 @@ func TestVerdicts(t *testing.T) {
 	for _, where := range []string{"fig06 huawei alps all", "fig06 huawei ninety alps all"} {
 		_, err := judgeAll([]claim{{ID: "bad", check: about(where, "mean", 1, 1)}}, newLibrary(t.TempDir()), nil)
 		require.ErrorContains(t, err, "claim bad: place")
+	}
+}
+
+// Where first come, first served is judged otherwise than by rank, the claim says so.
+func TestVerdictOnTheArtifact(t *testing.T) {
+	c := claim{ID: "c", check: less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 30), reason: "It is so."}
+	for _, x := range []struct {
+		alps, artifact  float64 // times of waiting beside CFS's 4
+		verdict, reason string
+	}{
+		{1, 1, holdsInSim, `^Not measured: nothing of fig06. It is so.$`},
+		{1, 40, holdsInSim, `It is so. Of alps-artifact it does not hold: simulated \d+ → \d+ ms, `},
+		{40, 1, doesNotHold, `It is so. Of alps-artifact it holds in simulation only: simulated \d+ → \d+ ms, −`},
+	} {
+		root := t.TempDir()
+		var runs []results.Result
+		for round := 1; round <= minRounds; round++ {
+			runs = append(runs, sim("cfs", round, 4), sim("alps", round, x.alps), sim(artifact, round, x.artifact))
+		}
+		shows(t, root, "fig06", 0.9, runs...)
+		out, err := judgeAll([]claim{c}, newLibrary(root), nil)
+		require.NoError(t, err)
+		require.Equal(t, x.verdict, out[0].Verdict)
+		require.Regexp(t, x.reason, out[0].Reason)
 	}
 }
 

@@ -183,6 +183,9 @@ func newFidelity(root string) (*fidelity, error) {
 			return nil, err
 		}
 		for _, s := range valid {
+			if s.Name == "alps" && slices.ContainsFunc(valid, func(o results.Series) bool { return o.Name == artifact }) {
+				continue // the plots are artifact's; how far off alps is, the orders say
+			}
 			switch figure {
 			case fidelityCurves:
 				f.addCurves(figure, s, curves)

@@ -2,7 +2,6 @@ package figures
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/ds2-lab/alps/experiments/results"
 )
@@ -35,7 +34,10 @@ func (f *fidelity) addOthers(figure string, valid []results.Series, others []oth
 			}
 			return nil
 		}
-		r, base := find(o.Series), find(strings.Replace(o.Series, "alps", "cfs", 1))
+		r, base := find(o.Series), find(savedAgainst)
+		if a := find(artifact); a != nil && o.Series == "alps" {
+			r, o.Series = a, artifact // as in newFidelity
+		}
 		if r == nil {
 			continue // not valid, and said so
 		}

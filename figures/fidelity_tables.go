@@ -221,8 +221,8 @@ func (f *fidelity) ends() string {
 	var lines []line
 	for _, e := range f.Ends {
 		l := line{e.figure, e.workload, e.series}
-		srpt := e.figure == fidelityBars && e.series == "srpt" // on a machine of its own
-		alps := e.figure == fidelityBars && e.series == "alps" // the order fifo
+		srpt := e.figure == fidelityBars && e.series == "srpt"   // on a machine of its own
+		alps := e.figure == fidelityBars && e.series == artifact // the order fifo
 		if (e.figure == fidelityBars || e.figure == fidelityOrders) && !srpt && !alps && !slices.Contains(lines, l) {
 			lines = append(lines, l)
 		}
@@ -306,6 +306,9 @@ func (f *fidelity) choices() string {
 	var names, schedulers []string
 	for _, s := range distinctOf(f.pick(is(fidelityChoice)), series) {
 		scheduler, choice, _ := strings.Cut(s, "-")
+		if rest, ok := strings.CutPrefix(s, artifact+"-"); ok {
+			scheduler, choice = artifact, rest
+		}
 		if !slices.Contains(names, choice) {
 			names = append(names, choice)
 		}

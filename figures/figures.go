@@ -89,7 +89,7 @@ func Draw(o Options) (string, error) {
 	if r.page.Setup, err = setups(r.shown); err != nil {
 		return "", err
 	}
-	r.page.Warning, r.page.Orders = otherKernel(r.shown), otherOrder(r.library)
+	r.page.Warning = otherKernel(r.shown)
 	html, err := r.page.render()
 	if err != nil {
 		return "", err

@@ -82,7 +82,7 @@ func vm(scheduler string, round int, scale float64) results.Result {
 
 func TestGoldenPictures(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
-	two := []results.Result{sim("cfs", 1, 4), sim("alps", 1, 1), sim("cfs", 2, 4), sim("alps", 2, 1)}
+	two := []results.Result{sim("cfs", 1, 4), sim("alps", 1, 1), sim(artifact, 1, 2), sim("cfs", 2, 4), sim("alps", 2, 1), sim(artifact, 2, 2)}
 	for figure, load := range map[string]float64{"fig01": 0.9, "fig05": 0.8, "fig06": 0.9, "fig07": 0.9, "fig08": 0.9} {
 		shows(t, root, figure, load, two...)
 	}
@@ -280,23 +280,6 @@ func TestSetups(t *testing.T) {
 	require.Contains(t, all[0].Lines[1], "kernel 6.1.0-alps; QEMU with tcg; 2 CPUs, 1 for the functions")
 }
 
-// Where ALPS served in another order than was simulated, the page says so.
-func TestOtherOrder(t *testing.T) {
-	ordered := func(r results.Result, order string) results.Result {
-		r.Run.Parameters = map[string]any{"order": order}
-		return r
-	}
-	said := func(simulated, measured string) string {
-		root := t.TempDir()
-		shows(t, root, "fig06", 0.9, sim("cfs", 1, 2), ordered(sim("alps", 1, 1), simulated))
-		shows(t, root, "fig06", 0.9, vm("cfs", 1, 2), ordered(vm("alps", 1, 1), measured))
-		return otherOrder(newLibrary(root))
-	}
-	require.Empty(t, said("fifo", "fifo"))
-	require.Contains(t, said("fifo", "bounded"), "(fifo) where it was simulated, and by rank, up to a bound on waiting (bounded) where it was measured. The first is what")
-	require.NotContains(t, said("bounded", "fifo"), "The first is what")
-}
-
 // Every experiment is shown, but for those that docs/fidelity.md is about.
 func TestEveryExperimentIsShown(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("..", "experiments", "*.yaml"))
@@ -359,10 +342,10 @@ func TestOtherKernelsAndComputedRuns(t *testing.T) {
 
 // A grey copy can be read, and so can the colour-blind.
 func TestStylesDiffer(t *testing.T) {
-	six := []string{"rr", "fifo", "cfs", "sfs", "alps", "srpt"}
+	seven := []string{"rr", "fifo", "cfs", "sfs", "alps", artifact, "srpt"}
 	seen := map[string]string{}
-	for i, a := range six {
-		for _, b := range six[:i] {
+	for i, a := range seven {
+		for _, b := range seven[:i] {
 			d := brightness(styles[a].colour) - brightness(styles[b].colour)
 			require.Greater(t, d*d, 64.0, "%s and %s", a, b)
 		}

@@ -18,6 +18,7 @@ const (
 	whatSwitches   = "switches"      // lost CPUs per invocation
 	whatWait       = "wait"          // turnaround without CPU time, % of CPU time
 	whatSpread     = "spread"        // of turnarounds: a round's mean against that of all rounds, %
+	savedAgainst   = "cfs"           // the series that saved is against
 	whatSaved      = "saved"         // how much shorter an invocation is than under CFS, %
 	whatSaved11    = "saved+11ms"    // with a platform's cost added to both (Fig 8)
 	whatSavedRand  = "saved+1..10ms" // likewise, drawn for each invocation

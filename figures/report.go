@@ -22,7 +22,6 @@ type page struct {
 	Formats  []string // of pictures
 	Setup    []setup
 	Warning  string // for the first screen
-	Orders   string // of ALPS, where they differ
 	Claims   []judged
 	Sections []section
 }

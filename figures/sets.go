@@ -204,7 +204,7 @@ func (l *library) dist(s *set, at place, what string) dist {
 		}
 		var base *results.Result
 		for _, b := range s.series {
-			if at.has(b, strings.Replace(at.series, "alps", "cfs", 1)) && b.Result.Run.Round == x.Result.Run.Round {
+			if at.has(b, savedAgainst) && b.Result.Run.Round == x.Result.Run.Round {
 				base = &b.Result
 			}
 		}

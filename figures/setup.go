@@ -57,38 +57,6 @@ func otherKernel(all []results.Result) string {
 	return ""
 }
 
-// orderNames are the orders of ALPS, for people.
-var orderNames = map[string]string{
-	"off": "in CFS's order", "fifo": "first come, first served between functions (fifo)",
-	"strict": "strictly by rank (strict)", "bounded": "by rank, up to a bound on waiting (bounded)",
-}
-
-// otherOrder says in which orders the series alps of Fig 6 was served on either
-// engine; nothing if it was one.
-func otherOrder(l *library) string {
-	served := map[string]string{}
-	for _, engine := range []string{results.EngineSim, results.EngineVM} {
-		set, err := l.get("fig06", engine)
-		if err != nil || set == nil {
-			return "" // what is wrong with it is said where it is drawn
-		}
-		for _, x := range set.series {
-			if order, ok := x.Result.Run.Parameters["order"].(string); ok && x.Name == "alps" {
-				served[engine] = order
-			}
-		}
-	}
-	sim, vm := served[results.EngineSim], served[results.EngineVM]
-	if sim == "" || vm == "" || sim == vm {
-		return ""
-	}
-	text := fmt.Sprintf("The series alps served %s where it was simulated, and %s where it was measured. ", orderNames[sim], orderNames[vm])
-	if sim == "fifo" && vm != "off" {
-		return text + "The first is what the paper's measured system amounts to, the second is what its text says; both on both engines are under order."
-	}
-	return text + "Both on both engines are under order."
-}
-
 // runsOf counts runs, and those that are not what they look like.
 func runsOf(of []results.Result) string {
 	computed, invalid := 0, 0

@@ -55,6 +55,7 @@ type evidence struct {
 	library *library
 	engine  string
 	grids   map[string]*grid
+	second  bool // alps-artifact is asked where a claim names alps
 	draw    int  // of the bootstrap; -1: all that was seen
 	signs   bool // only directions count, not sizes
 	drawn   bool // something depends on the draw
@@ -103,6 +104,9 @@ func (e *evidence) of(where, stat string) float64 {
 	if err != nil {
 		e.err = err
 		return math.NaN()
+	}
+	if e.second && at.series == "alps" {
+		at.series = artifact
 	}
 	s, err := e.library.get(at.figure, e.engine)
 	if err != nil || s == nil {
@@ -158,7 +162,7 @@ func (e *evidence) interval(number, with, stat string) interval {
 	var ratios []float64
 	for draw := range draws {
 		d := newEvidence(e.library, e.engine, e.grids)
-		d.draw = draw
+		d.draw, d.second = draw, e.second
 		ratio := d.of(number, stat) / d.of(with, stat)
 		if !d.drawn || len(d.lacking) > 0 {
 			break
@@ -206,9 +210,10 @@ type answer struct {
 	lacking []string
 }
 
-// ask asks one engine.
-func (c claim) ask(l *library, engine string, grids map[string]*grid) (answer, error) {
+// ask asks one engine, of alps-artifact in place of alps if second is set.
+func (c claim) ask(l *library, engine string, grids map[string]*grid, second bool) (answer, error) {
 	e := newEvidence(l, engine, grids)
+	e.second = second
 	seen, ok := c.check(e)
 	if e.err != nil {
 		return answer{}, fmt.Errorf("claim %s: %w", c.ID, e.err)
@@ -222,7 +227,7 @@ func (c claim) ask(l *library, engine string, grids map[string]*grid) (answer, e
 	asked, otherwise := 0, 0
 	for draw := range draws {
 		e := newEvidence(l, engine, grids)
-		e.draw, e.signs = draw, ok
+		e.draw, e.signs, e.second = draw, ok, second
 		_, again := c.check(e)
 		if e.err != nil {
 			return answer{}, fmt.Errorf("claim %s: %w", c.ID, e.err)
@@ -278,19 +283,39 @@ func (c claim) judge(sim, vm answer) judged {
 	return j
 }
 
-// judgeAll judges every claim.
+// seen is what both engines say.
+func (j judged) seen() string {
+	var out []string
+	if j.Simulated != "" {
+		out = append(out, "simulated "+j.Simulated)
+	}
+	if j.Measured != "" {
+		out = append(out, "measured "+j.Measured)
+	}
+	return strings.Join(out, "; ")
+}
+
+// judgeAll judges every claim, and says where alps-artifact is judged otherwise.
 func judgeAll(claims []claim, l *library, grids map[string]*grid) ([]judged, error) {
 	var out []judged
 	for _, c := range claims {
-		sim, err := c.ask(l, results.EngineSim, grids)
-		if err != nil {
-			return nil, err
+		var of [2]judged // alps, alps-artifact
+		for i, second := range []bool{false, true} {
+			sim, err := c.ask(l, results.EngineSim, grids, second)
+			if err != nil {
+				return nil, err
+			}
+			vm, err := c.ask(l, results.EngineVM, grids, second)
+			if err != nil {
+				return nil, err
+			}
+			of[i] = c.judge(sim, vm)
 		}
-		vm, err := c.ask(l, results.EngineVM, grids)
-		if err != nil {
-			return nil, err
+		j, other := of[0], of[1]
+		if other.Verdict != notTested && other.Verdict != j.Verdict {
+			j.Reason = strings.TrimSpace(fmt.Sprintf("%s Of %s it %s: %s.", j.Reason, artifact, other.Verdict, other.seen()))
 		}
-		out = append(out, c.judge(sim, vm))
+		out = append(out, j)
 	}
 	return out, nil
 }

@@ -81,12 +81,43 @@ func TestSeries(t *testing.T) {
 	e, err = Load("..", "fig05")
 	require.NoError(t, err)
 	part = e.Sims[0]
-	require.Equal(t, sim.Config{Cores: 1, Seed: 1}, part.Config(part.Series[3], 1))
+	require.Equal(t, sim.Config{Cores: 1, Seed: 1}, part.Config(part.Series[4], 1))
 	require.InDelta(t, 0.8, part.Load(part.Series[0], 1), 0)
-	require.InDelta(t, 0.865, part.Load(part.Series[3], 1), 0)
-	sfs, err := part.Series[2].Sim()
+	require.InDelta(t, 0.865, part.Load(part.Series[4], 1), 0)
+	sfs, err := part.Series[3].Sim()
 	require.NoError(t, err)
 	require.Equal(t, sim.Spec{Name: "sfs", Order: model.OrderOff, Gaps: 0.2}, sfs)
+}
+
+// A series is the same thing in every experiment and on both engines.
+func TestOneNameOneOrder(t *testing.T) {
+	all, err := LoadAll("..", All)
+	require.NoError(t, err)
+	orders, seen := map[string]string{"alps": model.OrderBounded, "alps-artifact": model.OrderFIFO}, map[string]int{}
+	check := func(e Experiment, engine string, series []Series) {
+		for _, s := range series {
+			on, err := s.VM()
+			require.NoError(t, err)
+			if want, ok := orders[s.Name.V]; ok {
+				require.Equal(t, want, on.Order, "%s on %s in %s", s.Name.V, engine, e.Name)
+				require.Equal(t, []any{"alps", time.Second, policy.Paper()}, []any{on.Scheduler, on.Step, on.Params}, "%s on %s in %s", s.Name.V, engine, e.Name)
+				seen[s.Name.V+" "+engine]++
+			}
+		}
+	}
+	for _, e := range all {
+		if e.VM != nil {
+			check(e, results.EngineVM, e.VM.Series)
+		}
+		for _, part := range e.Sims {
+			check(e, results.EngineSim, part.Series)
+		}
+	}
+	for _, name := range []string{"alps", "alps-artifact"} {
+		for _, engine := range []string{results.EngineVM, results.EngineSim} {
+			require.GreaterOrEqual(t, seen[name+" "+engine], 4, "%s on %s", name, engine)
+		}
+	}
 }
 
 const goodVM = `figure: fig06
