@@ -147,7 +147,7 @@ func change(ratio float64) string {
 
 const (
 	azureLoad     = "The paper's own Azure runs must have had more load under CFS than under ALPS: simulated under one load, CFS is faster than plotted."
-	fewWait       = "At 70 and 80 % hardly anything waits in the simulation, so the parameters change nothing."
+	fewWait       = "At 70 and 80 % hardly anything waits in the simulation, so the parameters change little."
 	fig15Open     = "The trace says nothing of CPU times, and no load makes the four curves fit; an agent's published costs make a few percent here."
 	programsAlone = "The BPF programs alone, by the kernel's test run on this host. In the guest a whole switch costs more, not only by the programs: see Table 3."
 

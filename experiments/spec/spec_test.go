@@ -94,10 +94,16 @@ func TestOneNameOneOrder(t *testing.T) {
 	all, err := LoadAll("..", All)
 	require.NoError(t, err)
 	orders, seen := map[string]string{"alps": model.OrderBounded, "alps-artifact": model.OrderFIFO}, map[string]int{}
+	own := map[string]string{} // by experiment and series
 	check := func(e Experiment, engine string, series []Series) {
 		for _, s := range series {
 			on, err := s.VM()
 			require.NoError(t, err)
+			at := e.Name + " " + s.Name.V
+			if other, ok := own[at]; ok {
+				require.Equal(t, other, on.Order, "%s on both engines", at)
+			}
+			own[at] = on.Order
 			if want, ok := orders[s.Name.V]; ok {
 				require.Equal(t, want, on.Order, "%s on %s in %s", s.Name.V, engine, e.Name)
 				require.Equal(t, []any{"alps", time.Second, policy.Paper()}, []any{on.Scheduler, on.Step, on.Params}, "%s on %s in %s", s.Name.V, engine, e.Name)
