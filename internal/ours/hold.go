@@ -1,7 +1,9 @@
 package ours
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -12,14 +14,26 @@ const lockName = "lock"
 // Hold marks dir as in use by whoever has the returned file open: this process,
 // and children that inherit it. Unlike process numbers that holds across containers
 // that share a disk.
+//
+// A directory that has no lock yet gets one that is held from the first moment it
+// can be seen: in between, Abandoned would take the directory for a dead one's.
 func Hold(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	path := filepath.Join(dir, lockName)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	if fresh {
+		f, err = os.CreateTemp(dir, lockName+".*")
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil && fresh {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f, nil
 }

@@ -3,6 +3,9 @@ package ours
 import (
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -74,4 +77,46 @@ func TestHold(t *testing.T) {
 	f, err = Hold(dir)
 	require.NoError(t, err, "looking does not hold it")
 	f.Close()
+}
+
+// Who looks while a directory is being taken does not take it for abandoned.
+func TestHoldHasNoMomentBefore(t *testing.T) {
+	root := t.TempDir()
+	var latest atomic.Pointer[string]
+	first := root
+	latest.Store(&first)
+	stop := make(chan struct{})
+	var seen atomic.Int64
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					if Abandoned(*latest.Load()) {
+						seen.Add(1)
+					}
+				}
+			}
+		})
+	}
+	var failed error
+	for i := range 400 {
+		dir := filepath.Join(root, strconv.Itoa(i))
+		if failed = os.Mkdir(dir, 0o755); failed != nil {
+			break
+		}
+		latest.Store(&dir)
+		var f *os.File
+		if f, failed = Hold(dir); failed != nil {
+			break
+		}
+		defer f.Close() // held until all were looked at
+	}
+	close(stop)
+	wg.Wait()
+	require.NoError(t, failed)
+	require.Zero(t, seen.Load())
 }
