@@ -20,7 +20,9 @@ import (
 )
 
 const (
-	// envLoop makes of the test binary a process that loops when told to.
+	// envLoop makes of the test binary a process that loops, when told to, on the
+	// CPU that it names: where a process runs is the kernel's balancing, not the
+	// clocks'.
 	envLoop = "ALPS_SMP_LOOP"
 	// loopSteps take about 140 ms at one instruction per ns.
 	loopSteps = 35_000_000
@@ -53,6 +55,15 @@ var sink uint64
 func loop() {
 	runtime.LockOSThread()
 	debug.SetGCPercent(-1)
+	on, err := strconv.Atoi(os.Getenv(envLoop))
+	if err != nil {
+		panic(err)
+	}
+	var set unix.CPUSet
+	set.Set(on)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		panic(err)
+	}
 	fmt.Println("ready")
 	bufio.NewReader(os.Stdin).ReadString('\n')
 	wall, cpu := clock(unix.CLOCK_MONOTONIC), clock(unix.CLOCK_THREAD_CPUTIME_ID)
@@ -83,7 +94,7 @@ func runLoops(t *testing.T, n int) loops {
 		r, w, err := os.Pipe()
 		require.NoError(t, err)
 		c := exec.Command("/proc/self/exe")
-		c.Env = append(os.Environ(), envLoop+"=1", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
+		c.Env = append(os.Environ(), envLoop+"="+strconv.Itoa(i%runtime.NumCPU()), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
 		c.Stdin = r
 		out, err := c.StdoutPipe()
 		require.NoError(t, err)
