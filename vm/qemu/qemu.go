@@ -14,7 +14,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/ds2-lab/alps/internal/apt"
 	"github.com/ds2-lab/alps/internal/cache"
@@ -236,7 +238,8 @@ func (b *builder) keep(ctx context.Context, dir, path string) error {
 	)
 }
 
-// Cached lists the builds in the cache without looking at the network.
+// Cached lists the builds in the cache, the newest last, without looking at the
+// network.
 func Cached() ([]Built, error) {
 	dir, err := cache.Dir("qemu")
 	if err != nil {
@@ -246,6 +249,13 @@ func Cached() ([]Built, error) {
 	if err != nil {
 		return nil, fmt.Errorf("qemu: %w", err)
 	}
+	made := map[string]time.Time{}
+	for _, meta := range metas {
+		if st, err := os.Stat(meta); err == nil {
+			made[meta] = st.ModTime()
+		}
+	}
+	slices.SortFunc(metas, func(a, b string) int { return made[a].Compare(made[b]) })
 	var list []Built
 	for _, meta := range metas {
 		b, err := read(filepath.Dir(meta), true)

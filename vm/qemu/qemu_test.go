@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,14 +58,19 @@ func TestCachedBuildsAreFoundWithoutTheNetwork(t *testing.T) {
 	list, err := Cached()
 	require.NoError(t, err)
 	require.Empty(t, list)
+	old := filepath.Join(root, "qemu", "xyz")
+	require.NoError(t, os.MkdirAll(old, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(old, metaName), []byte(`{"version": "QEMU 9.0"}`), 0o644))
+	require.NoError(t, os.Chtimes(filepath.Join(old, metaName), time.Time{}, time.Now().Add(-time.Hour)))
 	dir := filepath.Join(root, "qemu", "abc")
 	require.NoError(t, os.MkdirAll(dir, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, metaName), []byte(`{"version": "QEMU 10.0", "source": "package qemu=1"}`), 0o644))
 	list, err = Cached()
 	require.NoError(t, err)
-	require.Len(t, list, 1)
-	require.Equal(t, "QEMU 10.0", list[0].Version)
-	require.Equal(t, filepath.Join(dir, binaryName), list[0].Path)
+	require.Len(t, list, 2)
+	require.Equal(t, "QEMU 9.0", list[0].Version)
+	require.Equal(t, "QEMU 10.0", list[1].Version, "the newest, whatever its key")
+	require.Equal(t, filepath.Join(dir, binaryName), list[1].Path)
 }
 
 func TestAForeignTreeIsRefused(t *testing.T) {
