@@ -47,7 +47,7 @@ func Check(ctx context.Context,
 		errs = append(errs, fmt.Errorf("these are not as gofmt -w writes them: %s", strings.Fields(string(out))))
 	}
 	check("go mod tidy", "go", "mod", "tidy", "-diff")
-	for _, tags := range []string{"", "guest", "mage"} {
+	for _, tags := range []string{"", "mage"} {
 		check(strings.TrimSpace("go vet "+tags), "go", "vet", "-tags="+tags, "./...")
 		check(strings.TrimSpace("staticcheck "+tags), "go", "run", staticcheck, "-tags="+tags, "./...")
 	}

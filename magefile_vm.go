@@ -18,6 +18,7 @@ import (
 	"github.com/magefile/mage/mg"
 
 	"github.com/ds2-lab/alps/experiments/runner"
+	"github.com/ds2-lab/alps/internal/cpulist"
 	"github.com/ds2-lab/alps/internal/deps"
 	"github.com/ds2-lab/alps/internal/progress"
 	"github.com/ds2-lab/alps/kernel"
@@ -46,7 +47,7 @@ func (f guestFlags) prepare(ctx context.Context) (runner.Parts, vm.Config, error
 	if err != nil {
 		return runner.Parts{}, vm.Config{}, err
 	}
-	pin, err := vm.ParseCPUs(f.pin)
+	pin, err := cpulist.Parse(f.pin)
 	if err != nil {
 		return runner.Parts{}, vm.Config{}, err
 	}

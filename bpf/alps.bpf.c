@@ -88,7 +88,7 @@ struct control {
 	__u64 generation;  /* of the policy that counts */
 	__u64 valid_until; /* bpf_ktime_get_ns() of the daemon's presumed death; 0: no limit */
 	__u64 full_slices; /* report every slice, not only the histogram */
-	__u64 looked;	   /* jiffies of the last look at the clock; ours to write */
+	__u64 checked_jiffies; /* jiffies of the last look at the clock; ours to write */
 	__u64 dead;	   /* what it told of the daemon; ours to write */
 	__s64 ending;	   /* processes of functions that must end; ours to write, as the next */
 	__u64 ending_until; /* not in a hurry any more, whatever is left of them */
@@ -162,9 +162,9 @@ static __always_inline bool daemon_is_dead(struct control *c)
 
 	if (!c->valid_until)
 		return false;
-	if (c->looked != now) {
+	if (c->checked_jiffies != now) {
 		c->dead = bpf_ktime_get_ns() > c->valid_until;
-		c->looked = now;
+		c->checked_jiffies = now;
 	}
 	return c->dead;
 }
@@ -279,7 +279,7 @@ struct task {
 	__u64 cpu_ns;	 /* accounted so far, as the next */
 	__u64 wait_ns;
 	__u32 root; /* tgid of the invocation */
-	__u32 held; /* on which CPU it was interrupted, from 1; 0: it is not */
+	__u32 preempted_cpu; /* on which CPU it was interrupted, from 1; 0: it is not */
 };
 
 struct {

@@ -14,15 +14,15 @@ import (
 )
 
 type alpsControl struct {
-	_           structs.HostLayout
-	Generation  uint64
-	ValidUntil  uint64
-	FullSlices  uint64
-	Looked      uint64
-	Dead        uint64
-	Ending      int64
-	EndingUntil uint64
-	Epoch       uint64
+	_              structs.HostLayout
+	Generation     uint64
+	ValidUntil     uint64
+	FullSlices     uint64
+	CheckedJiffies uint64
+	Dead           uint64
+	Ending         int64
+	EndingUntil    uint64
+	Epoch          uint64
 }
 
 type alpsEntry struct {
@@ -74,14 +74,14 @@ type alpsStale struct {
 }
 
 type alpsTask struct {
-	_        structs.HostLayout
-	ArriveNs uint64
-	OnNs     uint64
-	TurnNs   uint64
-	CpuNs    uint64
-	WaitNs   uint64
-	Root     uint32
-	Held     uint32
+	_            structs.HostLayout
+	ArriveNs     uint64
+	OnNs         uint64
+	TurnNs       uint64
+	CpuNs        uint64
+	WaitNs       uint64
+	Root         uint32
+	PreemptedCpu uint32
 }
 
 // Names of all BPF objects in the ELF.

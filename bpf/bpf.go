@@ -30,9 +30,6 @@ import (
 // cgroup's directory.
 type CgroupID uint64
 
-// KTime is CLOCK_MONOTONIC of the kernel that ran the invocation, in ns.
-type KTime uint64
-
 // Options say how to load. The zero value works.
 type Options struct {
 	// Pin is a directory on a BPF file system. With it, maps and attachments
@@ -88,11 +85,11 @@ type hookPrograms struct {
 
 // control is what the programs read at every call; the kernel's struct.
 type control struct {
-	generation atomic.Uint64
-	validUntil atomic.Uint64
-	fullSlices atomic.Uint64
-	looked     atomic.Uint64 // when the programs looked at the clock
-	_          uint64
+	generation     atomic.Uint64
+	validUntil     atomic.Uint64
+	fullSlices     atomic.Uint64
+	checkedJiffies atomic.Uint64 // when the programs looked at the clock
+	_              uint64
 
 	// The programs' own: processes that must end, until when others yield to
 	// them, and how often some began to.
@@ -219,15 +216,15 @@ func (b *Backend) AttachHooks() error {
 	if err := b.attach("hook_slice", b.hooks.AlpsSlice); err != nil {
 		return err
 	}
-	return b.Ask(true)
+	return b.SetHooksEnabled(true)
 }
 
 // Attached says whether the hooks are, by this process or one before.
 func (b *Backend) Attached() bool { return b.links["hook_bias"] != nil }
 
-// Ask has the kernel ask the attached hooks, or not: then CFS is as it was
-// before anything was attached.
-func (b *Backend) Ask(on bool) error {
+// SetHooksEnabled turns the attached hooks on or off (the sysctl
+// kernel.sched_alps). While they are off, CFS decides alone.
+func (b *Backend) SetHooksEnabled(on bool) error {
 	if on {
 		return setSysctl("1")
 	}
@@ -236,7 +233,7 @@ func (b *Backend) Ask(on bool) error {
 
 // DetachHooks leaves CFS alone, at once; what observes goes on.
 func (b *Backend) DetachHooks() error {
-	errs := []error{b.Ask(false)}
+	errs := []error{b.SetHooksEnabled(false)}
 	for _, name := range []string{"hook_bias", "hook_slice"} {
 		if l := b.links[name]; l != nil {
 			if b.pin != "" {
@@ -280,7 +277,7 @@ func (b *Backend) attach(name string, p *ebpf.Program) error {
 func (b *Backend) Close() error {
 	var errs []error
 	if b.Attached() {
-		errs = append(errs, b.Ask(false))
+		errs = append(errs, b.SetHooksEnabled(false))
 	}
 	errs = append(errs, b.unpin())
 	return errors.Join(append(errs, b.free())...)

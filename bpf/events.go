@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // Event is one finished invocation: a process forked in a function's cgroup by
@@ -18,11 +20,11 @@ import (
 type Event struct {
 	Cgroup        CgroupID // the function's, which may be above the process's
 	PID           uint32
-	NSPID         uint32 // in its innermost PID namespace
-	Arrive        KTime  // fork
-	Exec          KTime  // last exec, 0 if none
-	Start         KTime  // first on a CPU
-	End           KTime  // last off a CPU
+	NSPID         uint32      // in its innermost PID namespace
+	Arrive        clock.KTime // fork
+	Exec          clock.KTime // last exec, 0 if none
+	Start         clock.KTime // first on a CPU
+	End           clock.KTime // last off a CPU
 	CPU           time.Duration
 	Wait          time.Duration // runnable, but not on a CPU
 	SwitchesVol   uint32
@@ -140,7 +142,7 @@ func (b *Backend) drain(r *ringbuf.Reader) error {
 		if _, err := binary.Decode(rec.RawSample, binary.LittleEndian, &s); err != nil {
 			return fmt.Errorf("slice of %d bytes: %w", len(rec.RawSample), err)
 		}
-		b.pending.add(invocation{KTime(s.Arrive), s.PID}, s.US)
+		b.pending.add(invocation{clock.KTime(s.Arrive), s.PID}, s.US)
 	}
 }
 
@@ -151,7 +153,7 @@ func decode(raw []byte) (Event, error) {
 	}
 	return Event{
 		Cgroup: CgroupID(e.CgroupId), PID: e.Pid, NSPID: e.Nspid,
-		Arrive: KTime(e.ArriveNs), Exec: KTime(e.ExecNs), Start: KTime(e.StartNs), End: KTime(e.EndNs),
+		Arrive: clock.KTime(e.ArriveNs), Exec: clock.KTime(e.ExecNs), Start: clock.KTime(e.StartNs), End: clock.KTime(e.EndNs),
 		CPU: time.Duration(e.CpuNs), Wait: time.Duration(e.WaitNs), SwitchesVol: e.SwitchesVol, SwitchesInvol: e.SwitchesInvol,
 		Tasks: e.Tasks, Slices: e.Slices,
 	}, nil

@@ -183,7 +183,7 @@ static __always_inline void end(struct event *e, __u64 now)
 }
 
 /* The turn of @t, which was interrupted, is over. */
-static __always_inline void lose(struct task *t)
+static __always_inline void end_preempted_slice(struct task *t)
 {
 	struct event *e = invocation_of(t);
 
@@ -192,24 +192,24 @@ static __always_inline void lose(struct task *t)
 		__sync_fetch_and_add(&e->switches_invol, 1);
 	}
 	t->turn_ns = 0;
-	t->held = 0;
+	t->preempted_cpu = 0;
 }
 
 /* And that of thread @pid, if it is still on @cpu that it was interrupted. */
-static __always_inline void lose_at(__u32 pid, __u32 cpu)
+static __always_inline void end_preempted_slice_at(__u32 pid, __u32 cpu)
 {
 	struct task *t = bpf_map_lookup_elem(&tasks, &pid);
 
-	if (t && t->held == cpu)
-		lose(t);
+	if (t && t->preempted_cpu == cpu)
+		end_preempted_slice(t);
 }
 
 /* @p, whose account is @t, leaves the CPU; CFS has added up what it used. */
-static __always_inline void left(struct task_struct *p, struct task *t, bool preempt, __u64 now)
+static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, bool preempt, __u64 now)
 {
 	bool dead = p->__state & TASK_DEAD;
 	struct event *e = invocation_of(t);
-	__u32 pid = p->pid, zero = 0, *held;
+	__u32 pid = p->pid, zero = 0, *preempted;
 
 	if (!e) {
 		count(ORPHANS);
@@ -223,12 +223,12 @@ static __always_inline void left(struct task_struct *p, struct task *t, bool pre
 	if (t->on_ns)
 		t->turn_ns += now - t->on_ns;
 	if (!dead && (preempt || !p->__state)) {
-		held = bpf_map_lookup_elem(&interrupted, &zero);
-		if (held) {
-			if (*held)
-				lose_at(*held, 1 + bpf_get_smp_processor_id());
-			*held = pid;
-			t->held = 1 + bpf_get_smp_processor_id();
+		preempted = bpf_map_lookup_elem(&interrupted, &zero);
+		if (preempted) {
+			if (*preempted)
+				end_preempted_slice_at(*preempted, 1 + bpf_get_smp_processor_id());
+			*preempted = pid;
+			t->preempted_cpu = 1 + bpf_get_smp_processor_id();
 			t->on_ns = 0;
 			return;
 		}
@@ -250,23 +250,23 @@ static __always_inline void left(struct task_struct *p, struct task *t, bool pre
  * on if it is its own, may go on if it is of another thread of the invocation,
  * and is over if it is of another invocation.
  */
-static __always_inline void came(struct task *t, __u32 pid)
+static __always_inline void task_on_cpu(struct task *t, __u32 pid)
 {
 	__u32 zero = 0, cpu = 1 + bpf_get_smp_processor_id();
-	__u32 *held = bpf_map_lookup_elem(&interrupted, &zero);
+	__u32 *preempted = bpf_map_lookup_elem(&interrupted, &zero);
 
-	if (held && *held) {
-		struct task *other = *held == pid ? NULL : bpf_map_lookup_elem(&tasks, held);
+	if (preempted && *preempted) {
+		struct task *other = *preempted == pid ? NULL : bpf_map_lookup_elem(&tasks, preempted);
 
 		if (!other || other->arrive_ns != t->arrive_ns || other->root != t->root) {
 			if (other)
-				lose_at(*held, cpu);
-			*held = 0;
+				end_preempted_slice_at(*preempted, cpu);
+			*preempted = 0;
 		}
 	}
-	if (t->held && t->held != cpu)
-		lose(t); /* it was moved */
-	t->held = 0;
+	if (t->preempted_cpu && t->preempted_cpu != cpu)
+		end_preempted_slice(t); /* it was moved */
+	t->preempted_cpu = 0;
 	t->on_ns = bpf_ktime_get_ns();
 }
 
@@ -280,14 +280,14 @@ static __always_inline int switched(bool preempt, struct task_struct *prev, stru
 	/* The idle tasks share pid 0. */
 	t = prev_pid ? bpf_map_lookup_elem(&tasks, &prev_pid) : NULL;
 	if (t)
-		left(prev, t, preempt, bpf_ktime_get_ns());
+		task_off_cpu(prev, t, preempt, bpf_ktime_get_ns());
 	if (prev->__state & TASK_DEAD)
 		has_ended(prev);
 	t = next_pid ? bpf_map_lookup_elem(&tasks, &next_pid) : NULL;
 	if (t) {
 		struct event *e;
 
-		came(t, next_pid);
+		task_on_cpu(t, next_pid);
 		if (t->cpu_ns || next_pid != t->root)
 			return 0;
 		e = invocation_of(t);

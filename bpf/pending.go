@@ -1,10 +1,14 @@
 package bpf
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/ds2-lab/alps/internal/clock"
+)
 
 // invocation identifies one that has not ended.
 type invocation struct {
-	arrive KTime
+	arrive clock.KTime
 	pid    uint32
 }
 
@@ -21,8 +25,8 @@ const (
 type pending struct {
 	slices  map[invocation][]uint32
 	size    int           // in slices
-	newest  KTime         // arrival
-	since   KTime         // of invocations that arrived until then some slices are dropped
+	newest  clock.KTime   // arrival
+	since   clock.KTime   // of invocations that arrived until then some slices are dropped
 	dropped atomic.Uint64 // slices
 }
 

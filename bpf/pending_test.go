@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // Slices of invocations whose end was lost do not pile up: they are dropped and
@@ -18,16 +20,16 @@ func TestPendingSlicesAreBounded(t *testing.T) {
 
 	n := 0
 	for ; p.since == 0; n++ {
-		p.add(invocation{KTime(n + 2), 1}, 5)
+		p.add(invocation{clock.KTime(n + 2), 1}, 5)
 		require.LessOrEqual(t, p.size, maxPending+pendingCost)
 	}
 	require.EqualValues(t, n, p.dropped.Load(), "all are counted")
 	require.Zero(t, p.size)
-	partly := invocation{KTime(n + 1), 1}
+	partly := invocation{clock.KTime(n + 1), 1}
 	p.add(partly, 6)
 	require.Nil(t, p.take(partly))
 	require.EqualValues(t, n+1, p.dropped.Load())
-	later := invocation{KTime(n + 3), 1}
+	later := invocation{clock.KTime(n + 3), 1}
 	p.add(later, 7)
 	require.Equal(t, []uint32{7}, p.take(later))
 }

@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // MaxFunctions is how many cgroups can be functions at a time.
@@ -106,16 +107,12 @@ func (b *Backend) Policy() (map[CgroupID]Entry, error) {
 // KeepAlive lets the policy count for d from now; when it is not called again
 // in time the hooks answer as if there were none. d = 0 lifts the limit.
 func (b *Backend) KeepAlive(d time.Duration) error {
-	defer b.control.looked.Store(0) // look again
+	defer b.control.checkedJiffies.Store(0) // look again
 	if d == 0 {
 		b.control.validUntil.Store(0)
 		return nil
 	}
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return fmt.Errorf("heartbeat: %w", err)
-	}
-	b.control.validUntil.Store(uint64(now.Nano()) + uint64(d))
+	b.control.validUntil.Store(uint64(clock.Now().Add(d)))
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // Usage is how full a map is.
@@ -88,7 +90,7 @@ func (b *Backend) Sweep() (Survey, error) {
 	if err := unix.Stat("/proc/self/ns/pid", &ns); err != nil || ns.Ino != initPIDNamespace {
 		return s, nil // the kernel's pids are not the ones seen here
 	}
-	ahead, err := bootAhead()
+	ahead := clock.SinceBoot().Sub(clock.Now()) // by how much CLOCK_BOOTTIME, of /proc, is later
 	if err != nil {
 		return s, err
 	}
@@ -130,15 +132,6 @@ func each[K comparable, V any](m *ebpf.Map, f func(K, V)) (n int, err error) {
 
 // chunk is how many entries are read at a time: more than ever share a bucket.
 const chunk = 256
-
-// bootAhead is how much later CLOCK_BOOTTIME is than CLOCK_MONOTONIC.
-func bootAhead() (time.Duration, error) {
-	var boot, mono unix.Timespec
-	if err := errors.Join(unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot), unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono)); err != nil {
-		return 0, fmt.Errorf("sweep: %w", err)
-	}
-	return time.Duration(boot.Nano() - mono.Nano()), nil
-}
 
 // isGone says whether the thread of an entry is no more: nobody has its pid, or,
 // of an invocation's own process, somebody who began later.

@@ -8,14 +8,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
-)
 
-func monotonic(t *testing.T) uint64 {
-	var now unix.Timespec
-	require.NoError(t, unix.ClockGettime(unix.CLOCK_MONOTONIC, &now))
-	return uint64(now.Nano())
-}
+	"github.com/ds2-lab/alps/internal/clock"
+)
 
 // What is left of processes that are gone is removed at the second look, counted
 // as lost, and no invocation of its function stays fresh for it.
@@ -24,7 +19,7 @@ func TestSweep(t *testing.T) {
 	require.NoError(t, b.SetFunctions([]Function{{ID: 1, UID: "one"}}))
 	gone := exec.Command("true")
 	require.NoError(t, gone.Run())
-	dead, alive, now := uint32(gone.Process.Pid), uint32(os.Getpid()), monotonic(t)
+	dead, alive, now := uint32(gone.Process.Pid), uint32(os.Getpid()), uint64(clock.Now())
 	update := func(change func(*alpsFunction)) {
 		var f alpsFunction
 		require.NoError(t, b.maps.Functions.Lookup(uint64(1), &f))
@@ -63,14 +58,13 @@ func TestSweep(t *testing.T) {
 
 // A pid that another process has by now is nobody's invocation.
 func TestAReusedPIDIsGone(t *testing.T) {
-	ahead, err := bootAhead()
-	require.NoError(t, err)
+	ahead := clock.SinceBoot().Sub(clock.Now())
 	self := uint32(os.Getpid())
 	data, err := os.ReadFile("/proc/self/stat")
 	require.NoError(t, err)
 	began, ok := startTime(string(data))
 	require.True(t, ok)
-	require.Less(t, time.Duration(monotonic(t))+ahead-began, time.Hour, "this process is young")
+	require.Less(t, time.Duration(uint64(clock.Now()))+ahead-began, time.Hour, "this process is young")
 	before, after := uint64(began-ahead-5*time.Second), uint64(began-ahead+time.Second)
 	require.True(t, isGone(stale{before, self, sweepRunning}, ahead))
 	require.False(t, isGone(stale{after, self, sweepRunning}, ahead))
@@ -107,7 +101,7 @@ func TestWhoMustEndYieldsToNobody(t *testing.T) {
 		b.control.endingUntil.Store(until)
 		b.control.epoch.Store(epoch)
 	}
-	now := monotonic(t)
+	now := uint64(clock.Now())
 	ending(1, now+uint64(time.Hour), 1)
 	require.Equal(t, []int32{0, 700, 2, -1}, answers(), "and the other's bias is another one than before")
 	ending(1, now, 2)

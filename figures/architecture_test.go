@@ -47,7 +47,7 @@ func TestArchitectureOfThisRepository(t *testing.T) {
 	a, err := readArchitecture(root)
 	require.NoError(t, err)
 	for _, want := range []string{
-		"package\talps\tpackage\tbpf\n", "package\tfigures\tpackage\texperiments/results\n", "package\tbpf\tmap\tpolicy\n",
+		"package\talps/daemon\tpackage\tbpf\n", "package\tfigures\tpackage\texperiments/results\n", "package\tbpf\tmap\tpolicy\n",
 		"map\tpolicy\tprogram\talps_bias\n", "program\talps_bias\thook\talps_hook_bias\n", "program\talps_ghost\thook\tsched_ext_ops\n", "package\tbpf/ghost\tmap\tmessages\n", "program\tobserve_exec\thook\tsched_process_exec\n",
 	} {
 		require.Contains(t, a.tsv(), want)

@@ -230,29 +230,6 @@ func Plan(c Config) ([]string, error) {
 	return c.args(paths{overlay: "OVERLAY.qcow2", qmp: "QMP.sock", control: "CONTROL.sock", console: "CONSOLE.log", window: "WINDOW", sshPort: 2222}), nil
 }
 
-// ParseCPUs reads a list such as 2-5,8; "" is none.
-func ParseCPUs(s string) ([]int, error) {
-	var cpus []int
-	for part := range strings.SplitSeq(s, ",") {
-		if s == "" {
-			break
-		}
-		first, last, isRange := strings.Cut(part, "-")
-		a, err := strconv.Atoi(first)
-		b := a
-		if isRange && err == nil {
-			b, err = strconv.Atoi(last)
-		}
-		if err != nil || a < 0 || b < a || b > 4095 {
-			return nil, fmt.Errorf("CPUs %q: want a list such as 2-5,8", s)
-		}
-		for cpu := a; cpu <= b; cpu++ {
-			cpus = append(cpus, cpu)
-		}
-	}
-	return cpus, nil
-}
-
 // DefaultCPUs is how many CPUs a guest gets where nobody says: the host's, up
 // to 24 under KVM; 5 in virtual time; 2 under plain emulation, where more only
 // get in each other's way.

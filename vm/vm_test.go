@@ -75,18 +75,6 @@ func TestConfigIsChecked(t *testing.T) {
 	require.ErrorContains(t, err, "it is now vtime")
 }
 
-func TestParseCPUs(t *testing.T) {
-	for in, want := range map[string][]int{"": nil, "3": {3}, "2-4,8": {2, 3, 4, 8}} {
-		got, err := ParseCPUs(in)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	}
-	for _, bad := range []string{"x", "4-2", "1,", "-1", "1-99999999"} {
-		_, err := ParseCPUs(bad)
-		require.ErrorContains(t, err, "want a list such as 2-5,8", bad)
-	}
-}
-
 func TestFindPanic(t *testing.T) {
 	const console = "[    0.9] VFS: Cannot open root device\r\n[    1.0] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\r\n[    1.0] CPU: 0\r\n"
 	require.Equal(t, "VFS: Unable to mount root fs on unknown-block(0,0)", findPanic(console))

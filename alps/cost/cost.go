@@ -20,6 +20,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // Switches is the cost of switching between two processes.
@@ -155,13 +157,13 @@ func (b *Bench) Run(n int) (Switches, error) {
 	best := func(f func() bool) (time.Duration, error) {
 		quickest := time.Duration(math.MaxInt64)
 		for range batches {
-			begun := now()
+			begun := clock.Now()
 			for range n / batches {
 				if !f() {
 					return 0, errors.New("bench: the other process is gone")
 				}
 			}
-			quickest = min(quickest, time.Duration(now()-begun)/time.Duration(n/batches))
+			quickest = min(quickest, clock.Now().Sub(begun)/time.Duration(n/batches))
 		}
 		return quickest, nil
 	}
@@ -187,12 +189,6 @@ func (b *Bench) Close() error {
 		errs = append(errs, os.Remove(dir))
 	}
 	return errors.Join(errs...)
-}
-
-func now() int64 {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock
-	return ts.Nano()
 }
 
 // pin keeps the calling thread on the last CPU.

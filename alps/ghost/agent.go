@@ -26,6 +26,7 @@ import (
 
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/bpf/ghost"
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // Config is an agent. The zero value of each field but CPUs works.
@@ -88,7 +89,7 @@ func decide(ctx context.Context, c Config, entries *atomic.Pointer[map[uint64]cl
 			return err
 		}
 		o.entries = *entries.Load()
-		for _, d := range o.decide(monotonic()) {
+		for _, d := range o.decide(uint64(clock.Now())) {
 			instead, err := s.Commit(d)
 			if err != nil {
 				return err
@@ -140,13 +141,6 @@ func cpuTime() (time.Duration, error) {
 		return 0, fmt.Errorf("agent: %w", err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
-}
-
-// monotonic is the clock of the kernel's messages.
-func monotonic() uint64 {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock
-	return uint64(ts.Nano())
 }
 
 // realTime puts this thread, but none it makes, before all that it schedules and

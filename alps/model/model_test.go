@@ -7,6 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/alps/policy"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 func TestBias(t *testing.T) {
@@ -56,7 +58,7 @@ func TestUnknownRankIsTheMedian(t *testing.T) {
 }
 
 func TestSFSSliceIsTheMeanGapAtOneCPU(t *testing.T) {
-	arrivals := func(at ...policy.KTime) (out []policy.Record) {
+	arrivals := func(at ...clock.KTime) (out []policy.Record) {
 		for _, a := range at {
 			out = append(out, policy.Record{Arrive: a * 1e6})
 		}

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // mix is n records of fifteen functions, one core's share of the load at 90 %:
@@ -27,8 +29,8 @@ func mix(n int) []Record {
 		cpu *= math.Exp(rng.NormFloat64() / 5)
 		now += rng.ExpFloat64() * 125e6 / 0.9
 		w.Add(Record{
-			UID: fmt.Sprint(fn), Arrive: KTime(now), CPU: time.Duration(cpu),
-			End: KTime(now + cpu*(1+rng.ExpFloat64())),
+			UID: fmt.Sprint(fn), Arrive: clock.KTime(now), CPU: time.Duration(cpu),
+			End: clock.KTime(now + cpu*(1+rng.ExpFloat64())),
 		})
 	}
 	return w.Records(0)

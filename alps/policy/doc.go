@@ -18,6 +18,6 @@
 //
 // The package is pure: records in, decisions out. It reads no clock, opens no
 // file and does not know that BPF exists, so the daemon and the simulator run
-// the same code. Times are KTime, lengths are time.Duration; both count whole
+// the same code. Times are clock.KTime, lengths are time.Duration; both count whole
 // nanoseconds, and the simulation is exact in them.
 package policy

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // Params are the knobs of the policy. Begin with Paper or Artifact and change
@@ -168,5 +170,5 @@ const (
 	maxRecords = 1_000_000
 	// maxCPU and maxTime keep maxRecords records within int64 nanoseconds.
 	maxCPU  = time.Hour
-	maxTime = KTime(math.MaxInt64 / 2)
+	maxTime = clock.KTime(math.MaxInt64 / 2)
 )

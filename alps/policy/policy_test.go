@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 const ms = time.Millisecond
@@ -22,7 +24,7 @@ func policyOf(t *testing.T, p Params) *Policy {
 
 // rec is an invocation of uid that arrived at and used cpu, both in ms.
 func rec(uid string, at, cpu int) Record {
-	arrive := KTime(time.Duration(at) * ms)
+	arrive := clock.KTime(time.Duration(at) * ms)
 	return Record{UID: uid, Arrive: arrive, End: arrive.Add(time.Duration(cpu) * ms), CPU: time.Duration(cpu) * ms}
 }
 
@@ -235,7 +237,7 @@ func TestUpdateLeavesOutTheAbsurd(t *testing.T) {
 	// As long and as many as they may be, they fit.
 	long := make([]Record, 2000)
 	for i := range long {
-		long[i] = Record{UID: "f", Arrive: maxTime * KTime(i%2), CPU: maxCPU}
+		long[i] = Record{UID: "f", Arrive: maxTime * clock.KTime(i%2), CPU: maxCPU}
 	}
 	params := Paper()
 	params.BurstFactor = maxFactor
@@ -282,7 +284,7 @@ func TestWindow(t *testing.T) {
 
 	w = Window{Limit: 3}
 	for i := range 10 {
-		w.Add(Record{UID: fmt.Sprint(i), End: KTime(i)})
+		w.Add(Record{UID: fmt.Sprint(i), End: clock.KTime(i)})
 		require.LessOrEqual(t, len(w.records), 6)
 	}
 	require.Equal(t, "789", uids(w.Records(0)))
@@ -297,8 +299,8 @@ func FuzzUpdate(f *testing.F) {
 		records := make([]Record, n%300)
 		for i := range records {
 			records[i] = Record{
-				UID: fmt.Sprint(rng.IntN(6)), Arrive: KTime(rng.Uint64() >> rng.IntN(64)),
-				CPU: time.Duration(rng.Uint64() >> rng.IntN(64)), End: KTime(rng.Uint64()),
+				UID: fmt.Sprint(rng.IntN(6)), Arrive: clock.KTime(rng.Uint64() >> rng.IntN(64)),
+				CPU: time.Duration(rng.Uint64() >> rng.IntN(64)), End: clock.KTime(rng.Uint64()),
 			}
 		}
 		params := Paper()

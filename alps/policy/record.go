@@ -4,23 +4,15 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
-
-// KTime is CLOCK_MONOTONIC in nanoseconds, the kernel's bpf_ktime_get_ns, or
-// virtual time. Never compare it with time.Time.
-type KTime uint64
-
-// Add is t moved by d.
-func (t KTime) Add(d time.Duration) KTime { return t + KTime(d) }
-
-// Sub is the time from u to t.
-func (t KTime) Sub(u KTime) time.Duration { return time.Duration(t - u) }
 
 // Record is one finished invocation.
 type Record struct {
-	UID    string // the function
-	Arrive KTime  // its process began
-	End    KTime  // its process exited
+	UID    string      // the function
+	Arrive clock.KTime // its process began
+	End    clock.KTime // its process exited
 	CPU    time.Duration
 }
 
@@ -45,11 +37,11 @@ func (w *Window) Add(r Record) {
 // Records returns the records that ended within (now − Length, now], and later
 // ones, in order of End; older ones are dropped for good. The slice is valid
 // until the next call.
-func (w *Window) Records(now KTime) []Record {
+func (w *Window) Records(now clock.KTime) []Record {
 	w.trim()
-	if w.Length > 0 && now > KTime(w.Length) {
-		oldest := now - KTime(w.Length)
-		keep, _ := slices.BinarySearchFunc(w.records, oldest+1, func(r Record, t KTime) int { return cmp.Compare(r.End, t) })
+	if w.Length > 0 && now > clock.KTime(w.Length) {
+		oldest := now - clock.KTime(w.Length)
+		keep, _ := slices.BinarySearchFunc(w.records, oldest+1, func(r Record, t clock.KTime) int { return cmp.Compare(r.End, t) })
 		w.drop(keep)
 	}
 	return w.records

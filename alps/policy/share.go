@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // pick is a record that takes part in the simulation.
 type pick struct {
-	arrive KTime
+	arrive clock.KTime
 	record int32 // index into the records
 	class  int32 // index into the functions of this window
 	core   int32

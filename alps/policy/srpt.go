@@ -6,12 +6,14 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // Job is what SRPT schedules.
 type Job struct {
 	ID     int64 // breaks ties of remaining time and arrival: the lower goes first
-	Arrive KTime
+	Arrive clock.KTime
 	Burst  time.Duration // CPU time it needs, ≥ 0
 }
 
@@ -23,7 +25,7 @@ type Machine struct {
 
 // Outcome is what became of one job.
 type Outcome struct {
-	End    KTime
+	End    clock.KTime
 	Wait   time.Duration   // End − Arrive − Burst
 	Slices []time.Duration // lengths of its turns on a core, in order; their sum is Burst
 }
@@ -74,9 +76,9 @@ type turn struct {
 
 // srpt is one simulation; its arrays are used again by the next.
 type srpt struct {
-	base  KTime   // the first arrival; all other times are since then
-	end   []int64 // per job
-	turns []turn  // by end
+	base  clock.KTime // the first arrival; all other times are since then
+	end   []int64     // per job
+	turns []turn      // by end
 
 	order []arrival
 	queue []waiting // binary heap

@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 func jobs(pairs ...int64) []Job {
 	var js []Job
 	for i := 0; i < len(pairs); i += 2 {
-		js = append(js, Job{int64(i / 2), KTime(pairs[i]), time.Duration(pairs[i+1])})
+		js = append(js, Job{int64(i / 2), clock.KTime(pairs[i]), time.Duration(pairs[i+1])})
 	}
 	return js
 }
@@ -77,7 +79,7 @@ func TestSRPTRefuses(t *testing.T) {
 	// Late is not long.
 	out, err := SRPT([]Job{{0, math.MaxUint64 - 10, 5}}, Machine{})
 	require.NoError(t, err)
-	require.Equal(t, KTime(math.MaxUint64-5), out[0].End)
+	require.Equal(t, clock.KTime(math.MaxUint64-5), out[0].End)
 }
 
 // tick is SRPT as its documentation says it, one nanosecond after the other,
@@ -86,7 +88,7 @@ func tick(js []Job, m Machine) []Outcome {
 	type state struct {
 		left    time.Duration
 		core    int // -1: not running
-		since   KTime
+		since   clock.KTime
 		arrived bool
 		done    bool
 	}
@@ -100,12 +102,12 @@ func tick(js []Job, m Machine) []Outcome {
 		st[i].core, st[i].left = -1, js[i].Burst
 		out[i].Slices = []time.Duration{}
 	}
-	finish := func(i int, now KTime) {
+	finish := func(i int, now clock.KTime) {
 		st[i].done, st[i].core = true, -1
 		out[i].End = now
 		out[i].Wait = now.Sub(js[i].Arrive) - js[i].Burst
 	}
-	for now, left := KTime(0), len(js); left > 0; now++ {
+	for now, left := clock.KTime(0), len(js); left > 0; now++ {
 		for i := range st {
 			if st[i].core >= 0 && st[i].left == 0 {
 				out[i].Slices = append(out[i].Slices, now.Sub(st[i].since))
@@ -168,7 +170,7 @@ func small(rng *rand.Rand) ([]Job, Machine) {
 	span, longest := 1+rng.IntN(40), 1+rng.IntN(20)
 	js := make([]Job, n)
 	for i, id := range rng.Perm(n) {
-		js[i] = Job{int64(id), KTime(rng.IntN(span)), time.Duration(rng.IntN(longest + 1))}
+		js[i] = Job{int64(id), clock.KTime(rng.IntN(span)), time.Duration(rng.IntN(longest + 1))}
 	}
 	return js, Machine{Cores: rng.IntN(4), Granularity: time.Duration(rng.IntN(3) * rng.IntN(6))}
 }
@@ -196,14 +198,14 @@ func load(rng *rand.Rand, n, cores int, rho float64) []Job {
 	}
 	for i := range js {
 		now += rng.ExpFloat64() * mean / float64(cores) / rho
-		js[i].Arrive = KTime(now)
+		js[i].Arrive = clock.KTime(now)
 	}
 	return js
 }
 
 // fifo is the mean wait under first come, first served, on cores.
 func fifo(js []Job, cores int) float64 {
-	free := make([]KTime, cores)
+	free := make([]clock.KTime, cores)
 	sum := 0.0
 	for _, j := range js { // in order of arrival
 		slices.Sort(free)
@@ -298,7 +300,7 @@ func TestSRPTIsOptimalOnOneCore(t *testing.T) {
 		var try func(order []int, left []int)
 		try = func(order, left []int) {
 			if len(left) == 0 {
-				now, sum := KTime(0), time.Duration(0)
+				now, sum := clock.KTime(0), time.Duration(0)
 				for _, i := range order {
 					now = max(now, js[i].Arrive)
 					sum += now.Sub(js[i].Arrive)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/policy"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // scheduler decides; the machine does. All calls are made at machine.now, and
@@ -414,11 +416,11 @@ func (m *machine) sift(i int) {
 
 // record is what the policy is told of t, which ends now.
 func (m *machine) record(t *task) policy.Record {
-	return policy.Record{UID: m.Functions[t.function].UID, Arrive: policy.KTime(t.arrived), End: m.ktime(), CPU: time.Duration(t.demand + t.extra)}
+	return policy.Record{UID: m.Functions[t.function].UID, Arrive: clock.KTime(t.arrived), End: m.ktime(), CPU: time.Duration(t.demand + t.extra)}
 }
 
 // ktime is now as the policy counts time.
-func (m *machine) ktime() policy.KTime { return policy.KTime(m.now) }
+func (m *machine) ktime() clock.KTime { return clock.KTime(m.now) }
 
 // idlest is an idle core, the one that became idle last; -1 if all are busy.
 func (m *machine) idlest() int {

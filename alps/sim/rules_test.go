@@ -10,6 +10,8 @@ import (
 
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 const ms = time.Millisecond
@@ -45,7 +47,7 @@ func TestSRPTIsThePolicys(t *testing.T) {
 		c = Config{Cores: c.Cores, Functions: c.Functions}
 		jobs := make([]policy.Job, len(invocations))
 		for i, inv := range invocations {
-			jobs[i] = policy.Job{ID: int64(i), Arrive: policy.KTime(inv.Arrive), Burst: inv.CPU}
+			jobs[i] = policy.Job{ID: int64(i), Arrive: clock.KTime(inv.Arrive), Burst: inv.CPU}
 		}
 		want, err := policy.SRPT(jobs, policy.Machine{Cores: c.Cores})
 		require.NoError(t, err)

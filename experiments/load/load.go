@@ -19,10 +19,9 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	alpsclient "github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/internal/clock"
 	olclient "github.com/ds2-lab/alps/openlambda/client"
 )
 
@@ -134,13 +133,6 @@ type Replayer struct {
 	Progress func(done, total int)    // may be nil
 }
 
-// monotonicNS is the clock of the observer's events.
-func monotonicNS() int64 {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock
-	return ts.Nano()
-}
-
 // pidKey finds the event of a reply: the pid is the one in the container.
 type pidKey struct {
 	uid   string
@@ -204,12 +196,12 @@ func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Requ
 	if err != nil {
 		return Outcome{}, err
 	}
-	start = max(start, monotonicNS()+int64(50*time.Millisecond))
+	start = max(start, int64(clock.Now())+int64(50*time.Millisecond))
 	for i, q := range reqs {
 		if err := sleepUntil(ctx, start+int64(q.Due)); err != nil {
 			break
 		}
-		sent[i] = monotonicNS()
+		sent[i] = int64(clock.Now())
 		wg.Go(func() {
 			base := "http://127.0.0.1:" + q.Port
 			if r.Base != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // SleepToMultiple returns at the next whole multiple of d by the clock of the
@@ -16,7 +18,7 @@ func SleepToMultiple(ctx context.Context, d time.Duration) error {
 }
 
 func sleepToMultiple(ctx context.Context, d time.Duration) (at int64, err error) {
-	at = (monotonicNS()/int64(d) + 1) * int64(d)
+	at = (int64(clock.Now())/int64(d) + 1) * int64(d)
 	return at, sleepUntil(ctx, at)
 }
 
@@ -26,7 +28,7 @@ func sleepToMultiple(ctx context.Context, d time.Duration) (at int64, err error)
 func sleepUntil(ctx context.Context, at int64) error {
 	const look = int64(100 * time.Millisecond)
 	for ctx.Err() == nil {
-		now := monotonicNS()
+		now := int64(clock.Now())
 		if now >= at {
 			return nil
 		}

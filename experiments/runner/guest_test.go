@@ -36,7 +36,7 @@ func guestParts(t *testing.T) Parts {
 }
 
 // The hooks, the observer and the heartbeat are tested by package bpf's own
-// test binary, and death and restart of the daemon by package alps's, inside
+// test binary, and death and restart of the daemon by package daemon's, inside
 // the guest: in virtual time where there is no KVM, so that a busy host changes
 // nothing, with one CPU and with several, between which the kernel balances.
 func TestGuestHooks(t *testing.T) {
@@ -57,7 +57,7 @@ func testHooks(t *testing.T, cpus int) {
 	m, err := vm.Start(ctx, cfg)
 	require.NoError(t, err)
 	defer m.Close()
-	for _, pkg := range []string{"bpf", "alps"} {
+	for _, pkg := range []string{"bpf", "alps/daemon"} {
 		binary := testBinary(t, p.opts.Root, pkg)
 		require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/test && chmod +x /tmp/test", Stdin: bytes.NewReader(binary)}))
 		var log bytes.Buffer
@@ -81,7 +81,7 @@ func guestTests() string {
 
 // testBinary builds a package's tests for the guest.
 func testBinary(t *testing.T, root, pkg string) []byte {
-	binary := filepath.Join(t.TempDir(), pkg+".test")
+	binary := filepath.Join(t.TempDir(), filepath.Base(pkg)+".test")
 	build := exec.Command("go", "test", "-c", "-o", binary, "./"+pkg)
 	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()

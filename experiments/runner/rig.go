@@ -119,11 +119,8 @@ func (p Parts) inVirtualTime(ctx context.Context) (Parts, error) {
 	return p, err
 }
 
-// guestTag leaves out of the commands what needs no kernel, so that a change of
-// an experiment or of the simulator leaves the guest, and what was measured in
-// it, as it was.
-const guestTag = "guest"
-
+// guestCommands know no experiment and no simulator, so that a change of those
+// leaves the guest, and the results measured in it, as they were.
 var guestCommands = []string{"./alps/cmd/alps", "./openlambda/cmd/ol", "./experiments/cmd/alps-load"}
 
 // buildTools compiles our binaries for the guest and puts them with the
@@ -144,7 +141,7 @@ func (p Parts) buildTools(ctx context.Context) (disk, sum string, err error) {
 	}
 	// Without paths and revision the same code gives the same bytes.
 	err = command.Run(ctx, command.Cmd{Dir: root, Env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64"},
-		Args: append([]string{"go", "build", "-tags", guestTag, "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin + "/"}, commands...)})
+		Args: append([]string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin + "/"}, commands...)})
 	if err != nil {
 		return "", "", fmt.Errorf("tools: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/spec"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // host makes a part's table and writes it. Counting is quick and a time is
@@ -105,7 +107,7 @@ func window(mix spec.Workload, n int) []policy.Record {
 	w := NewWork(mix, 0.9, 1, n, 1)
 	out := make([]policy.Record, n)
 	for i, inv := range w.Invocations {
-		at := policy.KTime(inv.Arrive)
+		at := clock.KTime(inv.Arrive)
 		out[i] = policy.Record{UID: w.Functions[inv.Function].UID, Arrive: at, End: at.Add(inv.CPU), CPU: inv.CPU}
 	}
 	return out

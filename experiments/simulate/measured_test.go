@@ -11,6 +11,8 @@ import (
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/spec"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // measured is a run as a guest leaves it: its rows are not in the order in
@@ -42,7 +44,7 @@ func TestOnMeasuredIsSRPT(t *testing.T) {
 	var jobs []policy.Job
 	for _, inv := range base.Invocations {
 		if inv.Status == results.OK {
-			jobs = append(jobs, policy.Job{ID: int64(inv.ID), Arrive: policy.KTime(inv.ArriveNS), Burst: time.Duration(inv.CPUNS)})
+			jobs = append(jobs, policy.Job{ID: int64(inv.ID), Arrive: clock.KTime(inv.ArriveNS), Burst: time.Duration(inv.CPUNS)})
 		}
 	}
 	want, err := policy.SRPT(jobs, policy.Machine{Cores: 1})

@@ -129,12 +129,22 @@ func TestImportsFollowTheTable(t *testing.T) {
 
 // Policy and model are pure: they must be usable in virtual time.
 func TestPolicyReadsNoClockAndNoFile(t *testing.T) {
+	root, err := Root()
+	require.NoError(t, err)
 	found := 0
 	for _, p := range packages(t) {
 		if !strings.HasSuffix(p.ImportPath, "/alps/policy") && !strings.HasSuffix(p.ImportPath, "/alps/model") {
 			continue
 		}
 		found++
+		files, err := filepath.Glob(filepath.Join(root, strings.TrimPrefix(p.ImportPath, module+"/"), "*.go"))
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			require.NotRegexp(t, `clock\.(Now|SinceBoot|ThreadCPU)\b|time\.(Now|Since)\(`, string(text), file)
+		}
 		for _, bad := range []string{"os", "io/fs", "net", "net/http", "os/exec", "github.com/cilium/ebpf", "log", "log/slog"} {
 			require.NotContains(t, p.Imports, bad)
 		}

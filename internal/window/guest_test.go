@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
+	"github.com/ds2-lab/alps/internal/clock"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
@@ -32,13 +32,9 @@ func TestServe(t *testing.T) {
 		out := bytes.NewBuffer(job)
 		for i := range 100 {
 			w.Progress(i+1, 100)
-			var ts unix.Timespec
-			if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-				return nil, err
-			}
 			chance := make([]byte, 8)
 			rand.Read(chance)
-			fmt.Fprintf(out, "\n%d %x", ts.Nano(), chance)
+			fmt.Fprintf(out, "\n%d %x", clock.Now(), chance)
 			time.Sleep(100 * time.Millisecond)
 		}
 		return out.Bytes(), nil

@@ -11,9 +11,10 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/ds2-lab/alps/alps"
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/daemon"
 	"github.com/ds2-lab/alps/alps/ghost"
+	"github.com/ds2-lab/alps/internal/cpulist"
 )
 
 func main() {
@@ -30,9 +31,9 @@ func run(socket, cpus string, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("unexpected argument %q", args[0])
 	}
-	list, err := alps.ParseCPUs(cpus)
+	list, err := cpulist.Parse(cpus)
 	if err == nil {
-		err = alps.CheckCPUs(list)
+		err = daemon.CheckCPUs(list)
 	}
 	if err != nil {
 		return err

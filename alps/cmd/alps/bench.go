@@ -8,11 +8,12 @@ import (
 	"strings"
 
 	"github.com/ds2-lab/alps/alps/cost"
+	"github.com/ds2-lab/alps/internal/cli"
 )
 
 // runBench measures on the running kernel.
 func runBench(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	fs := newFlags("alps bench", stderr, "backend|switch [-n N] [-json]",
+	fs := cli.NewFlags("alps bench", stderr, "backend|switch [-n N] [-json]",
 		"backend: what the hooks cost per call and per context switch, beside the paper's Table 3.\n"+
 			"switch: a context switch alone; it runs on any kernel, to compare one with hooks and one without.")
 	n := fs.Int("n", 20_000, "go so many `times` there and back")
@@ -22,16 +23,16 @@ func runBench(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if strings.HasPrefix(args[0], "-") { // -h, or what to measure is missing
-		if code, done := parse(fs, args); done {
+		if code, done := cli.Parse(fs, args); done {
 			return code
 		}
-		return usage(fs, errors.New("want backend or switch before the flags"))
+		return cli.Usage(fs, errors.New("want backend or switch before the flags"))
 	}
-	if code, done := parse(fs, args[1:]); done {
+	if code, done := cli.Parse(fs, args[1:]); done {
 		return code
 	}
 	if *n < 1000 {
-		return usage(fs, fmt.Errorf("-n %d: at least 1000", *n))
+		return cli.Usage(fs, fmt.Errorf("-n %d: at least 1000", *n))
 	}
 	switch args[0] {
 	case "backend":
@@ -44,21 +45,21 @@ func runBench(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 			err = cost.Report(stdout, phases)
 		}
 		if err != nil {
-			return fail(stderr, err)
+			return cli.Fail(stderr, err)
 		}
 		return 0
 	case "switch":
 		b, err := cost.NewBench()
 		if err != nil {
-			return fail(stderr, err)
+			return cli.Fail(stderr, err)
 		}
 		defer b.Close()
 		s, err := b.Run(*n)
 		if err != nil {
-			return fail(stderr, err)
+			return cli.Fail(stderr, err)
 		}
 		fmt.Fprintf(stdout, "syscall_ns=%d round_ns=%d switch_ns=%d\n", s.Syscall, s.Round, s.Switch)
 		return 0
 	}
-	return usage(fs, fmt.Errorf("%q: want backend or switch", args[0]))
+	return cli.Usage(fs, fmt.Errorf("%q: want backend or switch", args[0]))
 }

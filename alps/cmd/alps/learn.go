@@ -7,55 +7,57 @@ import (
 	"io"
 	"slices"
 
+	"github.com/ds2-lab/alps/alps/cmd/policyflags"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/alps/policy/records"
+	"github.com/ds2-lab/alps/internal/cli"
 )
 
 // runLearn shows what the policy makes of the invocations on stdin.
 func runLearn(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	fs := newFlags("alps learn", stderr, "[-learner avg] [-load 85] [flags] < records.csv",
+	fs := cli.NewFlags("alps learn", stderr, "[-learner avg] [-load 85] [flags] < records.csv",
 		"Reads id,function,arrive_ms,burst_ms as one window, and prints what the policy learns\n"+
 			"from it: function,rank,slice_ms,mean_ms,stdev_ms,n. The slice is what the function\n"+
 			"may use in one turn, 0 being the kernel's own; mean, stdev and n are of the turns\n"+
 			"that SRPT gave it. With -like=artifact, other defaults than shown hold.\n"+
 			"With -like=steady prints each function's table instead: function,used_ms,index_ms,slope,\n"+
 			"quantum_end_ms, by the CPU time an invocation has used; * is a function that is not known.")
-	flags := newParamFlags(fs, false)
-	var load percent
+	flags := policyflags.NewALPS(fs, false)
+	var load policyflags.Percent
 	fs.Var(&load, "load", "CPU utilisation of the cores, in `percent` (default 0)")
 	cores := fs.Int("cores", 1, "the records are of `n` cores")
-	steadyParams := newSteadyFlags(fs, false)
-	if code, done := parse(fs, args); done {
+	steadyParams := policyflags.NewSteady(fs, false)
+	if code, done := cli.Parse(fs, args); done {
 		return code
 	}
 	steady, err := flags.Steady()
 	if err != nil {
-		return usage(fs, err)
+		return cli.Usage(fs, err)
 	}
 	if steady {
 		return learnSteady(*steadyParams, fs, stdin, stdout, stderr)
 	}
 	params, err := flags.Params()
 	if err == nil {
-		err = checkCores(*cores)
+		err = cli.CheckCores(*cores)
 	}
 	if err != nil {
-		return usage(fs, err)
+		return cli.Usage(fs, err)
 	}
 	rows, err := records.Read("stdin", stdin)
 	if err != nil {
-		return fail(stderr, err)
+		return cli.Fail(stderr, err)
 	}
 	// Of two that arrive together the one with the lower id goes first.
 	slices.SortFunc(rows, func(a, b records.Row) int { return cmp.Compare(a.ID, b.ID) })
 	p, err := policy.New(params)
 	if err != nil {
-		return usage(fs, err)
+		return cli.Usage(fs, err)
 	}
 	leftOut(rows, stderr)
 	decisions := p.Update(records.Window(rows), float64(load), *cores)
 	if err := records.WriteDecisions(stdout, decisions); err != nil {
-		return fail(stderr, fmt.Errorf("write decisions: %w", err))
+		return cli.Fail(stderr, fmt.Errorf("write decisions: %w", err))
 	}
 	return 0
 }
@@ -81,11 +83,11 @@ const unknownFunction = "*"
 func learnSteady(params policy.SteadyParams, fs *flag.FlagSet, stdin io.Reader, stdout, stderr io.Writer) int {
 	s, err := policy.NewSteady(params)
 	if err != nil {
-		return usage(fs, err)
+		return cli.Usage(fs, err)
 	}
 	rows, err := records.Read("stdin", stdin)
 	if err != nil {
-		return fail(stderr, err)
+		return cli.Fail(stderr, err)
 	}
 	leftOut(rows, stderr)
 	slices.SortStableFunc(rows, func(a, b records.Row) int { return cmp.Or(cmp.Compare(a.Arrive, b.Arrive), cmp.Compare(a.ID, b.ID)) })
@@ -95,7 +97,7 @@ func learnSteady(params policy.SteadyParams, fs *flag.FlagSet, stdin io.Reader, 
 	s.Update()
 	for i, f := range append(s.Functions(), unknownFunction) {
 		if err := records.WriteTable(stdout, f, s.Table(f), i == 0); err != nil {
-			return fail(stderr, fmt.Errorf("write tables: %w", err))
+			return cli.Fail(stderr, fmt.Errorf("write tables: %w", err))
 		}
 	}
 	return 0

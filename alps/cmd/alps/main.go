@@ -16,7 +16,7 @@ type command struct {
 }
 
 func commands() []command {
-	return append([]command{
+	return []command{
 		{"run", "the daemon: learn from this host's invocations, steer its kernel", runDaemon},
 		{"status", "what the daemon believes", runStatus},
 		{"policy", "what the kernel's policy map holds; set it by hand", runPolicyMap},
@@ -24,7 +24,7 @@ func commands() []command {
 		{"bench", "what the hooks cost on this kernel", runBench},
 		{"srpt", "schedule invocations by SRPT", runSRPT},
 		{"learn", "ranks and slices from invocations", runLearn},
-	}, simCommands()...)
+	}
 }
 
 func main() {

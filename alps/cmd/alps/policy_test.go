@@ -4,29 +4,16 @@ import (
 	"bytes"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/stretchr/testify/require"
-)
 
-// goldenPolicy compares got with testdata/name; GOLDEN_UPDATE=1 rewrites it.
-func goldenPolicy(t *testing.T, name, got string) {
-	path := filepath.Join("testdata", name)
-	if os.Getenv("GOLDEN_UPDATE") != "" {
-		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
-		return
-	}
-	want, err := os.ReadFile(path)
-	require.NoError(t, err)
-	if string(want) != got {
-		ext := filepath.Ext(path)
-		require.NoError(t, os.WriteFile(strings.TrimSuffix(path, ext)+".got"+ext, []byte(got), 0o644))
-	}
-	require.Equal(t, string(want), got)
-}
+	"github.com/ds2-lab/alps/alps/cmd/policyflags"
+	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/internal/cli"
+	"github.com/ds2-lab/alps/internal/golden"
+)
 
 // TestPolicyGoldens runs `alps srpt` and `alps learn` on a window of eighty
 // invocations in testdata.
@@ -54,7 +41,7 @@ func TestPolicyGoldens(t *testing.T) {
 			code, stdout, stderr := runPolicy(args, string(input))
 			require.Zero(t, code, stderr)
 			require.Empty(t, stderr)
-			goldenPolicy(t, name, stdout)
+			golden.Check(t, name, stdout)
 		})
 	}
 }
@@ -125,7 +112,7 @@ func TestLikeSteadyIsNotForTheDaemon(t *testing.T) {
 	var stderr bytes.Buffer
 	for _, run := range []func([]string, io.Reader, io.Writer, io.Writer) int{runDaemon, runMode} {
 		require.Equal(t, 2, run([]string{"-like=steady"}, nil, io.Discard, &stderr))
-		require.Contains(t, stderr.String(), "steady is in alps learn and alps sim -scheduler steady only, so far")
+		require.Contains(t, stderr.String(), "steady is in alps learn and alps-sim -scheduler steady only, so far")
 	}
 }
 
@@ -133,8 +120,8 @@ func TestLikeSteadyIsNotForTheDaemon(t *testing.T) {
 func TestParamFlags(t *testing.T) {
 	parsed := func(args ...string) policy.Params {
 		var stderr bytes.Buffer
-		fs := newFlags("test", &stderr, "", "")
-		flags := newParamFlags(fs, true)
+		fs := cli.NewFlags("test", &stderr, "", "")
+		flags := policyflags.NewALPS(fs, true)
 		require.NoError(t, fs.Parse(args), stderr.String())
 		p, err := flags.Params()
 		require.NoError(t, err)

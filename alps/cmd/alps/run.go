@@ -9,61 +9,64 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ds2-lab/alps/alps"
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/cmd/policyflags"
+	"github.com/ds2-lab/alps/alps/daemon"
 	"github.com/ds2-lab/alps/alps/model"
+	"github.com/ds2-lab/alps/internal/cli"
+	"github.com/ds2-lab/alps/internal/cpulist"
 )
 
 // runDaemon runs until SIGINT or SIGTERM, then leaves the kernel to CFS.
 func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
-	fs := newFlags("alps run", stderr, "[flags]", "Runs the daemon. It needs root and a kernel with the ALPS hooks; any other is only observed, with -policy cfs.")
+	fs := cli.NewFlags("alps run", stderr, "[flags]", "Runs the daemon. It needs root and a kernel with the ALPS hooks; any other is only observed, with -policy cfs.")
 	mode := newModeFlags(fs)
 	socket := fs.String("socket", client.DefaultSocket, "listen on this unix `path`, for root only")
 	docker := fs.String("docker", "", "Docker's `address`; empty: from the environment; none: register cgroups by hand")
-	pin := fs.String("pin", alps.DefaultPin, "a `directory` on a BPF file system, from which a daemon that was killed is resumed")
+	pin := fs.String("pin", daemon.DefaultPin, "a `directory` on a BPF file system, from which a daemon that was killed is resumed")
 	hooks := fs.Bool("hooks", false, "attach the hooks now, if the kernel has them, even if the policy is cfs; attaching later disturbs what runs")
 	delegated := fs.Bool("delegated", false, "leave the hooks alone: alps-ghost, a scheduler in user space, acts on the policies")
 	cpus := fs.String("cpus", "", "the functions' CPUs, a `list` such as 1-3; empty: all")
-	if code, done := parse(fs, args); done {
+	if code, done := cli.Parse(fs, args); done {
 		return code
 	}
 	m, err := mode()
 	if err != nil {
-		return usage(fs, err)
+		return cli.Usage(fs, err)
 	}
-	list, err := alps.ParseCPUs(*cpus)
+	list, err := cpulist.Parse(*cpus)
 	if err == nil {
-		err = alps.CheckCPUs(list)
+		err = daemon.CheckCPUs(list)
 	}
 	if err != nil {
-		return usage(fs, err)
+		return cli.Usage(fs, err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	err = alps.Run(ctx, alps.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list, Pin: *pin, Hooks: *hooks, Delegated: *delegated,
+	err = daemon.Run(ctx, daemon.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list, Pin: *pin, Hooks: *hooks, Delegated: *delegated,
 		Log: slog.New(slog.NewTextHandler(stderr, nil))})
 	if err != nil {
-		return fail(stderr, err)
+		return cli.Fail(stderr, err)
 	}
 	return 0
 }
 
 // runMode switches a running daemon.
 func runMode(args []string, _ io.Reader, _, stderr io.Writer) int {
-	fs := newFlags("alps mode", stderr, "[flags]", "Switches what decides. The daemon forgets what it had learnt.")
+	fs := cli.NewFlags("alps mode", stderr, "[flags]", "Switches what decides. The daemon forgets what it had learnt.")
 	mode := newModeFlags(fs)
 	socket := fs.String("socket", "", "the daemon's `socket`")
-	if code, done := parse(fs, args); done {
+	if code, done := cli.Parse(fs, args); done {
 		return code
 	}
 	m, err := mode()
 	if err != nil {
-		return usage(fs, err)
+		return cli.Usage(fs, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := client.New(*socket).SetMode(ctx, m); err != nil {
-		return fail(stderr, err)
+		return cli.Fail(stderr, err)
 	}
 	return 0
 }
@@ -74,7 +77,7 @@ func newModeFlags(fs *flag.FlagSet) func() (client.Mode, error) {
 	order := fs.String("order", model.OrderBounded, "off, fifo, strict or bounded")
 	step := fs.Duration("step", model.DefaultStep, "bias between neighbouring ranks under bounded")
 	full := fs.Bool("full-slices", false, "report every slice on a CPU, not only a histogram")
-	params := newParamFlags(fs, true)
+	params := policyflags.NewALPS(fs, true)
 	return func() (client.Mode, error) {
 		p, err := params.Params()
 		if err != nil {

@@ -11,21 +11,22 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/internal/cli"
 )
 
 // runStatus prints what the daemon believes.
 func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	fs := newFlags("alps status", stderr, "[-json]", "Prints what the daemon believes: functions, ranks, slices.")
+	fs := cli.NewFlags("alps status", stderr, "[-json]", "Prints what the daemon believes: functions, ranks, slices.")
 	socket := fs.String("socket", "", "the daemon's `socket`")
 	asJSON := fs.Bool("json", false, "print JSON")
-	if code, done := parse(fs, args); done {
+	if code, done := cli.Parse(fs, args); done {
 		return code
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	s, err := client.New(*socket).Status(ctx)
 	if err != nil {
-		return fail(stderr, err)
+		return cli.Fail(stderr, err)
 	}
 	if *asJSON {
 		return printJSON(stdout, stderr, s)
@@ -44,7 +45,7 @@ func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t\n", d.UID, d.Rank, ms(d.Slice), ms(d.MeanWait), ms(d.MeanSlice), ms(d.MeanCPU), d.Invocations, d.Age)
 	}
 	if err := w.Flush(); err != nil {
-		return fail(stderr, err)
+		return cli.Fail(stderr, err)
 	}
 	return printSteering(stdout, stderr, s)
 }
@@ -76,7 +77,7 @@ func printSteering(stdout, stderr io.Writer, s client.Status) int {
 		fmt.Fprintf(w, "  %q\t%s\t%s\trefused: %s\n", r.UID, r.Name, r.Cgroup, r.Why)
 	}
 	if err := w.Flush(); err != nil {
-		return fail(stderr, err)
+		return cli.Fail(stderr, err)
 	}
 	return 0
 }
@@ -91,25 +92,25 @@ func yesOrWhy(f client.FunctionStatus) string {
 // runPolicyMap sets the policy, if rules are given, and prints what the
 // kernel's map holds.
 func runPolicyMap(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	fs := newFlags("alps policy", stderr, "[-json] [-set FUNCTION=RANK[/SLICE]]…",
+	fs := cli.NewFlags("alps policy", stderr, "[-json] [-set FUNCTION=RANK[/SLICE]]…",
 		"Prints what the kernel's policy map holds, read back from the kernel.")
 	socket := fs.String("socket", "", "the daemon's `socket`")
 	asJSON := fs.Bool("json", false, "print JSON")
 	var set rules
 	fs.Var(&set, "set", "first make these the policy, which must be manual: a `rule` as fib=1/200ms, the function by uid, or by name if one uid has it; repeat it for every function")
-	if code, done := parse(fs, args); done {
+	if code, done := cli.Parse(fs, args); done {
 		return code
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if set != nil {
 		if err := client.New(*socket).SetPolicy(ctx, set); err != nil {
-			return fail(stderr, err)
+			return cli.Fail(stderr, err)
 		}
 	}
 	entries, err := client.New(*socket).Policy(ctx)
 	if err != nil {
-		return fail(stderr, err)
+		return cli.Fail(stderr, err)
 	}
 	if *asJSON {
 		return printJSON(stdout, stderr, entries)
@@ -121,7 +122,7 @@ func runPolicyMap(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 			time.Duration(e.BiasUS)*time.Microsecond, ms(time.Duration(e.SliceUS)*time.Microsecond), e.ID)
 	}
 	if err := w.Flush(); err != nil {
-		return fail(stderr, err)
+		return cli.Fail(stderr, err)
 	}
 	return 0
 }
@@ -153,7 +154,7 @@ func printJSON(stdout, stderr io.Writer, v any) int {
 	enc := json.NewEncoder(stdout)
 	enc.SetIndent("", "\t")
 	if err := enc.Encode(v); err != nil {
-		return fail(stderr, err)
+		return cli.Fail(stderr, err)
 	}
 	return 0
 }

@@ -18,14 +18,14 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // Row is one invocation.
 type Row struct {
 	ID       int64
 	Function string
-	Arrive   policy.KTime
+	Arrive   clock.KTime
 	Burst    time.Duration // CPU time, ≥ 0
 }
 
@@ -140,7 +140,7 @@ func (p *parser) row(fields []string) {
 	if len(p.errs) > before {
 		return
 	}
-	row.Arrive = policy.KTime(arrive)
+	row.Arrive = clock.KTime(arrive)
 	p.ids[id], _ = p.csv.FieldPos(0)
 	name, ok := p.names[fields[1]]
 	if !ok {

@@ -1,4 +1,4 @@
-package alps
+package daemon
 
 import (
 	"bufio"
@@ -81,27 +81,4 @@ func parseStat(stat string, cpus []int) (busy, total uint64, err error) {
 		}
 	}
 	return busy, total, sc.Err()
-}
-
-// ParseCPUs reads a list such as 1-3,5.
-func ParseCPUs(s string) ([]int, error) {
-	if s == "" {
-		return nil, nil
-	}
-	var cpus []int
-	for part := range strings.SplitSeq(s, ",") {
-		lo, hi, ranged := strings.Cut(part, "-")
-		first, err := strconv.Atoi(lo)
-		last := first
-		if err == nil && ranged {
-			last, err = strconv.Atoi(hi)
-		}
-		if err != nil || first < 0 || last < first || last > 4095 {
-			return nil, fmt.Errorf("CPUs %q: want a list such as 1-3,5", s)
-		}
-		for c := first; c <= last; c++ {
-			cpus = append(cpus, c)
-		}
-	}
-	return cpus, nil
 }

@@ -1,4 +1,4 @@
-package alps
+package daemon
 
 import (
 	"context"
@@ -41,7 +41,9 @@ func (k *fakeKernel) AttachHooks() error {
 	return locked(k, func() error { k.attached++; return nil })
 }
 
-func (k *fakeKernel) Ask(on bool) error { return locked(k, func() error { k.asks = on; return nil }) }
+func (k *fakeKernel) SetHooksEnabled(on bool) error {
+	return locked(k, func() error { k.asks = on; return nil })
+}
 
 func (k *fakeKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
 	return locked(k, func() error { k.policy = p; return nil })

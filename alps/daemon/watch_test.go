@@ -1,4 +1,4 @@
-package alps
+package daemon
 
 import (
 	"bytes"
@@ -20,6 +20,8 @@ import (
 
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/bpf"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // quiet is a daemon that serves nobody, with a log to read.
@@ -292,7 +294,7 @@ func TestUpdatesKeepNobodyWaiting(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- d.update() }()
 	<-k.begun
-	now := bpf.KTime(d.now())
+	now := clock.KTime(d.now())
 	d.event(bpf.Event{Cgroup: 1, Arrive: now, End: now})
 	require.Equal(t, 1, d.status().Records)
 	k.goOn <- struct{}{}

@@ -1,4 +1,6 @@
-package main
+// Package policyflags are the parameters of the policies as flags, for the commands
+// alps and alps-sim.
+package policyflags
 
 import (
 	"encoding"
@@ -11,9 +13,9 @@ import (
 	"github.com/ds2-lab/alps/alps/policy"
 )
 
-// paramFlags are the policy's parameters as flags: a preset chosen by -like,
+// ALPS are the policy's parameters as flags: a preset chosen by -like,
 // changed by the flags that were given.
-type paramFlags struct {
+type ALPS struct {
 	fs    *flag.FlagSet
 	like  like
 	given policy.Params // values of the flags that were given, the paper's for the others
@@ -30,9 +32,9 @@ func (l *like) String() string { return l.name }
 
 func (l *like) Set(s string) error {
 	l.name = s
-	if s == likeSteady {
+	if s == LikeSteady {
 		if !l.steady {
-			return errors.New("steady is in alps learn and alps sim -scheduler steady only, so far")
+			return errors.New("steady is in alps learn and alps-sim -scheduler steady only, so far")
 		}
 		return nil
 	}
@@ -40,11 +42,11 @@ func (l *like) Set(s string) error {
 	return err
 }
 
-// newParamFlags adds the flags to fs. Those about the flow of windows make
+// NewALPS adds the flags to fs. Those about the flow of windows make
 // sense only for a policy that runs; running says whether this one does.
 // After fs.Parse, ask Params.
-func newParamFlags(fs *flag.FlagSet, running bool) *paramFlags {
-	f := &paramFlags{fs: fs, like: like{"paper", !running}, given: policy.Paper(), apply: map[string]func(*policy.Params, policy.Params){}}
+func NewALPS(fs *flag.FlagSet, running bool) *ALPS {
+	f := &ALPS{fs: fs, like: like{"paper", !running}, given: policy.Paper(), apply: map[string]func(*policy.Params, policy.Params){}}
 	presets := "`preset`: paper, or artifact, the paper's public code"
 	if !running {
 		presets += "; or steady, the other policy"
@@ -102,7 +104,7 @@ func newParamFlags(fs *flag.FlagSet, running bool) *paramFlags {
 }
 
 // Params are the preset's, changed by the flags, and checked.
-func (f *paramFlags) Params() (policy.Params, error) {
+func (f *ALPS) Params() (policy.Params, error) {
 	p, err := policy.Like(f.like.name)
 	if err != nil {
 		return p, err
@@ -117,9 +119,9 @@ func (f *paramFlags) Params() (policy.Params, error) {
 
 // Steady says whether the other policy is wanted, and complains if flags were
 // given that are not for the one that is.
-func (f *paramFlags) Steady() (bool, error) {
+func (f *ALPS) Steady() (bool, error) {
 	var errs []error
-	steady, its := f.like.name == likeSteady, steadyFlags()
+	steady, its := f.like.name == LikeSteady, steadyFlags()
 	f.fs.Visit(func(g *flag.Flag) {
 		switch {
 		case steady && f.apply[g.Name] != nil:
@@ -131,16 +133,16 @@ func (f *paramFlags) Steady() (bool, error) {
 	return steady, errors.Join(errs...)
 }
 
-// percent is a flag for a load.
-type percent float64
+// Percent is a flag for a load, in percent: 0 to 100.
+type Percent float64
 
-func (l *percent) String() string { return strconv.FormatFloat(float64(*l), 'g', -1, 64) }
+func (l *Percent) String() string { return strconv.FormatFloat(float64(*l), 'g', -1, 64) }
 
-func (l *percent) Set(s string) error {
+func (l *Percent) Set(s string) error {
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(v >= 0 && v <= 100) {
 		return fmt.Errorf("%q is outside [0, 100]", s)
 	}
-	*l = percent(v)
+	*l = Percent(v)
 	return nil
 }

@@ -1,5 +1,6 @@
-//go:build !guest
-
+// Alps-sim simulates workloads under schedulers in virtual time. It needs no
+// kernel and no root, and it is not part of a guest: a change of workloads or
+// simulator leaves what was measured in guests as it was.
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -15,24 +17,21 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ds2-lab/alps/alps/cmd/policyflags"
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/simulate"
 	"github.com/ds2-lab/alps/experiments/spec"
+	"github.com/ds2-lab/alps/internal/cli"
 	"github.com/ds2-lab/alps/internal/progress"
 )
 
-// simCommands need no kernel, and are left out of what goes into a guest: with
-// workloads and simulator in it, any change of those would make another guest.
-func simCommands() []command {
-	return []command{{"sim", "simulate a workload under schedulers", runSim}}
-}
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// runSim simulates a workload under schedulers.
-func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	fs := newFlags("alps sim", stderr, "[-workload huawei] [-scheduler cfs,alps] [-machine paper] [-cores 24] [-load 0.9] [-n 15000] [-seed 1] [-out DIR] [flags]",
+func run(args []string, stdout, stderr io.Writer) int {
+	fs := cli.NewFlags("alps-sim", stderr, "[-workload huawei] [-scheduler cfs,alps] [-machine paper] [-cores 24] [-load 0.9] [-n 15000] [-seed 1] [-out DIR] [flags]",
 		"Simulates invocations in virtual time, and prints per group of functions the turnaround, from\n"+
 			"process start to exit, the mean from request to exit, and switches; with -out also\n"+
 			"writes DIR/SCHEDULER/{invocations.csv,slices.csv,run.json}.\n"+
@@ -52,10 +51,10 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	step := fs.Duration("step", model.DefaultStep, "bias between neighbouring ranks under bounded")
 	on := newMachineFlags(fs)
 	drain := fs.Duration("drain", 0, "give up so long after the last arrival; 0 is ten times the span of the arrivals")
-	flags := newParamFlags(fs, true)
-	steady := newSteadyFlags(fs, true)
+	flags := policyflags.NewALPS(fs, true)
+	steady := policyflags.NewSteady(fs, true)
 	fs.Lookup("seed").Usage = "of every random choice"
-	if code, done := parse(fs, args); done {
+	if code, done := cli.Parse(fs, args); done {
 		return code
 	}
 	params, err := flags.Params()
@@ -63,11 +62,11 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	machine.Drain = *drain
 	names := strings.Split(*schedulers, ",")
 	if err := errors.Join(err, machineErr, steady.Validate(), checkSchedulers(names), checkMode(*order, *step, *gaps), checkSize(*load, *n, *drain)); err != nil {
-		return usage(fs, err)
+		return cli.Usage(fs, err)
 	}
 	mix, err := spec.FindWorkload(experiments.Files, *workload, *times)
 	if err != nil {
-		return fail(stderr, err)
+		return cli.Fail(stderr, err)
 	}
 	work := simulate.NewWork(mix, *load, machine.Cores, *n, params.Seed)
 	var jobs []simulate.Job
@@ -81,7 +80,7 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 			}
 		case spec.FollowsPolicy(name):
 			s.Order, s.Step, s.Params = *order, *step, params
-		case name == likeSteady:
+		case name == policyflags.LikeSteady:
 			s.Steady = *steady
 		}
 		jobs = append(jobs, simulate.Job{Work: work, Machine: machine, Scheduler: s})
@@ -97,22 +96,22 @@ func runSim(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		return results.Write(filepath.Join(*out, r.Run.Scheduler), r)
 	})
 	if ctx.Err() != nil {
-		return fail(stderr, errors.New("interrupted"))
+		return cli.Fail(stderr, errors.New("interrupted"))
 	}
 	if err != nil {
-		return fail(stderr, err)
+		return cli.Fail(stderr, err)
 	}
 	print := printSim
 	if *asJSON {
 		print = printSimJSON
 	}
 	if err := print(stdout, work, rows); err != nil {
-		return fail(stderr, fmt.Errorf("write table: %w", err))
+		return cli.Fail(stderr, fmt.Errorf("write table: %w", err))
 	}
 	code := 0
 	for _, r := range rows {
 		if len(r.Invalid) > 0 {
-			code = fail(stderr, fmt.Errorf("%s: not valid: %s", r.Scheduler, strings.Join(r.Invalid, "; ")))
+			code = cli.Fail(stderr, fmt.Errorf("%s: not valid: %s", r.Scheduler, strings.Join(r.Invalid, "; ")))
 		}
 	}
 	return code

@@ -5,7 +5,7 @@
 // A function is a cgroup. Docker containers with the labels alps.function.uid
 // and alps.function.name are found by themselves; any other cgroup can be
 // registered over the daemon's socket.
-package alps
+package daemon
 
 import (
 	"cmp"
@@ -21,11 +21,12 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // Config is a daemon. The zero value of each field works.
@@ -49,7 +50,7 @@ const DefaultPin = "/sys/fs/bpf/alps"
 // kernel is what the daemon needs of bpf.Backend.
 type kernel interface {
 	AttachHooks() error
-	Ask(bool) error
+	SetHooksEnabled(bool) error
 	SetPolicy(map[bpf.CgroupID]bpf.Entry) error
 	Policy() (map[bpf.CgroupID]bpf.Entry, error)
 	KeepAlive(time.Duration) error
@@ -113,8 +114,8 @@ type daemon struct {
 	config Config
 	kernel kernel
 	log    *slog.Logger
-	now    func() policy.KTime
-	begun  policy.KTime
+	now    func() clock.KTime
+	begun  clock.KTime
 	load   *loadMeter
 	host   host
 
@@ -154,7 +155,7 @@ func newDaemon(c Config, k kernel, h host) (*daemon, error) {
 	if c.Mode.Policy == "" {
 		c.Mode.Policy = policyALPS
 	}
-	d := &daemon{config: c, kernel: k, log: c.Log, now: monotonic, begun: monotonic(), load: &loadMeter{cpus: c.CPUs}, host: h,
+	d := &daemon{config: c, kernel: k, log: c.Log, now: clock.Now, begun: clock.Now(), load: &loadMeter{cpus: c.CPUs}, host: h,
 		changed: make(chan struct{}, 1), functions: map[bpf.CgroupID]client.Function{}, readers: map[chan client.Event]bool{}}
 	// What a daemon before had registered.
 	known, err := k.Functions()
@@ -166,13 +167,6 @@ func newDaemon(c Config, k kernel, h host) (*daemon, error) {
 	}
 	d.askControllers(d.functions)
 	return d, d.setMode(c.Mode)
-}
-
-// monotonic is the clock of the kernel's events.
-func monotonic() policy.KTime {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock
-	return policy.KTime(ts.Nano())
 }
 
 func (d *daemon) run(ctx context.Context, l net.Listener) error {
@@ -219,7 +213,7 @@ func (d *daemon) setMode(m client.Mode) error {
 		return err
 	}
 	if attached {
-		if err := d.kernel.Ask(steered); err != nil {
+		if err := d.kernel.SetHooksEnabled(steered); err != nil {
 			return err
 		}
 	}
@@ -254,7 +248,7 @@ func (d *daemon) event(e bpf.Event) {
 		return // unregistered since
 	}
 	d.watch.saw(e.Cgroup)
-	d.window.Add(policy.Record{UID: f.UID, Arrive: policy.KTime(e.Arrive), End: policy.KTime(e.End), CPU: e.CPU})
+	d.window.Add(policy.Record{UID: f.UID, Arrive: clock.KTime(e.Arrive), End: clock.KTime(e.End), CPU: e.CPU})
 	out := client.Event{UID: f.UID, Function: f.Name, Cgroup: uint64(e.Cgroup), PID: e.PID, NSPID: e.NSPID,
 		ArriveNS: uint64(e.Arrive), StartNS: uint64(e.Start), EndNS: uint64(e.End), CPUNS: uint64(e.CPU), WaitNS: uint64(e.Wait),
 		SwitchesVol: e.SwitchesVol, SwitchesInvol: e.SwitchesInvol, Tasks: e.Tasks}

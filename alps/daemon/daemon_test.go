@@ -1,4 +1,4 @@
-package alps
+package daemon
 
 import (
 	"context"
@@ -16,6 +16,8 @@ import (
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 func startDaemon(t *testing.T, m client.Mode) (*daemon, *fakeKernel, *client.Client) {
@@ -48,7 +50,7 @@ func overload(t *testing.T, d *daemon, k *fakeKernel) {
 		for j := range 4 {
 			now := uint64(d.now())
 			k.events <- bpf.Event{Cgroup: id, NSPID: uint32(j), CPU: cpu * time.Millisecond,
-				Arrive: bpf.KTime(now - uint64(2*time.Second) + uint64(j)*1e8), End: bpf.KTime(now)}
+				Arrive: clock.KTime(now - uint64(2*time.Second) + uint64(j)*1e8), End: clock.KTime(now)}
 		}
 	}
 }
@@ -304,16 +306,4 @@ func TestLoadMeter(t *testing.T) {
 	l.read = func() ([]byte, error) { return nil, errors.New("no") }
 	_, err = l.sample()
 	require.Error(t, err)
-}
-
-func TestParseCPUs(t *testing.T) {
-	for in, want := range map[string][]int{"": nil, "1": {1}, "1-3,5": {1, 2, 3, 5}} {
-		got, err := ParseCPUs(in)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	}
-	for _, in := range []string{"x", "3-1", "-1", "1-", "1,,2"} {
-		_, err := ParseCPUs(in)
-		require.Error(t, err, in)
-	}
 }

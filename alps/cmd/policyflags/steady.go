@@ -1,4 +1,4 @@
-package main
+package policyflags
 
 import (
 	"flag"
@@ -7,13 +7,13 @@ import (
 	"github.com/ds2-lab/alps/alps/policy"
 )
 
-// likeSteady is the preset that is no parameters of ALPS but another policy.
-const likeSteady = "steady"
+// LikeSteady is the preset that is no parameters of ALPS but another policy.
+const LikeSteady = "steady"
 
-// newSteadyFlags adds the flags of policy.SteadyParams to fs. Those about what
+// NewSteady adds the flags of policy.SteadyParams to fs. Those about what
 // runs make sense only where something does; running says whether it does. After
 // fs.Parse the parameters are those given; they are not checked.
-func newSteadyFlags(fs *flag.FlagSet, running bool) *policy.SteadyParams {
+func NewSteady(fs *flag.FlagSet, running bool) *policy.SteadyParams {
 	p := policy.DefaultSteady()
 	number := func(name string, to *float64, usage string) { fs.Float64Var(to, name, *to, "steady: "+usage) }
 	length := func(name string, to *time.Duration, usage string) {
@@ -34,11 +34,11 @@ func newSteadyFlags(fs *flag.FlagSet, running bool) *policy.SteadyParams {
 	return &p
 }
 
-// steadyFlags are the names of newSteadyFlags.
+// steadyFlags are the names of NewSteady.
 func steadyFlags() map[string]bool {
 	names := map[string]bool{}
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
-	newSteadyFlags(fs, true)
+	NewSteady(fs, true)
 	fs.VisitAll(func(f *flag.Flag) { names[f.Name] = true })
 	return names
 }

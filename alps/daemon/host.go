@@ -1,4 +1,4 @@
-package alps
+package daemon
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/internal/cpulist"
 )
 
 // host is where the kernel tells of what the daemon depends on.
@@ -116,7 +117,7 @@ func (h host) functionCPUs(functions []client.FunctionStatus) string {
 func CheckCPUs(cpus []int) error { return thisHost.checkCPUs(cpus) }
 
 func (h host) checkCPUs(cpus []int) error {
-	online, err := ParseCPUs(read(h.cpus))
+	online, err := cpulist.Parse(read(h.cpus))
 	if err != nil || len(online) == 0 {
 		return errors.Join(fmt.Errorf("%s: cannot tell which CPUs there are", h.cpus), err)
 	}

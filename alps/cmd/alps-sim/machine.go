@@ -1,5 +1,3 @@
-//go:build !guest
-
 package main
 
 import (
@@ -11,6 +9,7 @@ import (
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments"
 	"github.com/ds2-lab/alps/experiments/spec"
+	"github.com/ds2-lab/alps/internal/cli"
 )
 
 // machineFlags are a simulated machine as flags: a file chosen by -machine,
@@ -54,7 +53,7 @@ func (f *machineFlags) Config() (sim.Config, error) {
 			apply(&c)
 		}
 	})
-	errs := []error{checkCores(c.Cores)}
+	errs := []error{cli.CheckCores(c.Cores)}
 	for _, cost := range []struct {
 		name string
 		d    time.Duration

@@ -1,4 +1,4 @@
-package alps
+package daemon
 
 import (
 	"context"

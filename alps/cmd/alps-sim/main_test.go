@@ -1,5 +1,3 @@
-//go:build !guest
-
 package main
 
 import (
@@ -14,11 +12,12 @@ import (
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/simulate"
+	"github.com/ds2-lab/alps/internal/golden"
 )
 
 func sims(args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
-	code = runSim(args, nil, &out, &err)
+	code = run(args, &out, &err)
 	return code, out.String(), err.String()
 }
 
@@ -35,28 +34,28 @@ func TestSimTable(t *testing.T) {
 	} {
 		var b bytes.Buffer
 		require.NoError(t, print(&b))
-		goldenPolicy(t, name, b.String())
+		golden.Check(t, name, b.String())
 	}
 }
 
 func TestSimRefuses(t *testing.T) {
 	for args, want := range map[string]string{
-		"-scheduler cfs,eevd":         "alps sim: scheduler: \"eevd\" is none of cfs, cfs-flat, eevdf, fifo, rr, sfs, srpt, ",
-		"-scheduler cfs,cfs":          `alps sim: scheduler: "cfs" is there twice`,
-		"-load 0":                     "alps sim: load: 0 is outside (0, 2]",
-		"-load 2.1":                   "alps sim: load: 2.1 is outside (0, 2]",
-		"-load NaN":                   "alps sim: load: NaN is outside (0, 2]",
-		"-cores 0":                    "alps sim: cores: 0 is outside [1, 4096]",
-		"-n 0":                        "alps sim: n: 0 is outside [1, 10000000]",
-		"-order last":                 `alps sim: order: "last" is none of off, fifo, strict, bounded`,
-		"-step 0s":                    "alps sim: step: 0s is outside [1us, 30m0s]",
-		"-gaps 0":                     "alps sim: gaps: 0 is outside (0, 1e+06]",
-		"-switch -1ns":                "alps sim: switch: -1ns is outside [0s, 1s]",
-		"-drain -1s":                  "alps sim: drain: -1s is outside [0s, 24h0m0s]",
-		"-alpha 0":                    "alps sim: policy: alpha: 0 is outside",
-		"-load 0 -cores 0 -n 0":       "cores: 0 is outside [1, 4096]\nload: 0 is outside (0, 2]\nn: 0 is outside",
-		"-workload hwawei":            `workload "hwawei": no such file; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, huawei, pareto, rare, zipf, or the path`,
-		"-workload testdata/srpt.csv": "workload testdata/srpt.csv: a trace has no CPU times: give them by -times FILE.yaml",
+		"-scheduler cfs,eevd":                 "alps-sim: scheduler: \"eevd\" is none of cfs, cfs-flat, eevdf, fifo, rr, sfs, srpt, ",
+		"-scheduler cfs,cfs":                  `alps-sim: scheduler: "cfs" is there twice`,
+		"-load 0":                             "alps-sim: load: 0 is outside (0, 2]",
+		"-load 2.1":                           "alps-sim: load: 2.1 is outside (0, 2]",
+		"-load NaN":                           "alps-sim: load: NaN is outside (0, 2]",
+		"-cores 0":                            "alps-sim: cores: 0 is outside [1, 4096]",
+		"-n 0":                                "alps-sim: n: 0 is outside [1, 10000000]",
+		"-order last":                         `alps-sim: order: "last" is none of off, fifo, strict, bounded`,
+		"-step 0s":                            "alps-sim: step: 0s is outside [1us, 30m0s]",
+		"-gaps 0":                             "alps-sim: gaps: 0 is outside (0, 1e+06]",
+		"-switch -1ns":                        "alps-sim: switch: -1ns is outside [0s, 1s]",
+		"-drain -1s":                          "alps-sim: drain: -1s is outside [0s, 24h0m0s]",
+		"-alpha 0":                            "alps-sim: policy: alpha: 0 is outside",
+		"-load 0 -cores 0 -n 0":               "cores: 0 is outside [1, 4096]\nload: 0 is outside (0, 2]\nn: 0 is outside",
+		"-workload hwawei":                    `workload "hwawei": no such file; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, huawei, pareto, rare, zipf, or the path`,
+		"-workload ../alps/testdata/srpt.csv": "workload ../alps/testdata/srpt.csv: a trace has no CPU times: give them by -times FILE.yaml",
 	} {
 		code, stdout, stderr := sims(strings.Fields(args)...)
 		require.NotZero(t, code, args)

@@ -1,4 +1,4 @@
-package alps
+package daemon
 
 import (
 	"github.com/ds2-lab/alps/alps/model"

@@ -1,5 +1,0 @@
-//go:build guest
-
-package main
-
-func simCommands() []command { return nil }
