@@ -61,7 +61,11 @@ func rig(ctx context.Context, kernelName string) (runner.RigOptions, error) {
 	if err != nil {
 		return runner.RigOptions{}, err
 	}
-	err = ensureRig(ctx)
+	makes, err := kernelDeps(root, kernelName)
+	if err != nil {
+		return runner.RigOptions{}, err
+	}
+	err = ensureRig(ctx, makes)
 	return runner.RigOptions{Root: root, Kernel: kernelName, Progress: console}, err
 }
 
@@ -74,9 +78,22 @@ func Deps(ctx context.Context) error {
 	return nil
 }
 
-// ensureRig installs what targets with a guest need.
-func ensureRig(ctx context.Context) error {
-	return deps.Ensure(ctx, console, deps.Kernel(), deps.Image(), deps.QEMU(), deps.QEMUBuild())
+// ensureRig installs what targets with a guest need, and what makes its kernel.
+func ensureRig(ctx context.Context, makes ...deps.Group) error {
+	return deps.Ensure(ctx, console, append(makes, deps.Image(), deps.QEMU(), deps.QEMUBuild())...)
+}
+
+// kernelDeps makes the kernel of that name.
+func kernelDeps(root, name string) (deps.Group, error) {
+	kernels, err := kernel.List(filepath.Join(root, "kernel"))
+	if err != nil {
+		return deps.Group{}, err
+	}
+	k, err := kernel.Find(kernels, name)
+	if k.Prebuilt() {
+		return deps.Prebuilt(), err
+	}
+	return deps.Kernel(), err
 }
 
 // List lists the kernels that kernel/kernels.yaml declares.
@@ -87,16 +104,22 @@ func (Kernel) List() error {
 	}
 	kernels, err := kernel.List(filepath.Join(root, "kernel"))
 	for _, k := range kernels {
-		note := ""
-		if k.Default {
-			note = "  (default)"
+		how := "built, no patches"
+		switch {
+		case k.Prebuilt():
+			how = "installed: " + k.Sources[0].Binary.V + " of " + k.Sources[0].Suite.V
+		case k.Patches.V != "":
+			how = "built, patches in kernel/" + k.Patches.V
 		}
-		fmt.Printf("%-10s %d source(s), patches in kernel/%s%s\n", k.Name.V, len(k.Sources), k.Patches.V, note)
+		if k.Default {
+			how += "  (default)"
+		}
+		fmt.Printf("%-14s %d source(s), %s\n", k.Name.V, len(k.Sources), how)
 	}
 	return err
 }
 
-// Build builds a kernel of kernel/kernels.yaml; without a name the default one.
+// Build builds or installs a kernel of kernel/kernels.yaml; without a name the default one.
 func (Kernel) Build(ctx context.Context,
 	name *string, // in kernels.yaml
 	src *string, // build from this tree; it is copied, not changed

@@ -13,6 +13,7 @@ import (
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/runner"
 	"github.com/ds2-lab/alps/experiments/spec"
+	"github.com/ds2-lab/alps/internal/deps"
 	"github.com/ds2-lab/alps/internal/progress"
 	"github.com/ds2-lab/alps/internal/tree"
 	"github.com/ds2-lab/alps/vm"
@@ -92,7 +93,7 @@ func (Experiments) Run(ctx context.Context, name string,
 		return err
 	}
 	if plan.Guests() {
-		if err := ensureRig(ctx); err != nil {
+		if err := ensureRig(ctx, deps.Kernel(), deps.Prebuilt()); err != nil {
 			return err
 		}
 	}
@@ -133,7 +134,7 @@ func (Experiments) Repeat(ctx context.Context, name string,
 	if err != nil {
 		return err
 	}
-	if err := ensureRig(ctx); err != nil {
+	if err := ensureRig(ctx, deps.Kernel(), deps.Prebuilt()); err != nil {
 		return err
 	}
 	o.Rig.Kernel, o.Jobs = value(kernel), value(jobs)

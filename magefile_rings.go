@@ -104,7 +104,7 @@ func (Test) All(ctx context.Context) error {
 
 // Unit runs the tests that need neither root nor guest, with the race detector.
 func (Test) Unit(ctx context.Context) error {
-	if err := deps.Ensure(ctx, console, deps.Race(), deps.BPF(), deps.Functions(), deps.QEMU()); err != nil {
+	if err := deps.Ensure(ctx, console, deps.Race(), deps.BPF(), deps.Prebuilt(), deps.Functions(), deps.QEMU()); err != nil {
 		return err
 	}
 	rings := []ring.Ring{ring.Python, ring.Clang, ring.QEMU, ring.Network}
@@ -202,7 +202,7 @@ func guestTests(ctx context.Context, o runner.RigOptions, env []string, args ...
 		rings = append(rings, ring.NoHooks, ring.SchedExt)
 	}
 	env = append(env, must(rings...)...)
-	env = append(env, "ALPS_KERNEL="+p.Kernel.BzImage, "ALPS_KERNEL_NAME="+p.Kernel.Name, "ALPS_KERNEL_SRC="+o.Src, "ALPS_LAMBDA="+p.Lambda.Path)
+	env = append(env, "ALPS_KERNEL="+p.Kernel.BzImage, "ALPS_INITRD="+p.Kernel.Initrd, "ALPS_KERNEL_NAME="+p.Kernel.Name, "ALPS_KERNEL_SRC="+o.Src, "ALPS_LAMBDA="+p.Lambda.Path)
 	return goTest(ctx, env, append([]string{"-count=1", "-p=1", "-v"}, args...)...)
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -89,7 +88,12 @@ func (f guestFlags) boot(ctx context.Context, detached bool) (*vm.Machine, error
 	}
 	step.Done("")
 	if f.gdb > 0 {
-		console.Printf("%s", m.DebugLine(filepath.Join(filepath.Dir(p.Kernel.BzImage), kernel.VMLinux)))
+		vmlinux, err := kernel.Symbols(p.Kernel.BzImage)
+		if err != nil {
+			console.Printf("%v", err)
+			vmlinux = "VMLINUX"
+		}
+		console.Printf("%s", m.DebugLine(vmlinux))
 	}
 	return m, nil
 }
@@ -304,7 +308,11 @@ func (Vm) Dump(ctx context.Context,
 		return err
 	}
 	step.Done("")
-	fmt.Printf("crash %s %s\n", filepath.Join(filepath.Dir(st.Kernel), kernel.VMLinux), path)
+	vmlinux, err := kernel.Symbols(st.Kernel)
+	if err != nil {
+		return fmt.Errorf("%s is written; %w", path, err)
+	}
+	fmt.Printf("crash %s %s\n", vmlinux, path)
 	return nil
 }
 

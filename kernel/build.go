@@ -42,9 +42,53 @@ type Built struct {
 	Compiler     string `json:"compiler"`
 
 	BzImage string `json:"-"`
+	Initrd  string `json:"-"` // its initramfs; "" if everything is built in
 	Config  string `json:"-"`
 	Hit     bool   `json:"-"` // it was built before
 }
+
+// Files of a kernel in the cache.
+const (
+	bzImageName = "bzImage"
+	initrdName  = "initrd"
+	configName  = "config"
+	metaName    = "kernel.json"
+
+	vmlinuxName = "vmlinux"
+)
+
+// Symbols is the path of the kernel with its symbols, for gdb and crash, that
+// belongs to the bzImage at path. A prebuilt kernel has none.
+func Symbols(path string) (string, error) {
+	vmlinux := filepath.Join(filepath.Dir(path), vmlinuxName)
+	if _, err := os.Stat(vmlinux); err == nil {
+		return vmlinux, nil
+	}
+	b, err := read(filepath.Dir(path), true)
+	if err != nil {
+		return "", fmt.Errorf("no symbols beside %s: %w", path, err)
+	}
+	return "", fmt.Errorf("kernel %s is Debian's: its symbols are in the package %s%s-dbg", b.Name, imagePrefix, b.Release)
+}
+
+// read is the kernel in a folder of the cache.
+func read(dir string, hit bool) (Built, error) {
+	data, err := os.ReadFile(filepath.Join(dir, metaName))
+	if err != nil {
+		return Built{}, fmt.Errorf("kernel: %w", err)
+	}
+	built := Built{Hit: hit, BzImage: filepath.Join(dir, bzImageName), Config: filepath.Join(dir, configName)}
+	if _, err := os.Stat(filepath.Join(dir, initrdName)); err == nil {
+		built.Initrd = filepath.Join(dir, initrdName)
+	}
+	if err := json.Unmarshal(data, &built); err != nil {
+		return Built{}, fmt.Errorf("kernel: %s: %w", filepath.Join(dir, metaName), err)
+	}
+	return built, nil
+}
+
+// meta is what read reads.
+func (b Built) meta() ([]byte, error) { return json.MarshalIndent(b, "", "\t") }
 
 const debugFragment = "config/debug.config"
 
@@ -79,6 +123,9 @@ func Build(ctx context.Context, name string, o Options) (Built, error) {
 	k, err := Find(kernels, name)
 	if err != nil {
 		return Built{}, err
+	}
+	if k.Prebuilt() {
+		return install(ctx, k, o)
 	}
 	symbols, err := o.symbols(k)
 	if err != nil {
@@ -122,12 +169,7 @@ func Build(ctx context.Context, name string, o Options) (Built, error) {
 	if err != nil {
 		return Built{}, fmt.Errorf("kernel %s: %w", k.Name.V, err)
 	}
-	data, err := os.ReadFile(filepath.Join(e.Dir, "kernel.json"))
-	if err != nil {
-		return Built{}, fmt.Errorf("kernel %s: %w", k.Name.V, err)
-	}
-	built := Built{Hit: e.Hit, BzImage: filepath.Join(e.Dir, "bzImage"), Config: filepath.Join(e.Dir, "config")}
-	return built, json.Unmarshal(data, &built)
+	return read(e.Dir, e.Hit)
 }
 
 type builder struct {
@@ -326,9 +368,6 @@ func (c *objectCounter) Write(p []byte) (int, error) {
 	return c.log.Write(p)
 }
 
-// VMLinux is the kernel with its symbols, beside BzImage.
-const VMLinux = "vmlinux"
-
 // keep leaves in dir what is needed to boot and to tell what it is.
 func (b *builder) keep(out, dir, key, source string) error {
 	release, err := os.ReadFile(filepath.Join(out, "include/config/kernel.release"))
@@ -343,19 +382,19 @@ func (b *builder) keep(out, dir, key, source string) error {
 	if err != nil {
 		return err
 	}
-	meta, err := json.MarshalIndent(Built{
+	meta, err := Built{
 		Name: b.kernel.Name.V, Release: strings.TrimSpace(string(release)), Source: source,
 		ConfigDigest: sum, Key: key, Compiler: b.compiler,
-	}, "", "\t")
+	}.meta()
 	if err != nil {
 		return err
 	}
 	return errors.Join(
-		os.Rename(filepath.Join(out, "arch/x86/boot/bzImage"), filepath.Join(dir, "bzImage")),
+		os.Rename(filepath.Join(out, "arch/x86/boot/bzImage"), filepath.Join(dir, bzImageName)),
 		os.Rename(filepath.Join(out, "System.map"), filepath.Join(dir, "System.map")),
-		os.Rename(filepath.Join(out, "vmlinux"), filepath.Join(dir, VMLinux)), // for gdb and crash
-		os.WriteFile(filepath.Join(dir, "config"), config, 0o644),
-		os.WriteFile(filepath.Join(dir, "kernel.json"), meta, 0o644),
+		os.Rename(filepath.Join(out, "vmlinux"), filepath.Join(dir, vmlinuxName)), // for gdb and crash
+		os.WriteFile(filepath.Join(dir, configName), config, 0o644),
+		os.WriteFile(filepath.Join(dir, metaName), meta, 0o644),
 		os.RemoveAll(filepath.Join(dir, "src")), // a gigabyte; ccache makes it cheap to have again
 	)
 }

@@ -1,10 +1,14 @@
-// Package kernel builds the patched kernels that kernels.yaml declares.
+// Package kernel builds the kernels that kernels.yaml declares, or installs
+// them as a distribution ships them.
 //
-// A kernel is a source, a patch series, and configuration fragments. Build
+// A kernel that is built is a source, a patch series, and configuration fragments. Build
 // fetches the source, applies the series, configures, verifies that every
 // symbol asked for came out, compiles, and verifies that the hooks are really
 // called. The result is cached by the content of all of these and of the
 // compiler.
+//
+// A prebuilt kernel is binary packages and a list of modules. Nothing is
+// compiled but the program of its initramfs, which loads these modules.
 //
 // The series adds two functions to CFS which a BPF program of type fmod_ret
 // may override (kernel/sched/alps.c):
@@ -40,18 +44,24 @@ type Kernel struct {
 	Sources []Source           `yaml:"sources"` // tried in order
 	Patches yamlx.At[string]   `yaml:"patches"` // directory; *.patch in name order
 	Config  []yamlx.At[string] `yaml:"config"`  // fragments, later ones win
+	Modules yamlx.At[string]   `yaml:"modules"` // of a prebuilt kernel: the list that its initramfs loads
 
 	// Default marks the kernel meant when none is named.
 	Default bool `yaml:"-"`
 }
 
-// Source is where a tree comes from: a git tag whose commit is known, or a
-// distribution's source package.
+// Prebuilt reports whether the kernel is a distribution's, in binary packages.
+func (k Kernel) Prebuilt() bool { return len(k.Sources) > 0 && k.Sources[0].Binary.V != "" }
+
+// Source is where a kernel comes from: a git tag whose commit is known, a
+// distribution's source package, or binary packages of a Debian suite.
 type Source struct {
 	Git     yamlx.At[string] `yaml:"git"`
 	Tag     yamlx.At[string] `yaml:"tag"`
 	Commit  yamlx.At[string] `yaml:"commit"` // 40 hexadecimal digits
 	Package yamlx.At[string] `yaml:"package"`
+	Binary  yamlx.At[string] `yaml:"binary"` // linux-image-RELEASE; * stands for any characters, and the newest counts
+	Suite   yamlx.At[string] `yaml:"suite"`  // of Binary, such as trixie-backports
 }
 
 type file struct {
@@ -89,28 +99,57 @@ func parse(path string, data []byte) ([]Kernel, error) {
 		}
 		names = append(names, k.Name.V)
 		k.Default = k.Name.V == f.Default.V
-		if len(k.Sources) == 0 {
-			errs.Add(k.Name.Pos(), at+".sources", "missing; give at least one git or package source")
-		}
-		for j, s := range k.Sources {
-			key := fmt.Sprintf("%s.sources[%d]", at, j)
-			switch {
-			case (s.Git.V == "") == (s.Package.V == ""):
-				errs.Add(k.Name.Pos(), key, "give either git or package")
-			case s.Git.V != "" && s.Tag.V == "":
-				errs.Add(s.Git.Pos(), key+".tag", "missing")
-			case s.Git.V != "" && !commitRE.MatchString(s.Commit.V):
-				errs.Add(s.Commit.Pos(), key+".commit", "%q: 40 hexadecimal digits are needed", s.Commit.V)
-			}
-		}
-		if len(k.Config) == 0 {
-			errs.Add(k.Name.Pos(), at+".config", "missing; give at least one fragment")
-		}
+		k.check(at, errs)
 	}
 	if !slices.Contains(names, f.Default.V) {
 		errs.Add(f.Default.Pos(), "default", "%q is not among the kernels; allowed: %s", f.Default.V, strings.Join(names, ", "))
 	}
 	return f.Kernels, errs.Err()
+}
+
+// check adds to errs what is wrong with k, which is at the path at.
+func (k Kernel) check(at string, errs *yamlx.Errors) {
+	if len(k.Sources) == 0 {
+		errs.Add(k.Name.Pos(), at+".sources", "missing; give at least one git, package or binary source")
+	}
+	for j, s := range k.Sources {
+		key := fmt.Sprintf("%s.sources[%d]", at, j)
+		switch {
+		case s.kinds() != 1:
+			errs.Add(k.Name.Pos(), key, "give one of git, package and binary")
+		case s.Git.V != "" && s.Tag.V == "":
+			errs.Add(s.Git.Pos(), key+".tag", "missing")
+		case s.Git.V != "" && !commitRE.MatchString(s.Commit.V):
+			errs.Add(s.Commit.Pos(), key+".commit", "%q: 40 hexadecimal digits are needed", s.Commit.V)
+		case s.Binary.V != "" && !strings.HasPrefix(s.Binary.V, imagePrefix):
+			errs.Add(s.Binary.Pos(), key+".binary", "%q: want the name of a package %sRELEASE", s.Binary.V, imagePrefix)
+		case s.Binary.V != "" && s.Suite.V == "":
+			errs.Add(s.Binary.Pos(), key+".suite", "missing")
+		case (s.Binary.V != "") != k.Prebuilt():
+			errs.Add(k.Name.Pos(), key, "either all sources of a kernel are binary, or none is")
+		}
+	}
+	switch {
+	case !k.Prebuilt() && len(k.Config) == 0:
+		errs.Add(k.Name.Pos(), at+".config", "missing; give at least one fragment")
+	case !k.Prebuilt() && k.Modules.V != "":
+		errs.Add(k.Modules.Pos(), at+".modules", "is for kernels with binary sources; the fragments of this one build everything in")
+	case k.Prebuilt() && (len(k.Config) > 0 || k.Patches.V != ""):
+		errs.Add(k.Name.Pos(), at, "config and patches are for kernels that are built; this one's sources are binary")
+	case k.Prebuilt() && k.Modules.V == "":
+		errs.Add(k.Name.Pos(), at+".modules", "missing; name the list of modules that a guest needs")
+	}
+}
+
+// kinds counts the kinds of source that s names.
+func (s Source) kinds() int {
+	n := 0
+	for _, name := range []string{s.Git.V, s.Package.V, s.Binary.V} {
+		if name != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // Find returns the kernel called name, or the default one if name is empty.

@@ -22,7 +22,7 @@ func TestDeclaredKernels(t *testing.T) {
 	_, err = Find(kernels, "6.1")
 	require.NoError(t, err)
 	_, err = Find(kernels, "6.2")
-	require.EqualError(t, err, `kernel "6.2" is not in kernels.yaml; allowed: 5.18-rc5, 6.1, 6.1-stock, 6.12, 6.1-debug, 5.18-rc5-debug`)
+	require.EqualError(t, err, `kernel "6.2" is not in kernels.yaml; allowed: 5.18-rc5, 6.1, 6.1-stock, 6.12, 7.3, 6.18, 6.1-debug, 5.18-rc5-debug`)
 	for _, k := range kernels {
 		for _, f := range k.Config {
 			_, err := readFragment(f.V)
@@ -30,7 +30,7 @@ func TestDeclaredKernels(t *testing.T) {
 		}
 		series, err := filepath.Glob(filepath.Join(k.Patches.V, "*.patch"))
 		require.NoError(t, err)
-		unpatched := k.Name.V == "6.1-stock" || k.Name.V == "6.12"
+		unpatched := k.Name.V == "6.1-stock" || k.Name.V == "6.12" || k.Prebuilt()
 		require.Equal(t, !unpatched, len(series) > 0, k.Name.V)
 	}
 }
@@ -42,7 +42,13 @@ func TestComplaintsNameThePlace(t *testing.T) {
 		{"default: b\nkernels:\n- name: a\n  sources: [{package: p}]\n  config: [c]\n",
 			`k.yaml:1:10: default: "b" is not among the kernels; allowed: a`},
 		{"default: a\nkernels:\n- name: a\n  sorces: []\n", `k.yaml:4:3: sorces: no such key`},
-		{"default: a\nkernels:\n- name: a\n  sources: [{git: x, package: p}]\n  config: [c]\n", "give either git or package"},
+		{"default: a\nkernels:\n- name: a\n  sources: [{git: x, package: p}]\n  config: [c]\n", "give one of git, package and binary"},
+		{"default: a\nkernels:\n- name: a\n  sources: [{binary: linux-image-1}]\n  modules: m\n", `k.yaml:4:22: kernels[0].sources[0].suite: missing`},
+		{"default: a\nkernels:\n- name: a\n  sources: [{binary: linux, suite: s}]\n  modules: m\n", `kernels[0].sources[0].binary: "linux": want the name of a package linux-image-RELEASE`},
+		{"default: a\nkernels:\n- name: a\n  sources: [{binary: linux-image-1, suite: s}]\n", `k.yaml:3:9: kernels[0].modules: missing`},
+		{"default: a\nkernels:\n- name: a\n  sources: [{binary: linux-image-1, suite: s}]\n  modules: m\n  config: [c]\n", `config and patches are for kernels that are built`},
+		{"default: a\nkernels:\n- name: a\n  sources: [{package: p}]\n  config: [c]\n  modules: m\n", `k.yaml:6:12: kernels[0].modules: is for kernels with binary sources`},
+		{"default: a\nkernels:\n- name: a\n  sources: [{package: p}, {binary: linux-image-1, suite: s}]\n  config: [c]\n", `either all sources of a kernel are binary, or none is`},
 	} {
 		_, err := parse("k.yaml", []byte(c.in))
 		require.ErrorContains(t, err, c.want)

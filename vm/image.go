@@ -42,7 +42,8 @@ var provisionScript string
 
 // ImageOptions say what goes into the disk.
 type ImageOptions struct {
-	Kernel   string // bzImage to provision with; required
+	Kernel   string // bzImage to provision with; required. Any kernel leaves the same disk
+	Initrd   string // its initramfs, or ""
 	Accel    Accel  // as resolved
 	QEMU     string // Config.QEMU
 	Lambda   string // docker-archive tar of the functions' image, loaded into Docker; "" for none
@@ -171,7 +172,7 @@ func provision(ctx context.Context, base, disk string, o ImageOptions) error {
 	if err := command.Run(ctx, command.Cmd{Args: []string{"qemu-img", "convert", "-O", "qcow2", base, disk}}); err != nil {
 		return err
 	}
-	m, err := Start(ctx, Config{Kernel: o.Kernel, Disk: disk, Writable: true, Extra: o.Lambda, Accel: o.Accel, QEMU: o.QEMU})
+	m, err := Start(ctx, Config{Kernel: o.Kernel, Initrd: o.Initrd, Disk: disk, Writable: true, Extra: o.Lambda, Accel: o.Accel, QEMU: o.QEMU})
 	if err != nil {
 		return err
 	}

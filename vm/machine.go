@@ -50,7 +50,7 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 		return nil, err
 	}
 	// QEMU has another directory than we.
-	for _, path := range []*string{&c.Kernel, &c.Disk, &c.Tools, &c.Extra, &c.Share} {
+	for _, path := range []*string{&c.Kernel, &c.Initrd, &c.Disk, &c.Tools, &c.Extra, &c.Share} {
 		if *path == "" {
 			continue
 		}
@@ -156,7 +156,8 @@ func (m *Machine) mount(ctx context.Context) error {
 		line += " && { mountpoint -q /opt/alps || mount -o ro /dev/vdb /opt/alps; }" // there already in a snapshot
 	}
 	if m.Config.Share != "" {
-		line += " && mkdir -p /mnt/share && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /mnt/share"
+		line += ` && { grep -qw 9p /proc/filesystems || { echo "this kernel has no 9p, through which a folder is shared: take one that is built here (kernel/kernels.yaml)" >&2; false; }; }` +
+			" && mkdir -p /mnt/share && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /mnt/share"
 	}
 	return m.Run(ctx, Cmd{Line: line})
 }

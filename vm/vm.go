@@ -44,6 +44,7 @@ func ParseAccel(s string) (Accel, error) {
 // Config is a guest. Kernel and Disk are required.
 type Config struct {
 	Kernel   string // bzImage
+	Initrd   string // its initramfs; "" for a kernel with everything built in
 	Disk     string // qcow2; never written to
 	Tools    string // ext4 image mounted at /opt/alps; "" for none
 	Extra    string // one more raw disk, /dev/vdc (vdb without Tools); "" for none
@@ -145,6 +146,10 @@ func (c Config) kernelArgs() string {
 	if c.Accel == VTime {
 		args = append(args, noRepGood)
 	}
+	if c.Initrd != "" {
+		// A distribution's kernel. With AppArmor Docker wants programs that the guest has not.
+		args = append(args, "apparmor=0")
+	}
 	return strings.Join(args, " ")
 }
 
@@ -169,6 +174,9 @@ func (c Config) args(p paths) []string {
 		a = append(a, "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max")
 	}
 	a = append(a, "-kernel", c.Kernel, "-append", c.kernelArgs())
+	if c.Initrd != "" {
+		a = append(a, "-initrd", c.Initrd)
+	}
 	// A device that another thread serves is told of work when the host gets to it.
 	device := func(d string) string {
 		if c.Accel == VTime {

@@ -95,7 +95,7 @@ func Prepare(ctx context.Context, o RigOptions) (Parts, error) {
 	if p.Lambda, err = openlambda.BuildImage(ctx, openlambda.ImageOptions{Progress: o.Progress}); err != nil {
 		return Parts{}, err
 	}
-	if p.Image, err = vm.BuildImage(ctx, vm.ImageOptions{Kernel: p.Kernel.BzImage, Accel: p.Accel, QEMU: p.QEMU.Path, Lambda: p.Lambda.Path, Progress: o.Progress}); err != nil {
+	if p.Image, err = vm.BuildImage(ctx, vm.ImageOptions{Kernel: p.Kernel.BzImage, Initrd: p.Kernel.Initrd, Accel: p.Accel, QEMU: p.QEMU.Path, Lambda: p.Lambda.Path, Progress: o.Progress}); err != nil {
 		return Parts{}, err
 	}
 	p.Revision = revision(ctx, o.Root)
@@ -167,7 +167,7 @@ func (p Parts) buildTools(ctx context.Context) (disk, sum string, err error) {
 
 // VMConfig is the guest that Boot starts.
 func (p Parts) VMConfig() vm.Config {
-	return vm.Config{Kernel: p.Kernel.BzImage, Disk: p.Image.Path, Tools: p.Tools, Accel: p.Accel, QEMU: p.QEMU.Path, CPUs: p.CPUs, MemMiB: p.opts.MemMiB, Shared: p.Shared}
+	return vm.Config{Kernel: p.Kernel.BzImage, Initrd: p.Kernel.Initrd, Disk: p.Image.Path, Tools: p.Tools, Accel: p.Accel, QEMU: p.QEMU.Path, CPUs: p.CPUs, MemMiB: p.opts.MemMiB, Shared: p.Shared}
 }
 
 // functionCPUs is the guest's CPUs but 0, which the system keeps; a guest with

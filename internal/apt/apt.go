@@ -1,8 +1,9 @@
 // Package apt reads packages of another Debian suite than the machine's.
 //
 // It runs apt with a configuration of its own, so neither the machine's
-// sources nor its package lists change. Nothing is installed: packages are
-// downloaded, authenticated by apt, and unpacked into a directory.
+// sources nor its package lists change, and what the machine has installed
+// does not count. Nothing is installed: packages are downloaded, authenticated
+// by apt, and unpacked into a directory.
 package apt
 
 import (
@@ -26,6 +27,20 @@ const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // ErrNoMirror means that this machine does not tell where Debian's packages are.
 var ErrNoMirror = errors.New("apt: no Debian mirror among this machine's sources: set " + MirrorVariable + " to the address of one")
+
+// ErrRenewed means that a mirror no longer had what the package lists in the
+// cache named. The lists are new now: look the package up again (Again).
+var ErrRenewed = errors.New("apt: the package lists had to be renewed; try again")
+
+// Again calls do, and once more if the package lists had to be renewed
+// meanwhile. do looks its packages up itself.
+func Again[T any](do func() (T, error)) (T, error) {
+	v, err := do()
+	if errors.Is(err, ErrRenewed) {
+		v, err = do()
+	}
+	return v, err
+}
 
 // Suite is a release of Debian, such as trixie, with its package lists.
 type Suite struct {
@@ -142,8 +157,8 @@ func (s Suite) Unpack(ctx context.Context, src Source, dir string) error {
 	return command.Run(ctx, command.Cmd{Args: []string{"dpkg-source", "--no-check", "-x", descriptions[0], dir}})
 }
 
-// UnpackBinary downloads the binary packages called names and unpacks their
-// files into dir.
+// UnpackBinary downloads the binary packages called names (NAME or
+// NAME=VERSION) and unpacks their files into dir.
 func (s Suite) UnpackBinary(ctx context.Context, dir string, names ...string) error {
 	work, err := os.MkdirTemp(filepath.Dir(dir), "binary")
 	if err != nil {
@@ -176,7 +191,7 @@ func (s Suite) download(ctx context.Context, dir string, program string, args ..
 		return errors.Join(err, renewErr)
 	}
 	if _, err := s.output(ctx, dir, program, args...); err != nil {
-		return fmt.Errorf("%w (the package lists of %s have been renewed; try again)", err, s.name)
+		return fmt.Errorf("%w (%s): %w", ErrRenewed, s.name, err)
 	}
 	return nil
 }
@@ -189,6 +204,7 @@ func (s Suite) output(ctx context.Context, dir string, program string, args ...s
 		"Dir::Etc::SourceList=/dev/null",
 		"Dir::Etc::SourceParts=" + s.sources(),
 		"Dir::State::Lists=" + s.lists(),
+		"Dir::State::status=/dev/null",
 		"Dir::Cache=" + dir,
 		"Dir::Cache::Archives=" + dir,
 		"Dir::Cache::PkgCache=", "Dir::Cache::SrcPkgCache=",

@@ -1,6 +1,7 @@
 package apt
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -21,6 +22,40 @@ func TestTheMirrorIsDebiansOwn(t *testing.T) {
 	require.Equal(t, "http://other.example/debian", m)
 }
 
+func TestPackagesAreReadFromAList(t *testing.T) {
+	list := parsePackages("Package: a\nVersion: 1:2-3\nDepends: b (= 1), c | d:any (>= 2),e\nDescription: x\n Package: no\nSHA256: 12\n\n" +
+		"Package: f\nPre-Depends: g\nVersion: 4\n\n")
+	require.Equal(t, []Package{
+		{Name: "a", Version: "1:2-3", SHA256: "12", Depends: []string{"b", "c", "d", "e"}},
+		{Name: "f", Version: "4", Depends: []string{"g"}},
+	}, list)
+}
+
+func TestNamesMatchAPattern(t *testing.T) {
+	names, err := matching("linux-image-7.3.*-cloud-amd64", []string{"linux-image-7.3.4+deb13-cloud-amd64", "linux-image-7.3.4+deb13-amd64",
+		"linux-image-7.30.1+deb13-cloud-amd64", "linux-image-7.3.1+deb13-cloud-amd64", "linux-image-7.3.4+deb13-cloud-amd64-dbg"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"linux-image-7.3.1+deb13-cloud-amd64", "linux-image-7.3.4+deb13-cloud-amd64"}, names)
+	require.True(t, newer(t.Context(), "7.3.10-1", "7.3.4-1"))
+	require.False(t, newer(t.Context(), "7.3.4-1~bpo13+1", "7.3.4-1"))
+}
+
+func TestAPackageThatTheMirrorDroppedIsLookedUpAgain(t *testing.T) {
+	calls := 0
+	got, err := Again(func() (int, error) {
+		if calls++; calls == 1 {
+			return 0, fmt.Errorf("kernel: %w", ErrRenewed)
+		}
+		return calls, nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 2, got)
+	calls = 0
+	_, err = Again(func() (int, error) { calls++; return 0, ErrNoMirror })
+	require.ErrorIs(t, err, ErrNoMirror)
+	require.Equal(t, 1, calls)
+}
+
 // The machine's sources stay as they are, and a suite it does not have is read.
 func TestAnotherSuiteIsReadByAConfigurationOfItsOwn(t *testing.T) {
 	before, err := os.ReadDir("/var/lib/apt/lists")
@@ -34,6 +69,13 @@ func TestAnotherSuiteIsReadByAConfigurationOfItsOwn(t *testing.T) {
 	require.NotEmpty(t, src.Version)
 	_, err = s.Source(t.Context(), "no-such-package")
 	require.Error(t, err)
+	p, err := s.Newest(t.Context(), "clang-1*9")
+	require.NoError(t, err)
+	require.Equal(t, "clang-19", p.Name)
+	require.Regexp(t, "^[0-9a-f]{64}$", p.SHA256)
+	require.Contains(t, p.Depends, "libllvm19")
+	_, err = s.Newest(t.Context(), "no-such-package-*")
+	require.EqualError(t, err, "apt: trixie has no package no-such-package-*")
 	after, err := os.ReadDir("/var/lib/apt/lists")
 	require.NoError(t, err)
 	require.Equal(t, len(before), len(after))

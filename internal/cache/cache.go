@@ -146,6 +146,25 @@ func Get(ctx context.Context, kind, key string, build func(ctx context.Context, 
 	return Entry{Dir: dir}, nil
 }
 
+// List returns the whole entries of the given kind, in no order.
+func List(kind string) ([]Entry, error) {
+	parent, err := Dir(kind)
+	if err != nil {
+		return nil, err
+	}
+	files, err := os.ReadDir(parent)
+	if err != nil {
+		return nil, fmt.Errorf("cache %s: %w", kind, err)
+	}
+	var list []Entry
+	for _, f := range files {
+		if dir := filepath.Join(parent, f.Name()); whole(dir, f.Name()) {
+			list = append(list, Entry{Dir: dir, Hit: true})
+		}
+	}
+	return list, nil
+}
+
 // Remove removes the entry of the given kind and key, so that the next Get
 // builds it.
 func Remove(kind, key string) error {

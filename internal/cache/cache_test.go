@@ -28,6 +28,21 @@ func build(n *atomic.Int32) func(context.Context, string) error {
 	}
 }
 
+// An entry that is being built, or was torn, is not listed.
+func TestOnlyWholeEntriesAreListed(t *testing.T) {
+	t.Setenv("ALPS_CACHE", t.TempDir())
+	var n atomic.Int32
+	e, err := Get(t.Context(), "kind", "key", build(&n))
+	require.NoError(t, err)
+	torn, err := Get(t.Context(), "kind", "torn", build(&n))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(torn.Dir, "sub/file"), []byte("other content"), 0o644))
+	require.NoError(t, os.CopyFS(filepath.Join(filepath.Dir(e.Dir), "other.partial"), os.DirFS(e.Dir)))
+	list, err := List("kind")
+	require.NoError(t, err)
+	require.Equal(t, []Entry{{Dir: e.Dir, Hit: true}}, list)
+}
+
 func TestSecondGetIsAHit(t *testing.T) {
 	t.Setenv("ALPS_CACHE", t.TempDir())
 	var n atomic.Int32

@@ -46,6 +46,14 @@ func Kernel() Group {
 	}}
 }
 
+// Prebuilt makes the initramfs of a kernel that is not built.
+func Prebuilt() Group {
+	return Group{"prebuilt kernel", []Package{
+		{"kmod", "depmod"}, {"cpio", ""}, {"xz-utils", "xz"},
+		{"debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"},
+	}}
+}
+
 // BPF compiles BPF C.
 func BPF() Group {
 	return Group{"bpf", []Package{
@@ -109,7 +117,7 @@ func Browser() Group {
 
 // All is every group.
 func All() []Group {
-	return []Group{Kernel(), BPF(), Image(), QEMU(), QEMUBuild(), Functions(), Race(), Browser()}
+	return []Group{Kernel(), Prebuilt(), BPF(), Image(), QEMU(), QEMUBuild(), Functions(), Race(), Browser()}
 }
 
 // ErrNeedRoot is returned when packages are missing and there is neither root

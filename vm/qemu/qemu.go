@@ -71,6 +71,10 @@ type Built struct {
 // Build returns the QEMU for virtual time, building it if no build with the
 // same source, series, configuration and compiler is in the cache.
 func Build(ctx context.Context, o Options) (Built, error) {
+	return apt.Again(func() (Built, error) { return buildNewest(ctx, o) })
+}
+
+func buildNewest(ctx context.Context, o Options) (Built, error) {
 	b := builder{opts: o}
 	var err error
 	if b.suite, err = apt.Open(ctx, suite); err != nil {
@@ -241,24 +245,20 @@ func (b *builder) keep(ctx context.Context, dir, path string) error {
 // Cached lists the builds in the cache, the newest last, without looking at the
 // network.
 func Cached() ([]Built, error) {
-	dir, err := cache.Dir("qemu")
-	if err != nil {
-		return nil, err
-	}
-	metas, err := filepath.Glob(filepath.Join(dir, "*", metaName))
+	entries, err := cache.List("qemu")
 	if err != nil {
 		return nil, fmt.Errorf("qemu: %w", err)
 	}
 	made := map[string]time.Time{}
-	for _, meta := range metas {
-		if st, err := os.Stat(meta); err == nil {
-			made[meta] = st.ModTime()
+	for _, e := range entries {
+		if st, err := os.Stat(filepath.Join(e.Dir, metaName)); err == nil {
+			made[e.Dir] = st.ModTime()
 		}
 	}
-	slices.SortFunc(metas, func(a, b string) int { return made[a].Compare(made[b]) })
+	slices.SortFunc(entries, func(a, b cache.Entry) int { return made[a.Dir].Compare(made[b.Dir]) })
 	var list []Built
-	for _, meta := range metas {
-		b, err := read(filepath.Dir(meta), true)
+	for _, e := range entries {
+		b, err := read(e.Dir, true)
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,8 @@ package qemu
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/progress"
 )
 
@@ -58,13 +61,20 @@ func TestCachedBuildsAreFoundWithoutTheNetwork(t *testing.T) {
 	list, err := Cached()
 	require.NoError(t, err)
 	require.Empty(t, list)
-	old := filepath.Join(root, "qemu", "xyz")
-	require.NoError(t, os.MkdirAll(old, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(old, metaName), []byte(`{"version": "QEMU 9.0"}`), 0o644))
-	require.NoError(t, os.Chtimes(filepath.Join(old, metaName), time.Time{}, time.Now().Add(-time.Hour)))
-	dir := filepath.Join(root, "qemu", "abc")
-	require.NoError(t, os.MkdirAll(dir, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, metaName), []byte(`{"version": "QEMU 10.0", "source": "package qemu=1"}`), 0o644))
+	entry := func(key, meta string, made time.Time) string {
+		e, err := cache.Get(t.Context(), "qemu", key, func(_ context.Context, dir string) error {
+			path := filepath.Join(dir, metaName)
+			return errors.Join(os.WriteFile(path, []byte(meta), 0o644), os.Chtimes(path, made, made))
+		})
+		require.NoError(t, err)
+		return e.Dir
+	}
+	entry("xyz", `{"version": "QEMU 9.0"}`, time.Now().Add(-time.Hour))
+	dir := entry("abc", `{"version": "QEMU 10.0", "source": "package qemu=1"}`, time.Now())
+	// A build that was killed is none.
+	torn := filepath.Join(root, "qemu", "def.partial")
+	require.NoError(t, os.MkdirAll(torn, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(torn, metaName), []byte(`{"vers`), 0o644))
 	list, err = Cached()
 	require.NoError(t, err)
 	require.Len(t, list, 2)
