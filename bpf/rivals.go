@@ -9,8 +9,9 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// Asked says whether the kernel asks the hooks: its sysctl is everybody's to write.
-func (b *Backend) Asked() (bool, error) {
+// HooksEnabled says whether the kernel asks the hooks: any root process may write
+// the sysctl.
+func (b *Backend) HooksEnabled() (bool, error) {
 	data, err := os.ReadFile(sysctl)
 	if err != nil {
 		return false, fmt.Errorf("hooks: %w", err)

@@ -89,11 +89,18 @@ const (
 	OtherInCharge = "other in charge"  // another daemon, or a scheduler in user space; or none where one is needed
 	NoController  = "no controller"    // a function's cgroup has no CPU controller
 	NoInvocation  = "no invocation"    // a function uses CPU time, but forks no invocation
+	BackendEnded  = "backend ended"    // by the kernel, with its reason
 	OutOfDate     = "out of date"      // the policy could not be brought up to date
 	MapFull       = "map full"         // of the kernel's, see Usage
 	EventsLost    = "events lost"      // see Lost
 	Refused       = "function refused" // see Refusal
 )
+
+// Stat is a counter of the backend since it was attached.
+type Stat struct {
+	Name  string `json:"name"` // with the unit, as "decisions" or "idle_ns"
+	Value uint64 `json:"value"`
+}
 
 // Usage is how full one of the kernel's maps is.
 type Usage struct {
@@ -105,10 +112,12 @@ type Usage struct {
 // Status is what the daemon believes.
 type Status struct {
 	Mode       Mode              `json:"mode"`
-	Generation uint64            `json:"generation"` // policies published since the start
-	Attached   bool              `json:"attached"`   // the hooks, not only the observer
-	Resumed    bool              `json:"resumed"`    // from what a daemon before had pinned
-	LoadPct    float64           `json:"load_pct"`   // CPU utilisation at the last update
+	Backend    string            `json:"backend"`         // how the policy reaches the kernel: hooks, delegated, observe
+	Stats      []Stat            `json:"stats,omitempty"` // the backend's counters
+	Generation uint64            `json:"generation"`      // policies published since the start
+	Attached   bool              `json:"attached"`        // the backend, not only the observer
+	Resumed    bool              `json:"resumed"`         // from what a daemon before had pinned
+	LoadPct    float64           `json:"load_pct"`        // CPU utilisation at the last update
 	Lost       Lost              `json:"lost"`
 	Records    int               `json:"records"` // in the window
 	Functions  []FunctionStatus  `json:"functions"`

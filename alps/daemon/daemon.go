@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
 
@@ -35,7 +36,7 @@ type Config struct {
 	Socket string       // "": client.DefaultSocket
 	Docker string       // Docker's address; "": from the environment; "none": do not look for containers
 	Pin    string       // directory on a BPF file system by which a killed daemon is resumed; "": DefaultPin
-	Hooks  bool         // attach the hooks at once, even if the mode does not need them; not where the kernel has none
+	Hooks  bool         // attach the backend at once, even if the mode does not need it (Backend.Attach)
 	CPUs   []int        // CPUs the functions run on; nil: all
 	Log    *slog.Logger // nil discards
 
@@ -47,21 +48,14 @@ type Config struct {
 // DefaultPin is where maps and attachments are kept for a daemon that is killed.
 const DefaultPin = "/sys/fs/bpf/alps"
 
-// kernel is what the daemon needs of bpf.Backend.
-type kernel interface {
-	AttachHooks() error
-	SetHooksEnabled(bool) error
-	SetPolicy(map[bpf.CgroupID]bpf.Entry) error
-	Policy() (map[bpf.CgroupID]bpf.Entry, error)
-	KeepAlive(time.Duration) error
+// observer is what the daemon needs of bpf.Backend to see invocations.
+type observer interface {
 	SetFunctions([]bpf.Function) error
 	Functions() ([]bpf.Function, error)
 	SetFullSlices(bool)
 	Events(context.Context, func(bpf.Event)) error
 	Lost() (bpf.Lost, error)
 	Sweep() (bpf.Survey, error)
-	Asked() (bool, error)
-	Rivals() (int, error)
 }
 
 // Run loads and attaches the BPF programs and serves until ctx ends; then CFS
@@ -92,14 +86,14 @@ func Run(ctx context.Context, c Config) error {
 	if err := b.AttachObserver(); err != nil {
 		return err
 	}
-	c.Hooks = c.Hooks || b.Attached()
-	if err := b.CheckHooks(); err != nil && c.Hooks && c.Mode.Policy == policyCFS {
+	backend := chooseBackend(c, b)
+	if o, ok := backend.(*observe); ok && c.Mode.Policy == policyCFS {
 		c.Hooks = false
 		if c.Log != nil {
-			c.Log.Warn("observing only", "why", err)
+			c.Log.Warn("invocations are observed only", "why", o.why)
 		}
 	}
-	d, err := newDaemon(c, b, thisHost)
+	d, err := newDaemon(c, b, backend, thisHost)
 	if err != nil {
 		return err
 	}
@@ -107,17 +101,29 @@ func Run(ctx context.Context, c Config) error {
 	return d.run(ctx, l)
 }
 
+// chooseBackend is the best that this kernel can have.
+func chooseBackend(c Config, b *bpf.Backend) Backend {
+	if c.Delegated {
+		return &delegated{kernel: b, host: thisHost}
+	}
+	if err := b.CheckHooks(); err != nil {
+		return &observe{why: err}
+	}
+	return newHooks(b, thisHost, b.Attached())
+}
+
 // A daemon has two locks. Whoever changes what the kernel is told holds ops, for
 // as long as simulation and system calls take; mu, which events and status need,
 // is held for moments only. Who needs both takes ops first.
 type daemon struct {
-	config Config
-	kernel kernel
-	log    *slog.Logger
-	now    func() clock.KTime
-	begun  clock.KTime
-	load   *loadMeter
-	host   host
+	config   Config
+	observer observer
+	backend  Backend
+	log      *slog.Logger
+	now      func() clock.KTime
+	begun    clock.KTime
+	load     *loadMeter
+	host     host
 
 	changed chan struct{} // the mode changed: begin its period anew
 
@@ -127,13 +133,12 @@ type daemon struct {
 	policy *policy.Policy
 
 	mu         sync.Mutex
-	attached   bool // the hooks
 	mode       mode
 	window     policy.Window
 	functions  map[bpf.CgroupID]client.Function
 	refused    map[bpf.CgroupID]client.Refusal
 	decisions  []policy.Decision
-	published  map[bpf.CgroupID]bpf.Entry
+	published  map[uint64]model.Entry
 	generation uint64
 	loadPct    float64
 	tookNS     int64
@@ -148,17 +153,17 @@ type daemon struct {
 // keptEvents is how many events a reader that was away can still get.
 const keptEvents = 16384
 
-func newDaemon(c Config, k kernel, h host) (*daemon, error) {
+func newDaemon(c Config, o observer, b Backend, h host) (*daemon, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Mode.Policy == "" {
 		c.Mode.Policy = policyALPS
 	}
-	d := &daemon{config: c, kernel: k, log: c.Log, now: clock.Now, begun: clock.Now(), load: &loadMeter{cpus: c.CPUs}, host: h,
+	d := &daemon{config: c, observer: o, backend: b, log: c.Log, now: clock.Now, begun: clock.Now(), load: &loadMeter{cpus: c.CPUs}, host: h,
 		changed: make(chan struct{}, 1), functions: map[bpf.CgroupID]client.Function{}, readers: map[chan client.Event]bool{}}
 	// What a daemon before had registered.
-	known, err := k.Functions()
+	known, err := o.Functions()
 	if err != nil {
 		return nil, err
 	}
@@ -166,13 +171,21 @@ func newDaemon(c Config, k kernel, h host) (*daemon, error) {
 		d.functions[f.ID] = client.Function{UID: f.UID, Name: f.Name, Cgroup: f.Cgroup, ID: uint64(f.ID)}
 	}
 	d.askControllers(d.functions)
+	if err := b.SetFunctions(known); err != nil {
+		return nil, err
+	}
+	if c.Hooks {
+		if err := b.Attach(); err != nil {
+			return nil, err
+		}
+	}
 	return d, d.setMode(c.Mode)
 }
 
 func (d *daemon) run(ctx context.Context, l net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.serve(ctx, l) })
-	g.Go(func() error { return d.kernel.Events(ctx, d.event) })
+	g.Go(func() error { return d.observer.Events(ctx, d.event) })
 	g.Go(func() error { return d.updates(ctx) })
 	g.Go(func() error { return d.sweeps(ctx) })
 	if d.config.Docker != "none" {
@@ -182,7 +195,7 @@ func (d *daemon) run(ctx context.Context, l net.Listener) error {
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	return errors.Join(err, d.kernel.SetPolicy(nil))
+	return errors.Join(err, d.backend.Close())
 }
 
 // setMode switches what decides and forgets what was learnt under the former.
@@ -197,27 +210,19 @@ func (d *daemon) setMode(m client.Mode) error {
 	}
 	d.ops.Lock()
 	defer d.ops.Unlock()
-	// Attached once, for good: under cfs the kernel does not ask them.
 	steered := next.wire.Policy != policyCFS
-	attached := d.hooked()
-	if (steered || d.config.Hooks) && !attached && !d.config.Delegated {
-		if err := d.kernel.AttachHooks(); err != nil {
+	if steered { // before anything changes
+		if err := d.backend.Attach(); err != nil {
 			return err
 		}
-		attached = true
-		d.mu.Lock()
-		d.attached = true
-		d.mu.Unlock()
 	}
-	if err := d.kernel.SetPolicy(nil); err != nil {
+	if err := d.backend.Publish(model.Policy{}); err != nil {
 		return err
 	}
-	if attached {
-		if err := d.kernel.SetHooksEnabled(steered); err != nil {
-			return err
-		}
+	if err := d.backend.SetEnabled(steered); err != nil {
+		return err
 	}
-	d.kernel.SetFullSlices(m.FullSlices)
+	d.observer.SetFullSlices(m.FullSlices)
 	d.policy = p
 	d.mu.Lock()
 	d.mode, d.decisions, d.published, d.lastErr = next, nil, nil, ""
@@ -230,13 +235,6 @@ func (d *daemon) setMode(m client.Mode) error {
 	d.log.Info("mode", "policy", m.Policy, "order", next.order, "step", next.step)
 	d.check()
 	return nil
-}
-
-// hooked says whether the hooks are attached.
-func (d *daemon) hooked() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.attached
 }
 
 // event takes one finished invocation from the kernel.
@@ -325,8 +323,14 @@ func (d *daemon) known() map[bpf.CgroupID]client.Function {
 // setFunctions makes next the functions, once the kernel has taken them. If it
 // refuses, all is as before. The caller holds ops.
 func (d *daemon) setFunctions(next map[bpf.CgroupID]client.Function) error {
-	if err := d.kernel.SetFunctions(kernelFunctions(next)); err != nil {
-		return errors.Join(err, d.kernel.SetFunctions(kernelFunctions(d.known())))
+	set := func(functions []bpf.Function) error {
+		if err := d.observer.SetFunctions(functions); err != nil {
+			return err
+		}
+		return d.backend.SetFunctions(functions)
+	}
+	if err := set(kernelFunctions(next)); err != nil {
+		return errors.Join(err, set(kernelFunctions(d.known())))
 	}
 	d.mu.Lock()
 	d.functions = next
@@ -345,13 +349,15 @@ func kernelFunctions(functions map[bpf.CgroupID]client.Function) []bpf.Function 
 
 func (d *daemon) status() client.Status {
 	d.check()
-	n, err := d.kernel.Lost()
+	n, err := d.observer.Lost()
+	state := d.backend.State()
+	stats, statsErr := d.backend.Stats()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := client.Status{Mode: d.mode.wire, Generation: d.generation, Attached: d.attached, Resumed: d.resumed, LoadPct: d.loadPct,
+	s := client.Status{Mode: d.mode.wire, Backend: d.backend.Name(), Stats: stats, Generation: d.generation, Attached: state.Attached, Resumed: d.resumed, LoadPct: d.loadPct,
 		Decisions: d.decisions, UpdateNS: d.tookNS, LastError: d.lastErr,
 		Records: len(d.window.Records(d.now()))}
-	if err != nil {
+	if err := errors.Join(err, statsErr); err != nil {
 		s.LastError = err.Error()
 	}
 	s.RTRuntimeUS, s.RTPeriodUS = realTimeLimit()
@@ -375,7 +381,7 @@ func realTimeLimit() (runtimeUS, periodUS int64) {
 }
 
 func (d *daemon) entries() ([]client.Entry, error) {
-	entries, err := d.kernel.Policy()
+	entries, err := d.backend.Published()
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
@@ -385,7 +391,7 @@ func (d *daemon) entries() ([]client.Entry, error) {
 	for id, e := range entries {
 		f := d.functions[id]
 		f.ID = uint64(id)
-		out = append(out, client.Entry{Function: f, BiasUS: e.BiasUS, SliceUS: e.SliceUS, LateBiasUS: e.LateBiasUS})
+		out = append(out, client.Entry{Function: f, BiasUS: micros(e.Bias), SliceUS: micros(e.Slice), LateBiasUS: micros(e.LateBias)})
 	}
 	slices.SortFunc(out, func(a, b client.Entry) int { return cmp.Compare(a.BiasUS, b.BiasUS) })
 	return out, nil

@@ -23,7 +23,7 @@ import (
 func startDaemon(t *testing.T, m client.Mode) (*daemon, *fakeKernel, *client.Client) {
 	k := &fakeKernel{events: make(chan bpf.Event), lost: bpf.Lost{Invocations: 7, Orphans: 2}}
 	socket := filepath.Join(t.TempDir(), "s")
-	d, err := newDaemon(Config{Mode: m, Socket: socket, Docker: "none", CPUs: []int{0}}, k, testHost(t))
+	d, err := newTestDaemon(t, Config{Mode: m, Socket: socket, Docker: "none", CPUs: []int{0}}, k)
 	require.NoError(t, err)
 	l, err := listen(socket)
 	require.NoError(t, err)
@@ -138,14 +138,14 @@ func TestBiasFollowsTheOrder(t *testing.T) {
 		for i, rank := range []int{1, 2} {
 			e, err := m.entry(policy.Decision{Rank: rank, Slice: 5 * time.Millisecond})
 			require.NoError(t, err)
-			require.Equal(t, bpf.Entry{BiasUS: want[i], SliceUS: 5000}, e, order)
+			require.Equal(t, model.Entry{Bias: duration(want[i]), Slice: 5 * time.Millisecond}, e, order)
 		}
 	}
 	m, err := parseMode(client.Mode{Policy: "alps", Order: "strict"})
 	require.NoError(t, err)
 	e, err := m.entry(policy.Decision{Rank: 10_000, Slice: 10 * time.Second})
 	require.NoError(t, err)
-	require.Equal(t, bpf.Entry{BiasUS: 1<<31 - 1, SliceUS: 10_000_000}, e, "the hook answers an int")
+	require.Equal(t, model.Entry{Bias: model.MaxBias, Slice: 10 * time.Second}, e, "the hook answers an int")
 }
 
 func TestManualPolicy(t *testing.T) {
@@ -188,7 +188,7 @@ func TestHooksAreAttachedOnlyWhenNeeded(t *testing.T) {
 
 func TestDelegatedPoliciesNeedNoHooks(t *testing.T) {
 	k := &fakeKernel{events: make(chan bpf.Event)}
-	d, err := newDaemon(Config{Mode: client.Mode{Policy: "alps"}, Delegated: true, CPUs: []int{0}}, k, testHost(t))
+	d, err := newTestDaemon(t, Config{Mode: client.Mode{Policy: "alps"}, Delegated: true, CPUs: []int{0}}, k)
 	require.NoError(t, err)
 	go func() {
 		for e := range k.events {
@@ -218,9 +218,9 @@ func TestSFSSliceIsTheInterArrivalTime(t *testing.T) {
 	require.InDelta(t, 300_000/11, float64(e.SliceUS), 20_000)
 	require.Greater(t, e.LateBiasUS, e.BiasUS)
 	records := []policy.Record{{Arrive: 5e9}, {Arrive: 1e9}, {Arrive: 2e9}}
-	e, ok := sfsEntry(records, 3)
+	entry, ok := sfsEntry(records, 3)
 	require.True(t, ok)
-	require.EqualValues(t, 6_000_000, e.SliceUS, "mean gap × CPUs")
+	require.Equal(t, 6*time.Second, entry.Slice, "mean gap × CPUs")
 	_, ok = sfsEntry(records[:1], 3)
 	require.False(t, ok)
 }

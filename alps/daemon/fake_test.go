@@ -71,7 +71,9 @@ func (k *fakeKernel) Sweep() (bpf.Survey, error) {
 	return locked(k, func() bpf.Survey { return k.survey }), nil
 }
 
-func (k *fakeKernel) Asked() (bool, error) { return locked(k, func() bool { return k.asks }), nil }
+func (k *fakeKernel) HooksEnabled() (bool, error) {
+	return locked(k, func() bool { return k.asks }), nil
+}
 
 func (k *fakeKernel) Rivals() (int, error) { return locked(k, func() int { return k.rivals }), nil }
 
@@ -118,4 +120,20 @@ func add(t *testing.T, d *daemon, functions ...client.Function) {
 		write(t, d.host.cgroups+f.Cgroup+"/cpu.weight", "100\n")
 		require.NoError(t, d.add(f))
 	}
+}
+
+// testKernel is a fakeKernel, or what is built around one.
+type testKernel interface {
+	observer
+	hooksKernel
+}
+
+// newTestDaemon steers by the hooks, or is delegated.
+func newTestDaemon(t *testing.T, c Config, k testKernel) (*daemon, error) {
+	h := testHost(t)
+	var b Backend = newHooks(k, h, false)
+	if c.Delegated {
+		b = &delegated{kernel: k, host: h}
+	}
+	return newDaemon(c, k, b, h)
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
-	"github.com/ds2-lab/alps/bpf"
 )
 
 const maxRank = 10_000
@@ -56,15 +55,13 @@ func parseMode(m client.Mode) (mode, error) {
 	return out, out.params.Validate()
 }
 
-// entry is what the kernel is told of a decision.
-func (m mode) entry(d policy.Decision) (bpf.Entry, error) {
+// entry is what the backend is told of a decision.
+func (m mode) entry(d policy.Decision) (model.Entry, error) {
 	if d.Rank < 1 || d.Rank > maxRank {
-		return bpf.Entry{}, fmt.Errorf("function %s: rank %d: allowed: 1 to %d", d.UID, d.Rank, maxRank)
+		return model.Entry{}, fmt.Errorf("function %s: rank %d: allowed: 1 to %d", d.UID, d.Rank, maxRank)
 	}
 	if d.Slice < 0 || d.Slice > model.MaxSlice {
-		return bpf.Entry{}, fmt.Errorf("function %s: slice %s: allowed: 0 to %s", d.UID, d.Slice, model.MaxSlice)
+		return model.Entry{}, fmt.Errorf("function %s: slice %s: allowed: 0 to %s", d.UID, d.Slice, model.MaxSlice)
 	}
-	return bpf.Entry{BiasUS: micros(model.Bias(m.order, d.Rank, m.step)), SliceUS: micros(d.Slice)}, nil
+	return model.Entry{Bias: model.Bias(m.order, d.Rank, m.step), Slice: d.Slice}, nil
 }
-
-func micros(d time.Duration) uint32 { return uint32(d / time.Microsecond) }

@@ -31,7 +31,7 @@ func (d *daemon) update() error {
 	m, records, decisions := d.mode, slices.Clone(d.window.Records(d.now())), d.decisions // valid until the next event
 	d.mu.Unlock()
 	functions := d.known()
-	entries := map[bpf.CgroupID]bpf.Entry{}
+	entries := map[uint64]model.Entry{}
 	var errs []error
 	switch m.wire.Policy {
 	case policyCFS:
@@ -39,7 +39,7 @@ func (d *daemon) update() error {
 	case policySFS:
 		if e, ok := sfsEntry(records, d.load.count()); ok {
 			for id := range functions {
-				entries[id] = e
+				entries[uint64(id)] = e
 			}
 		}
 	case policyALPS:
@@ -60,8 +60,8 @@ func (d *daemon) update() error {
 
 // decided are the entries of the decisions; functions that have none are plain
 // CFS until something is known of one.
-func decided(m mode, functions map[bpf.CgroupID]client.Function, decisions []policy.Decision) (map[bpf.CgroupID]bpf.Entry, []error) {
-	entries := map[bpf.CgroupID]bpf.Entry{}
+func decided(m mode, functions map[bpf.CgroupID]client.Function, decisions []policy.Decision) (map[uint64]model.Entry, []error) {
+	entries := map[uint64]model.Entry{}
 	var errs []error
 	for id, f := range functions {
 		decision, ok := decide(m, decisions, f.UID)
@@ -73,22 +73,22 @@ func decided(m mode, functions map[bpf.CgroupID]client.Function, decisions []pol
 			errs = append(errs, err)
 			continue
 		}
-		entries[id] = e
+		entries[uint64(id)] = e
 	}
 	return entries, errs
 }
 
 // publish makes entries the policy. Silent for two periods, this daemon is as
 // good as dead.
-func (d *daemon) publish(m mode, entries map[bpf.CgroupID]bpf.Entry) error {
-	if err := d.kernel.SetPolicy(entries); err != nil {
+func (d *daemon) publish(m mode, entries map[uint64]model.Entry) error {
+	if err := d.backend.Publish(model.Policy{Entries: entries, ValidFor: 2 * m.params.Every()}); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	d.generation++
 	d.published = entries
 	d.mu.Unlock()
-	return d.kernel.KeepAlive(2 * m.params.Every())
+	return nil
 }
 
 // setRules takes a client's policy, whole or not at all.
@@ -152,7 +152,7 @@ func uidOf(functions map[bpf.CgroupID]client.Function, name string) (string, err
 
 // forgetGone drops functions whose cgroups were removed, as the kernel did.
 func (d *daemon) forgetGone() error {
-	known, err := d.kernel.Functions()
+	known, err := d.observer.Functions()
 	if err != nil {
 		return err
 	}

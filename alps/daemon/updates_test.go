@@ -31,7 +31,7 @@ func (k *slowKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
 func TestUpdatesCountFromTheMode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &slowKernel{}
-		d, err := newDaemon(Config{Mode: client.Mode{Policy: "cfs"}, CPUs: []int{0}}, k, testHost(t))
+		d, err := newTestDaemon(t, Config{Mode: client.Mode{Policy: "cfs"}, CPUs: []int{0}}, k)
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)

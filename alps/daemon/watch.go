@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/bpf"
 )
 
@@ -83,7 +84,7 @@ func (d *daemon) sweeps(ctx context.Context) error {
 }
 
 func (d *daemon) sweep() {
-	s, err := d.kernel.Sweep()
+	s, err := d.observer.Sweep()
 	if err != nil {
 		d.log.Error("sweep", "err", err)
 		return
@@ -122,10 +123,10 @@ type finding struct{ what, why, function string }
 // inputs are what a check takes from the daemon.
 type inputs struct {
 	mode      mode
-	attached  bool
+	state     State // the backend's
 	functions map[bpf.CgroupID]client.Function
 	refused   map[bpf.CgroupID]client.Refusal
-	published map[bpf.CgroupID]bpf.Entry
+	published map[uint64]model.Entry
 	lastErr   string
 	dropped   uint64
 }
@@ -136,10 +137,11 @@ func (d *daemon) check() {
 	w := &d.watch
 	w.checking.Lock()
 	defer w.checking.Unlock()
+	state := d.backend.State()
 	d.mu.Lock()
-	in := inputs{d.mode, d.attached, maps.Clone(d.functions), maps.Clone(d.refused), d.published, d.lastErr, d.dropped}
+	in := inputs{d.mode, state, maps.Clone(d.functions), maps.Clone(d.refused), d.published, d.lastErr, d.dropped}
 	d.mu.Unlock()
-	found := append(d.inCharge(in), d.losses(in)...)
+	found := append(inCharge(in), d.losses(in)...)
 	why := "" // nobody is steered
 	switch {
 	case in.mode.wire.Policy == policyCFS:
@@ -171,12 +173,13 @@ func (d *daemon) check() {
 		if s := silent[id]; s != "" {
 			note(client.NoInvocation, s)
 		}
-		if _, ok := in.published[id]; !ok && f.Why == "" {
+		if _, ok := in.published[uint64(id)]; !ok && f.Why == "" {
 			f.Why = "nothing is known of it"
 			if in.mode.wire.Policy == policyManual {
 				f.Why = "alps policy -set gave it no place"
 			}
 		}
+		f.Why = cmp.Or(f.Why, in.state.Unsteered[id])
 		f.Steered = f.Why == ""
 		functions = append(functions, f)
 	}
@@ -187,33 +190,12 @@ func (d *daemon) check() {
 }
 
 // inCharge finds what else decides, or why nobody does.
-func (d *daemon) inCharge(in inputs) (found []finding) {
-	add := func(what, format string, args ...any) {
-		found = append(found, finding{what, fmt.Sprintf(format, args...), ""})
-	}
-	name, _ := d.host.userScheduler()
-	switch {
-	case d.config.Delegated && name == "":
-		if in.mode.wire.Policy != policyCFS {
-			add(client.OtherInCharge, "no scheduler in user space takes decisions: start alps-ghost")
-		}
-	case !d.config.Delegated && name != "":
-		add(client.OtherInCharge, "the sched_ext scheduler %s is in charge", name)
-	}
-	if in.attached {
-		if n, err := d.kernel.Rivals(); err != nil {
-			add(client.OtherInCharge, "cannot tell what else is attached to the hooks: %v", err)
-		} else if n > 0 {
-			add(client.OtherInCharge, "%d other programs are attached to the hooks: another daemon", n)
-		}
-		if on, err := d.kernel.Asked(); err != nil {
-			add(client.HooksOff, "cannot tell whether the kernel asks the hooks: %v", err)
-		} else if !on && in.mode.wire.Policy != policyCFS {
-			add(client.HooksOff, "the kernel does not ask the hooks: kernel.sched_alps is 0 (alps mode turns it on again)")
-		}
+func inCharge(in inputs) (found []finding) {
+	for _, p := range in.state.Problems {
+		found = append(found, finding{p.What, p.Why, ""})
 	}
 	if in.lastErr != "" {
-		add(client.OutOfDate, "the policy is out of date: %s", in.lastErr)
+		found = append(found, finding{client.OutOfDate, "the policy is out of date: " + in.lastErr, ""})
 	}
 	return found
 }
@@ -221,7 +203,7 @@ func (d *daemon) inCharge(in inputs) (found []finding) {
 // losses finds what the observer misses.
 func (d *daemon) losses(in inputs) (found []finding) {
 	w := &d.watch
-	n, err := d.kernel.Lost()
+	n, err := d.observer.Lost()
 	if err != nil {
 		return []finding{{client.EventsLost, err.Error(), ""}}
 	}
@@ -243,25 +225,19 @@ func (d *daemon) losses(in inputs) (found []finding) {
 
 // conditions are what must not change while something is measured.
 func (d *daemon) conditions(in inputs, functions []client.FunctionStatus) map[string]string {
-	hooks := "not attached"
-	if in.attached {
-		on, err := d.kernel.Asked()
-		hooks = fmt.Sprintf("attached, asked %t", on)
-		if err != nil {
-			hooks = err.Error()
-		}
-	}
 	name, seq := d.host.userScheduler()
 	mode, err := json.Marshal(in.mode.wire)
 	if err != nil {
 		mode = []byte(err.Error())
 	}
-	return map[string]string{
-		"daemon": fmt.Sprintf("process %d, begun at %d", os.Getpid(), d.begun), "policy": string(mode), "hooks": hooks,
+	conditions := map[string]string{
+		"daemon": fmt.Sprintf("process %d, begun at %d", os.Getpid(), d.begun), "policy": string(mode), "backend": d.backend.Name(),
 		"scheduler in user space": fmt.Sprintf("%s %s", name, seq),
 		"kernel":                  read(d.host.proc, "osrelease"), "boot": read(d.host.proc, "random", "boot_id"),
 		"CPUs": read(d.host.cpus), "functions' CPUs": d.host.functionCPUs(functions),
 	}
+	maps.Copy(conditions, in.state.Conditions)
+	return conditions
 }
 
 // note keeps what a check found, and logs what began and what is over.

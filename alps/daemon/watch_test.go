@@ -29,7 +29,7 @@ func quiet(t *testing.T, c Config) (*daemon, *fakeKernel, *bytes.Buffer) {
 	var log bytes.Buffer
 	k := &fakeKernel{}
 	c.Log, c.CPUs = slog.New(slog.NewTextHandler(&log, nil)), []int{0}
-	d, err := newDaemon(c, k, testHost(t))
+	d, err := newTestDaemon(t, c, k)
 	require.NoError(t, err)
 	log.Reset()
 	return d, k, &log
@@ -148,7 +148,7 @@ func TestWhyNobodyIsSteered(t *testing.T) {
 // What was lost before the daemon began is no loss of now.
 func TestFormerLossesAreNone(t *testing.T) {
 	k := &fakeKernel{lost: bpf.Lost{Invocations: 7}}
-	d, err := newDaemon(Config{Mode: client.Mode{Policy: policyCFS}}, k, testHost(t))
+	d, err := newTestDaemon(t, Config{Mode: client.Mode{Policy: policyCFS}}, k)
 	require.NoError(t, err)
 	require.Empty(t, d.status().Problems)
 	k.lost.Orphans++ // outlived its invocation: nothing is lost
@@ -288,7 +288,7 @@ func (k *blockedKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
 // Events and status do not wait for an update.
 func TestUpdatesKeepNobodyWaiting(t *testing.T) {
 	k := &blockedKernel{begun: make(chan struct{}), goOn: make(chan struct{})}
-	d, err := newDaemon(Config{Mode: client.Mode{Policy: policyALPS}, CPUs: []int{0}}, k, testHost(t))
+	d, err := newTestDaemon(t, Config{Mode: client.Mode{Policy: policyALPS}, CPUs: []int{0}}, k)
 	require.NoError(t, err)
 	add(t, d, client.Function{UID: "a", ID: 1})
 	done := make(chan error)

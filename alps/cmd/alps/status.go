@@ -31,11 +31,17 @@ func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if *asJSON {
 		return printJSON(stdout, stderr, s)
 	}
-	fmt.Fprintf(stdout, "policy %s  order %s  step %s  hooks attached %t  update %d  load %.0f %%  window %d records  last update took %s\n",
-		s.Mode.Policy, s.Mode.Order, s.Mode.Step, s.Attached, s.Generation, s.LoadPct, s.Records, time.Duration(s.UpdateNS))
+	fmt.Fprintf(stdout, "policy %s  order %s  step %s  backend %s  attached %t  update %d  load %.0f %%  window %d records  last update took %s\n",
+		s.Mode.Policy, s.Mode.Order, s.Mode.Step, s.Backend, s.Attached, s.Generation, s.LoadPct, s.Records, time.Duration(s.UpdateNS))
 	fmt.Fprintf(stdout, "lost: %d invocations, %d tasks, %d slices, %d for slow readers; %d tasks outlived their invocation\n",
 		s.Lost.Invocations, s.Lost.Tasks, s.Lost.Slices, s.Lost.Stream, s.Lost.Orphans)
 	fmt.Fprintf(stdout, "real-time classes may use %d of every %d µs\n", s.RTRuntimeUS, s.RTPeriodUS)
+	for _, x := range s.Stats {
+		fmt.Fprintf(stdout, "%s %d  ", x.Name, x.Value)
+	}
+	if len(s.Stats) > 0 {
+		fmt.Fprintln(stdout)
+	}
 	if s.LastError != "" {
 		fmt.Fprintln(stdout, "last error:", s.LastError)
 	}

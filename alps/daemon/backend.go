@@ -1,0 +1,100 @@
+package daemon
+
+import (
+	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/model"
+	"github.com/ds2-lab/alps/bpf"
+)
+
+// Names of backends, as in client.Status.Backend.
+const (
+	backendHooks     = "hooks"     // the two hooks in CFS, package bpf
+	backendDelegated = "delegated" // nothing in the kernel: an agent in user space reads the policy
+	backendObserve   = "observe"   // nothing at all: invocations are observed
+)
+
+// Backend is how a policy reaches the kernel. A daemon has one for its whole
+// life; Run chooses it and closes it. The observer of invocations is not part of
+// it: package bpf observes under every backend.
+//
+// Each method changes everything that it is asked to or nothing, and then
+// returns an error that says why and what to do. The daemon calls the methods
+// that change something one at a time (it holds daemon.ops), and State, Stats and
+// Published at any moment, also at the same time as one of the others.
+//
+// A backend must be harmless without its daemon: when Policy.ValidFor has passed
+// since the last Publish, for example because the daemon was killed or hangs, the
+// kernel's own scheduler decides alone until the next Publish.
+type Backend interface {
+	// Name is one word that names the backend to people, such as hooks.
+	Name() string
+
+	// Attach puts the backend's programs into the kernel without letting them
+	// decide. A daemon that is told to expect switches of policy while something
+	// is measured calls it at its begin, because attaching may disturb what runs.
+	// A backend that disturbs nothing when it begins returns nil. Called again, it
+	// does nothing. The error says why this kernel cannot have the backend.
+	Attach() error
+
+	// SetEnabled lets the backend decide, or lets the kernel's own scheduler
+	// decide alone. It takes effect before it returns. The first
+	// SetEnabled(true) includes Attach. If the kernel has ended the backend by
+	// itself (State.Problems says so), SetEnabled(true) begins anew, with the
+	// functions and the policy of before.
+	SetEnabled(on bool) error
+
+	// SetFunctions makes functions the cgroups that can be steered, in place of
+	// those of before: who is not among them any more is the kernel's own
+	// scheduler's at once, with what is left of its processes. The observer has
+	// accepted the set. Processes that are in the cgroups already are steered, too.
+	// At most bpf.MaxFunctions functions come.
+	SetFunctions(functions []bpf.Function) error
+
+	// Publish makes p the policy in place of the former: all functions change at
+	// the same moment, and no decision of the kernel sees parts of two policies. A
+	// function without an entry is the kernel's own scheduler's. Every cgroup of p
+	// is a function. The backend keeps p valid for p.ValidFor from now on. Publish
+	// also works while the backend is not enabled.
+	Publish(p model.Policy) error
+
+	// Published reads the valid policy back from the kernel, by cgroup. A backend
+	// that cannot read something back leaves that field zero.
+	Published() (map[bpf.CgroupID]model.Entry, error)
+
+	// State says whether the backend decides at this moment. It takes less than a
+	// few milliseconds: it is called at each update and each request for the status.
+	State() State
+
+	// Stats are the backend's counters since it was attached, for people.
+	Stats() ([]client.Stat, error)
+
+	// Close ends the backend, leaves the kernel as it was found, and waits until
+	// the kernel's own scheduler decides alone.
+	Close() error
+}
+
+// State is what a backend does at this moment.
+type State struct {
+	Attached bool // its programs are in the kernel
+	Enabled  bool // the kernel asks them: sysctl, scheduler in charge
+
+	// Problems keep the backend from deciding for any function though it was
+	// enabled: somebody else is in charge, the kernel has ended the backend (with
+	// the kernel's reason). The What of each is one of package client's constants.
+	// While there is one, no function counts as steered.
+	Problems []Problem
+
+	// Unsteered are functions that the backend does not steer though the policy
+	// has an entry for them, and why not.
+	Unsteered map[bpf.CgroupID]string
+
+	// Conditions are what must stay the same while something is measured, by name,
+	// such as "hooks": "attached, asked true". See client.Status.Conditions.
+	Conditions map[string]string
+}
+
+// Problem is why a backend does not decide.
+type Problem struct {
+	What string // one of package client's constants, such as client.HooksOff
+	Why  string // for people: the cause, and what to do
+}

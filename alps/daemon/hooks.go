@@ -1,0 +1,207 @@
+package daemon
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/model"
+	"github.com/ds2-lab/alps/bpf"
+)
+
+// hooksKernel is the part of bpf.Backend that steers by the hooks in CFS.
+type hooksKernel interface {
+	AttachHooks() error
+	SetHooksEnabled(bool) error
+	HooksEnabled() (bool, error)
+	Rivals() (int, error)
+	SetPolicy(map[bpf.CgroupID]bpf.Entry) error
+	Policy() (map[bpf.CgroupID]bpf.Entry, error)
+	KeepAlive(time.Duration) error
+}
+
+// hooks is the Backend of a kernel with the hooks in CFS. The functions are the
+// observer's: both read one map.
+type hooks struct {
+	kernel   hooksKernel
+	host     host
+	attached atomic.Bool
+	wanted   atomic.Bool // enabled, by the daemon's word
+}
+
+func newHooks(k hooksKernel, h host, attached bool) *hooks {
+	b := &hooks{kernel: k, host: h}
+	b.attached.Store(attached)
+	return b
+}
+
+func (*hooks) Name() string { return backendHooks }
+
+func (b *hooks) Attach() error {
+	if b.attached.Load() {
+		return nil
+	}
+	if err := b.kernel.AttachHooks(); err != nil {
+		return err
+	}
+	b.attached.Store(true)
+	return b.kernel.SetHooksEnabled(false)
+}
+
+// SetEnabled attaches the hooks once, for good: while they are not enabled the
+// kernel does not ask them.
+func (b *hooks) SetEnabled(on bool) error {
+	if on {
+		if err := b.Attach(); err != nil {
+			return err
+		}
+	}
+	if !b.attached.Load() {
+		return nil
+	}
+	if err := b.kernel.SetHooksEnabled(on); err != nil {
+		return err
+	}
+	b.wanted.Store(on)
+	return nil
+}
+
+func (*hooks) SetFunctions([]bpf.Function) error { return nil }
+
+func (b *hooks) Publish(p model.Policy) error { return publishEntries(b.kernel, p) }
+
+func (b *hooks) Published() (map[bpf.CgroupID]model.Entry, error) { return publishedEntries(b.kernel) }
+
+func (b *hooks) State() State {
+	s := State{Attached: b.attached.Load(), Conditions: map[string]string{"hooks": "not attached"}}
+	problem := func(what, format string, args ...any) {
+		s.Problems = append(s.Problems, Problem{what, fmt.Sprintf(format, args...)})
+	}
+	if name, _ := b.host.userScheduler(); name != "" {
+		problem(client.OtherInCharge, "the sched_ext scheduler %s is in charge", name)
+	}
+	if !s.Attached {
+		return s
+	}
+	if n, err := b.kernel.Rivals(); err != nil {
+		problem(client.OtherInCharge, "cannot tell what else is attached to the hooks: %v", err)
+	} else if n > 0 {
+		problem(client.OtherInCharge, "%d other programs are attached to the hooks: another daemon", n)
+	}
+	on, err := b.kernel.HooksEnabled()
+	s.Enabled, s.Conditions["hooks"] = on, fmt.Sprintf("attached, asked %t", on)
+	if err != nil {
+		s.Conditions["hooks"] = err.Error()
+		problem(client.HooksOff, "cannot tell whether the kernel asks the hooks: %v", err)
+	} else if !on && b.wanted.Load() {
+		problem(client.HooksOff, "the kernel does not ask the hooks: kernel.sched_alps is 0 (alps mode turns it on again)")
+	}
+	return s
+}
+
+// Stats are none: the kernel counts the calls of the programs only while it is
+// measured (alps bench backend), because counting costs more than they do.
+func (*hooks) Stats() ([]client.Stat, error) { return nil, nil }
+
+func (b *hooks) Close() error { return b.kernel.SetPolicy(nil) }
+
+// delegated is the Backend of a scheduler in user space (package ghost), which
+// asks the daemon for the policy. The daemon keeps it in the kernel's map.
+type delegated struct {
+	kernel hooksKernel
+	host   host
+	wanted atomic.Bool
+}
+
+func (*delegated) Name() string { return backendDelegated }
+
+func (*delegated) Attach() error { return nil }
+
+func (b *delegated) SetEnabled(on bool) error { b.wanted.Store(on); return nil }
+
+func (*delegated) SetFunctions([]bpf.Function) error { return nil }
+
+func (b *delegated) Publish(p model.Policy) error { return publishEntries(b.kernel, p) }
+
+func (b *delegated) Published() (map[bpf.CgroupID]model.Entry, error) {
+	return publishedEntries(b.kernel)
+}
+
+func (b *delegated) State() State {
+	name, _ := b.host.userScheduler()
+	s := State{Enabled: name != "", Conditions: map[string]string{"hooks": "not attached"}}
+	if name == "" && b.wanted.Load() {
+		s.Problems = []Problem{{client.OtherInCharge, "no scheduler in user space takes decisions: start alps-ghost"}}
+	}
+	return s
+}
+
+func (*delegated) Stats() ([]client.Stat, error) { return nil, nil }
+
+func (b *delegated) Close() error { return b.kernel.SetPolicy(nil) }
+
+// observe is the Backend of a kernel that cannot be steered; why says so.
+type observe struct{ why error }
+
+func (*observe) Name() string { return backendObserve }
+
+func (b *observe) Attach() error { return b.why }
+
+func (b *observe) SetEnabled(on bool) error {
+	if on {
+		return b.why
+	}
+	return nil
+}
+
+func (*observe) SetFunctions([]bpf.Function) error { return nil }
+
+func (b *observe) Publish(p model.Policy) error {
+	if len(p.Entries) > 0 {
+		return b.why
+	}
+	return nil
+}
+
+func (*observe) Published() (map[bpf.CgroupID]model.Entry, error) { return nil, nil }
+
+func (*observe) State() State {
+	return State{Conditions: map[string]string{"hooks": "not attached"}}
+}
+
+func (*observe) Stats() ([]client.Stat, error) { return nil, nil }
+
+func (*observe) Close() error { return nil }
+
+// publishEntries puts p into the kernel's policy map.
+func publishEntries(k hooksKernel, p model.Policy) error {
+	var entries map[bpf.CgroupID]bpf.Entry
+	if p.Entries != nil {
+		entries = make(map[bpf.CgroupID]bpf.Entry, len(p.Entries))
+	}
+	for id, e := range p.Entries {
+		entries[bpf.CgroupID(id)] = bpf.Entry{BiasUS: micros(e.Bias), SliceUS: micros(e.Slice), LateBiasUS: micros(e.LateBias)}
+	}
+	if err := k.SetPolicy(entries); err != nil {
+		return err
+	}
+	return k.KeepAlive(p.ValidFor)
+}
+
+// publishedEntries reads the kernel's policy map.
+func publishedEntries(k hooksKernel) (map[bpf.CgroupID]model.Entry, error) {
+	entries, err := k.Policy()
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[bpf.CgroupID]model.Entry, len(entries))
+	for id, e := range entries {
+		out[id] = model.Entry{Bias: duration(e.BiasUS), Slice: duration(e.SliceUS), LateBias: duration(e.LateBiasUS)}
+	}
+	return out, nil
+}
+
+func micros(d time.Duration) uint32 { return uint32(d / time.Microsecond) }
+
+func duration(us uint32) time.Duration { return time.Duration(us) * time.Microsecond }

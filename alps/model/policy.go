@@ -1,0 +1,28 @@
+package model
+
+import "time"
+
+// Policy is everything that a backend is told at one moment. The zero Policy
+// leaves all functions to the kernel's own scheduler, without a limit of time.
+type Policy struct {
+	// Entries are the functions' by cgroup id. A function without one is the
+	// kernel's own scheduler's.
+	Entries map[uint64]Entry
+	// ValidFor is how long the policy holds unless another is published: silent
+	// for longer, the daemon is taken for dead. 0: no limit.
+	ValidFor time.Duration
+}
+
+// Entry is what a backend is told of one function.
+type Entry struct {
+	// Bias is how much later than its arrival in the queue the function is
+	// sorted, in [0, MaxBias]; 0: no opinion on the order.
+	Bias time.Duration
+	// Slice is how long the function may keep a CPU before its siblings are
+	// weighed, in [0, MaxSlice]; 0: the kernel's. With LateBias it is of an
+	// invocation, over all its on-CPU segments.
+	Slice time.Duration
+	// LateBias, if not 0, says that this is SFS: it is the bias of a function none
+	// of whose invocations is fresh, which an invocation is until it has used Slice.
+	LateBias time.Duration
+}
