@@ -16,9 +16,11 @@ import (
 
 	"github.com/magefile/mage/mg"
 
+	"github.com/ds2-lab/alps/experiments/config"
+	"github.com/ds2-lab/alps/experiments/execute"
+	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/experiments/plan"
 	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/experiments/runner"
-	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/figures"
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/command"
@@ -56,17 +58,17 @@ func value[T any](p *T) T {
 }
 
 // rig are the options every target with a guest begins with.
-func rig(ctx context.Context, kernelName string) (runner.RigOptions, error) {
+func rig(ctx context.Context, kernelName string) (guest.Options, error) {
 	root, err := tree.Root()
 	if err != nil {
-		return runner.RigOptions{}, err
+		return guest.Options{}, err
 	}
 	makes, err := kernelDeps(root, kernelName)
 	if err != nil {
-		return runner.RigOptions{}, err
+		return guest.Options{}, err
 	}
 	err = ensureRig(ctx, makes)
-	return runner.RigOptions{Root: root, Kernel: kernelName, Progress: console}, err
+	return guest.Options{Root: root, Kernel: kernelName, Progress: console}, err
 }
 
 // Deps installs the Debian packages that the other targets need.
@@ -167,7 +169,7 @@ func (Kernel) Soak(ctx context.Context,
 		return err
 	}
 	o.Src = value(src)
-	return guestTests(ctx, o, []string{"ALPS_SOAK=" + cmp.Or(value(length), 10*time.Minute).String()}, "-timeout=5h", "-run=TestSoak", "./experiments/runner")
+	return guestTests(ctx, o, []string{"ALPS_SOAK=" + cmp.Or(value(length), 10*time.Minute).String()}, "-timeout=5h", "-run=TestSoak", "./experiments/guest")
 }
 
 // Cost measures what the hooks cost, against a kernel without them and against
@@ -179,7 +181,7 @@ func (Kernel) Cost(ctx context.Context,
 	if err != nil {
 		return err
 	}
-	return runner.Cost(ctx, "6.1-stock", o, cmp.Or(value(results), filepath.Join(o.Root, "results")), os.Stdout)
+	return execute.HookCosts(ctx, "6.1-stock", o, cmp.Or(value(results), filepath.Join(o.Root, "results")), os.Stdout)
 }
 
 // Build compiles the BPF programs and their Go side anew.
@@ -233,7 +235,7 @@ func (Image) Build(ctx context.Context,
 	if err != nil {
 		return err
 	}
-	p, err := runner.Prepare(ctx, o)
+	p, err := guest.Prepare(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -326,8 +328,8 @@ func Reproduce(ctx context.Context,
 	if err != nil {
 		return err
 	}
-	what := cmp.Or(value(figure), spec.All)
-	exps, err := spec.LoadAll(filepath.Join(root, "experiments"), what)
+	what := cmp.Or(value(figure), config.All)
+	exps, err := config.LoadAll(filepath.Join(root, "experiments"), what)
 	if err != nil {
 		return err
 	}
@@ -336,11 +338,11 @@ func Reproduce(ctx context.Context,
 		return err
 	}
 	needs := func(engine string) bool {
-		return slices.ContainsFunc(exps, func(e spec.Experiment) bool { return slices.Contains(e.Engines(), engine) })
+		return slices.ContainsFunc(exps, func(e config.Experiment) bool { return slices.Contains(e.Engines(), engine) })
 	}
 	size := value(profile)
 	if size != "" {
-		if _, err := spec.LoadProfile(filepath.Join(root, "experiments"), size); err != nil {
+		if _, err := config.LoadProfile(filepath.Join(root, "experiments"), size); err != nil {
 			return err
 		}
 		console.Printf("profile %s: as asked", size)
@@ -348,13 +350,13 @@ func Reproduce(ctx context.Context,
 	// Seconds, before anything is built. A run that is not good is said in the report.
 	var errs []error
 	if needs(results.EngineSim) {
-		errs = append(errs, runner.Run(ctx, what, runner.Options{Rig: runner.RigOptions{Root: root, Progress: console}, Engine: results.EngineSim}))
+		errs = append(errs, execute.Run(ctx, what, plan.Options{Guest: guest.Options{Root: root, Progress: console}, Engine: results.EngineSim}))
 	}
 	if ctx.Err() != nil {
 		return errors.Join(errs...)
 	}
 	hooks := func() error { // Table 3; its kernels are others
-		if size == "smoke" || ctx.Err() != nil || !slices.ContainsFunc(exps, func(e spec.Experiment) bool { return e.Target == "kernel:cost" }) {
+		if size == "smoke" || ctx.Err() != nil || !slices.ContainsFunc(exps, func(e config.Experiment) bool { return e.Target == "kernel:cost" }) {
 			return nil
 		}
 		return Kernel{}.Cost(ctx, nil)
@@ -367,7 +369,7 @@ func Reproduce(ctx context.Context,
 		return err
 	}
 	o.Accel, o.Virtual = a, true
-	p, err := runner.Prepare(ctx, o)
+	p, err := guest.Prepare(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -379,13 +381,13 @@ func Reproduce(ctx context.Context,
 		}
 		console.Printf("profile %s: %s", size, why)
 	}
-	ro := runner.Options{Rig: o, Engine: results.EngineVM, Profile: size, Parts: &p, Jobs: value(jobs)}
-	plan, err := runner.NewPlan(what, ro)
+	ro := plan.Options{Guest: o, Engine: results.EngineVM, Profile: size, Artifacts: &p, Jobs: value(jobs)}
+	steps, err := plan.New(what, ro)
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	console.Printf("%s", plan.Summary())
-	errs = append(errs, runner.Run(ctx, what, ro), hooks())
+	console.Printf("%s", steps.Summary())
+	errs = append(errs, execute.Run(ctx, what, ro), hooks())
 	if ctx.Err() != nil {
 		return errors.Join(errs...)
 	}

@@ -10,9 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ds2-lab/alps/experiments/config"
+	"github.com/ds2-lab/alps/experiments/execute"
+	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/experiments/plan"
 	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/experiments/runner"
-	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/internal/deps"
 	"github.com/ds2-lab/alps/internal/progress"
 	"github.com/ds2-lab/alps/internal/tree"
@@ -25,7 +27,7 @@ func (Experiments) List() error {
 	if err != nil {
 		return err
 	}
-	exps, err := spec.LoadAll(filepath.Join(root, "experiments"), spec.All)
+	exps, err := config.LoadAll(filepath.Join(root, "experiments"), config.All)
 	if err != nil {
 		return err
 	}
@@ -35,7 +37,7 @@ func (Experiments) List() error {
 	return nil
 }
 
-// Plan prints what an experiment would do, how long and how large; or, for engines that run shares, their manifest.
+// Plan prints what an experiment would do, how long and how large; or, for engines that run shards, their manifest.
 func (Experiments) Plan(
 	name *string, // of the experiment; all without it
 	engine *string, // vm or sim; as of experiments:run
@@ -45,7 +47,7 @@ func (Experiments) Plan(
 	jobs *int, // guests side by side; as of experiments:run
 	kernel *string, // in kernels.yaml
 	format *string, // text, github, k8s or slurm
-	shards *int, // of a manifest: how many shares
+	shards *int, // of a manifest: how many shards
 	image *string, // of k8s: a container image with Go and a checkout in /alps
 	kvm *string, // of k8s: plugin or hostpath
 ) error {
@@ -54,12 +56,12 @@ func (Experiments) Plan(
 		return err
 	}
 	o.Jobs = value(jobs)
-	p, err := runner.NewPlan(cmp.Or(value(name), spec.All), o)
+	p, err := plan.New(cmp.Or(value(name), config.All), o)
 	if err != nil {
 		return err
 	}
 	if f := value(format); f != "" && f != "text" {
-		return p.WriteManifest(os.Stdout, f, p.RunArgs(value(kernel)), runner.ManifestOptions{Shards: value(shards), Image: value(image), KVM: value(kvm)})
+		return p.WriteManifest(os.Stdout, f, p.RunArgs(value(kernel)), plan.ManifestOptions{Shards: value(shards), Image: value(image), KVM: value(kvm)})
 	}
 	return p.Write(os.Stdout)
 }
@@ -72,7 +74,7 @@ func (Experiments) Run(ctx context.Context, name string,
 	accel *string, // auto, kvm, tcg or vtime; of vm
 	cpus *int, // of the guest; 0: by the accelerator
 	jobs *int, // guests side by side; without it one, or under vtime one per CPU of this machine
-	shard *string, // i/n: the i-th of n shares; /n under Kubernetes and Slurm
+	shard *string, // i/n: the i-th of n shards; /n under Kubernetes and Slurm
 	results *string, // directory; results/ without it
 	json *bool, // events for tools, one per line, on standard output
 ) error {
@@ -83,36 +85,36 @@ func (Experiments) Run(ctx context.Context, name string,
 	if err != nil {
 		return err
 	}
-	if o.Shard, err = runner.ParseShard(value(shard), os.Getenv); err != nil {
+	if o.Shard, err = plan.ParseShard(value(shard), os.Getenv); err != nil {
 		return err
 	}
 	o.Results, o.Jobs = value(results), value(jobs)
 	// A misspelt name must not cost a kernel build.
-	plan, err := runner.NewPlan(name, o)
+	steps, err := plan.New(name, o)
 	if err != nil {
 		return err
 	}
-	if plan.Guests() {
+	if steps.Guests() {
 		if err := ensureRig(ctx, deps.Kernel(), deps.Prebuilt()); err != nil {
 			return err
 		}
 	}
-	o.Rig.Kernel = value(kernel)
-	console.Printf("%s", plan.Summary())
-	return runner.Run(ctx, name, o)
+	o.Guest.Kernel = value(kernel)
+	console.Printf("%s", steps.Summary())
+	return execute.Run(ctx, name, o)
 }
 
-func runOptions(engine, profile, accel string, cpus int) (runner.Options, error) {
+func runOptions(engine, profile, accel string, cpus int) (plan.Options, error) {
 	root, err := tree.Root()
 	if err != nil {
-		return runner.Options{}, err
+		return plan.Options{}, err
 	}
 	a, err := vm.ParseAccel(accel)
-	return runner.Options{Engine: engine, Profile: profile,
-		Rig: runner.RigOptions{Root: root, Accel: a, CPUs: cpus, Progress: console}}, err
+	return plan.Options{Engine: engine, Profile: profile,
+		Guest: guest.Options{Root: root, Accel: a, CPUs: cpus, Progress: console}}, err
 }
 
-// Merge joins the results of shares, directories with commas between them, into results/.
+// Merge joins the results of shards, directories with commas between them, into results/.
 func (Experiments) Merge(dirs string,
 	results *string, // directory; results/ without it
 ) error {
@@ -120,7 +122,7 @@ func (Experiments) Merge(dirs string,
 	if err != nil {
 		return err
 	}
-	return runner.Merge(cmp.Or(value(results), filepath.Join(root, "results")), strings.Split(dirs, ","), console)
+	return plan.Merge(cmp.Or(value(results), filepath.Join(root, "results")), strings.Split(dirs, ","), console)
 }
 
 // Repeat runs an experiment twice under vtime and compares: group means within 2 %, the same invocations.
@@ -137,6 +139,6 @@ func (Experiments) Repeat(ctx context.Context, name string,
 	if err := ensureRig(ctx, deps.Kernel(), deps.Prebuilt()); err != nil {
 		return err
 	}
-	o.Rig.Kernel, o.Jobs = value(kernel), value(jobs)
-	return runner.Repeat(ctx, name, o, os.Stdout)
+	o.Guest.Kernel, o.Jobs = value(kernel), value(jobs)
+	return execute.Repeat(ctx, name, o, os.Stdout)
 }

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ds2-lab/alps/experiments/runner"
+	"github.com/ds2-lab/alps/experiments/guest"
 	"github.com/ds2-lab/alps/internal/command"
 	"github.com/ds2-lab/alps/internal/deps"
 	"github.com/ds2-lab/alps/internal/ring"
@@ -179,12 +179,12 @@ func (Test) Guest(ctx context.Context,
 		return err
 	}
 	o.Src = value(src)
-	return guestTests(ctx, o, nil, "-timeout=40m", "-run=Guest", "./vm", "./experiments/runner")
+	return guestTests(ctx, o, nil, "-timeout=40m", "-run=Guest", "./vm", "./experiments/guest")
 }
 
 // guestTests runs tests that boot guests, on parts made before.
-func guestTests(ctx context.Context, o runner.RigOptions, env []string, args ...string) error {
-	p, err := runner.Prepare(ctx, o)
+func guestTests(ctx context.Context, o guest.Options, env []string, args ...string) error {
+	p, err := guest.Prepare(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func guestTests(ctx context.Context, o runner.RigOptions, env []string, args ...
 	return goTest(ctx, env, append([]string{"-count=1", "-p=1", "-v"}, args...)...)
 }
 
-// Weekly runs what takes long (ring.Long, but for kernel:soak): guests with kernel 6.12, runs that are killed, runs in shares.
+// Weekly runs what takes long (ring.Long, but for kernel:soak): guests with kernel 6.12, runs that are killed, runs in shards.
 func (Test) Weekly(ctx context.Context,
 	kills *int, // 5 without it
 	src *string, // of Linux 6.12, where the distribution has no package of it
@@ -226,7 +226,7 @@ func TestKill(ctx context.Context,
 	if err != nil {
 		return err
 	}
-	return guestTests(ctx, o, []string{fmt.Sprint("ALPS_KILLS=", cmp.Or(value(kills), 20))}, "-timeout=3h", "-run=TestGuestKilled|TestGuestShares", "./experiments/runner")
+	return guestTests(ctx, o, []string{fmt.Sprint("ALPS_KILLS=", cmp.Or(value(kills), 20))}, "-timeout=3h", "-run=TestGuestKilled|TestGuestShards", "./experiments/execute")
 }
 
 // Bench runs the benchmarks, with allocations.

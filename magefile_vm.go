@@ -16,7 +16,7 @@ import (
 
 	"github.com/magefile/mage/mg"
 
-	"github.com/ds2-lab/alps/experiments/runner"
+	"github.com/ds2-lab/alps/experiments/guest"
 	"github.com/ds2-lab/alps/internal/cpulist"
 	"github.com/ds2-lab/alps/internal/deps"
 	"github.com/ds2-lab/alps/internal/progress"
@@ -41,21 +41,21 @@ func newFlags(kernel, config, accel, keep, share, pin *string, cpus, mem, gdb *i
 func (f guestFlags) given() bool { return f != guestFlags{} }
 
 // prepare builds what the guest is made of, and its configuration.
-func (f guestFlags) prepare(ctx context.Context) (runner.Parts, vm.Config, error) {
+func (f guestFlags) prepare(ctx context.Context) (guest.Artifacts, vm.Config, error) {
 	a, err := vm.ParseAccel(f.accel)
 	if err != nil {
-		return runner.Parts{}, vm.Config{}, err
+		return guest.Artifacts{}, vm.Config{}, err
 	}
 	pin, err := cpulist.Parse(f.pin)
 	if err != nil {
-		return runner.Parts{}, vm.Config{}, err
+		return guest.Artifacts{}, vm.Config{}, err
 	}
 	o, err := rig(ctx, f.kernel)
 	if err != nil {
-		return runner.Parts{}, vm.Config{}, err
+		return guest.Artifacts{}, vm.Config{}, err
 	}
 	o.Accel, o.CPUs, o.MemMiB, o.Debug, o.Fragment = a, f.cpus, f.mem, f.debug, f.config
-	p, err := runner.Prepare(ctx, o)
+	p, err := guest.Prepare(ctx, o)
 	c := p.VMConfig()
 	c.Keep, c.Share, c.GDBPort, c.Pin, c.Shared = f.keep, f.share, f.gdb, pin, true
 	return p, c, err

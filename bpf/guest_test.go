@@ -17,7 +17,7 @@ import (
 )
 
 // The tests named TestGuest… run in a guest with the patched kernel: the test
-// binary is copied there by experiments/runner's guest test.
+// binary is copied there by experiments/guest's guest test.
 
 func TestMain(m *testing.M) {
 	play.Main()

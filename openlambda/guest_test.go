@@ -23,7 +23,7 @@ import (
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
-// The tests of this file run in the guest, on Docker itself; package runner's
+// The tests of this file run in the guest, on Docker itself; package guest's
 // guest tests take them there. They are named TestGuest….
 func inGuest(t testing.TB) {
 	ring.Need(t, ring.Docker, ring.Must(ring.Docker), "runs in the guest of the target test:guest")

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/internal/progress"
 )
 
@@ -30,11 +30,11 @@ type plan struct {
 	owners []string // experiments that first asked for the jobs
 }
 
-func newPlan(exps []spec.Experiment, model string) (*plan, error) {
+func newPlan(exps []config.Experiment, model string) (*plan, error) {
 	p := &plan{series: map[string][]results.Series{}}
 	works := map[string]*Work{}
 	known := map[string]bool{}
-	add := func(e spec.Experiment, part spec.Sim, mix spec.Workload, load, round int, s spec.Series) error {
+	add := func(e config.Experiment, part config.Sim, mix config.Workload, load, round int, s config.Series) error {
 		scheduler, err := s.Sim()
 		if err != nil {
 			return err
@@ -84,7 +84,7 @@ type Step struct {
 
 // Steps are what Experiments does, in order: every run once, then what the
 // program computes by itself.
-func Steps(exps []spec.Experiment) ([]Step, error) {
+func Steps(exps []config.Experiment) ([]Step, error) {
 	p, err := newPlan(exps, "")
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func Steps(exps []spec.Experiment) ([]Step, error) {
 
 // Experiments runs the parts of exps that need no guest. What is there already
 // is kept. A run that did not drain is written, and is an error all the same.
-func Experiments(ctx context.Context, exps []spec.Experiment, o Options) error {
+func Experiments(ctx context.Context, exps []config.Experiment, o Options) error {
 	model, err := ModelDigest(o.Root)
 	if err != nil {
 		return err

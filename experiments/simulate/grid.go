@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/internal/digest"
 )
 
@@ -42,7 +42,7 @@ type gridCell struct {
 }
 
 // gridCells are a grid's.
-func gridCells(part spec.Sim) ([]gridCell, error) {
+func gridCells(part config.Sim) ([]gridCell, error) {
 	var cells []gridCell
 	n := 0
 	for _, mix := range part.Mixes {
@@ -73,7 +73,7 @@ func gridCells(part spec.Sim) ([]gridCell, error) {
 }
 
 // gridInvocations is how many a part simulates.
-func gridInvocations(part spec.Sim) (n int) {
+func gridInvocations(part config.Sim) (n int) {
 	for _, cores := range part.Cores {
 		each := part.Invocations.V
 		if cores.V >= bigMachine {
@@ -85,7 +85,7 @@ func gridInvocations(part spec.Sim) (n int) {
 }
 
 // grid runs a part and makes its table.
-func grid(ctx context.Context, part spec.Sim, progress func(share float64)) (results.Table, error) {
+func grid(ctx context.Context, part config.Sim, progress func(share float64)) (results.Table, error) {
 	t := results.Table{Columns: slices.Clone(gridColumns)}
 	for _, g := range results.Groups {
 		t.Columns = append(t.Columns, strings.ToLower(g)+"_n", strings.ToLower(g)+"_p99_ms")
@@ -157,7 +157,7 @@ func (r gridRun) row(ctx context.Context, work *Work) ([]string, error) {
 }
 
 // gridKey names a grid's table by all that makes it.
-func gridKey(name string, part spec.Sim, model string) (string, error) {
+func gridKey(name string, part config.Sim, model string) (string, error) {
 	d := digest.New(Version).Str("grid", gridVersion).Str("model", model).Str("part", fmt.Sprintf("%d %d %d %d", part.Seed, part.Rounds.V, part.Invocations.V, len(part.Series)))
 	for _, mix := range part.Mixes {
 		// A few rows stand for all: they come of everything in the workload.
@@ -191,7 +191,7 @@ func gridKey(name string, part spec.Sim, model string) (string, error) {
 const gridVersion = "grid/1"
 
 // runGrid makes a part's table and writes it, unless it is there.
-func runGrid(ctx context.Context, s results.Series, part spec.Sim, o Options) error {
+func runGrid(ctx context.Context, s results.Series, part config.Sim, o Options) error {
 	dir := results.Dir(o.Results, results.EngineSim, s.Key)
 	if old, err := results.ReadRun(dir); err == nil && old.Valid {
 		o.Progress.Printf("grid  %s is there and kept", s.Key)

@@ -11,13 +11,13 @@ import (
 
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments"
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/experiments/spec"
 )
 
 const gridPart = "  - {engine: sim, workloads: [huawei, bimodal], cores: [1, 24], loads: [0.5, 1.1], machine: rig, invocations: 60, rounds: 2, seed: 7, series: [{name: cfs}, {name: oracle, scheduler: srpt-global}]}\n"
 
-func gridExperiment(t *testing.T, part string) spec.Experiment {
+func gridExperiment(t *testing.T, part string) config.Experiment {
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, experiments.Files))
 	return load(t, dir, "g", part)
@@ -28,11 +28,11 @@ func gridExperiment(t *testing.T, part string) spec.Experiment {
 func TestGrid(t *testing.T) {
 	e, out := gridExperiment(t, gridPart), t.TempDir()
 	require.Empty(t, e.Sims)
-	steps, err := Steps([]spec.Experiment{e})
+	steps, err := Steps([]config.Experiment{e})
 	require.NoError(t, err)
 	require.Equal(t, []Step{{"g", "grid", (60 + 120) * 2 * 2 * 2 * 2}}, steps)
 	o := Options{Root: "../..", Results: out}
-	require.NoError(t, Experiments(t.Context(), []spec.Experiment{e}, o))
+	require.NoError(t, Experiments(t.Context(), []config.Experiment{e}, o))
 	read := func() results.Result {
 		s, err := results.ReadPlan(out, results.EngineSim, "g")
 		require.NoError(t, err)
@@ -71,7 +71,7 @@ func TestGrid(t *testing.T) {
 		}
 	}
 	calls := fake(t, nil)
-	require.NoError(t, Experiments(t.Context(), []spec.Experiment{e}, o))
+	require.NoError(t, Experiments(t.Context(), []config.Experiment{e}, o))
 	require.Zero(t, calls.Load(), "it is kept")
 	require.Equal(t, table, read().Table)
 }
@@ -98,7 +98,7 @@ func TestGridThatDoesNotDrainIsAnError(t *testing.T) {
 		}
 		return r, err
 	}
-	err := Experiments(t.Context(), []spec.Experiment{gridExperiment(t, gridPart)}, Options{Root: "../..", Results: t.TempDir()})
+	err := Experiments(t.Context(), []config.Experiment{gridExperiment(t, gridPart)}, Options{Root: "../..", Results: t.TempDir()})
 	require.ErrorContains(t, err, "16 invocations had not ended")
 }
 
@@ -106,7 +106,7 @@ func TestGridIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	out := t.TempDir()
-	require.ErrorIs(t, Experiments(ctx, []spec.Experiment{gridExperiment(t, gridPart)}, Options{Root: "../..", Results: out}), context.Canceled)
+	require.ErrorIs(t, Experiments(ctx, []config.Experiment{gridExperiment(t, gridPart)}, Options{Root: "../..", Results: out}), context.Canceled)
 }
 
 func TestIndexTable(t *testing.T) {

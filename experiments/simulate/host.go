@@ -10,23 +10,22 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/experiments/spec"
-
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // host makes a part's table and writes it. Counting is quick and a time is
 // worth measuring anew, so nothing is kept.
-func host(ctx context.Context, s results.Series, h spec.Host, o Options) error {
+func host(ctx context.Context, s results.Series, h config.Host, o Options) error {
 	step := o.Progress.Step(h.Measure.V, 0, 0)
 	var table results.Table
 	var err error
 	params := map[string]any{"measure": h.Measure.V}
 	switch h.Measure.V {
-	case spec.MeasureIndex:
+	case config.MeasureIndex:
 		table, err = indexTable()
-	case spec.MeasureCost:
+	case config.MeasureCost:
 		table, err = cost(ctx, h, step.Frac)
 		params["go"], params["cpu"] = runtime.Version(), CPUModel()
 	default:
@@ -53,7 +52,7 @@ func CPUModel() string {
 }
 
 // groups counts the rows of each group.
-func groups(h spec.Host) results.Table {
+func groups(h config.Host) results.Table {
 	t := results.Table{Columns: []string{"workload", "group", "invocations", "share_pct"}}
 	for _, mix := range h.Mixes {
 		classes := mix.TraceClasses()
@@ -79,7 +78,7 @@ const (
 )
 
 // cost measures updates of the policy over windows of one core at 90 %.
-func cost(ctx context.Context, h spec.Host, frac func(float64)) (results.Table, error) {
+func cost(ctx context.Context, h config.Host, frac func(float64)) (results.Table, error) {
 	t := results.Table{Columns: []string{"workload", "learner", "records", "median_us", "min_us", "updates"}}
 	total, done := len(h.Mixes)*len(h.Learn)*len(h.Records), 0
 	for _, mix := range h.Mixes {
@@ -103,7 +102,7 @@ func cost(ctx context.Context, h spec.Host, frac func(float64)) (results.Table, 
 }
 
 // window is n records as one core sees them at 90 % load.
-func window(mix spec.Workload, n int) []policy.Record {
+func window(mix config.Workload, n int) []policy.Record {
 	w := NewWork(mix, 0.9, 1, n, 1)
 	out := make([]policy.Record, n)
 	for i, inv := range w.Invocations {

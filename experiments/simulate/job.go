@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/sim"
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/internal/digest"
 )
 
@@ -77,9 +77,9 @@ func (j Job) parameters() (map[string]any, error) {
 	}
 	var err error
 	switch {
-	case j.Scheduler.Name == spec.Steady:
+	case j.Scheduler.Name == config.Steady:
 		p["params"], err = asMap(j.Scheduler.Steady)
-	case spec.FollowsPolicy(j.Scheduler.Name):
+	case config.FollowsPolicy(j.Scheduler.Name):
 		p["order"] = j.Scheduler.Order
 		add("step", j.Scheduler.Step)
 		p["params"], err = asMap(j.Scheduler.Params)

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/sim"
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/internal/digest"
 	"github.com/ds2-lab/alps/internal/tree"
 )
@@ -56,8 +56,8 @@ func OnMeasured(ctx context.Context, base results.Result, scheduler string, seed
 	fail := func(format string, args ...any) (results.Result, error) {
 		return results.Result{}, fmt.Errorf("%s on %s: %w", scheduler, base.Run.Key, fmt.Errorf(format, args...))
 	}
-	if !slices.Contains(spec.Oracles, scheduler) {
-		return fail("no such oracle; allowed: %s", strings.Join(spec.Oracles, ", "))
+	if !slices.Contains(config.Oracles, scheduler) {
+		return fail("no such oracle; allowed: %s", strings.Join(config.Oracles, ", "))
 	}
 	if base.Run.Engine != results.EngineVM || base.Run.FunctionCPUs < 1 {
 		return fail("engine %s, %d CPUs for functions: a run measured in a guest is needed", base.Run.Engine, base.Run.FunctionCPUs)

@@ -9,9 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/experiments/spec"
-
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
@@ -98,7 +97,7 @@ func TestOnMeasuredDiffers(t *testing.T) {
 	base := measured(200, 1)
 	seen := map[string]bool{}
 	ends := map[int64]bool{}
-	for _, s := range spec.Oracles {
+	for _, s := range config.Oracles {
 		r, err := OnMeasured(t.Context(), base, s, 1)
 		require.NoError(t, err)
 		again, err := OnMeasured(t.Context(), base, s, 1)

@@ -13,8 +13,8 @@ import (
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments"
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/experiments/spec"
 )
 
 // fake stands in for the simulator: everybody has a core. It returns how often
@@ -42,8 +42,8 @@ func fake(t *testing.T, change func(*sim.Result)) *atomic.Int64 {
 	return &calls
 }
 
-func workload(t *testing.T, name string) spec.Workload {
-	w, err := spec.FindWorkload(experiments.Files, name, "")
+func workload(t *testing.T, name string) config.Workload {
+	w, err := config.FindWorkload(experiments.Files, name, "")
 	require.NoError(t, err)
 	return w
 }
@@ -145,10 +145,10 @@ func TestJob(t *testing.T) {
 	require.Equal(t, r.Run.Key, again)
 }
 
-func load(t *testing.T, dir, name, yaml string) spec.Experiment {
+func load(t *testing.T, dir, name, yaml string) config.Experiment {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "machines", "four.yaml"), []byte("{name: four, cores: 4}\n"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte("figure: "+name+"\ntitle: t\nparts:\n"+yaml), 0o644))
-	e, err := spec.Load(dir, name)
+	e, err := config.Load(dir, name)
 	require.NoError(t, err)
 	return e
 }
@@ -162,7 +162,7 @@ func TestExperimentsShareRunsAndKeepThem(t *testing.T) {
 	b := load(t, dir, "b", "  - "+machine+"[{name: two, scheduler: alps, params: {alpha: 2}}, {name: five, scheduler: alps, params: {alpha: 5}}]}\n")
 	calls := fake(t, nil)
 	o := Options{Root: "../..", Results: out}
-	require.NoError(t, Experiments(t.Context(), []spec.Experiment{a, b}, o))
+	require.NoError(t, Experiments(t.Context(), []config.Experiment{a, b}, o))
 	require.EqualValues(t, 3, calls.Load(), "alpha is 2 unless said")
 	sa, err := results.ReadPlan(out, results.EngineSim, "a")
 	require.NoError(t, err)
@@ -172,10 +172,10 @@ func TestExperimentsShareRunsAndKeepThem(t *testing.T) {
 	require.Equal(t, "two", sb[0].Name)
 	require.Len(t, sb[1].Result.Invocations, 50)
 
-	require.NoError(t, Experiments(t.Context(), []spec.Experiment{a, b}, o))
+	require.NoError(t, Experiments(t.Context(), []config.Experiment{a, b}, o))
 	require.EqualValues(t, 3, calls.Load())
 	require.NoError(t, os.RemoveAll(results.Dir(out, results.EngineSim, sb[1].Key)))
-	require.NoError(t, Experiments(t.Context(), []spec.Experiment{a, b}, o))
+	require.NoError(t, Experiments(t.Context(), []config.Experiment{a, b}, o))
 	require.EqualValues(t, 4, calls.Load())
 }
 
@@ -188,7 +188,7 @@ func TestARunThatDoesNotDrainIsWrittenAndSaid(t *testing.T) {
 		r.Unfinished, r.Span = 1, time.Minute
 	})
 	for range 2 { // anew, and kept
-		err := Experiments(t.Context(), []spec.Experiment{e}, Options{Root: "../..", Results: out})
+		err := Experiments(t.Context(), []config.Experiment{e}, Options{Root: "../..", Results: out})
 		require.ErrorContains(t, err, "is not valid: 1 of 50 invocations had not ended after 1m0s of virtual time: the load does not drain")
 	}
 	s, err := results.ReadPlan(out, results.EngineSim, "a")
@@ -218,8 +218,8 @@ func TestInterrupted(t *testing.T) {
 
 func TestHostTables(t *testing.T) {
 	out := t.TempDir()
-	var exps []spec.Experiment
-	e, err := spec.Load("..", "table1")
+	var exps []config.Experiment
+	e, err := config.Load("..", "table1")
 	require.NoError(t, err)
 	exps = append(exps, e)
 	dir := t.TempDir()
@@ -238,11 +238,11 @@ func TestHostTables(t *testing.T) {
 
 // All experiments of the repository can be planned; what they share is run once.
 func TestRepository(t *testing.T) {
-	names, err := spec.List("..")
+	names, err := config.List("..")
 	require.NoError(t, err)
-	var exps []spec.Experiment
+	var exps []config.Experiment
 	for _, n := range names {
-		e, err := spec.Load("..", n)
+		e, err := config.Load("..", n)
 		require.NoError(t, err)
 		exps = append(exps, e)
 	}

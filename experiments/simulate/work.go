@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/sim"
-	"github.com/ds2-lab/alps/experiments/spec"
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/trace"
 	"github.com/ds2-lab/alps/internal/digest"
 )
@@ -41,7 +41,7 @@ type Work struct {
 
 // NewWork draws n invocations of a workload such that their CPU time is load ×
 // cores over the time they come in, times the workload's load factor.
-func NewWork(w spec.Workload, load float64, cores, n int, seed uint64) *Work {
+func NewWork(w config.Workload, load float64, cores, n int, seed uint64) *Work {
 	work := &Work{Workload: w.Name.V, Load: load, Cores: cores, Seed: seed, classes: w.TraceClasses(), rows: w.Draw(n, seed)}
 	function := make([]int, len(work.classes)) // class → index
 	index := map[string]int{}                  // UID → index

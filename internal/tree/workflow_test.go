@@ -22,7 +22,7 @@ func workflows(t *testing.T) (linted, all []string) {
 	require.NotEmpty(t, linted)
 	return linted, append([]string{
 		filepath.Join(root, ".github", "actions", "rig", "action.yaml"),
-		filepath.Join(root, "experiments", "runner", "manifests", "github.yaml.tmpl"),
+		filepath.Join(root, "experiments", "plan", "manifests", "github.yaml.tmpl"),
 	}, linted...)
 }
 

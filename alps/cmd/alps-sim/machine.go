@@ -8,7 +8,7 @@ import (
 
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments"
-	"github.com/ds2-lab/alps/experiments/spec"
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/internal/cli"
 )
 
@@ -43,7 +43,7 @@ func newMachineFlags(fs *flag.FlagSet) *machineFlags {
 
 // Config is the machine, without functions and seed, once the flags are parsed.
 func (f *machineFlags) Config() (sim.Config, error) {
-	m, err := spec.FindMachine(experiments.Files, f.name)
+	m, err := config.FindMachine(experiments.Files, f.name)
 	if err != nil {
 		return sim.Config{}, err
 	}
@@ -58,8 +58,8 @@ func (f *machineFlags) Config() (sim.Config, error) {
 		name string
 		d    time.Duration
 	}{{"switch", c.Switch}, {"refill", c.Refill}, {"share-lag", c.ShareLag}, {"platform-cpu", c.Platform.CPU}, {"platform-delay", c.Platform.Delay}, {"platform-jitter", c.Platform.Jitter}} {
-		if cost.d < 0 || cost.d > spec.MaxCost {
-			errs = append(errs, fmt.Errorf("%s: %s is outside [0s, %s]", cost.name, cost.d, spec.MaxCost))
+		if cost.d < 0 || cost.d > config.MaxCost {
+			errs = append(errs, fmt.Errorf("%s: %s is outside [0s, %s]", cost.name, cost.d, config.MaxCost))
 		}
 	}
 	return c, errors.Join(errs...)

@@ -21,9 +21,9 @@ import (
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments"
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/simulate"
-	"github.com/ds2-lab/alps/experiments/spec"
 	"github.com/ds2-lab/alps/internal/cli"
 	"github.com/ds2-lab/alps/internal/progress"
 )
@@ -64,7 +64,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err := errors.Join(err, machineErr, steady.Validate(), checkSchedulers(names), checkMode(*order, *step, *gaps), checkSize(*load, *n, *drain)); err != nil {
 		return cli.Usage(fs, err)
 	}
-	mix, err := spec.FindWorkload(experiments.Files, *workload, *times)
+	mix, err := config.FindWorkload(experiments.Files, *workload, *times)
 	if err != nil {
 		return cli.Fail(stderr, err)
 	}
@@ -78,7 +78,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			if *order == model.OrderOff {
 				s.Order = *order
 			}
-		case spec.FollowsPolicy(name):
+		case config.FollowsPolicy(name):
 			s.Order, s.Step, s.Params = *order, *step, params
 		case name == policyflags.LikeSteady:
 			s.Steady = *steady
@@ -142,25 +142,25 @@ func checkMode(order string, step time.Duration, gaps float64) error {
 	if !slices.Contains(model.Orders(), order) {
 		errs = append(errs, fmt.Errorf("order: %q is none of %s", order, strings.Join(model.Orders(), ", ")))
 	}
-	if !(gaps > 0 && gaps <= spec.MaxGaps) {
-		errs = append(errs, fmt.Errorf("gaps: %v is outside (0, %g]", gaps, spec.MaxGaps))
+	if !(gaps > 0 && gaps <= config.MaxGaps) {
+		errs = append(errs, fmt.Errorf("gaps: %v is outside (0, %g]", gaps, config.MaxGaps))
 	}
-	if step < time.Microsecond || step > spec.MaxStep {
-		errs = append(errs, fmt.Errorf("step: %s is outside [1us, %s]", step, spec.MaxStep))
+	if step < time.Microsecond || step > config.MaxStep {
+		errs = append(errs, fmt.Errorf("step: %s is outside [1us, %s]", step, config.MaxStep))
 	}
 	return errors.Join(errs...)
 }
 
 func checkSize(load float64, n int, drain time.Duration) error {
 	var errs []error
-	if drain < 0 || drain > spec.MaxDrain {
-		errs = append(errs, fmt.Errorf("drain: %s is outside [0s, %s]", drain, spec.MaxDrain))
+	if drain < 0 || drain > config.MaxDrain {
+		errs = append(errs, fmt.Errorf("drain: %s is outside [0s, %s]", drain, config.MaxDrain))
 	}
 	if !(load > 0 && load <= 2) {
 		errs = append(errs, fmt.Errorf("load: %v is outside (0, 2]", load))
 	}
-	if n < 1 || n > spec.MaxInvocations {
-		errs = append(errs, fmt.Errorf("n: %d is outside [1, %d]", n, spec.MaxInvocations))
+	if n < 1 || n > config.MaxInvocations {
+		errs = append(errs, fmt.Errorf("n: %d is outside [1, %d]", n, config.MaxInvocations))
 	}
 	return errors.Join(errs...)
 }

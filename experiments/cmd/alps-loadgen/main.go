@@ -1,0 +1,94 @@
+// Alps-load runs in the guest: it calibrates the functions and replays traces.
+//
+//	alps-load calibrate < trace.csv     {"costs": […]}
+//	alps-load replay MODE-JSON < trace.csv
+//	                                    stats as one JSON line, then invocations.csv
+//	alps-load serve                     the same for jobs that come through the window
+//
+// Progress goes to standard error as "done total" lines.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	alpsclient "github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/experiments/loadgen"
+	"github.com/ds2-lab/alps/experiments/results"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	var err error
+	if len(os.Args) == 2 && os.Args[1] == "serve" {
+		err = serve(ctx)
+	} else {
+		err = run(ctx, os.Args[1:], os.Stdin, os.Stdout, time.Second, tell(os.Stderr))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "alps-load:", err)
+		os.Exit(1)
+	}
+}
+
+// tell writes how far it is about once a second.
+func tell(w io.Writer) func(done, total int) {
+	var told time.Time
+	return func(done, total int) {
+		if now := time.Now(); done == total || now.Sub(told) > time.Second {
+			told = now
+			fmt.Fprintln(w, done, total)
+		}
+	}
+}
+
+// run runs a command. A trace begins at a multiple of align.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer, align time.Duration, progress func(done, total int)) error {
+	if len(args) == 0 {
+		return errors.New("usage: alps-load calibrate | replay MODE-JSON < trace.csv | serve")
+	}
+	reqs, err := loadgen.ReadTrace("stdin", stdin)
+	if err != nil {
+		return err
+	}
+	r := &loadgen.Replayer{Daemon: alpsclient.New("")}
+	switch {
+	case args[0] == "calibrate" && len(args) == 1:
+		costs := map[string]loadgen.Cost{}
+		for _, q := range reqs {
+			if _, ok := costs[q.Function]; ok {
+				continue
+			}
+			c, err := r.Calibrate(ctx, q.Function, q.UID, q.Port)
+			if err != nil {
+				return err
+			}
+			costs[q.Function] = c
+			progress(len(costs), len(loadgen.Unit))
+		}
+		return json.NewEncoder(stdout).Encode(costs)
+	case args[0] == "replay" && len(args) == 2:
+		r.Align, r.Progress = align, progress
+		var mode alpsclient.Mode
+		if err := json.Unmarshal([]byte(args[1]), &mode); err != nil {
+			return fmt.Errorf("mode: %w", err)
+		}
+		out, err := r.Replay(ctx, mode, reqs)
+		if err != nil {
+			return err
+		}
+		if err := json.NewEncoder(stdout).Encode(out); err != nil {
+			return err
+		}
+		return results.WriteCSV(stdout, out.Invocations)
+	}
+	return fmt.Errorf("unknown command %q", args)
+}

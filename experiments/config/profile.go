@@ -1,0 +1,157 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ds2-lab/alps/internal/yamlx"
+)
+
+// Profile is a size.
+type Profile struct {
+	Name        yamlx.At[string]        `yaml:"name"`
+	Invocations yamlx.At[int]           `yaml:"invocations"` // per run
+	Work        yamlx.At[time.Duration] `yaml:"work"`        // fewer where they take more CPU time than this per function CPU; 0: any
+	Rounds      yamlx.At[int]           `yaml:"rounds"`
+	TimeFactor  yamlx.At[float64]       `yaml:"time_factor"`
+	AtLeast     yamlx.At[int]           `yaml:"at_least"`
+
+	Only *Subset `yaml:"only"` // nil: everything
+
+	// Minutes is about how long all that runs in a guest takes on 2 CPUs, by accelerator.
+	Minutes map[string]yamlx.At[int] `yaml:"minutes"`
+}
+
+// Subset is the part of the experiments that a profile runs in a guest. What is
+// empty leaves nothing out.
+type Subset struct {
+	Experiments []yamlx.At[string] `yaml:"experiments"` // of all; one that is asked for by name runs
+	Workloads   []yamlx.At[string] `yaml:"workloads"`   // of experiments that have any of them
+	Series      []yamlx.At[string] `yaml:"series"`      // the same
+}
+
+// MinInvocations is the smallest run.
+const MinInvocations = 20
+
+// Apply leaves of a part what the profile runs.
+func (p Profile) Apply(v VM) VM {
+	if p.Only == nil {
+		return v
+	}
+	v.Mixes = only(v.Mixes, p.Only.Workloads, func(w Workload) string { return w.Name.V })
+	v.Series = only(v.Series, p.Only.Series, func(s Series) string { return s.Name.V })
+	v.Series = slices.DeleteFunc(slices.Clone(v.Series), func(s Series) bool {
+		return !s.On.IsZero() && !slices.ContainsFunc(v.Series, func(base Series) bool { return base.Name.V == s.On.V })
+	})
+	return v
+}
+
+// Check says what the profile chooses by a name that nothing in measured, the parts
+// of all experiments that run in a guest, has: it would choose everything instead.
+func (p Profile) Check(dir string, measured []Experiment) error {
+	if p.Only == nil || len(measured) == 0 {
+		return nil
+	}
+	var experiments, workloads, series []string
+	for _, e := range measured {
+		experiments = append(experiments, e.Name)
+		for _, w := range e.VM.Mixes {
+			workloads = append(workloads, w.Name.V)
+		}
+		for _, s := range e.VM.Series {
+			series = append(series, s.Name.V)
+		}
+	}
+	errs := &yamlx.Errors{File: filepath.Join(dir, "profiles.yaml")}
+	for _, x := range []struct {
+		field     string
+		names     []yamlx.At[string]
+		available []string
+	}{
+		{"experiments", p.Only.Experiments, experiments},
+		{"workloads", p.Only.Workloads, workloads},
+		{"series", p.Only.Series, series},
+	} {
+		slices.Sort(x.available)
+		for _, n := range x.names {
+			if !slices.Contains(x.available, n.V) {
+				errs.Add(n.Pos(), "only."+x.field, "%q: what runs in a guest has: %s", n.V, strings.Join(slices.Compact(x.available), ", "))
+			}
+		}
+	}
+	return errs.Err()
+}
+
+// Includes says whether an experiment is among all that the profile runs in a guest.
+func (p Profile) Includes(experiment string) bool {
+	return p.Only == nil || len(p.Only.Experiments) == 0 || slices.ContainsFunc(p.Only.Experiments, func(n yamlx.At[string]) bool { return n.V == experiment })
+}
+
+// only is those of all that are named, or all where none is.
+func only[T any](all []T, names []yamlx.At[string], name func(T) string) []T {
+	var out []T
+	for _, x := range all {
+		if slices.ContainsFunc(names, func(n yamlx.At[string]) bool { return n.V == name(x) }) {
+			out = append(out, x)
+		}
+	}
+	if len(out) == 0 {
+		return all
+	}
+	return out
+}
+
+var accelerators = []string{"kvm", "tcg", "vtime"}
+
+// LoadProfile reads dir/profiles.yaml and returns the profile called name.
+func LoadProfile(dir, name string) (Profile, error) {
+	path := filepath.Join(dir, "profiles.yaml")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Profile{}, fmt.Errorf("profiles: %w", err)
+	}
+	var f struct {
+		Profiles []Profile `yaml:"profiles"`
+	}
+	if err := yamlx.Decode(path, data, &f); err != nil {
+		return Profile{}, err
+	}
+	errs := &yamlx.Errors{File: path}
+	var names []string
+	found := -1
+	for i, p := range f.Profiles {
+		at := fmt.Sprintf("profiles[%d].", i)
+		names = append(names, p.Name.V)
+		if p.Name.V == name {
+			found = i
+		}
+		if p.Invocations.V < MinInvocations || p.Invocations.V > 1_000_000 {
+			errs.Add(p.Invocations.Pos(), at+"invocations", "%d: allowed: %d to 1000000", p.Invocations.V, MinInvocations)
+		}
+		if w := p.Work; !w.IsZero() && (w.V < time.Second || w.V > 24*time.Hour) {
+			errs.Add(w.Pos(), at+"work", "%s: allowed: 1s to 24h", w.V)
+		}
+		if p.Rounds.V < 1 || p.Rounds.V > 100 {
+			errs.Add(p.Rounds.Pos(), at+"rounds", "%d: allowed: 1 to 100", p.Rounds.V)
+		}
+		for accel, m := range p.Minutes {
+			if !slices.Contains(accelerators, accel) || m.V < 1 {
+				errs.Add(m.Pos(), at+"minutes."+accel, "%d: allowed: at least 1 for %s", m.V, strings.Join(accelerators, ", "))
+			}
+		}
+		if p.TimeFactor.V <= 0 || p.TimeFactor.V > 100 {
+			errs.Add(p.TimeFactor.Pos(), at+"time_factor", "%v is outside (0, 100]", p.TimeFactor.V)
+		}
+	}
+	if err := errs.Err(); err != nil {
+		return Profile{}, err
+	}
+	if found < 0 {
+		return Profile{}, fmt.Errorf("profile %q: allowed: %s", name, strings.Join(names, ", "))
+	}
+	return f.Profiles[found], nil
+}

@@ -1,0 +1,248 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/experiments/plan"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/simulate"
+	"github.com/ds2-lab/alps/internal/progress"
+)
+
+// executor executes the runs of a shard, in guests side by side.
+type executor struct {
+	*plan.RunSet
+	opts plan.Options
+	past *plan.History
+
+	builds map[guest.Variant]guestBuild
+
+	preparing sync.Mutex // one slot at a time builds or boots; the others find the result
+
+	// Tests have no guest.
+	build   func(context.Context, guest.Variant) (guest.Artifacts, error)
+	acquire func(context.Context, guest.Artifacts) (*guest.Guest, error)
+	replay  func(context.Context, *guest.Guest, *plan.Run, *progress.Step) (results.Result, error)
+}
+
+// guestBuild is the artifacts of a variant, or why they could not be built.
+type guestBuild struct {
+	artifacts guest.Artifacts
+	err       error
+}
+
+func newExecutor(set *plan.RunSet, o plan.Options, past *plan.History) *executor {
+	x := &executor{RunSet: set, opts: o, past: past, builds: map[guest.Variant]guestBuild{}, build: o.Artifacts.Variant}
+	ports := set.Ports()
+	x.acquire = func(ctx context.Context, a guest.Artifacts) (*guest.Guest, error) { return a.Acquire(ctx, ports) }
+	x.replay = func(ctx context.Context, g *guest.Guest, r *plan.Run, step *progress.Step) (results.Result, error) {
+		return replay(ctx, g, r, set.Profile.Name.V, step)
+	}
+	return x
+}
+
+// tries is how many guests a run may fail in.
+const tries = 2
+
+// run builds the guests' variants, writes the experiments' plans, and executes
+// the runs whose results are not there.
+func (x *executor) run(ctx context.Context) error {
+	var errs []error
+	for _, r := range x.Runs {
+		b, ok := x.builds[r.Guest]
+		if !ok {
+			if b.artifacts, b.err = x.build(ctx, r.Guest); b.err != nil {
+				errs = append(errs, fmt.Errorf("%s, and whatever else needs the same, is missing: %w", r.Label(), b.err))
+			}
+			x.builds[r.Guest] = b
+		}
+		if b.err != nil {
+			r.SetImpossible()
+		} else if err := r.SetKey(b.artifacts); err != nil {
+			return err
+		}
+	}
+	plans, err := x.Plans()
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(plans)) {
+		if err := results.WritePlan(x.opts.ResultsDir(), results.EngineVM, name, plans[name]); err != nil {
+			return err
+		}
+	}
+	return errors.Join(append(errs, x.measure(ctx))...)
+}
+
+// step is a run of the shard, and its error.
+type step struct {
+	*plan.Run
+	index int
+	kept  bool
+	err   error
+}
+
+// measure executes the shard's steps in their order, several at a time.
+func (x *executor) measure(ctx context.Context) error {
+	accel, cpus := x.opts.Artifacts.Accel, x.opts.Artifacts.CPUs
+	var steps []*step
+	var expected []time.Duration
+	for _, r := range x.Runs {
+		if !x.opts.Shard.Has(r.Unit) || x.builds[r.Guest].err != nil {
+			continue
+		}
+		s := &step{Run: r, index: len(steps)}
+		old, err := results.ReadRun(results.Dir(x.opts.ResultsDir(), results.EngineVM, r.Key))
+		d := time.Duration(0)
+		if s.kept = err == nil && old.Valid; !s.kept {
+			d, _ = r.Expected(accel, cpus, x.past)
+		}
+		steps, expected = append(steps, s), append(expected, d)
+	}
+	jobs := x.opts.Guests(accel)
+	job := x.opts.Guest.Progress.Job(expected, jobs)
+	queue := make(chan *step)
+	var wg sync.WaitGroup
+	for range jobs {
+		wg.Go(func() {
+			l := slot{executor: x}
+			defer l.close()
+			for s := range queue {
+				if ctx.Err() == nil {
+					s.err = l.do(ctx, s, job)
+				}
+			}
+		})
+	}
+	for _, s := range steps {
+		queue <- s
+	}
+	close(queue)
+	wg.Wait()
+	var errs []error
+	for _, s := range steps {
+		errs = append(errs, s.err)
+	}
+	return errors.Join(append(errs, context.Cause(ctx))...)
+}
+
+// slot executes one step after the other, in at most one guest at a time.
+type slot struct {
+	*executor
+	guest   *guest.Guest
+	variant guest.Variant // of guest
+}
+
+func (l *slot) close() {
+	if l.guest != nil {
+		l.guest.Close()
+	}
+	l.guest = nil
+}
+
+// do executes a step unless its result is kept, and computes the oracles on it.
+func (l *slot) do(ctx context.Context, s *step, job *progress.Job) error {
+	p := job.Step(s.index, s.Label())
+	if s.kept {
+		p.Done("kept")
+		return l.oracles(ctx, s.Run)
+	}
+	var result results.Result
+	var err error
+	for try := 1; ; try++ {
+		if result, err = l.attempt(ctx, s.Run, p); err == nil {
+			break
+		}
+		l.close()
+		if ctx.Err() != nil {
+			return nil // the job says why
+		}
+		err = fmt.Errorf("%s: %w", s.Label(), err)
+		if try == tries {
+			p.Done("failed")
+			return err
+		}
+		l.opts.Guest.Progress.Printf("%v\nonce more, in a fresh guest", err)
+	}
+	if err := results.Write(results.Dir(l.opts.ResultsDir(), results.EngineVM, s.Key), result); err != nil {
+		return err
+	}
+	p.Done(fmt.Sprintf("load %.2f", result.Run.LoadAchieved))
+	if !result.Run.Valid {
+		err = fmt.Errorf("%s is not valid: %s", s.Label(), strings.Join(result.Run.Invalid, "; "))
+	}
+	return errors.Join(err, l.oracles(ctx, s.Run))
+}
+
+// attempt replays a run in the slot's guest, or in a new one if the slot has none
+// of the run's variant.
+func (l *slot) attempt(ctx context.Context, r *plan.Run, p *progress.Step) (results.Result, error) {
+	if l.guest != nil && l.variant != r.Guest {
+		l.close()
+	}
+	if l.guest == nil {
+		if err := l.open(ctx, r.Guest); err != nil {
+			return results.Result{}, err
+		}
+	}
+	begun := time.Now()
+	result, err := l.replay(ctx, l.guest, r, p)
+	if err == nil {
+		l.past.Put(r.Kind(l.guest.Artifacts.Accel, l.guest.Artifacts.CPUs), time.Since(begun))
+	}
+	return result, err
+}
+
+// open acquires a guest of a variant.
+func (l *slot) open(ctx context.Context, v guest.Variant) (err error) {
+	l.preparing.Lock()
+	defer l.preparing.Unlock()
+	begun := time.Now()
+	if l.guest, err = l.acquire(ctx, l.builds[v].artifacts); err != nil {
+		return err
+	}
+	l.variant = v
+	if took := time.Since(begun); took > time.Second { // else it was there
+		l.past.Put(plan.SetUpKind(l.guest.Artifacts.Accel), took)
+	}
+	return nil
+}
+
+// oracles computes what is shown of a run under schedulers that know the future.
+func (x *executor) oracles(ctx context.Context, r *plan.Run) error {
+	done := map[string]bool{}
+	for _, shown := range x.Shown {
+		if shown.Run != r || shown.Oracle == "" || done[shown.Oracle] {
+			continue
+		}
+		done[shown.Oracle] = true
+		key, err := shown.Key()
+		if err != nil {
+			return err
+		}
+		dir := results.Dir(x.opts.ResultsDir(), results.EngineVM, key)
+		if old, err := results.ReadRun(dir); err == nil && old.Valid {
+			continue
+		}
+		base, err := results.Read(results.Dir(x.opts.ResultsDir(), results.EngineVM, r.Key))
+		if err != nil {
+			return err
+		}
+		result, err := simulate.OnMeasured(ctx, base, shown.Oracle, r.Seed)
+		if err != nil {
+			return err
+		}
+		if err := results.Write(dir, result); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/config"
+	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/experiments/internal/exptest"
+	"github.com/ds2-lab/alps/experiments/plan"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// executorTest is an executor without guests: it counts, and fails as told.
+type executorTest struct {
+	dir, results string
+	jobs         int
+	shard        plan.Shard
+
+	mu       sync.Mutex
+	guests   int
+	replayed map[string]int // by label
+	fail     map[string]int // so often, by label
+	invalid  map[string]bool
+}
+
+func newExecutorTest(t *testing.T) *executorTest {
+	t.Setenv("ALPS_CACHE", t.TempDir())
+	return &executorTest{dir: exptest.Dir(t, "a", fmt.Sprintf(exptest.TwoLoads, "a")+"      - {name: cfs}\n      - {name: alps}\n      - {name: srpt, on: cfs}\n"),
+		results: t.TempDir(), jobs: 2, fail: map[string]int{}, invalid: map[string]bool{}}
+}
+
+func (x *executorTest) run(t *testing.T, ctx context.Context) error {
+	x.replayed = map[string]int{}
+	p := guest.Artifacts{Accel: vm.VTime, CPUs: 1}
+	b := newExecutor(runSetOf(t, config.All, x.dir, nil), plan.Options{Results: x.results, Jobs: x.jobs, Shard: x.shard, Artifacts: &p}, plan.OpenHistory())
+	b.build = func(_ context.Context, v guest.Variant) (guest.Artifacts, error) {
+		if v.Kernel != "" {
+			return guest.Artifacts{}, errors.New("its source cannot be had")
+		}
+		return p, nil
+	}
+	b.acquire = func(context.Context, guest.Artifacts) (*guest.Guest, error) {
+		x.guests++ // one at a time
+		return &guest.Guest{Artifacts: p}, nil
+	}
+	b.replay = func(_ context.Context, _ *guest.Guest, r *plan.Run, _ *progress.Step) (results.Result, error) {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.replayed[r.Label()]++
+		if x.fail[r.Label()] > 0 {
+			x.fail[r.Label()]--
+			return results.Result{}, errors.New("the guest is gone")
+		}
+		out := results.Result{Run: results.Run{Key: r.Key, Engine: results.EngineVM, Scheduler: r.Mode.Policy, Workload: r.Workload, Round: r.Round, FunctionCPUs: 1, Errors: []string{}}}
+		for i := range 20 {
+			at := int64(i) * 1e7
+			out.Invocations = append(out.Invocations, results.Invocation{ID: i + 1, Function: "fib", Group: "G1", SendNS: at, ArriveNS: at, StartNS: at, EndNS: at + 5e7, CPUNS: 2e7, Status: results.OK})
+		}
+		if x.invalid[r.Label()] {
+			out.Run.Lost = 3
+		}
+		out.Run.Judge()
+		return out, nil
+	}
+	return b.run(ctx)
+}
+
+func TestAGuestThatFailsCostsItsRunOnly(t *testing.T) {
+	x := newExecutorTest(t)
+	const once, always, lossy = "alps on huawei at 90 %, round 1", "alps on huawei at 70 %, round 2", "cfs on huawei at 70 %, round 1"
+	x.fail[once], x.fail[always], x.invalid[lossy] = 1, 100, true
+	err := x.run(t, t.Context())
+	require.EqualError(t, err, lossy+" is not valid: 3 events were lost\n"+always+": the guest is gone")
+	require.Len(t, x.replayed, 8)
+	require.Equal(t, 2, x.replayed[once])
+	require.Equal(t, 2, x.replayed[always], "not for ever")
+	require.GreaterOrEqual(t, x.guests, 2+1, "a fresh one for what failed")
+	found, missing, err := results.NewPool(x.results, results.EngineVM).Plan("a")
+	require.NoError(t, err)
+	require.Len(t, found, 11, "two loads, two rounds, three series, but one")
+	require.Len(t, missing, 1)
+	require.ErrorContains(t, missing[0], "a: "+always+" is missing")
+	for _, s := range found {
+		base := s.Name + s.Workload + fmt.Sprint(s.Load, s.Round)
+		if s.Name == "srpt" {
+			require.Contains(t, s.Result.Run.Parameters["on"], fmt.Sprintf("cfs-huawei-%.0f-r%d-", 100*s.Load, s.Round), base)
+			require.NotZero(t, s.Result.Invocations[19].EndNS)
+			require.Equal(t, s.Load != 0.7 || s.Round != 1, s.Result.Run.Valid, "no better than what it is computed from")
+		}
+	}
+
+	// Run again it does what is missing, and what was not valid.
+	x.fail, x.invalid = nil, nil
+	require.NoError(t, x.run(t, t.Context()))
+	require.Equal(t, map[string]int{always: 1, lossy: 1}, x.replayed)
+	series, err := results.ReadPlan(x.results, results.EngineVM, "a")
+	require.NoError(t, err)
+	for _, s := range series {
+		require.True(t, s.Result.Run.Valid, "%s", s)
+	}
+	require.NoError(t, x.run(t, t.Context()))
+	require.Empty(t, x.replayed)
+}
+
+func TestWhatIsInterruptedGoesOn(t *testing.T) {
+	x := newExecutorTest(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, x.run(t, ctx), context.Canceled)
+	require.Empty(t, x.replayed)
+	_, missing, err := results.NewPool(x.results, results.EngineVM).Plan("a")
+	require.NoError(t, err)
+	require.Len(t, missing, 12, "what is planned is known from the start")
+
+	// Two shards do it all, and neither does what the other does.
+	total := 0
+	for i := range 2 {
+		x.shard = plan.Shard{Index: i + 1, Of: 2}
+		require.NoError(t, x.run(t, t.Context()))
+		require.Len(t, x.replayed, 4)
+		total += len(x.replayed)
+	}
+	require.Equal(t, 8, total)
+	_, err = results.ReadPlan(x.results, results.EngineVM, "a")
+	require.NoError(t, err)
+}
+
+// A kernel that cannot be had is missing where it was wanted, and nowhere else.
+func TestAKernelThatCannotBeHad(t *testing.T) {
+	x := newExecutorTest(t)
+	yaml := fmt.Sprintf(exptest.TwoLoads, "b") + "      - {name: cfs}\n      - {name: stock, scheduler: cfs, kernel: 6.1-stock}\n"
+	require.NoError(t, os.WriteFile(filepath.Join(x.dir, "b.yaml"), []byte(yaml), 0o644))
+	err := x.run(t, t.Context())
+	require.ErrorContains(t, err, "stock on huawei at 90 %, round 1, and whatever else needs the same, is missing: its source cannot be had")
+	require.Equal(t, 1, strings.Count(err.Error(), "cannot be had"))
+	_, missing, err := results.NewPool(x.results, results.EngineVM).Plan("b")
+	require.NoError(t, err)
+	require.Len(t, missing, 4)
+	require.ErrorContains(t, missing[0], "b: stock on huawei at 90 %, round 1 is missing")
+	_, err = results.ReadPlan(x.results, results.EngineVM, "a")
+	require.NoError(t, err)
+}

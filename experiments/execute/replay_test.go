@@ -1,0 +1,70 @@
+package execute
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/config"
+	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/experiments/loadgen"
+	"github.com/ds2-lab/alps/experiments/plan"
+)
+
+// runSetOf is the set of runs of experiments that lie in dir, "" for the
+// repository's, in guests with one CPU for the functions.
+func runSetOf(t *testing.T, name, dir string, change func(*config.Profile)) *plan.RunSet {
+	selected, err := plan.Select(name, plan.Options{Guest: guest.Options{Root: "../.."}, Dir: dir, Profile: "smoke"})
+	require.NoError(t, err)
+	if change != nil {
+		change(&selected.Profile)
+	}
+	set, err := plan.NewRunSet(selected.Measured, selected.Profile, 1)
+	require.NoError(t, err)
+	return set
+}
+
+// CPU demand over the functions' CPUs is the load asked for, with the costs of
+// this machine.
+func TestRequestsGiveTheLoad(t *testing.T) {
+	first := runSetOf(t, "fig06", "", nil).Runs[0]
+	costs := map[string]loadgen.Cost{}
+	for fn, size := range loadgen.Unit {
+		costs[fn] = loadgen.Cost{Function: fn, Size: size, Base: 9 * time.Millisecond, PerRound: 400 * time.Microsecond}
+	}
+	reqs, err := requests(first, costs, 3)
+	require.NoError(t, err)
+	var work time.Duration
+	for _, r := range reqs {
+		work += costs[r.Function].CPU(r.Rounds)
+		require.Equal(t, loadgen.Unit[r.Function], r.Size)
+	}
+	last := reqs[len(reqs)-1].Due
+	span := last + last/time.Duration(len(reqs)-1)
+	require.InEpsilon(t, 0.9, float64(work)/float64(span)/3, 1e-3)
+
+	// Who drifts asks the same function for more or less, from the middle on.
+	runs := runSetOf(t, "mispredict", "", func(p *config.Profile) { p.Only, p.Rounds.V = nil, 3 }).Runs
+	reqs, err = requests(runs[slices.IndexFunc(runs, func(r *plan.Run) bool { return r.Workload == "drift" })], costs, 1)
+	require.NoError(t, err)
+	asked := map[string]map[int]bool{}
+	for i, r := range reqs {
+		at := fmt.Sprint(r.Function, r.UID, r.Port, i >= len(reqs)/2)
+		if asked[at] == nil {
+			asked[at] = map[int]bool{}
+		}
+		asked[at][r.Rounds] = true
+	}
+	rounds := func(ms int) map[int]bool {
+		return map[int]bool{costs["fib"].Rounds(time.Duration(ms) * time.Millisecond): true}
+	}
+	require.Equal(t, []map[int]bool{rounds(329), rounds(79)}, []map[int]bool{asked["fib185018false"], asked["fib185018true"]})
+	require.Len(t, asked["floatOperation205020true"], 1)
+	require.NotEqual(t, asked["floatOperation205020false"], asked["floatOperation205020true"])
+	delete(costs, "fib")
+	_, err = requests(first, costs, 3)
+	require.ErrorContains(t, err, "fib was not calibrated")
+}

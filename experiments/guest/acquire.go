@@ -1,0 +1,160 @@
+package guest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/ds2-lab/alps/experiments/loadgen"
+	"github.com/ds2-lab/alps/internal/digest"
+	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// Acquire returns a guest with the functions of ports whose costs are known. In
+// virtual time it is a snapshot with all functions, from which every run starts:
+// runs are isolated from each other and deterministic. Elsewhere one guest
+// serves all runs.
+func (a Artifacts) Acquire(ctx context.Context, ports []string) (*Guest, error) {
+	if a.Accel == vm.VTime {
+		return a.fromSnapshot(ctx)
+	}
+	g, err := a.Boot(ctx, ports)
+	if err != nil {
+		return nil, err
+	}
+	if g.Costs, err = g.knownCosts(ctx, ports); err != nil {
+		g.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+const (
+	// windowMiB holds a trace and the results of a hundred thousand invocations.
+	windowMiB = 16
+	// guestName is the file of a snapshot that says what it is.
+	guestName = "guest.json"
+)
+
+// provisioned is what is known of a snapshot.
+type provisioned struct {
+	Info  vm.Info `json:"info"`
+	Costs Costs   `json:"costs"`
+}
+
+func (a Artifacts) fromSnapshot(ctx context.Context) (*Guest, error) {
+	key, err := digest.New("provision/3").Str("tools", a.ToolsDigest).Str("cpus", a.functionCPUs()).Str("deployment", a.variant.Deployment).Str("quiet", a.quiet()).Sum()
+	if err != nil {
+		return nil, err
+	}
+	c := a.VMConfig()
+	c.Window = windowMiB
+	s, err := vm.TakeSnapshot(ctx, c, vm.Provision{Key: key, Run: a.provision}, a.opts.Progress)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(filepath.Join(s.Dir, guestName))
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	var known provisioned
+	if err := json.Unmarshal(data, &known); err != nil {
+		return nil, fmt.Errorf("snapshot %s: %w", s.Dir, err)
+	}
+	return &Guest{Artifacts: a, Info: known.Info, Costs: known.Costs, snapshot: &s}, nil
+}
+
+// quiet is the command that leaves nothing in the guest that would wait for a
+// device, whose answers come in the host's time: every file that may be needed is
+// read into memory, nothing is written to a disk any more, and the network goes
+// down two seconds after this command. alps-loadgen then waits for a job.
+func (a Artifacts) quiet() string {
+	return vm.NoWriteback + ` &&
+find /opt/alps -type f -exec cat {} + >/dev/null &&
+systemd-run --quiet --collect --unit=alps-loadgen ` + a.onSystemCPU() + `-p Restart=no alps-loadgen serve && sleep 1 && systemctl is-active -q alps-loadgen && sync &&
+systemd-run --quiet --collect sh -c 'sleep 2; ip link set eth0 down'`
+}
+
+// provision makes of a booted guest the one that runs go on from.
+func (a Artifacts) provision(ctx context.Context, m *vm.Machine, dir string) error {
+	g := &Guest{Machine: m, Artifacts: a}
+	step := a.opts.Progress.Step("guest: daemon, functions", 0, 0)
+	if err := g.setUp(ctx, nil, step); err != nil {
+		return err
+	}
+	step.Done("")
+	costs, err := g.calibrate(ctx, nil)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(provisioned{g.Info, costs})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, guestName), data, 0o644); err != nil {
+		return err
+	}
+	return m.Run(ctx, vm.Cmd{Line: a.quiet()})
+}
+
+// Do runs alps-loadgen with a command, its argument and reqs as its input, and
+// returns what it wrote.
+func (g *Guest) Do(ctx context.Context, command, arg string, reqs []loadgen.Request, step *progress.Step) ([]byte, error) {
+	var in bytes.Buffer
+	if g.snapshot != nil {
+		fmt.Fprintln(&in, command, arg)
+	}
+	if err := loadgen.WriteTrace(&in, reqs); err != nil {
+		return nil, err
+	}
+	tell := func(done, total int) {
+		if total > 0 {
+			step.Detail("%d/%d", done, total)
+			step.Frac(float64(done) / float64(total))
+		}
+	}
+	m := g.Machine
+	do := func() ([]byte, error) { return g.overShell(ctx, command, arg, &in, tell) }
+	if g.snapshot != nil {
+		var err error
+		if m, err = g.snapshot.StartSilent(ctx); err != nil {
+			return nil, err
+		}
+		defer m.Close()
+		do = func() ([]byte, error) { return m.Do(ctx, in.Bytes(), tell) }
+	}
+	out, err := do()
+	if err != nil {
+		return nil, fmt.Errorf("%w\n(console: %s)", err, m.Console())
+	}
+	return out, nil
+}
+
+// overShell runs alps-loadgen as a command of the guest.
+func (g *Guest) overShell(ctx context.Context, command, arg string, in io.Reader, tell func(done, total int)) ([]byte, error) {
+	pr, pw := io.Pipe()
+	go func() {
+		sc := bufio.NewScanner(pr)
+		for sc.Scan() {
+			var done, total int
+			if n, _ := fmt.Sscan(sc.Text(), &done, &total); n == 2 {
+				tell(done, total)
+			}
+		}
+		io.Copy(io.Discard, pr)
+	}()
+	line := "alps-loadgen " + command
+	if arg != "" {
+		line += " " + vm.Quote(arg)
+	}
+	var out bytes.Buffer
+	err := g.Machine.Run(ctx, vm.Cmd{Line: line, Stdin: in, Stdout: &out, Stderr: pw})
+	pw.Close()
+	return out.Bytes(), err
+}

@@ -1,0 +1,77 @@
+package guest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ds2-lab/alps/experiments/loadgen"
+	"github.com/ds2-lab/alps/internal/atomicfile"
+	"github.com/ds2-lab/alps/internal/cache"
+	"github.com/ds2-lab/alps/internal/digest"
+	"github.com/ds2-lab/alps/openlambda"
+)
+
+// Costs are what functions cost, by name.
+type Costs map[string]loadgen.Cost
+
+// calibrate measures the costs of the functions of ports, each once. ports empty: all.
+func (g *Guest) calibrate(ctx context.Context, ports []string) (Costs, error) {
+	step := g.Artifacts.opts.Progress.Step("calibrate", 0, 0)
+	var reqs []loadgen.Request
+	for _, f := range openlambda.Artifact {
+		if len(ports) == 0 || slices.Contains(ports, f.Port) {
+			reqs = append(reqs, loadgen.Request{ID: len(reqs) + 1, Function: f.Name, UID: f.UID, Port: f.Port})
+		}
+	}
+	out, err := g.Do(ctx, "calibrate", "", reqs, step)
+	if err != nil {
+		return nil, err
+	}
+	var costs Costs
+	if err := json.Unmarshal(out, &costs); err != nil {
+		return nil, fmt.Errorf("calibrate: %w", err)
+	}
+	step.Done("")
+	return costs, nil
+}
+
+// knownCosts finds what was measured before on the same host boot with the same
+// parts, or measures it.
+func (g *Guest) knownCosts(ctx context.Context, ports []string) (Costs, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, fmt.Errorf("calibrate: %w", err)
+	}
+	p := g.Artifacts
+	key, err := digest.New("calibration/2").Str("boot", string(boot)).Str("kernel", p.Kernel.Key).Str("image", p.Image.Digest).
+		Str("tools", p.ToolsDigest).Str("accel", string(p.Accel)).Str("qemu", p.QEMU.Key).Str("ports", strings.Join(ports, ",")).Sum()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := cache.Dir("calibration")
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, key+".json")
+	var costs Costs
+	if data, err := os.ReadFile(path); err == nil && json.Unmarshal(data, &costs) == nil {
+		p.opts.Progress.Step("calibrate", 0, 0).Done("kept")
+		return costs, nil
+	}
+	if costs, err = g.calibrate(ctx, ports); err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(costs)
+	if err == nil {
+		err = atomicfile.Write(path, data, 0o644)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("calibrate: %w", err)
+	}
+	return costs, nil
+}

@@ -1,0 +1,187 @@
+package guest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	alpsclient "github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/experiments/loadgen"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/internal/ring"
+	"github.com/ds2-lab/alps/internal/tree"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// The guest ring: these need the parts that the target test:guest builds first.
+func guestArtifacts(t *testing.T) Artifacts {
+	ring.Need(t, ring.Guest, os.Getenv("ALPS_KERNEL") != "", "run the target test:guest, which sets ALPS_KERNEL")
+	root, err := tree.Root()
+	require.NoError(t, err)
+	p, err := Prepare(t.Context(), Options{Root: root, Kernel: os.Getenv("ALPS_KERNEL_NAME"), Src: os.Getenv("ALPS_KERNEL_SRC"), Progress: progress.New(os.Stderr)})
+	require.NoError(t, err)
+	return p
+}
+
+// The hooks, the observer and the heartbeat are tested by package bpf's own
+// test binary, and death and restart of the daemon by package daemon's, inside
+// the guest: in virtual time where there is no KVM, so that a busy host changes
+// nothing, with one CPU and with several, between which the kernel balances.
+func TestGuestHooks(t *testing.T) {
+	for _, cpus := range []int{1, 4} {
+		t.Run(fmt.Sprintf("%d CPUs", cpus), func(t *testing.T) { testHooks(t, cpus) })
+	}
+}
+
+func testHooks(t *testing.T, cpus int) {
+	p := guestArtifacts(t)
+	ring.Need(t, ring.Hooks, hasHooks(t, p), "this kernel has no hooks")
+	p, err := p.InVirtualTime(t.Context())
+	require.NoError(t, err)
+	cfg := p.VMConfig()
+	cfg.CPUs = cpus
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 12*time.Minute, errors.New("the guest froze or is far too slow"))
+	defer cancel()
+	m, err := vm.Start(ctx, cfg)
+	require.NoError(t, err)
+	defer m.Close()
+	for _, pkg := range []string{"bpf", "alps/daemon"} {
+		binary := testBinary(t, p.opts.Root, pkg)
+		require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/test && chmod +x /tmp/test", Stdin: bytes.NewReader(binary)}))
+		var log bytes.Buffer
+		out := io.MultiWriter(&log, os.Stdout) // a test that hangs shows where
+		err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=hook /tmp/test -test.v -test.run '" + guestTests() + "' -test.timeout 20m", Stdout: out, Stderr: out})
+		require.NoError(t, err)
+		require.Contains(t, log.String(), "--- PASS: TestGuest")
+	}
+	kernelLog, err := m.Output(ctx, "dmesg | grep -E 'WARNING|BUG:|Oops|INFO: rcu' | head || true")
+	require.NoError(t, err)
+	require.Empty(t, kernelLog)
+}
+
+// guestTests chooses among the tests in the guest; ALPS_GUEST_TESTS narrows it.
+func guestTests() string {
+	if run := os.Getenv("ALPS_GUEST_TESTS"); run != "" {
+		return run
+	}
+	return "TestGuest"
+}
+
+// testBinary builds a package's tests for the guest.
+func testBinary(t *testing.T, root, pkg string) []byte {
+	binary := filepath.Join(t.TempDir(), filepath.Base(pkg)+".test")
+	build := exec.Command("go", "test", "-c", "-o", binary, "./"+pkg)
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	data, err := os.ReadFile(binary)
+	require.NoError(t, err)
+	return data
+}
+
+// One invocation of every function through worker, container, observer and
+// daemon; then ALPS learns and publishes; then CFS again.
+func TestGuestRig(t *testing.T) {
+	p := guestArtifacts(t)
+	ring.Need(t, ring.Hooks, hasHooks(t, p), "this kernel has no hooks: TestGuestWithoutHooksIsObserved")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the guest froze or is far too slow"))
+	defer cancel()
+	ports := []string{"5002", "5008", "5009", "5010", "5014", "5020"} // one of each function
+	begun := time.Now()
+	rig, err := p.Boot(ctx, ports)
+	require.NoError(t, err)
+	defer rig.Close()
+	t.Logf("boot, daemon and %d containers: %s; guest %+v", len(ports), progress.Round(time.Since(begun)), rig.Info)
+
+	hello, err := rig.Machine.Output(ctx, `curl -s -X POST localhost:5002/run/fib -d '{"n":"20","id":"20","job":"fib"}'`)
+	require.NoError(t, err)
+	lines := strings.Split(hello, "\n")
+	require.Equal(t, "6765", lines[0])
+	require.Regexp(t, `^20 [0-9.]+ [0-9.]+ [0-9]+ 20 fib$`, lines[1])
+
+	var reqs []loadgen.Request
+	names := map[string]string{"5002": "fib", "5008": "graphBfs", "5009": "graphMst", "5010": "graphPagerank", "5014": "featureExtractor", "5020": "floatOperation"}
+	uids := map[string]string{"5002": "3", "5008": "8", "5009": "9", "5010": "10", "5014": "14", "5020": "20"}
+	for i := range 24 {
+		port := ports[i%len(ports)]
+		fn := names[port]
+		reqs = append(reqs, loadgen.Request{ID: i + 1, Function: fn, UID: uids[port], Group: "G1", N: 1, Port: port, Size: loadgen.Unit[fn], Rounds: 20, Due: time.Duration(i) * 400 * time.Millisecond})
+	}
+	replay := func(mode alpsclient.Mode) (loadgen.Outcome, []results.Invocation) {
+		var in, out bytes.Buffer
+		require.NoError(t, loadgen.WriteTrace(&in, reqs))
+		wire, err := json.Marshal(mode)
+		require.NoError(t, err)
+		require.NoError(t, rig.Machine.Run(ctx, vm.Cmd{Line: "alps-loadgen replay '" + string(wire) + "'", Stdin: &in, Stdout: &out}))
+		head, body, _ := bytes.Cut(out.Bytes(), []byte("\n"))
+		var o loadgen.Outcome
+		require.NoError(t, json.Unmarshal(head, &o))
+		require.Empty(t, o.Broken, "%+v", mode)
+		inv, err := results.ReadCSV("out", bytes.NewReader(body))
+		require.NoError(t, err)
+		return o, inv
+	}
+	o, inv := replay(alpsclient.Mode{Policy: "alps"})
+	require.Zero(t, o.Failed, "%v", o.Errors)
+	require.Zero(t, o.Lost)
+	require.Len(t, inv, len(reqs))
+	fib := time.Hour // CPU time of an invocation of fib
+	for _, i := range inv {
+		require.Equal(t, results.OK, i.Status)
+		require.Positive(t, i.CPUNS)
+		if i.Function == "fib" {
+			fib = min(fib, time.Duration(i.CPUNS))
+		}
+		require.True(t, i.SendNS <= i.ArriveNS && i.ArriveNS <= i.StartNS && i.StartNS <= i.EndNS, "%+v", i)
+	}
+	policy, err := rig.Machine.Output(ctx, "alps policy")
+	require.NoError(t, err)
+	t.Logf("policy after %s:\n%s", o.Took, policy)
+	for _, uid := range uids {
+		require.Regexp(t, `(?m)^ *`+uid+` `, policy, "function %s has no entry", uid)
+	}
+	_, _ = replay(alpsclient.Mode{Policy: "cfs"})
+	policy, err = rig.Machine.Output(ctx, "alps policy")
+	require.NoError(t, err)
+	require.Len(t, strings.Split(policy, "\n"), 1, "CFS again: the map must be empty:\n%s", policy)
+
+	// Under FIFO the later, short one waits for the long one, which nothing takes
+	// the CPU from but its function's server and what brings requests; afterwards
+	// nothing is left of it.
+	long := int(2 * time.Second / (fib / time.Duration(reqs[0].Rounds)))
+	for i, rounds := range []int{long, 20} {
+		reqs[i].Function, reqs[i].UID, reqs[i].Port, reqs[i].Size = "fib", "3", "5002", loadgen.Unit["fib"]
+		reqs[i].Rounds, reqs[i].Due = rounds, time.Duration(i)*200*time.Millisecond
+	}
+	reqs = reqs[:2]
+	o, inv = replay(alpsclient.Mode{Policy: "fifo"})
+	require.Zero(t, o.Failed, "%v", o.Errors)
+	t.Logf("FIFO: %+v", inv)
+	require.Less(t, inv[1].ArriveNS, inv[0].EndNS, "%d rounds are not long enough for the other to come meanwhile", long)
+	require.Less(t, inv[0].EndNS, inv[1].EndNS)
+	require.LessOrEqual(t, inv[0].SwitchesInvol, 10)
+	left, err := rig.Machine.Output(ctx, "ps -eLo cls,rtprio,ppid,args | grep -E '^ *(FF|RR)' | grep -vE '^ *[A-Z]+ +[0-9]+ +2 ' || true")
+	require.NoError(t, err)
+	require.Empty(t, left)
+
+	again, err := rig.Machine.Output(ctx, "ol functions delete && docker ps -aq")
+	if err != nil {
+		state, _ := rig.Machine.Output(ctx, "tail -n 40 /run/ol/worker.out; docker ps -a; ps -eLo pid,ppid,cls,stat,wchan:24,args; "+
+			"dmesg | tail -n 20; cat /proc/sys/kernel/sched_alps")
+		t.Log(state)
+	}
+	require.NoError(t, err)
+	require.Empty(t, again)
+}

@@ -1,0 +1,47 @@
+package guest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/ring"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// TestSoak runs package bpf's soak in a guest with the kernel given, lets a
+// function be favoured for minutes, and reads the kernel's log. The target
+// kernel:soak calls it; CI does not.
+func TestSoak(t *testing.T) {
+	length, err := time.ParseDuration(os.Getenv("ALPS_SOAK"))
+	ring.Need(t, ring.Long, err == nil, "run by the target kernel:soak")
+	p := guestArtifacts(t)
+	cfg := p.VMConfig()
+	cfg.CPUs = 2 // one goes and comes
+	if cfg.Accel == vm.TCG {
+		cfg.Accel = vm.Single // patching code under load freezes emulated CPUs otherwise
+	}
+	// A debug kernel under emulation may need several times the length for what must happen at least.
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 6*length+10*time.Minute, errors.New("the guest froze or is far too slow"))
+	defer cancel()
+	m, err := vm.Start(ctx, cfg)
+	require.NoError(t, err)
+	defer m.Close()
+	binary := testBinary(t, p.opts.Root, "bpf")
+	require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/test && chmod +x /tmp/test", Stdin: bytes.NewReader(binary)}))
+	var log bytes.Buffer
+	out := io.MultiWriter(&log, os.Stdout)
+	err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=hook ALPS_SUSTAIN=2m ALPS_SOAK=" + length.String() +
+		" /tmp/test -test.v -test.run 'TestSoak|TestGuestFavoursForGood' -test.timeout 3h", Stdout: out, Stderr: out})
+	kernelLog, logErr := m.Output(ctx, "uname -r; dmesg | grep -E 'WARNING|BUG:|Oops|INFO:|soft lockup|blocked for more' | head -50 || true; dmesg | wc -l")
+	t.Logf("the kernel's log:\n%s", kernelLog)
+	require.NoError(t, err)
+	require.NoError(t, logErr)
+	require.NotRegexp(t, `WARNING|BUG|Oops|INFO:|lockup|blocked`, kernelLog)
+}

@@ -1,0 +1,97 @@
+package guest
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	alpsclient "github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/experiments/config"
+	"github.com/ds2-lab/alps/kernel"
+	"github.com/ds2-lab/alps/openlambda"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// Variant says in which way a run's guest differs from the usual one. Variants
+// are compared by ==.
+type Variant struct {
+	Kernel string // in kernels.yaml; "": that of Options
+	Worker string // path of an ol that is not ours; "": ours
+	Agent  bool   // a process in user space decides, by sched_ext
+
+	Deployment string // of package config; "": apart
+}
+
+// Variant builds what v needs beside what a has.
+func (a Artifacts) Variant(ctx context.Context, v Variant) (Artifacts, error) {
+	if v.Kernel != "" {
+		var err error
+		a.Kernel, err = kernel.Build(ctx, v.Kernel, kernel.Options{Dir: filepath.Join(a.opts.Root, "kernel"), Progress: a.opts.Progress})
+		if err != nil {
+			return a, err
+		}
+		a.Fallback = false // it is the one that was asked for
+	}
+	if v.Deployment == config.Apart {
+		v.Deployment = "" // the usual one has one key
+	}
+	a.variant = v
+	if v.Worker == "" && !v.Agent {
+		return a, nil
+	}
+	var err error
+	a.Tools, a.ToolsDigest, err = a.buildTools(ctx)
+	return a, err
+}
+
+// Deployment is the one of the variant, by the name that keys have it: "" for
+// apart.
+func (a Artifacts) Deployment() string { return a.variant.Deployment }
+
+// otherWorker is the guest's path of an ol that is not ours. It serves the
+// functions in a worker each, as the artifact does.
+const otherWorker = "/opt/alps/bin/ol-worker"
+
+// registerWorkers tells the daemon which function each container is, for
+// another ol does not label them. Its containers have the parent that the
+// guest's Docker gives to all.
+func (g *Guest) registerWorkers(ctx context.Context, ports []string) error {
+	for _, f := range openlambda.Artifact {
+		if len(ports) > 0 && !slices.Contains(ports, f.Port) {
+			continue
+		}
+		line := fmt.Sprintf(`id=$(docker ps -q --no-trunc -f label=%s=/run/ol/%s/worker) && [ -n "$id" ] &&
+curl -sf --unix-socket %s -X PUT http://alps/functions/%s -d '{"name":"%s","cgroup":"/alps.slice/docker-'$id'.scope"}'`,
+			openlambda.LabelCluster, f.Port, alpsclient.DefaultSocket, f.UID, f.Name)
+		if err := g.Machine.Run(ctx, vm.Cmd{Line: line}); err != nil {
+			return fmt.Errorf("register function %s of port %s: %w", f.Name, f.Port, err)
+		}
+	}
+	return nil
+}
+
+// agentCommand is the scheduler in user space.
+const agentCommand = "./alps/cmd/alps-ghost"
+
+// hooksFlag has the daemon attach the hooks, if the kernel has them, or leave
+// deciding to the agent.
+func (a Artifacts) hooksFlag() string {
+	if a.variant.Agent {
+		return "-delegated"
+	}
+	return "-hooks"
+}
+
+// startAgent gives the functions to the agent. If it fails, or the kernel takes
+// its scheduler out, the guest ends, and its console says why: what runs on would
+// be measured under another scheduler.
+func (g *Guest) startAgent(ctx context.Context) error {
+	err := g.Machine.Run(ctx, vm.Cmd{Line: "systemd-run --quiet --collect --unit=alps-ghost -p Restart=no -p FailureAction=poweroff-immediate" +
+		" -p StandardError=journal+console alps-ghost -cpus " + g.Artifacts.functionCPUs() +
+		" && for i in $(seq 50); do grep -qx enabled /sys/kernel/sched_ext/state && exit 0; sleep 0.2; done; exit 1"})
+	if err != nil {
+		return fmt.Errorf("agent: no scheduler of its own is enabled (console: %s): %w", g.Machine.Console(), err)
+	}
+	return nil
+}

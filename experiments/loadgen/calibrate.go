@@ -1,0 +1,93 @@
+package loadgen
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	alpsclient "github.com/ds2-lab/alps/alps/client"
+)
+
+// Unit is the argument with which a function's round is short enough to be
+// counted: CPU time = Base + Rounds × PerRound.
+var Unit = map[string]int{
+	"fib": 14, "graphBfs": 100, "graphMst": 6, "graphPagerank": 6, "featureExtractor": 1, "floatOperation": 1000,
+}
+
+// Cost is what a function's invocation costs on this machine.
+type Cost struct {
+	Function string        `json:"function"`
+	Size     int           `json:"size"`
+	Base     time.Duration `json:"base_ns"` // fork, request, answer, exit
+	PerRound time.Duration `json:"per_round_ns"`
+}
+
+// CPU is the expected CPU time of an invocation.
+func (c Cost) CPU(rounds int) time.Duration { return c.Base + time.Duration(rounds)*c.PerRound }
+
+// Rounds is how many rounds come nearest to target, at least 1.
+func (c Cost) Rounds(target time.Duration) int {
+	return max(1, int((target-c.Base+c.PerRound/2)/c.PerRound))
+}
+
+const (
+	// calibrationSpan is the CPU time of the longer of the two points.
+	calibrationSpan = 200 * time.Millisecond
+	calibrationRuns = 3
+)
+
+// Calibrate measures one function, alone and under plain CFS: the median CPU
+// time at one round and at as many as take about calibrationSpan.
+func (r *Replayer) Calibrate(ctx context.Context, function, uid, port string) (Cost, error) {
+	size, ok := Unit[function]
+	if !ok {
+		return Cost{}, fmt.Errorf("calibrate: function %s has no unit", function)
+	}
+	median := func(rounds, runs int) (time.Duration, error) {
+		var cpu []int64
+		reqs := make([]Request, runs)
+		for i := range reqs {
+			reqs[i] = Request{ID: i + 1, Function: function, UID: uid, Port: port, Size: size, Rounds: rounds}
+		}
+		// One by one: each waits for the one before.
+		for _, q := range reqs {
+			out, err := r.Replay(ctx, alpsclient.Mode{Policy: "cfs"}, []Request{q})
+			if err != nil {
+				return 0, fmt.Errorf("calibrate %s: %w", function, err)
+			}
+			if out.Failed > 0 {
+				return 0, fmt.Errorf("calibrate %s: %s", function, out.Errors[0])
+			}
+			cpu = append(cpu, out.Invocations[0].CPUNS)
+		}
+		slices.Sort(cpu)
+		return time.Duration(cpu[len(cpu)/2]), nil
+	}
+	one, err := median(1, calibrationRuns)
+	if err != nil {
+		return Cost{}, err
+	}
+	// How much is a round, roughly?
+	rounds := 1
+	var guess time.Duration
+	for guess < calibrationSpan/8 {
+		rounds *= 4
+		total, err := median(rounds, 1)
+		if err != nil {
+			return Cost{}, err
+		}
+		guess = total - one
+	}
+	rounds = max(rounds+1, int(int64(rounds)*int64(calibrationSpan)/int64(guess)))
+	many, err := median(rounds, calibrationRuns)
+	if err != nil {
+		return Cost{}, err
+	}
+	c := Cost{Function: function, Size: size, PerRound: (many - one) / time.Duration(rounds-1)}
+	c.Base = one - c.PerRound
+	if c.PerRound <= 0 {
+		return Cost{}, fmt.Errorf("calibrate %s: %d rounds took %s, one took %s", function, rounds, many, one)
+	}
+	return c, nil
+}

@@ -1,0 +1,43 @@
+package loadgen
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// WorkerUnit is the systemd unit in whose cgroup the worker runs.
+const WorkerUnit = "ol-worker"
+
+// platformCgroups are those in which the platform and the functions run, below
+// the root of cgroup v2.
+var platformCgroups = []string{"alps.slice", "system.slice/" + WorkerUnit + ".service", "system.slice/docker.service", "system.slice/containerd.service"}
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// platformTime is the CPU time that platform and functions have used, as the
+// kernel's scheduler counts it (cpu.stat). Cgroups that are not there count
+// nothing.
+func platformTime(root string) (time.Duration, error) {
+	var sum time.Duration
+	for _, c := range platformCgroups {
+		data, err := os.ReadFile(filepath.Join(root, c, "cpu.stat"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("platform: %w", err)
+		}
+		var us int64
+		if _, err := fmt.Sscanf(string(data), "usage_usec %d", &us); err != nil {
+			first, _, _ := strings.Cut(string(data), "\n")
+			return 0, fmt.Errorf("platform: %s/cpu.stat: %q", c, first)
+		}
+		sum += time.Duration(us) * time.Microsecond
+	}
+	return sum, nil
+}

@@ -1,0 +1,133 @@
+// Package plan says what experiments come to: which runs (RunSet), which of them
+// belong to this host (Shard), how long they take (History, Plan), what makes an
+// engine run them (manifests), and how the results of shards are joined (Merge).
+//
+// A run that several experiments show takes place once. What is compared stays
+// together: the schedulers that are given the same workload, load and round are
+// in one shard.
+package plan
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"github.com/ds2-lab/alps/experiments/config"
+	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/kernel"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// Options say what to run. Guest.Root is required.
+type Options struct {
+	Guest     guest.Options
+	Dir       string           // of experiments, workloads and profiles; "" is Guest.Root/experiments
+	Engine    string           // vm or sim; "": vm, or sim where nothing runs in a guest
+	Profile   string           // in profiles.yaml; "" is smoke
+	Results   string           // directory; "" is Guest.Root/results
+	Shard     Shard            // of the plan; the zero Shard is all of it
+	Jobs      int              // guests side by side; 0: one, or one per CPU where a guest is one thread
+	Artifacts *guest.Artifacts // built before; nil: execute.Run builds them
+}
+
+func (o Options) dir() string { return cmp.Or(o.Dir, filepath.Join(o.Guest.Root, "experiments")) }
+
+// ResultsDir is the results directory.
+func (o Options) ResultsDir() string {
+	return cmp.Or(o.Results, filepath.Join(o.Guest.Root, "results"))
+}
+
+// Guests is how many guests are side by side.
+func (o Options) Guests(a vm.Accel) int {
+	switch {
+	case o.Jobs > 0:
+		return o.Jobs
+	case a == vm.VTime:
+		return runtime.NumCPU()
+	}
+	return 1
+}
+
+// Machine is the accelerator and the number of CPUs that the guests will most
+// likely have: whether KVM works is not known before a guest has booted.
+func (o Options) Machine() (vm.Accel, int) {
+	if o.Artifacts != nil {
+		return o.Artifacts.Accel, o.Artifacts.CPUs
+	}
+	accel := o.Guest.Accel
+	if accel == "" || accel == vm.Auto {
+		if accel = likelyAccel(); accel == vm.TCG && o.Guest.Virtual {
+			accel = vm.VTime
+		}
+	}
+	return accel, cmp.Or(o.Guest.CPUs, vm.DefaultCPUs(accel))
+}
+
+// likelyAccel is the accelerator that auto will most likely choose.
+func likelyAccel() vm.Accel {
+	kernels, err := kernel.Cached()
+	if err != nil {
+		return vm.TCG
+	}
+	for _, k := range kernels {
+		if a := vm.Remembered(k.BzImage); a != vm.Auto {
+			return a
+		}
+	}
+	return vm.TCG
+}
+
+// Selection is experiments, by the engine that runs them.
+type Selection struct {
+	Profile   config.Profile
+	Measured  []config.Experiment // in guests
+	Simulated []config.Experiment
+}
+
+// Select reads and validates the experiment called name, or config.All, and the
+// profile, before anything is built.
+func Select(name string, o Options) (s Selection, err error) {
+	if s.Profile, err = config.LoadProfile(o.dir(), cmp.Or(o.Profile, "smoke")); err != nil {
+		return s, err
+	}
+	measured, simulated, err := config.ByEngine(o.dir(), name, o.Engine)
+	if err != nil {
+		return s, err
+	}
+	if name == config.All {
+		if err := s.Profile.Check(o.dir(), measured); err != nil {
+			return s, err
+		}
+	}
+	s.Simulated = simulated
+	for _, e := range measured {
+		switch {
+		case name != config.All || s.Profile.Includes(e.Name):
+			s.Measured = append(s.Measured, e)
+		case o.Engine == "" && len(e.Engines()) > 1:
+			s.Simulated = append(s.Simulated, e)
+		}
+	}
+	return s, s.checkKernels(filepath.Join(o.Guest.Root, "kernel"))
+}
+
+// checkKernels complains about kernels that kernels.yaml does not have.
+func (s Selection) checkKernels(dir string) error {
+	kernels, err := kernel.List(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range s.Measured {
+		for _, x := range e.VM.Series {
+			name := x.Kernel
+			if !name.IsZero() && !slices.ContainsFunc(kernels, func(k kernel.Kernel) bool { return k.Name.V == name.V }) {
+				errs = append(errs, fmt.Errorf("%s:%d:%d: kernel %q: kernel/kernels.yaml has none of that name", e.Path, name.Line, name.Col, name.V))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,192 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ds2-lab/alps/experiments/config"
+	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/simulate"
+	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// Step is one run of a plan.
+type Step struct {
+	Experiment  string
+	Engine      string
+	Label       string
+	Unit        int // steps of one unit stay on one host; from 0
+	Invocations int
+	Expected    time.Duration
+	Measured    bool // Expected is what it took on this host before
+}
+
+// Plan describes what execute.Run would do.
+type Plan struct {
+	Name    string // of the experiment, or all
+	Engine  string // as asked
+	Profile config.Profile
+	Accel   vm.Accel // that times are for
+	CPUs    int
+	Steps   []Step
+	Units   int
+	Jobs    int           // guests side by side
+	SetUp   time.Duration // boot, functions and calibration, once per guest
+
+	asked  vm.Accel // "" or auto: whatever works
+	guests bool
+}
+
+const (
+	// simGuess is the time of an invocation of a simulated run: 15,000 take about 0.2 s.
+	simGuess = 15 * time.Microsecond
+	// hostGuess is what a table computed by this program takes.
+	hostGuess = 5 * time.Second
+	// setUpGuess is what boot, fifteen functions and a calibration take under emulation.
+	setUpGuess = 75 * time.Second
+	// bytesPerInvocation is a row of invocations.csv; measured: 88 to 96.
+	bytesPerInvocation = 95
+	// bytesPerStep is run.json and slices.csv.
+	bytesPerStep = 24 << 10
+	// cacheGiB is what kernel, image and compiler cache come to, and buildGiB
+	// what a build of the kernel needs on top; both as measured for 6.1.
+	cacheGiB, buildGiB = 4, 3
+)
+
+// New validates what execute.Run would do, and describes it.
+func New(name string, o Options) (Plan, error) {
+	p := Plan{Name: name, Engine: o.Engine, asked: o.Guest.Accel}
+	p.Accel, p.CPUs = o.Machine()
+	p.Jobs = o.Guests(p.Accel)
+	selected, err := Select(name, o)
+	if err != nil {
+		return p, err
+	}
+	p.Profile = selected.Profile
+	set, err := NewRunSet(selected.Measured, selected.Profile, guest.FunctionCPUs(p.CPUs))
+	if err != nil {
+		return p, err
+	}
+	past := OpenHistory()
+	p.SetUp = setUpGuess
+	if took, ok := past.Get(SetUpKind(p.Accel)); ok {
+		p.SetUp = took
+	}
+	p.guests = len(set.Runs) > 0
+	for _, r := range set.Runs {
+		s := Step{Experiment: r.experiment, Engine: results.EngineVM, Label: r.Label(), Unit: r.Unit, Invocations: len(r.Rows)}
+		s.Expected, s.Measured = r.Expected(p.Accel, p.CPUs, past)
+		p.Steps = append(p.Steps, s)
+	}
+	p.Units = set.Units
+	simulated, err := simulate.Steps(selected.Simulated)
+	if err != nil {
+		return p, err
+	}
+	perInvocation, measured := past.Get(SimulatedKind)
+	for _, x := range simulated {
+		s := Step{Experiment: x.Experiment, Engine: results.EngineSim, Label: x.Label, Unit: p.Units, Invocations: x.Invocations,
+			Expected: cmp.Or(perInvocation, simGuess) * time.Duration(x.Invocations), Measured: measured}
+		if x.Invocations == 0 {
+			s.Engine, s.Expected, s.Measured = results.EngineHost, hostGuess, false
+		}
+		p.Steps = append(p.Steps, s)
+		p.Units++
+	}
+	return p, nil
+}
+
+// Expected is about how long the longest of n shards takes, without building.
+func (p Plan) Expected(shards int) time.Duration {
+	var longest time.Duration
+	for i := range shards {
+		var measured, simulated time.Duration
+		for _, s := range p.Steps {
+			switch {
+			case !(Shard{i + 1, shards}).Has(s.Unit):
+			case s.Engine == results.EngineVM:
+				measured += s.Expected
+			default:
+				simulated += s.Expected
+			}
+		}
+		if measured > 0 {
+			measured = measured/time.Duration(p.Jobs) + p.SetUp
+		}
+		longest = max(longest, measured+simulated)
+	}
+	return longest
+}
+
+// Guests reports whether anything runs in a guest.
+func (p Plan) Guests() bool { return p.guests }
+
+// Bytes is about what the results take.
+func (p Plan) Bytes() (n int64) {
+	for _, s := range p.Steps {
+		n += bytesPerStep + bytesPerInvocation*int64(s.Invocations)
+	}
+	return n
+}
+
+// Write prints the plan for people.
+func (p Plan) Write(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	measured := 0
+	for i, s := range p.Steps {
+		size := "computed"
+		if s.Invocations > 0 {
+			size = fmt.Sprintf("%d invocations", s.Invocations)
+		}
+		if s.Measured {
+			measured++
+		}
+		fmt.Fprintf(tw, "%d/%d\t%s\t%s\t%s\t%s\tabout %s\n", i+1, len(p.Steps), s.Experiment, s.Engine, s.Label, size, progress.Round(s.Expected))
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%s\n", p.Summary())
+	fmt.Fprintf(w, "Of these times %d were measured on this host, the others are estimates.\n", measured)
+	if !p.Guests() {
+		return nil
+	}
+	fmt.Fprintf(w, "Before that, once: kernel, disk image and tools (minutes; %d GiB of cache, %d more while a kernel is built).\n", cacheGiB, buildGiB)
+	fmt.Fprintf(w, "Profile %s: %d invocations, %d rounds, CPU times × %g; everything on 2 CPUs takes about %s.\n\n", p.Profile.Name.V,
+		p.Profile.Invocations.V, p.Profile.Rounds.V, p.Profile.TimeFactor.V, minutes(p.Profile))
+	args, err := vm.Plan(vm.Config{Kernel: "BZIMAGE", Disk: "DISK.qcow2", Tools: "TOOLS.raw", Accel: p.Accel, QEMU: "QEMU", CPUs: p.CPUs})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w, strings.Join(args, " "))
+	return nil
+}
+
+// Summary is a line before the start.
+func (p Plan) Summary() string {
+	line := fmt.Sprintf("%d steps, about %s", len(p.Steps), progress.Round(p.Expected(1)))
+	if p.Guests() {
+		line += fmt.Sprintf(" with %s and %d CPUs", p.Accel, p.CPUs)
+		if p.Jobs > 1 {
+			line += fmt.Sprintf(", %d guests side by side", p.Jobs)
+		}
+	}
+	return line + fmt.Sprintf(", %.1f MiB of results", float64(p.Bytes())/(1<<20))
+}
+
+// minutes lists a profile's by accelerator.
+func minutes(p config.Profile) string {
+	var list []string
+	for _, a := range []vm.Accel{vm.KVM, vm.TCG, vm.VTime} {
+		if m, ok := p.Minutes[string(a)]; ok {
+			list = append(list, fmt.Sprintf("%d minutes under %s", m.V, a))
+		}
+	}
+	return strings.Join(list, ", ")
+}

@@ -1,0 +1,141 @@
+package plan
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// planned plans without what this machine measured before.
+func planned(t *testing.T, name string, o Options) Plan {
+	t.Setenv("ALPS_CACHE", t.TempDir())
+	o.Guest.Root = "../.."
+	p, err := New(name, o)
+	require.NoError(t, err)
+	return p
+}
+
+func TestPlanShowsEveryStep(t *testing.T) {
+	p := planned(t, "fig06", Options{Profile: "smoke"})
+	var b bytes.Buffer
+	require.NoError(t, p.Write(&b))
+	for _, want := range []string{"1/4", "4/4", "cfs on huawei at 90 %, round 1", "alps on huawei at 90 %, round 2", "240 invocations", "about ", "MiB of results", "minutes under tcg", "-accel tcg,thread=multi"} {
+		require.Contains(t, b.String(), want)
+	}
+	b.Reset()
+	require.NoError(t, planned(t, "table2", Options{}).Write(&b))
+	require.Contains(t, b.String(), "1/1  table2  host  cost  computed")
+	require.NotContains(t, b.String(), "qemu")
+}
+
+// What a step took before is what it is expected to take.
+func TestPlanUsesMeasuredTimes(t *testing.T) {
+	guess := planned(t, "fig06", Options{Engine: "vm"})
+	require.False(t, guess.Steps[0].Measured)
+	OpenHistory().Put(runSetOf(t, "fig06", "", nil).Runs[0].Kind(vm.TCG, 2), 123*time.Second)
+	p, err := New("fig06", Options{Engine: "vm", Guest: guest.Options{Root: "../.."}})
+	require.NoError(t, err)
+	require.Equal(t, 123*time.Second, p.Steps[0].Expected, "cfs, first round")
+	require.True(t, p.Steps[0].Measured)
+	require.Equal(t, guess.Steps[1].Expected, p.Steps[1].Expected, "alps was not measured")
+	require.Equal(t, 123*time.Second, p.Steps[3].Expected, "cfs, second round")
+}
+
+// The minutes in profiles.yaml are those of the plan, roughly.
+func TestProfilesSayHowLongTheyTake(t *testing.T) {
+	for _, name := range []string{"smoke", "brief", "quick", "paper"} {
+		for _, accel := range []vm.Accel{vm.TCG, vm.KVM, vm.VTime} {
+			o := Options{Profile: name, Engine: "vm", Guest: guest.Options{Accel: accel, CPUs: 2}}
+			if accel == vm.VTime {
+				o.Guest.CPUs, o.Jobs = 0, 2
+			}
+			p := planned(t, "all", o)
+			said := time.Duration(p.Profile.Minutes[string(accel)].V) * time.Minute
+			t.Logf("%s %s: %d runs, %s", name, accel, len(p.Steps), p.Expected(1))
+			require.InDelta(t, 1, p.Expected(1).Seconds()/said.Seconds(), 0.5, "%s %s: the plan says %s, profiles.yaml %s", name, accel, p.Expected(1), said)
+		}
+	}
+}
+
+// Every step is in one shard, and what is compared stays together.
+func TestShardsPartitionThePlan(t *testing.T) {
+	p := planned(t, "all", Options{})
+	for _, n := range []int{1, 2, 3, 7, p.Units} {
+		seen := map[int]int{}
+		for i := range n {
+			for k, s := range p.Steps {
+				if (Shard{i + 1, n}).Has(s.Unit) {
+					seen[k]++
+				}
+			}
+		}
+		require.Len(t, seen, len(p.Steps))
+		for k, times := range seen {
+			require.Equal(t, 1, times, "%+v", p.Steps[k])
+		}
+	}
+	require.True(t, Shard{2, 3}.HasOne(1, 2))
+	require.False(t, Shard{2, 3}.HasOne(2, 4))
+	require.True(t, Shard{}.HasOne(7, 8))
+	require.False(t, Shard{}.HasOne(7, 7))
+	rounds := map[string]int{}
+	for _, s := range p.Steps {
+		if s.Engine == "vm" {
+			_, work, _ := strings.Cut(s.Label, " on ")
+			if unit, ok := rounds[work]; ok {
+				require.Equal(t, unit, s.Unit, "the schedulers on %s", work)
+			}
+			rounds[work] = s.Unit
+		}
+	}
+	require.NotEmpty(t, rounds)
+	require.Less(t, p.Expected(4), p.Expected(1))
+	require.Greater(t, 5*p.Expected(4), p.Expected(1))
+}
+
+func TestParseShard(t *testing.T) {
+	env := func(pairs ...string) func(string) string {
+		return func(name string) string {
+			for i := 0; i < len(pairs); i += 2 {
+				if pairs[i] == name {
+					return pairs[i+1]
+				}
+			}
+			return ""
+		}
+	}
+	for _, c := range []struct {
+		s    string
+		env  func(string) string
+		want Shard
+		err  string
+	}{
+		{s: "", env: env(), want: Shard{}},
+		{s: "2/3", env: env("JOB_COMPLETION_INDEX", "0"), want: Shard{2, 3}},
+		{s: "/3", env: env("JOB_COMPLETION_INDEX", "0"), want: Shard{1, 3}},
+		{s: "/3", env: env("JOB_COMPLETION_INDEX", "2"), want: Shard{3, 3}},
+		{s: "/4", env: env("SLURM_ARRAY_TASK_ID", "1", "SLURM_ARRAY_TASK_MIN", "1"), want: Shard{1, 4}},
+		{s: "/4", env: env("SLURM_ARRAY_TASK_ID", "3", "SLURM_ARRAY_TASK_MIN", "0"), want: Shard{4, 4}},
+		{s: "/3", env: env(), err: "none of JOB_COMPLETION_INDEX, SLURM_ARRAY_TASK_ID is set"},
+		{s: "/3", env: env("JOB_COMPLETION_INDEX", "3"), err: "shard 4 of 3"},
+		{s: "/3", env: env("SLURM_ARRAY_TASK_ID", "x"), err: "SLURM_ARRAY_TASK_ID=x is not a number"},
+		{s: "/3", env: env("SLURM_ARRAY_TASK_ID", "1"), err: "SLURM_ARRAY_TASK_MIN= is not a number"},
+		{s: "0/3", env: env(), err: "allowed: 1 to 3"},
+		{s: "3", env: env(), err: "want i/n"},
+		{s: "a/3", env: env(), err: `shard "a/3"`},
+	} {
+		got, err := ParseShard(c.s, c.env)
+		if c.err != "" {
+			require.ErrorContains(t, err, c.err, c.s)
+			continue
+		}
+		require.NoError(t, err, c.s)
+		require.Equal(t, c.want, got, c.s)
+	}
+}

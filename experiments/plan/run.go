@@ -1,0 +1,130 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	alpsclient "github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/experiments/config"
+	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/experiments/loadgen"
+	"github.com/ds2-lab/alps/experiments/trace"
+	"github.com/ds2-lab/alps/internal/digest"
+	"github.com/ds2-lab/alps/vm"
+)
+
+// Run is one measurement: a scheduler that is given a workload at a load in a
+// round. It belongs to no experiment, for several show the same run.
+type Run struct {
+	Workload string
+	Load     float64 // CPU time demanded / CPU time of the functions' CPUs
+	Seed     uint64
+	Round    int // from 1
+	Classes  []trace.Class
+	Rows     []trace.Row
+	Factor   float64 // of the classes' CPU times
+	Mode     alpsclient.Mode
+	Guest    guest.Variant
+	Unit     int // of the plan: runs of one unit are compared, and stay on one host
+
+	Arrivals string // digest of the requests to come: the same for all schedulers of a unit
+	Key      string // names the result; set by SetKey
+
+	experiment string // that asked for the run first
+	series     string // the name that experiment gives it
+}
+
+// modeOf is the mode that the load generator gives the daemon. Values that a
+// series leaves out are written out, so that equal series have equal modes.
+// agent says whether a process in user space decides, and not the kernel.
+func modeOf(s config.Series) (m alpsclient.Mode, agent bool, err error) {
+	x, err := s.VM()
+	m = alpsclient.Mode{Policy: x.Scheduler}
+	if err != nil || !config.FollowsPolicy(x.Scheduler) {
+		return m, x.Delegated, err
+	}
+	m.Order, m.Step, m.Params = x.Order, x.Step.String(), &x.Params
+	return m, x.Delegated, nil
+}
+
+// Scheduler is the name of the scheduler in results.
+func (r Run) Scheduler() string {
+	if r.Guest.Agent {
+		return "ghost-" + r.Mode.Policy
+	}
+	return r.Mode.Policy
+}
+
+// digestArrivals is the digest of workload, load and rows.
+func (r Run) digestArrivals() (string, error) {
+	data, err := json.Marshal(struct {
+		Workload string
+		Classes  []trace.Class
+		Rows     []trace.Row
+		Load     float64
+		Factor   float64
+		Round    int
+		Unit     map[string]int
+	}{r.Workload, r.Classes, r.Rows, r.Load, r.Factor, r.Round, loadgen.Unit})
+	if err != nil {
+		return "", err
+	}
+	return digest.New("arrivals/1").Str("arrivals", string(data)).Sum()
+}
+
+// SetKey names the run by everything that makes it. a is the guest's artifacts,
+// with the run's variant.
+func (r *Run) SetKey(a guest.Artifacts) error {
+	mode, err := json.Marshal(r.Mode)
+	if err != nil {
+		return err
+	}
+	sum, err := digest.New("run/3").Str("kernel", a.Kernel.Key).Str("image", a.Image.Digest).Str("tools", a.ToolsDigest).
+		Str("accel", string(a.Accel)).Str("qemu", a.QEMU.Key).Str("deployment", a.Deployment()).Str("cpus", fmt.Sprint(a.CPUs)).Str("mode", string(mode)).Str("arrivals", r.Arrivals).Sum()
+	if err != nil {
+		return err
+	}
+	r.Key = r.name() + "-" + sum[:12]
+	return nil
+}
+
+// SetImpossible gives the run a key that no result has, so that it is shown as
+// missing.
+func (r *Run) SetImpossible() { r.Key = r.name() + "-impossible" }
+
+// name is readable, and the same for runs that differ in parameters.
+func (r Run) name() string {
+	return fmt.Sprintf("%s-%s-%.0f-r%d", r.Scheduler(), r.Workload, 100*r.Load, r.Round)
+}
+
+// Label names a run for people.
+func (r Run) Label() string {
+	return fmt.Sprintf("%s on %s at %.0f %%, round %d", r.series, r.Workload, 100*r.Load, r.Round)
+}
+
+// Kind is the same for runs that take the same time.
+func (r Run) Kind(accel vm.Accel, cpus int) string {
+	return fmt.Sprintf("%s %s %g %dx%g %s %d", r.Scheduler(), r.Workload, r.Load, len(r.Rows), r.Factor, accel, cpus)
+}
+
+// vtimeSlowdown is how many seconds a busy second of virtual time took on the
+// machine where that was measured (docs/virtual-time.md).
+const vtimeSlowdown = 1.8
+
+// Expected is about how long a run takes: as long as it took the last time, else
+// the time that the trace covers and what the load generator waits for at its
+// end. In virtual time only the CPU time counts.
+func (r Run) Expected(accel vm.Accel, cpus int, past *History) (d time.Duration, measured bool) {
+	if d, ok := past.Get(r.Kind(accel, cpus)); ok {
+		return d, true
+	}
+	var cpu time.Duration
+	for _, row := range r.Rows {
+		cpu += time.Duration(float64(r.Classes[row.Class].CPU) * r.Factor)
+	}
+	if accel == vm.VTime {
+		return time.Duration(vtimeSlowdown*float64(cpu)) + 5*time.Second, false
+	}
+	return time.Duration(float64(cpu)/r.Load/float64(guest.FunctionCPUs(cpus))) + 5*time.Second, false
+}

@@ -1,0 +1,140 @@
+package plan
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/ds2-lab/alps/experiments/config"
+	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/experiments/simulate"
+)
+
+// Shown is a run under the name that an experiment gives it.
+type Shown struct {
+	Experiment string
+	Run        *Run
+	Oracle     string // is given what Run measured; "": Run itself is shown
+
+	series results.Series // without key
+}
+
+// RunSet is all that experiments need of guests.
+type RunSet struct {
+	Profile config.Profile
+	Runs    []*Run // each once, in the order they take place
+	Shown   []Shown
+	Units   int
+
+	units map[string]int
+	known map[string]*Run // by what makes it
+}
+
+// NewRunSet lists the runs of experiments in guests whose functions have so many
+// CPUs. The first round of everything comes first, so that a job that is cut
+// short has whole rounds.
+func NewRunSet(exps []config.Experiment, profile config.Profile, cpus int) (*RunSet, error) {
+	b := &RunSet{Profile: profile, units: map[string]int{}, known: map[string]*Run{}}
+	for round := 1; round <= profile.Rounds.V; round++ {
+		for _, e := range exps {
+			part := profile.Apply(*e.VM)
+			for _, mix := range part.Mixes {
+				rows := part.Rows(profile, mix, round, cpus)
+				for _, l := range part.Loads {
+					r := Run{Workload: mix.Name.V, Load: l.V, Seed: part.RoundSeed(round), Round: round,
+						Classes: mix.TraceClasses(), Rows: rows, Factor: profile.TimeFactor.V, experiment: e.Name}
+					if err := b.add(r, part); err != nil {
+						return nil, fmt.Errorf("%s: %w", e.Name, err)
+					}
+				}
+			}
+		}
+	}
+	b.Units = len(b.units)
+	return b, nil
+}
+
+// add adds the series of a part; common is what their runs have in common.
+func (b *RunSet) add(common Run, part config.VM) error {
+	var err error
+	if common.Arrivals, err = common.digestArrivals(); err != nil {
+		return err
+	}
+	// Series that are compared are measured on one host.
+	unit := fmt.Sprint(common.Workload, common.Load, common.Round)
+	if _, ok := b.units[unit]; !ok {
+		b.units[unit] = len(b.units)
+	}
+	common.Unit = b.units[unit]
+	deployment := part.Deployment.V
+	if deployment == config.Apart {
+		deployment = ""
+	}
+	series := map[string]*Run{}
+	for i := range part.Series {
+		s := part.Series[(i+common.Round-1)%len(part.Series)] // who goes first changes from round to round
+		if !s.On.IsZero() {
+			continue
+		}
+		r := common
+		r.series, r.Guest = s.Name.V, guest.Variant{Kernel: s.Kernel.V, Worker: part.WorkerPath, Deployment: deployment}
+		if r.Mode, r.Guest.Agent, err = modeOf(s); err != nil {
+			return fmt.Errorf("series %s: %w", s.Name.V, err)
+		}
+		mode, err := json.Marshal(r.Mode)
+		if err != nil {
+			return err
+		}
+		id := fmt.Sprintf("%s %s %+v", r.Arrivals, mode, r.Guest)
+		if b.known[id] == nil {
+			b.known[id] = &r
+			b.Runs = append(b.Runs, &r)
+		}
+		series[s.Name.V] = b.known[id]
+	}
+	for _, s := range part.Series {
+		x := Shown{Experiment: common.experiment, Run: series[s.Name.V],
+			series: results.Series{Name: s.Name.V, Workload: common.Workload, Load: common.Load, Round: common.Round, Kernel: s.Kernel.V}}
+		if !s.On.IsZero() {
+			x.Run, x.Oracle = series[s.On.V], cmp.Or(s.Scheduler.V, s.Name.V)
+		}
+		b.Shown = append(b.Shown, x)
+	}
+	return nil
+}
+
+// Plans are the series of each experiment, with the keys that the runs have.
+func (b *RunSet) Plans() (map[string][]results.Series, error) {
+	plans := map[string][]results.Series{}
+	for _, x := range b.Shown {
+		s := x.series
+		var err error
+		if s.Key, err = x.Key(); err != nil {
+			return nil, err
+		}
+		plans[x.Experiment] = append(plans[x.Experiment], s)
+	}
+	return plans, nil
+}
+
+// Key names the result that is shown.
+func (x Shown) Key() (string, error) {
+	if x.Oracle == "" {
+		return x.Run.Key, nil
+	}
+	return simulate.OracleKey(x.Run.Key, x.Oracle, x.Run.Seed)
+}
+
+// Ports are those of all functions that are called, each once, sorted.
+func (b *RunSet) Ports() []string {
+	var ports []string
+	for _, r := range b.Runs {
+		for _, c := range r.Classes {
+			ports = append(ports, c.Port)
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
+}

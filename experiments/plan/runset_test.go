@@ -1,0 +1,142 @@
+package plan
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/config"
+	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/experiments/internal/exptest"
+	"github.com/ds2-lab/alps/vm"
+)
+
+func options() Options { return Options{Guest: guest.Options{Root: "../.."}, Profile: "smoke"} }
+
+// runSetOf is the set of runs of experiments that lie in dir, "" for the repository's.
+func runSetOf(t *testing.T, name, dir string, change func(*config.Profile)) *RunSet {
+	o := options()
+	o.Dir = dir
+	selected, err := Select(name, o)
+	require.NoError(t, err)
+	if change != nil {
+		change(&selected.Profile)
+	}
+	b, err := NewRunSet(selected.Measured, selected.Profile, 1)
+	require.NoError(t, err)
+	return b
+}
+
+// everything of a profile of three rounds.
+func everything(p *config.Profile) { p.Only, p.Rounds.V = nil, 3 }
+
+func TestWhatCannotRunIsRefused(t *testing.T) {
+	for want, o := range map[string]Options{
+		"no part of it is for engine vm; there is: sim": {Engine: "vm"},
+		"allowed: smoke, brief, quick, paper, headline": {Profile: "tiny"},
+		`engine "kvm": allowed: vm, sim`:                {Engine: "kvm"},
+		"profiles: open nowhere/profiles.yaml":          {Dir: "nowhere"},
+	} {
+		o.Guest.Root = "../.."
+		_, err := Select("load", o)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestRoundsAreInterleavedAndShareTheirTrace(t *testing.T) {
+	b := runSetOf(t, "fig06", "", nil)
+	var order []string
+	for _, r := range b.Runs {
+		order = append(order, r.Label())
+	}
+	require.Equal(t, []string{"cfs on huawei at 90 %, round 1", "alps on huawei at 90 %, round 1", "alps on huawei at 90 %, round 2", "cfs on huawei at 90 %, round 2"}, order)
+	require.Equal(t, b.Runs[0].Rows, b.Runs[1].Rows)
+	require.NotEqual(t, b.Runs[0].Rows, b.Runs[2].Rows)
+	g4 := 0
+	for _, row := range b.Runs[0].Rows {
+		if b.Runs[0].Classes[row.Class].Group == "G4" {
+			g4++
+		}
+	}
+	require.GreaterOrEqual(t, g4, 3, "every group is there in a short run")
+
+	round := 1
+	for _, r := range runSetOf(t, config.All, "", everything).Runs {
+		require.GreaterOrEqual(t, r.Round, round, "whole rounds first")
+		round = r.Round
+	}
+	require.Equal(t, 3, round)
+}
+
+// What several figures show runs once, and each figure's plan names all it shows.
+func TestFiguresShareRuns(t *testing.T) {
+	dir := exptest.Dir(t, "a", fmt.Sprintf(exptest.TwoLoads, "a")+"      - {name: cfs}\n      - {name: alps}\n      - {name: srpt, on: cfs}\n")
+	b := fmt.Sprintf(exptest.TwoLoads, "b") + "      - {name: two, scheduler: alps, order: bounded, step: 1s, params: {alpha: 2}}\n      - {name: five, scheduler: alps, params: {alpha: 5}}\n" +
+		"      - {name: other, scheduler: alps, kernel: 6.1-stock}\n      - {name: oracle, scheduler: srpt, on: two}\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.yaml"), []byte(b), 0o644))
+	all := runSetOf(t, config.All, dir, func(p *config.Profile) { p.Rounds.V = 1 })
+	require.Len(t, all.Runs, 8, "at each load cfs, alps, alpha 5, and alps with another kernel")
+	for _, r := range all.Runs {
+		require.NoError(t, r.SetKey(guest.Artifacts{ToolsDigest: r.Guest.Kernel}))
+	}
+	plans, err := all.Plans()
+	require.NoError(t, err)
+	require.Len(t, plans["a"], 6)
+	require.Len(t, plans["b"], 8)
+	require.Equal(t, plans["a"][1].Key, plans["b"][0].Key, "the paper's alpha is 2")
+	keys := map[string]bool{}
+	for _, s := range append(plans["a"], plans["b"]...) {
+		keys[s.Key] = true
+		require.Equal(t, "huawei", s.Workload)
+		require.Equal(t, 1, s.Round)
+	}
+	require.Len(t, keys, 8+4, "and SRPT on two of them")
+	require.Equal(t, all.Runs[0].Unit, all.Runs[4].Unit, "what is compared is measured on one machine")
+	require.Equal(t, 2, all.Units)
+
+	missing := strings.Replace(b, "6.1-stock", "7.0", 1)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.yaml"), []byte(missing), 0o644))
+	o := options()
+	o.Dir = dir
+	_, err = Select("b", o)
+	require.ErrorContains(t, err, `b.yaml:11:48: kernel "7.0": kernel/kernels.yaml has none of that name`)
+}
+
+func TestKeysFollowEveryInput(t *testing.T) {
+	seen := map[string]bool{}
+	keys := func(change func(*guest.Artifacts, *Run), profile func(*config.Profile)) {
+		p := guest.Artifacts{Accel: vm.TCG, CPUs: 2, ToolsDigest: "t"}
+		p.Kernel.Key, p.Image.Digest = "k", "i"
+		for _, r := range runSetOf(t, "fig06", "", profile).Runs {
+			change(&p, r)
+			require.NoError(t, r.SetKey(p))
+			require.False(t, seen[r.Key], r.Key)
+			seen[r.Key] = true
+		}
+	}
+	none := func(*guest.Artifacts, *Run) {}
+	keys(none, nil)
+	keys(func(p *guest.Artifacts, _ *Run) { p.Kernel.Key = "k2" }, nil)
+	keys(func(p *guest.Artifacts, _ *Run) { p.Image.Digest = "i2" }, nil)
+	keys(func(p *guest.Artifacts, _ *Run) { p.ToolsDigest = "t2" }, nil)
+	keys(func(p *guest.Artifacts, _ *Run) { p.Accel = vm.KVM }, nil)
+	keys(func(p *guest.Artifacts, _ *Run) { p.CPUs = 4 }, nil)
+	keys(func(_ *guest.Artifacts, r *Run) { r.Mode.Order = "fifo" }, nil)
+	keys(func(_ *guest.Artifacts, r *Run) { r.Mode.Step = "2s" }, nil)
+	keys(none, func(p *config.Profile) { p.TimeFactor.V = 2 })
+	keys(none, func(p *config.Profile) { p.AtLeast.V = 3 })
+	for _, change := range []func(*Run){func(r *Run) { r.Load = 0.8 }, func(r *Run) { r.Round = 7 }, func(r *Run) { r.Workload = "w" },
+		func(r *Run) { r.Classes = slices.Clone(r.Classes); r.Classes[0].CPU++ }} {
+		r := *runSetOf(t, "fig06", "", nil).Runs[0]
+		before := r.Arrivals
+		change(&r)
+		after, err := r.digestArrivals()
+		require.NoError(t, err)
+		require.NotEqual(t, before, after)
+	}
+}
