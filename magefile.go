@@ -29,7 +29,7 @@ import (
 	"github.com/ds2-lab/alps/internal/progress"
 	"github.com/ds2-lab/alps/internal/tree"
 	"github.com/ds2-lab/alps/kernel"
-	"github.com/ds2-lab/alps/openlambda"
+	"github.com/ds2-lab/alps/openlambda/image"
 	"github.com/ds2-lab/alps/vm"
 )
 
@@ -201,7 +201,7 @@ func (Openlambda) Build(ctx context.Context) error {
 	if err := deps.Ensure(ctx, console, deps.Image()); err != nil {
 		return err
 	}
-	i, err := openlambda.BuildImage(ctx, openlambda.ImageOptions{Progress: console})
+	i, err := image.Build(ctx, image.Options{Progress: console})
 	if err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (Openlambda) Fuzz(ctx context.Context,
 	time *string, // each, as 60s (default)
 ) error {
 	each := cmp.Or(value(time), "60s")
-	for _, f := range [][2]string{{"FuzzRequest", "./openlambda"}, {"FuzzParse", "./openlambda/config"}, {"FuzzArchive", "./openlambda/registry"}} {
+	for _, f := range [][2]string{{"FuzzRequest", "./openlambda/api"}, {"FuzzParse", "./openlambda/config"}, {"FuzzArchive", "./openlambda/registry"}} {
 		if err := goTest(ctx, nil, "-run=^$", "-fuzz=^"+f[0]+"$", "-fuzztime="+each, f[1]); err != nil {
 			return err
 		}
@@ -224,7 +224,7 @@ func (Openlambda) Fuzz(ctx context.Context,
 
 // Soak sends a million requests through the worker: rate, and growth of memory.
 func (Openlambda) Soak(ctx context.Context) error {
-	return goTest(ctx, nil, "-run=^$", "-bench=^BenchmarkWorker$", "-benchtime=1000000x", "./openlambda")
+	return goTest(ctx, nil, "-run=^$", "-bench=^BenchmarkWorker$", "-benchtime=1000000x", "./openlambda/api")
 }
 
 // Build makes the guest's disk, with Docker and the functions' image in it.

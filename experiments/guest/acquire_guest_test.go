@@ -12,7 +12,7 @@ import (
 	alpsclient "github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/experiments/loadgen"
-	"github.com/ds2-lab/alps/openlambda"
+	"github.com/ds2-lab/alps/openlambda/artifact"
 	"github.com/ds2-lab/alps/vm"
 )
 
@@ -23,7 +23,7 @@ func TestGuestRepeats(t *testing.T) {
 	var reqs []loadgen.Request
 	var want time.Duration
 	for i := range 45 {
-		f := openlambda.Artifact[7*i%len(openlambda.Artifact)]
+		f := artifact.Functions[7*i%len(artifact.Functions)]
 		cost := rig.Costs[f.Name]
 		cpu := 40 * time.Millisecond
 		if i%15 == 0 {

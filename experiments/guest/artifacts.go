@@ -21,7 +21,7 @@ import (
 	"github.com/ds2-lab/alps/internal/digest"
 	"github.com/ds2-lab/alps/internal/progress"
 	"github.com/ds2-lab/alps/kernel"
-	"github.com/ds2-lab/alps/openlambda"
+	"github.com/ds2-lab/alps/openlambda/image"
 	"github.com/ds2-lab/alps/vm"
 	"github.com/ds2-lab/alps/vm/qemu"
 )
@@ -48,7 +48,7 @@ type Artifacts struct {
 	Kernel      kernel.Built
 	Fallback    bool // Kernel is not the one that was asked for
 	Image       vm.Image
-	Lambda      openlambda.Image
+	Lambda      image.Image
 	Tools       string // disk with our programs
 	ToolsDigest string
 	Accel       vm.Accel
@@ -94,7 +94,7 @@ func Prepare(ctx context.Context, o Options) (Artifacts, error) {
 		}
 	}
 	o.Progress.Printf("accelerator %s: %s", a.Accel, a.AccelWhy)
-	if a.Lambda, err = openlambda.BuildImage(ctx, openlambda.ImageOptions{Progress: o.Progress}); err != nil {
+	if a.Lambda, err = image.Build(ctx, image.Options{Progress: o.Progress}); err != nil {
 		return Artifacts{}, err
 	}
 	if a.Image, err = vm.BuildImage(ctx, vm.ImageOptions{Kernel: a.Kernel.BzImage, Initrd: a.Kernel.Initrd, Accel: a.Accel, QEMU: a.QEMU.Path, Lambda: a.Lambda.Path, Progress: o.Progress}); err != nil {

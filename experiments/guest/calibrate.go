@@ -13,7 +13,7 @@ import (
 	"github.com/ds2-lab/alps/internal/atomicfile"
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/digest"
-	"github.com/ds2-lab/alps/openlambda"
+	"github.com/ds2-lab/alps/openlambda/artifact"
 )
 
 // Costs are what functions cost, by name.
@@ -23,7 +23,7 @@ type Costs map[string]loadgen.Cost
 func (g *Guest) calibrate(ctx context.Context, ports []string) (Costs, error) {
 	step := g.Artifacts.opts.Progress.Step("calibrate", 0, 0)
 	var reqs []loadgen.Request
-	for _, f := range openlambda.Artifact {
+	for _, f := range artifact.Functions {
 		if len(ports) == 0 || slices.Contains(ports, f.Port) {
 			reqs = append(reqs, loadgen.Request{ID: len(reqs) + 1, Function: f.Name, UID: f.UID, Port: f.Port})
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/loadgen"
 	"github.com/ds2-lab/alps/internal/progress"
-	"github.com/ds2-lab/alps/openlambda"
+	"github.com/ds2-lab/alps/openlambda/artifact"
 	"github.com/ds2-lab/alps/vm"
 )
 
@@ -98,7 +98,7 @@ func (g *Guest) setUp(ctx context.Context, ports []string, step *progress.Step) 
 	}
 	want := len(ports)
 	if want == 0 {
-		want = len(openlambda.Artifact)
+		want = len(artifact.Functions)
 	}
 	if err := g.awaitFunctions(ctx, want); err != nil || !g.Artifacts.variant.Agent {
 		return err

@@ -9,7 +9,8 @@ import (
 	alpsclient "github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/kernel"
-	"github.com/ds2-lab/alps/openlambda"
+	"github.com/ds2-lab/alps/openlambda/artifact"
+	"github.com/ds2-lab/alps/openlambda/docker"
 	"github.com/ds2-lab/alps/vm"
 )
 
@@ -57,13 +58,13 @@ const otherWorker = "/opt/alps/bin/ol-worker"
 // another ol does not label them. Its containers have the parent that the
 // guest's Docker gives to all.
 func (g *Guest) registerWorkers(ctx context.Context, ports []string) error {
-	for _, f := range openlambda.Artifact {
+	for _, f := range artifact.Functions {
 		if len(ports) > 0 && !slices.Contains(ports, f.Port) {
 			continue
 		}
 		line := fmt.Sprintf(`id=$(docker ps -q --no-trunc -f label=%s=/run/ol/%s/worker) && [ -n "$id" ] &&
 curl -sf --unix-socket %s -X PUT http://alps/functions/%s -d '{"name":"%s","cgroup":"/alps.slice/docker-'$id'.scope"}'`,
-			openlambda.LabelCluster, f.Port, alpsclient.DefaultSocket, f.UID, f.Name)
+			docker.LabelCluster, f.Port, alpsclient.DefaultSocket, f.UID, f.Name)
 		if err := g.Machine.Run(ctx, vm.Cmd{Line: line}); err != nil {
 			return fmt.Errorf("register function %s of port %s: %w", f.Name, f.Port, err)
 		}

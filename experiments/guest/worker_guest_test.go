@@ -19,7 +19,7 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// workerTests runs package openlambda's own test binary in a guest.
+// workerTests runs the worker's own tests in a guest.
 func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string) {
 	p := guestArtifacts(t)
 	if accel == vm.VTime {
@@ -28,7 +28,7 @@ func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string) {
 		require.NoError(t, err)
 	}
 	binary := filepath.Join(t.TempDir(), "openlambda.test")
-	build := exec.Command("go", "test", "-c", "-ldflags=-s -w", "-o", binary, "./openlambda")
+	build := exec.Command("go", "test", "-c", "-ldflags=-s -w", "-o", binary, "./openlambda/cmd/ol")
 	build.Dir, build.Env = p.opts.Root, append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)

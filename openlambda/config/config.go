@@ -7,6 +7,7 @@
 package config
 
 import (
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -124,6 +125,9 @@ func Default(dir string) Config {
 		Queue: 32, Image: "lambda",
 	}
 }
+
+// Address is where the worker listens, host:port.
+func (c Config) Address() string { return net.JoinHostPort(c.WorkerURL, c.WorkerPort) }
 
 // fill gives the keys that are ours their defaults.
 func (c *Config) fill() {

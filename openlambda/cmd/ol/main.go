@@ -1,10 +1,6 @@
 // Ol is a worker compatible with OpenLambda's Docker sandbox.
 package main
 
-import (
-	"os"
+import "os"
 
-	"github.com/ds2-lab/alps/openlambda"
-)
-
-func main() { os.Exit(openlambda.Main(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

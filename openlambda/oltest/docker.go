@@ -1,0 +1,299 @@
+package oltest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/stretchr/testify/require"
+)
+
+// Docker answers the Docker Engine API on a unix socket. A container is a
+// plain process of this machine: the real server, with the container's paths
+// replaced by what is mounted there.
+type Docker struct {
+	t      testing.TB
+	socket string
+	python string
+
+	mu         sync.Mutex
+	listener   net.Listener
+	server     *http.Server
+	containers map[string]*Container
+	execs      map[string][]string // by id: container, command
+	calls      []string            // "create", "pause", …
+	last       int
+	noImage    bool
+}
+
+// Container is one of Docker's.
+type Container struct {
+	ID     string
+	Config container.Config
+	host   container.HostConfig
+	cmd    *exec.Cmd
+	out    *os.File
+	ended  chan struct{}
+	paused bool
+	code   int
+}
+
+// StartDocker returns an engine that ends with the test.
+func StartDocker(t testing.TB) *Docker {
+	d := &Docker{t: t, socket: filepath.Join(ShortDir(t), "docker.sock"), python: Python(t, "json"),
+		containers: map[string]*Container{}, execs: map[string][]string{}}
+	d.Up()
+	t.Cleanup(func() {
+		d.Down()
+		for _, c := range d.List() {
+			d.Kill(c)
+		}
+	})
+	return d
+}
+
+// Host is what DOCKER_HOST should be.
+func (d *Docker) Host() string { return "unix://" + d.socket }
+
+// Up starts the daemon, Down stops it; containers stay.
+func (d *Docker) Up() {
+	l, err := net.Listen("unix", d.socket)
+	require.NoError(d.t, err)
+	d.listener, d.server = l, &http.Server{Handler: d.routes()}
+	go d.server.Serve(l)
+}
+
+// Down stops the daemon.
+func (d *Docker) Down() { d.server.Close() }
+
+// List are the containers there are.
+func (d *Docker) List() []*Container {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []*Container
+	for _, c := range d.containers {
+		out = append(out, c)
+	}
+	return out
+}
+
+// Only is the one container there is.
+func (d *Docker) Only() *Container {
+	list := d.List()
+	require.Len(d.t, list, 1)
+	return list[0]
+}
+
+// Count is how often an operation was asked for, such as "create".
+func (d *Docker) Count(call string) (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range d.calls {
+		if c == call {
+			n++
+		}
+	}
+	return n
+}
+
+// Kill ends a container's processes, as from outside.
+func (d *Docker) Kill(c *Container) {
+	if c.cmd != nil && c.cmd.Process != nil {
+		syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL)
+		<-c.ended
+	}
+}
+
+// hostPath translates a path of the container.
+func (c *Container) hostPath(path string) string {
+	for _, b := range c.host.Binds {
+		f := strings.Split(b, ":")
+		if path == f[1] || strings.HasPrefix(path, f[1]+"/") {
+			return f[0] + strings.TrimPrefix(path, f[1])
+		}
+	}
+	return path
+}
+
+// run starts a command as the container's process.
+func (d *Docker) run(c *Container, args []string) error {
+	argv := []string{d.python}
+	for _, a := range args[1:] {
+		argv = append(argv, c.hostPath(a))
+	}
+	// An image of OpenLambda's has its own server.
+	if strings.HasPrefix(args[len(args)-1], "/runtimes/") {
+		argv = []string{d.python, c.hostPath("/host/server.py"), "auto", "normal", "1", c.hostPath("/Handler"), c.hostPath("/host")}
+	}
+	out, err := os.CreateTemp(filepath.Dir(d.socket), "out")
+	if err != nil {
+		return err
+	}
+	c.out, c.ended = out, make(chan struct{})
+	c.cmd = exec.Command(argv[0], argv[1:]...)
+	c.cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	c.cmd.Stdout, c.cmd.Stderr = out, out
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := c.cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		c.cmd.Wait()
+		c.code = c.cmd.ProcessState.ExitCode()
+		close(c.ended)
+	}()
+	return nil
+}
+
+func (d *Docker) routes() http.Handler {
+	mux := http.NewServeMux()
+	fail := func(w http.ResponseWriter, status int, text string) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		json.NewEncoder(w).Encode(map[string]string{"message": text})
+	}
+	reply := func(w http.ResponseWriter, status int, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		json.NewEncoder(w).Encode(v)
+	}
+	on := func(pattern, call string, handle func(http.ResponseWriter, *http.Request, *Container)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			d.mu.Lock()
+			c := d.containers[r.PathValue("id")]
+			d.calls = append(d.calls, call)
+			d.mu.Unlock()
+			if c == nil {
+				fail(w, http.StatusNotFound, "No such container: "+r.PathValue("id"))
+				return
+			}
+			handle(w, r, c)
+		})
+	}
+	mux.HandleFunc("/_ping", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Api-Version", "1.44") })
+	mux.HandleFunc("GET /containers/json", func(w http.ResponseWriter, r *http.Request) {
+		out := []container.Summary{}
+		for _, c := range d.List() {
+			for k, v := range c.Config.Labels {
+				if strings.Contains(r.URL.Query().Get("filters"), fmt.Sprintf("%q", k+"="+v)) {
+					out = append(out, container.Summary{ID: c.ID, Labels: c.Config.Labels})
+				}
+			}
+		}
+		reply(w, 200, out)
+	})
+	mux.HandleFunc("POST /containers/create", func(w http.ResponseWriter, r *http.Request) {
+		var body struct {
+			container.Config
+			HostConfig container.HostConfig
+		}
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			fail(w, 400, err.Error())
+			return
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.calls = append(d.calls, "create")
+		if d.noImage {
+			fail(w, http.StatusNotFound, "No such image: "+body.Image+":latest")
+			return
+		}
+		d.last++
+		c := &Container{ID: fmt.Sprintf("%064x", d.last), Config: body.Config, host: body.HostConfig}
+		d.containers[c.ID] = c
+		reply(w, http.StatusCreated, map[string]any{"Id": c.ID, "Warnings": []string{}})
+	})
+	on("POST /containers/{id}/start", "start", func(w http.ResponseWriter, _ *http.Request, c *Container) {
+		// OpenLambda's own containers only spin; their server comes by exec.
+		if c.Config.Cmd[0] != "/spin" {
+			if err := d.run(c, c.Config.Cmd); err != nil {
+				fail(w, 500, err.Error())
+				return
+			}
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	on("POST /containers/{id}/wait", "wait", func(w http.ResponseWriter, r *http.Request, c *Container) {
+		w.WriteHeader(200)
+		w.(http.Flusher).Flush()
+		select {
+		case <-c.ended:
+			fmt.Fprintf(w, `{"StatusCode":%d}`, c.code)
+		case <-r.Context().Done():
+		}
+	})
+	signal := func(sig syscall.Signal, paused bool) func(http.ResponseWriter, *http.Request, *Container) {
+		return func(w http.ResponseWriter, _ *http.Request, c *Container) {
+			syscall.Kill(-c.cmd.Process.Pid, sig)
+			c.paused = paused
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}
+	on("POST /containers/{id}/pause", "pause", signal(syscall.SIGSTOP, true))
+	on("POST /containers/{id}/unpause", "unpause", signal(syscall.SIGCONT, false))
+	on("POST /containers/{id}/kill", "kill", func(w http.ResponseWriter, _ *http.Request, c *Container) {
+		d.Kill(c)
+		w.WriteHeader(http.StatusNoContent)
+	})
+	on("GET /containers/{id}/json", "inspect", func(w http.ResponseWriter, _ *http.Request, c *Container) {
+		reply(w, 200, map[string]any{"Id": c.ID, "State": map[string]any{"Running": true, "Paused": c.paused, "Pid": 1}})
+	})
+	on("GET /containers/{id}/logs", "logs", func(w http.ResponseWriter, _ *http.Request, c *Container) {
+		text, _ := os.ReadFile(c.out.Name())
+		w.Write([]byte{1, 0, 0, 0, byte(len(text) >> 24), byte(len(text) >> 16), byte(len(text) >> 8), byte(len(text))})
+		w.Write(text)
+	})
+	on("DELETE /containers/{id}", "remove", func(w http.ResponseWriter, _ *http.Request, c *Container) {
+		d.Kill(c)
+		d.mu.Lock()
+		delete(d.containers, c.ID)
+		d.mu.Unlock()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	on("POST /containers/{id}/exec", "exec", func(w http.ResponseWriter, r *http.Request, c *Container) {
+		var body struct{ Cmd []string }
+		data, _ := io.ReadAll(r.Body)
+		if err := json.Unmarshal(data, &body); err != nil {
+			fail(w, 400, err.Error())
+			return
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		id := fmt.Sprintf("e%d", len(d.execs))
+		d.execs[id] = append([]string{c.ID}, body.Cmd...)
+		reply(w, http.StatusCreated, map[string]string{"Id": id})
+	})
+	mux.HandleFunc("POST /exec/{id}/start", func(w http.ResponseWriter, r *http.Request) {
+		d.mu.Lock()
+		e := d.execs[r.PathValue("id")]
+		c := d.containers[e[0]]
+		d.mu.Unlock()
+		if err := d.run(c, e[1:]); err != nil {
+			fail(w, 500, err.Error())
+		}
+	})
+	// Every path may begin with the API's version.
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := strings.SplitN(r.URL.Path, "/", 3); len(p) == 3 && strings.HasPrefix(p[1], "v1.") {
+			r.URL.Path = "/" + p[2]
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// SetNoImage says whether the engine lacks every image.
+func (d *Docker) SetNoImage(no bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.noImage = no
+}

@@ -1,0 +1,336 @@
+package pool
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ds2-lab/alps/openlambda/config"
+	"github.com/ds2-lab/alps/openlambda/registry"
+	"github.com/ds2-lab/alps/openlambda/stats"
+)
+
+var (
+	ErrQueueFull = errors.New("lambda function queue is full")
+	ErrClosed    = errors.New("the worker is ending")
+)
+
+// codeUse counts who uses a directory of code; the last one removes it.
+type codeUse struct {
+	registry.Code
+	users atomic.Int32
+}
+
+func (c *codeUse) drop(log *slog.Logger) {
+	if c.users.Add(-1) > 0 {
+		return
+	}
+	if err := os.RemoveAll(c.Dir); err != nil {
+		log.Error("remove code", "dir", c.Dir, "err", err)
+	}
+}
+
+// Function is a function's code, its instances, and the requests that wait for
+// one.
+type Function struct {
+	p      *Pool
+	ID     config.Function
+	Labels config.Function // what the containers say they are
+	min    int             // instances kept without requests
+
+	pull sync.Mutex // one look at the registry at a time
+
+	mu        sync.Mutex
+	code      *codeUse
+	checked   time.Time // when the registry was looked at
+	instances []*Instance
+	waiting   list.List // of chan grant
+	avg       rolling
+	scaled    time.Time
+	timer     *time.Timer
+	failures  int // starts in a row
+	failed    time.Time
+	closed    bool
+	pending   sync.WaitGroup // starts and destructions under way
+}
+
+// grant is an instance with a slot taken, or why there is none.
+type grant struct {
+	in  *Instance
+	err error
+}
+
+// Refresh looks at the registry if registry_cache_ms have passed. Code that
+// changed replaces the instances; requests that run end on the old code.
+func (f *Function) Refresh(ctx context.Context) error {
+	fresh := func() (string, bool) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.code == nil {
+			return "", false
+		}
+		return f.code.Version, time.Since(f.checked) < time.Duration(f.p.config.RegistryCacheMS)*time.Millisecond
+	}
+	if _, ok := fresh(); ok {
+		return nil
+	}
+	f.pull.Lock()
+	defer f.pull.Unlock()
+	have, ok := fresh()
+	if ok {
+		return nil
+	}
+	defer f.p.stats.Since(stats.Pull, time.Now())
+	code, err := f.p.registry.Pull(context.WithoutCancel(ctx), f.ID.Name, have)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return errors.Join(ErrClosed, os.RemoveAll(code.Dir))
+	}
+	f.checked = time.Now()
+	if code.Version == have {
+		return nil
+	}
+	f.p.log.Info("code", "function", f.ID.Name, "dir", code.Dir)
+	old := f.code
+	f.code = &codeUse{Code: code}
+	f.code.users.Store(1)
+	for _, in := range slices.Clone(f.instances) {
+		f.retire(in)
+	}
+	if old != nil {
+		old.drop(f.p.log)
+	}
+	f.scale()
+	return nil
+}
+
+// Acquire takes a slot of an instance, waiting in the queue for it, and says how
+// long that took. Whoever gets one calls Release.
+func (f *Function) Acquire(ctx context.Context) (*Instance, time.Duration, error) {
+	begun := time.Now()
+	in, err := f.wait(ctx)
+	return in, f.p.stats.Since(stats.Wait, begun), err
+}
+
+func (f *Function) wait(ctx context.Context) (*Instance, error) {
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return nil, ErrClosed
+	}
+	if in := f.free(); in != nil {
+		in.take()
+		f.scale()
+		f.mu.Unlock()
+		return in, nil
+	}
+	if f.waiting.Len() >= f.p.config.Queue+f.coming() {
+		f.mu.Unlock()
+		return nil, ErrQueueFull
+	}
+	ready := make(chan grant, 1)
+	place := f.waiting.PushBack(ready)
+	f.scale()
+	f.mu.Unlock()
+	select {
+	case g := <-ready:
+		return g.in, g.err
+	case <-ctx.Done():
+	}
+	f.mu.Lock()
+	select {
+	case g := <-ready: // it came at the same moment
+		f.mu.Unlock()
+		if g.in != nil {
+			f.Release(g.in)
+		}
+	default:
+		f.waiting.Remove(place)
+		f.mu.Unlock()
+	}
+	return nil, ctx.Err()
+}
+
+func (in *Instance) take() {
+	in.inflight++
+	if in.idle != nil {
+		in.idle.Stop()
+	}
+}
+
+// free is the running instance with the fewest requests that has room; one
+// that is not paused goes first.
+func (f *Function) free() *Instance {
+	var best *Instance
+	for _, in := range f.instances {
+		if in.SB == nil || in.inflight >= f.p.config.Concurrency {
+			continue
+		}
+		if best == nil || in.inflight < best.inflight || in.inflight == best.inflight && best.paused.Load() && !in.paused.Load() {
+			best = in
+		}
+	}
+	return best
+}
+
+// Release gives a slot back.
+func (f *Function) Release(in *Instance) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	in.inflight--
+	if in.retired && in.inflight == 0 {
+		f.end(in)
+	}
+	f.dispatch()
+	f.scale()
+	if in.inflight == 0 && !in.retired && f.p.config.Concurrency == 1 {
+		if in.idle == nil {
+			in.idle = time.AfterFunc(IdlePause, in.rest)
+		} else {
+			in.idle.Reset(IdlePause)
+		}
+	}
+}
+
+// dispatch hands free slots to those who wait.
+func (f *Function) dispatch() {
+	for f.waiting.Len() > 0 {
+		in := f.free()
+		if in == nil {
+			return
+		}
+		in.take()
+		f.next() <- grant{in: in}
+	}
+}
+
+func (f *Function) next() chan grant { return f.waiting.Remove(f.waiting.Front()).(chan grant) }
+
+// start orders an instance of the current code.
+func (f *Function) start() {
+	in := &Instance{F: f, code: f.code}
+	in.code.users.Add(1)
+	f.instances = append(f.instances, in)
+	f.pending.Go(func() {
+		sb, err := f.p.create(f, in.code.Dir)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if err != nil {
+			in.code.drop(f.p.log)
+			f.lost(in)
+			f.failures++
+			f.failed = time.Now()
+			f.p.log.Error("start", "function", f.ID.Name, "uid", f.Labels.UID, "err", err)
+			// With others running or coming there is still hope.
+			for len(f.instances) == 0 && f.waiting.Len() > 0 {
+				f.next() <- grant{err: fmt.Errorf("could not create Sandbox: %w", err)}
+			}
+			f.scale()
+			return
+		}
+		f.failures = 0
+		in.SB = sb
+		if in.retired || f.closed {
+			f.lost(in)
+			f.end(in)
+			f.scale()
+			return
+		}
+		go f.watch(in)
+		f.dispatch()
+		f.scale()
+	})
+}
+
+// watch replaces an instance whose sandbox ends. One that did not live long is
+// as one that did not start.
+func (f *Function) watch(in *Instance) {
+	born := time.Now()
+	<-in.SB.Dead()
+	f.mu.Lock()
+	if !in.retired && time.Since(born) < shortLife {
+		f.failures++
+		f.failed = time.Now()
+	}
+	f.mu.Unlock()
+	f.Discard(in)
+}
+
+// Discard takes an instance out that does not work any more.
+func (f *Function) Discard(in *Instance) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if in.retired {
+		return
+	}
+	f.retire(in)
+	f.scale()
+}
+
+// retire ends an instance as soon as its requests have.
+func (f *Function) retire(in *Instance) {
+	if in.retired {
+		return
+	}
+	in.retired = true
+	f.lost(in)
+	if in.SB != nil && in.inflight == 0 {
+		f.end(in)
+	}
+}
+
+// lost takes an instance off the list.
+func (f *Function) lost(in *Instance) {
+	f.instances = slices.DeleteFunc(f.instances, func(x *Instance) bool { return x == in })
+}
+
+// end destroys an instance, once.
+func (f *Function) end(in *Instance) {
+	if in.ended {
+		return
+	}
+	in.ended = true
+	if in.idle != nil {
+		in.idle.Stop()
+	}
+	f.pending.Go(in.destroy)
+}
+
+// close ends all instances and returns when they are gone.
+func (f *Function) close() {
+	f.mu.Lock()
+	f.closed = true
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+	for f.waiting.Len() > 0 {
+		f.next() <- grant{err: ErrClosed}
+	}
+	for _, in := range slices.Clone(f.instances) {
+		f.retire(in)
+		if in.SB != nil {
+			f.end(in) // also under a request that did not end in time
+		}
+	}
+	f.mu.Unlock()
+	f.pending.Wait()
+}
+
+// forget closes a function that has no code, and says whether it did.
+func (f *Function) forget() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = f.closed || f.code == nil
+	return f.closed
+}

@@ -1,0 +1,128 @@
+package pool
+
+import (
+	"slices"
+	"time"
+)
+
+// scaleEvery is how often a function's instances become one more or one less.
+const scaleEvery = time.Second
+
+// retryMost bounds the wait between attempts to keep instances.min.
+const retryMost = 30 * time.Second
+
+// shortLife is less than a sandbox lives that is any good.
+const shortLife = 5 * time.Second
+
+// coming is how many of those who wait have a place in instances that start.
+func (f *Function) coming() int {
+	n := 0
+	for _, in := range f.instances {
+		if in.SB == nil {
+			n++
+		}
+	}
+	if len(f.instances) == 0 {
+		n = 1 // the next to wait starts it
+	}
+	return n * f.p.config.Concurrency
+}
+
+// desired is how many instances there should be: as OpenLambda, one per second
+// of outstanding work, no more than could be busy.
+func (f *Function) desired() int {
+	outstanding := f.waiting.Len()
+	for _, in := range f.instances {
+		outstanding += in.inflight
+	}
+	n := int(float64(outstanding) * f.avg.mean().Seconds() / float64(min(f.p.config.Concurrency, max(1, outstanding))))
+	busy := (outstanding + f.p.config.Concurrency - 1) / f.p.config.Concurrency
+	n = min(n, busy)
+	if outstanding > 0 || len(f.instances) > 0 {
+		n = max(n, 1)
+	}
+	n = max(n, f.min)
+	if m := f.p.config.Instances.Max; m > 0 {
+		n = min(n, max(m, 1))
+	}
+	return n
+}
+
+// scale goes one step towards the number desired.
+func (f *Function) scale() {
+	if f.closed || f.code == nil {
+		return
+	}
+	have, want := len(f.instances), f.desired()
+	if have == want {
+		return
+	}
+	wait := scaleEvery - time.Since(f.scaled)
+	// Nobody waits for a first instance; one that should be there always comes at once.
+	if urgent := have == 0 && f.waiting.Len() > 0; urgent || have < f.min && f.failures == 0 {
+		wait = 0
+	} else if f.failures > 0 {
+		pause := min(retryMost, scaleEvery<<min(f.failures-1, 10))
+		wait = max(wait, pause-time.Since(f.failed))
+	}
+	if wait <= 0 {
+		f.scaled = time.Now()
+		if have < want {
+			f.start()
+		} else if in := f.spare(); in != nil {
+			f.retire(in)
+		}
+		wait = scaleEvery
+	}
+	if len(f.instances) == f.desired() {
+		return
+	}
+	if f.timer == nil {
+		f.timer = time.AfterFunc(wait, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.scale()
+		})
+	} else {
+		f.timer.Reset(wait)
+	}
+}
+
+// spare is the youngest instance that has nothing to do.
+func (f *Function) spare() *Instance {
+	for _, in := range slices.Backward(f.instances) {
+		if in.SB != nil && in.inflight == 0 {
+			return in
+		}
+	}
+	return nil
+}
+
+// rolling is the mean of the last ten durations.
+type rolling struct {
+	last [10]time.Duration
+	n    int
+}
+
+func (r *rolling) add(d time.Duration) {
+	r.last[r.n%len(r.last)] = d
+	r.n++
+}
+
+func (r *rolling) mean() time.Duration {
+	if r.n == 0 {
+		return 0
+	}
+	var sum time.Duration
+	for _, d := range r.last {
+		sum += d
+	}
+	return sum / time.Duration(min(r.n, len(r.last)))
+}
+
+// Took records how long an instance needed for a request.
+func (f *Function) Took(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.avg.add(d)
+}

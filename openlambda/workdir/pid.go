@@ -1,0 +1,105 @@
+package workdir
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ds2-lab/alps/openlambda/config"
+)
+
+// Alive says whether a process exists.
+func Alive(pid int) bool {
+	err := syscall.Kill(pid, 0)
+	return err == nil || errors.Is(err, syscall.EPERM)
+}
+
+// Running returns the pid in worker.pid if its process lives, else 0. found
+// says whether there is such a file; one that no worker has written is an error.
+func Running(c config.Config) (pid int, found bool, err error) {
+	data, err := os.ReadFile(PIDFile(c))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, true, err
+	}
+	pid, err = strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil || pid <= 0 {
+		return 0, true, fmt.Errorf("%s holds %.20q, which no worker has written: remove it, or choose another worker_dir", PIDFile(c), data)
+	}
+	st, err := os.Stat(PIDFile(c))
+	if err != nil {
+		return 0, false, nil // removed at this moment
+	}
+	if !Alive(pid) || startedAfter(pid, st.ModTime()) {
+		return 0, true, nil
+	}
+	return pid, true, nil
+}
+
+// startedAfter says whether a process began after a moment, by more than the
+// kernel's clocks may differ: then it is another one than had its number then.
+func startedAfter(pid int, moment time.Time) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	uptime, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return false
+	}
+	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // from the third field on
+	if len(f) < 20 {
+		return false
+	}
+	ticks, err := strconv.ParseInt(f[19], 10, 64) // field 22, since boot, 100 a second
+	if err != nil {
+		return false
+	}
+	var up float64
+	if _, err := fmt.Sscan(string(uptime), &up); err != nil {
+		return false
+	}
+	age := time.Duration(up*float64(time.Second)) - time.Duration(ticks)*10*time.Millisecond
+	return time.Now().Add(-age).After(moment.Add(2 * time.Second))
+}
+
+// Claim writes worker.pid. One whose process lives is refused, one whose
+// process does not is replaced.
+func Claim(c config.Config) error {
+	if err := os.MkdirAll(c.WorkerDir, 0o700); err != nil {
+		return fmt.Errorf("worker_dir: %w", err)
+	}
+	path := PIDFile(c)
+	for range 2 {
+		pid, found, err := Running(c)
+		if err != nil {
+			return err
+		}
+		if pid != 0 {
+			return fmt.Errorf("a worker may be running already: %s names process %d (stop it with ol kill, or remove the file if that is none)", path, pid)
+		}
+		if found {
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		}
+		// Linked, not written: nobody sees the file without its number, and of
+		// two workers one wins.
+		mine := fmt.Sprintf("%s.%d", path, os.Getpid())
+		if err := os.WriteFile(mine, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+			return err
+		}
+		err = os.Link(mine, path)
+		if err := errors.Join(os.Remove(mine), err); err == nil || !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	return fmt.Errorf("another worker starts in %s at this moment", c.WorkerDir)
+}
