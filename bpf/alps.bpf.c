@@ -27,7 +27,11 @@
 
 struct kernfs_node {
 	__u64 id;
-	struct kernfs_node *parent;
+	struct kernfs_node *parent; /* before 6.15 */
+} relocate;
+
+struct kernfs_node___6_15 {
+	struct kernfs_node *__parent;
 } relocate;
 
 struct cgroup {
@@ -423,10 +427,16 @@ int time_nothing(struct __sk_buff *skb)
 	return skb->mark;
 }
 
+static __always_inline struct kernfs_node *parent_of(struct kernfs_node *kn)
+{
+	struct kernfs_node___6_15 *renamed = (void *)kn;
+
+	return bpf_core_field_exists(renamed->__parent) ? renamed->__parent : kn->parent;
+}
+
 /* The function that a task in @cgrp serves: its nearest ancestor that is one. */
 static __always_inline struct function *function_at(struct kernfs_node *kn, __u64 *id)
 {
-#pragma unroll
 	for (int i = 0; i < MAX_DEPTH; i++) {
 		struct function *fn;
 
@@ -436,7 +446,7 @@ static __always_inline struct function *function_at(struct kernfs_node *kn, __u6
 		fn = bpf_map_lookup_elem(&functions, id);
 		if (fn)
 			return fn;
-		kn = kn->parent;
+		kn = parent_of(kn);
 	}
 	return NULL;
 }

@@ -110,6 +110,15 @@ func TestSliceRanges(t *testing.T) {
 	require.Zero(t, to)
 }
 
+// The observer passes the verifier of the kernel that runs the tests, which may
+// be newer than any that a guest has.
+func TestTheObserverLoadsHere(t *testing.T) {
+	ring.Need(t, ring.Root, os.Geteuid() == 0, "root is needed to load BPF")
+	b, err := Load(Options{})
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
+}
+
 // kernelWith is the type information of a kernel with these fields of
 // sched_entity and these functions.
 func kernelWith(t *testing.T, fields []string, functions ...string) *btf.Spec {
