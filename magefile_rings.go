@@ -188,7 +188,7 @@ func guestTests(ctx context.Context, o guest.Options, env []string, args ...stri
 	if err != nil {
 		return err
 	}
-	// Inside the guest these tests ask for ring.Docker, ring.Hook, ring.Window and ring.SMP.
+	// Inside the guest these tests ask for ring.Docker, ring.Hook, ring.Trace, ring.Window and ring.SMP.
 	rings := []ring.Ring{ring.Guest}
 	kernels, err := kernel.List(filepath.Join(o.Root, "kernel"))
 	if err != nil {

@@ -47,7 +47,19 @@ func TestGuestHooks(t *testing.T) {
 
 func testHooks(t *testing.T, cpus int) {
 	p := guestArtifacts(t)
-	ring.Need(t, ring.Hooks, hasHooks(t, p), "this kernel has no hooks")
+	ring.Need(t, ring.Hooks, hasHooks(t, p), "this kernel has no hooks: TestGuestObserver")
+	testPackages(t, p, cpus, "hook,trace", "bpf", "alps/daemon")
+}
+
+// The observer is the same on a kernel without hooks.
+func TestGuestObserver(t *testing.T) {
+	p := guestArtifacts(t)
+	ring.Need(t, ring.NoHooks, !hasHooks(t, p), "this kernel has hooks: TestGuestHooks")
+	testPackages(t, p, 2, "trace", "bpf")
+}
+
+// testPackages runs the test binaries of packages in a guest, where these rings must run.
+func testPackages(t *testing.T, p Artifacts, cpus int, rings string, packages ...string) {
 	p, err := p.InVirtualTime(t.Context())
 	require.NoError(t, err)
 	cfg := p.VMConfig()
@@ -57,12 +69,12 @@ func testHooks(t *testing.T, cpus int) {
 	m, err := vm.Start(ctx, cfg)
 	require.NoError(t, err)
 	defer m.Close()
-	for _, pkg := range []string{"bpf", "alps/daemon"} {
+	for _, pkg := range packages {
 		binary := testBinary(t, p.opts.Root, pkg)
 		require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/test && chmod +x /tmp/test", Stdin: bytes.NewReader(binary)}))
 		var log bytes.Buffer
 		out := io.MultiWriter(&log, os.Stdout) // a test that hangs shows where
-		err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=hook /tmp/test -test.v -test.run '" + guestTests() + "' -test.timeout 20m", Stdout: out, Stderr: out})
+		err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=" + rings + " /tmp/test -test.v -test.run '" + guestTests() + "' -test.timeout 20m", Stdout: out, Stderr: out})
 		require.NoError(t, err)
 		require.Contains(t, log.String(), "--- PASS: TestGuest")
 	}

@@ -37,7 +37,7 @@ func TestSoak(t *testing.T) {
 	require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/test && chmod +x /tmp/test", Stdin: bytes.NewReader(binary)}))
 	var log bytes.Buffer
 	out := io.MultiWriter(&log, os.Stdout)
-	err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=hook ALPS_SUSTAIN=2m ALPS_SOAK=" + length.String() +
+	err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=hook,trace ALPS_SUSTAIN=2m ALPS_SOAK=" + length.String() +
 		" /tmp/test -test.v -test.run 'TestSoak|TestGuestFavoursForGood' -test.timeout 3h", Stdout: out, Stderr: out})
 	kernelLog, logErr := m.Output(ctx, "uname -r; dmesg | grep -E 'WARNING|BUG:|Oops|INFO:|soft lockup|blocked for more' | head -50 || true; dmesg | wc -l")
 	t.Logf("the kernel's log:\n%s", kernelLog)

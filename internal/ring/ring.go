@@ -28,6 +28,7 @@ const (
 	Guest    Ring = "guest"    // a guest, made by the target test:guest
 	Docker   Ring = "docker"   // inside the guest: its Docker
 	Hook     Ring = "hook"     // inside the guest: a kernel with the hooks
+	Trace    Ring = "trace"    // inside the guest: a kernel that the observer traces
 	Window   Ring = "window"   // inside the guest: the memory it shares with the host
 	SMP      Ring = "smp"      // inside the guest: several CPUs in virtual time
 	Hooks    Ring = "hooks"    // a guest whose kernel has the hooks
@@ -42,7 +43,7 @@ const EnvMustRun = "MUST_RUN"
 
 // All are the rings.
 func All() []Ring {
-	return []Ring{Python, Clang, Network, QEMU, KVM, Chromium, Root, Guest, Docker, Hook, Window, SMP, Hooks, NoHooks, SchedExt, Long, Upstream}
+	return []Ring{Python, Clang, Network, QEMU, KVM, Chromium, Root, Guest, Docker, Hook, Trace, Window, SMP, Hooks, NoHooks, SchedExt, Long, Upstream}
 }
 
 // Must reports whether the tests of r have to run.
