@@ -21,7 +21,8 @@ import (
 	"github.com/ds2-lab/alps/experiments/guest"
 	"github.com/ds2-lab/alps/experiments/plan"
 	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/figures"
+	"github.com/ds2-lab/alps/figures/fidelity"
+	"github.com/ds2-lab/alps/figures/report"
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/command"
 	"github.com/ds2-lab/alps/internal/deps"
@@ -278,7 +279,7 @@ func (Figures) Draw(
 	if err != nil {
 		return err
 	}
-	return shown(figures.Draw(o))
+	return shown(report.Draw(o))
 }
 
 // Publish draws the report as it is committed, into docs/report, from results/ or another directory.
@@ -289,13 +290,13 @@ func (Figures) Publish(ctx context.Context,
 	if err != nil {
 		return err
 	}
-	return shown(figures.Publish(ctx, o))
+	return shown(report.Publish(ctx, o))
 }
 
 // reportOptions are those of a report into out, below the root.
-func reportOptions(results, out string) (figures.Options, error) {
+func reportOptions(results, out string) (report.Options, error) {
 	root, err := tree.Root()
-	return figures.Options{Results: cmp.Or(results, filepath.Join(root, "results")), Experiments: filepath.Join(root, "experiments"),
+	return report.Options{Results: cmp.Or(results, filepath.Join(root, "results")), Experiments: filepath.Join(root, "experiments"),
 		Code: root, Out: filepath.Join(root, out), Progress: console}, err
 }
 
@@ -313,7 +314,7 @@ func (Figures) Fidelity() error {
 	if err != nil {
 		return err
 	}
-	return figures.Fidelity(figures.Options{Results: filepath.Join(root, "results"), Out: filepath.Join(root, "docs")})
+	return fidelity.Write(filepath.Join(root, "results"), filepath.Join(root, "docs"))
 }
 
 // Reproduce simulates everything, builds the rig, measures in a guest and draws the report.
@@ -403,13 +404,13 @@ func Clean(
 	if err != nil {
 		return err
 	}
-	report := func(dir string, left []string) {
+	removed := func(dir string, left []string) {
 		console.Printf("removed: %s", dir)
 		for _, path := range left {
 			console.Printf("left: %s", path)
 		}
 	}
-	for dir, forms := range map[string][]string{"results": results.Forms(), "report": figures.Forms()} {
+	for dir, forms := range map[string][]string{"results": results.Forms(), "report": report.Forms()} {
 		dir := filepath.Join(root, dir)
 		left, err := ours.Prune(dir, forms...)
 		if err != nil {
@@ -418,7 +419,7 @@ func Clean(
 		for i := range left {
 			left[i] = filepath.Join(dir, left[i])
 		}
-		report(dir, left)
+		removed(dir, left)
 	}
 	if !value(cacheToo) {
 		return nil
@@ -438,6 +439,6 @@ func Clean(
 	if err != nil {
 		return err
 	}
-	report(dir, left) // what was kept by -keep, or is not of ours
+	removed(dir, left) // what was kept by -keep, or is not of ours
 	return nil
 }

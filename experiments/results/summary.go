@@ -1,11 +1,10 @@
 package results
 
 import (
-	"math"
 	"slices"
 	"time"
 
-	"gonum.org/v1/gonum/stat"
+	"github.com/ds2-lab/alps/figures/stats"
 )
 
 // Groups of functions by isolated CPU time, Table 1 of the paper.
@@ -41,27 +40,19 @@ type Summary struct {
 func Summarize(invocations []Invocation) []Summary {
 	var out []Summary
 	for _, g := range append(slices.Clone(Groups), All) {
-		var v []float64
+		var turnarounds []float64
 		switches := 0
 		endToEnd := 0.0
 		for _, i := range invocations {
 			if i.Status == OK && (g == All || i.Group == g) {
-				v = append(v, float64(i.Turnaround())/1e6)
+				turnarounds = append(turnarounds, float64(i.Turnaround())/1e6)
 				switches += i.SwitchesInvol
 				endToEnd += float64(i.EndToEnd()) / 1e6
 			}
 		}
-		slices.Sort(v)
-		out = append(out, Summary{Group: g, N: len(v), P50: Quantile(0.50, v), P75: Quantile(0.75, v), P90: Quantile(0.90, v),
-			P99: Quantile(0.99, v), Mean: stat.Mean(v, nil), EndToEnd: endToEnd / float64(len(v)), Switches: float64(switches) / float64(len(v))})
+		d, n := stats.Of(turnarounds), float64(len(turnarounds))
+		out = append(out, Summary{Group: g, N: len(turnarounds), P50: d.Quantile(0.50), P75: d.Quantile(0.75), P90: d.Quantile(0.90),
+			P99: d.Quantile(0.99), Mean: d.Mean(), EndToEnd: endToEnd / n, Switches: float64(switches) / n})
 	}
 	return out
-}
-
-// Quantile of sorted values; NaN of none.
-func Quantile(p float64, sorted []float64) float64 {
-	if len(sorted) == 0 {
-		return math.NaN()
-	}
-	return stat.Quantile(p, stat.Empirical, sorted, nil)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/figures/stats"
 	"github.com/ds2-lab/alps/internal/digest"
 )
 
@@ -146,10 +147,9 @@ func (r gridRun) row(ctx context.Context, work *Work) ([]string, error) {
 	row := []string{work.Workload, strconv.Itoa(work.Cores), strconv.FormatFloat(work.Load, 'g', -1, 64), r.series,
 		strconv.FormatUint(work.Seed, 10), strconv.Itoa(n), strconv.Itoa(out.Unfinished), number(mean / float64(max(n, 1))), number(request / float64(max(n, 1)))}
 	for _, g := range results.Groups {
-		slices.Sort(groups[g])
 		p99 := 0.0
 		if len(groups[g]) > 0 {
-			p99 = results.Quantile(0.99, groups[g])
+			p99 = stats.Of(groups[g]).Quantile(0.99)
 		}
 		row = append(row, strconv.Itoa(len(groups[g])), number(p99))
 	}

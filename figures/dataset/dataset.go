@@ -1,0 +1,284 @@
+// Package dataset reads the results of a figure, refuses to pool what is not alike,
+// and measures them: distributions of turnarounds, on-CPU segments, switches, and the
+// printed tables.
+package dataset
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/figures/paper"
+	"github.com/ds2-lab/alps/figures/stats"
+)
+
+// MinRounds is how many rounds a claim is judged by.
+const MinRounds = 3
+
+// LoadPct is a load as people say it.
+func LoadPct(load float64) int { return int(math.Round(100 * load)) }
+
+// Engines in the order they are shown.
+var Engines = []string{results.EngineSim, results.EngineVM}
+
+// Set is what one engine has of one figure.
+type Set struct {
+	Engine  string
+	Series  []results.Series // valid ones
+	Found   []results.Series // all that there are
+	Missing []results.Series
+	Invalid []string // with reasons
+}
+
+// Library reads sets, and measures each run once.
+type Library struct {
+	pools map[string]*results.Pool // by engine
+	sets  map[string]*Set
+	memo  map[string]stats.Distribution
+	draws map[string][]float64
+}
+
+func NewLibrary(root string) *Library {
+	pools := map[string]*results.Pool{}
+	for _, engine := range Engines {
+		pools[engine] = results.NewPool(root, engine)
+	}
+	return &Library{pools: pools, sets: map[string]*Set{}, memo: map[string]stats.Distribution{}, draws: map[string][]float64{}}
+}
+
+// Figure reads the set of a figure; nil if nothing was planned. Runs that must
+// not be shown together are an error.
+func (l *Library) Figure(figure, engine string) (*Set, error) {
+	at := figure + "/" + engine
+	if s, ok := l.sets[at]; ok {
+		return s, nil
+	}
+	s, err := l.read(figure, engine)
+	if errors.Is(err, fs.ErrNotExist) {
+		s, err = nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s != nil {
+		for _, x := range s.Series {
+			s.Found = append(s.Found, x)
+			if r := x.Result.Run; !r.Valid {
+				s.Invalid = append(s.Invalid, fmt.Sprintf("%s (%s): %s", x, r.Key, strings.Join(r.Invalid, "; ")))
+			}
+		}
+		s.Series = slices.DeleteFunc(s.Series, func(x results.Series) bool { return !x.Result.Run.Valid })
+		if err := s.alike(); err != nil {
+			return nil, fmt.Errorf("%s, %s: %w", figure, engine, err)
+		}
+	}
+	l.sets[at] = s
+	return s, nil
+}
+
+func (l *Library) read(figure, engine string) (*Set, error) {
+	found, missing, err := l.pools[engine].Plan(figure)
+	if err != nil {
+		return nil, err
+	}
+	s := &Set{Engine: engine, Series: found}
+	for _, err := range missing {
+		var m *results.MissingError
+		if !errors.As(err, &m) {
+			return nil, err
+		}
+		s.Missing = append(s.Missing, m.Series)
+	}
+	return s, nil
+}
+
+// Lacks says which runs are missing, the first few by name, or nothing.
+func (s *Set) Lacks(few int) string {
+	if len(s.Missing) == 0 {
+		return ""
+	}
+	type series struct {
+		name, workload string
+		load           float64
+	}
+	at := func(x results.Series) series { return series{x.Name, x.Workload, x.Load} }
+	var named []string
+	all := Distinct(s.Missing, at)
+	for _, of := range all[:min(few, len(all))] {
+		var rounds []string
+		for _, x := range s.Missing {
+			if at(x) == of {
+				rounds = append(rounds, fmt.Sprint(x.Round))
+			}
+		}
+		text := results.Series{Name: of.name, Workload: of.workload, Load: of.load}.String() + ", round"
+		if len(rounds) > 1 {
+			text += "s"
+		}
+		named = append(named, text+" "+strings.Join(rounds, ", "))
+	}
+	if more := len(all) - len(named); more > 0 {
+		named = append(named, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("%d of %d runs are missing: %s", len(s.Missing), len(s.Missing)+len(s.Found), strings.Join(named, "; "))
+}
+
+// alike refuses runs that differ where they may not: all in what they ran on,
+// but for series that are planned for another kernel; rounds of one series in
+// everything but round, seed and what came of them.
+func (s *Set) alike() error {
+	seen := map[string]string{}
+	same := func(of, name string, v any) error {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		at := of + " " + name
+		if old, ok := seen[at]; ok && old != string(text) {
+			return fmt.Errorf("runs%s differ in %s: %s and %s; they are not pooled", of, name, old, text)
+		}
+		seen[at] = string(text)
+		return nil
+	}
+	for _, x := range s.Series {
+		r := x.Result.Run
+		model := ""
+		if r.Sim != nil {
+			model = r.Sim.Model
+		}
+		series := fmt.Sprintf(" of %s on %s at %d %%", x.Name, x.Workload, LoadPct(x.Load))
+		on := fmt.Sprintf(" on %s at %d %%", x.Workload, LoadPct(x.Load))
+		kernel := ""
+		if x.Kernel != "" {
+			kernel = " of kernel " + x.Kernel
+			if r.KernelName != x.Kernel {
+				return fmt.Errorf("runs%s are planned for kernel %s and ran on %s", series, x.Kernel, r.KernelName)
+			}
+		}
+		err := errors.Join(same("", "engine", r.Engine), same(kernel, "kernel", r.Kernel), same(kernel, "configuration", r.ConfigDigest),
+			same("", "accelerator", r.Accelerator), same("", "image", r.ImageDigest), same("", "time factor", r.TimeFactor), same("", "model", model),
+			same(on, "invocations", r.Invocations),
+			same(series, "kernel", r.Kernel), same(series, "cores", r.CPUs), same(series, "cores for functions", r.FunctionCPUs),
+			same(series, "load", r.LoadAsked), same(series, "parameters", settings(r)))
+		if err == nil && s.Engine == results.EngineVM {
+			err = errors.Join(same("", "CPUs", r.CPUs), same(on, "load", r.LoadAsked))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settings are a run's parameters but for those that no two rounds share.
+func settings(r results.Run) map[string]any {
+	out := maps.Clone(r.Parameters)
+	delete(out, "costs") // measured anew at every boot
+	delete(out, "on")    // the run that this one is computed from
+	return out
+}
+
+// base is the series that x was computed from; none if x ran.
+func (s *Set) base(x results.Series) (name string, computed bool) {
+	key, computed := x.Result.Run.Parameters["on"]
+	for _, b := range s.Series {
+		if b.Key == key {
+			return b.Name, computed
+		}
+	}
+	return fmt.Sprint(key), computed
+}
+
+// Label is a series in a legend: its name, and what the others have not.
+func (s *Set) Label(x results.Series) string {
+	if base, computed := s.base(x); computed {
+		return x.Name + " (computed on " + base + ")"
+	}
+	if x.Kernel != "" {
+		return x.Name + " (kernel " + x.Kernel + ")"
+	}
+	return x.Name
+}
+
+// Distribution pools the rounds of a place.
+func (l *Library) Distribution(s *Set, at paper.Place, what string) stats.Distribution {
+	key := fmt.Sprint(s.Engine, at, what)
+	if d, ok := l.memo[key]; ok {
+		return d
+	}
+	var rounds []stats.Distribution
+	for _, x := range s.Series {
+		if !IsOf(x, at, at.Series) {
+			continue
+		}
+		var base *results.Result
+		for _, b := range s.Series {
+			if IsOf(b, at, SavedAgainst) && b.Result.Run.Round == x.Result.Run.Round {
+				base = &b.Result
+			}
+		}
+		if d := Measure(what, at.Group, x.Result, base); d.N() > 0 {
+			rounds = append(rounds, d)
+		}
+	}
+	var d stats.Distribution
+	switch {
+	case len(rounds) == 0:
+	case what == Spread:
+		d = spreadOver(rounds)
+	default:
+		d = stats.Pool(rounds)
+	}
+	l.memo[key] = d
+	return d
+}
+
+// spreadOver is how far the mean of each round lies from that of all of them, %.
+func spreadOver(rounds []stats.Distribution) stats.Distribution {
+	all := stats.Pool(rounds).Mean()
+	var out []stats.Sample
+	for _, r := range rounds {
+		out = append(out, stats.Sample{Value: 100 * (r.Mean()/all - 1), Count: 1})
+	}
+	d := stats.New(out, 0)
+	d.Rounds = len(out)
+	return d
+}
+
+// Redraw is a statistic such as slice_p50 of a place in every draw; nil if
+// nothing can be drawn.
+func (l *Library) Redraw(s *Set, at paper.Place, stat string) ([]float64, error) {
+	key := fmt.Sprint(s.Engine, at, stat)
+	if v, ok := l.draws[key]; ok {
+		return v, nil
+	}
+	what, name := SplitStat(stat)
+	v, err := l.Distribution(s, at, what).Redraw([]string{name})
+	if err != nil {
+		return nil, err
+	}
+	l.draws[key] = v[0]
+	return v[0], nil
+}
+
+// IsOf says whether a run is of a series in the workload and the load of a place.
+func IsOf(x results.Series, at paper.Place, series string) bool {
+	return x.Name == series && x.Workload == at.Workload && LoadPct(x.Load) == at.LoadPct
+}
+
+// Distinct are a property's values, in the order they appear.
+func Distinct[S any, T comparable](in []S, property func(S) T) []T {
+	var out []T
+	for _, s := range in {
+		if v := property(s); !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}

@@ -1,0 +1,46 @@
+package dataset
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/figures/figuretest"
+)
+
+func TestSetups(t *testing.T) {
+	root := t.TempDir()
+	read := func(r results.Result) results.Result {
+		dir := results.Dir(root, r.Run.Engine, r.Run.Key)
+		require.NoError(t, results.Write(dir, r))
+		at := time.Date(2026, 11, 24, 23, 58+r.Run.Round, 30, 0, time.UTC)
+		require.NoError(t, os.Chtimes(filepath.Join(dir, "run.json"), at, at))
+		r, err := results.Read(dir)
+		require.NoError(t, err)
+		return r
+	}
+	nothing, err := Setups([]results.Result{read(figuretest.Sim("cfs", 1, 2))})
+	require.NoError(t, err)
+	require.Equal(t, []Setup{{results.EngineVM, []string{"Nothing yet."}}, {results.EngineSim, []string{"1 run on 24 cores, written 2026-11-24 23:59 UTC"}}}, nothing)
+	bad, computed := figuretest.Vm("alps", 3, 1), figuretest.Vm("srpt", 1, 1)
+	bad.Run.Valid, bad.Run.Invalid = false, []string{"3 events were lost"}
+	computed.Run.Parameters = map[string]any{"on": "cfs"}
+	all, err := Setups([]results.Result{read(figuretest.Vm("cfs", 1, 2)), read(bad), read(computed)})
+	require.NoError(t, err)
+	require.Contains(t, all[0].Lines[0], "2 runs, 1 of them not valid and not drawn, and 1 computed on them, written 2026-11-24 23:59 to 2026-11-25 00:01 UTC")
+	require.Contains(t, all[0].Lines[1], "kernel 6.1.0-alps; QEMU with tcg; 2 CPUs, 1 for the functions")
+}
+
+// A partial measurement names a few, not hundreds.
+func TestLacks(t *testing.T) {
+	s := Set{Found: make([]results.Series, 3)}
+	require.Empty(t, s.Lacks(4))
+	for _, name := range []string{"cfs", "sfs", "alps"} {
+		s.Missing = append(s.Missing, results.Series{Name: name, Workload: "huawei", Load: 0.9, Round: 2})
+	}
+	require.Equal(t, "3 of 6 runs are missing: cfs on huawei at 90 %, round 2; and 2 more", s.Lacks(1))
+}

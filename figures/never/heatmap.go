@@ -1,0 +1,109 @@
+package never
+
+import (
+	"fmt"
+	"image/color"
+	"math"
+	"strconv"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/ds2-lab/alps/figures/dataset"
+	"github.com/ds2-lab/alps/figures/format"
+	"github.com/ds2-lab/alps/figures/plot"
+)
+
+// Measures of a heat map, in points.
+const (
+	heatCell   = 11.0
+	heatLabel  = 46.0 // for the workloads' names
+	heatHead   = 34.0 // a panel's title, cores and loads
+	heatTop    = 42.0 // and the space above
+	heatGap    = 6.0  // between machines
+	heatScale  = 30.0 // below all panels
+	heatMargin = 6.0
+)
+
+// heatLimit is the ratio from which on a colour does not change.
+const heatLimit = 4.0
+
+// heat is the colour of a ratio: blue where it is below 1, red above.
+func heat(ratio float64) color.RGBA {
+	x := math.Log(ratio) / math.Log(heatLimit)
+	x = min(max(x, -1), 1)
+	end := plot.Rgb(0x084a86)
+	if x > 0 {
+		end = plot.Rgb(0xb00000)
+	}
+	// What counts as lost is seen although it is hardly above 1.
+	share := math.Sqrt(math.Abs(x))
+	mix := func(to uint8) uint8 { return uint8(math.Round(255 + share*(float64(to)-255))) }
+	return color.RGBA{mix(end.R), mix(end.G), mix(end.B), 0xff}
+}
+
+// Sheet is a panel for each judged series: a row for each workload, a column for
+// each load of each machine. A cell that is lost has a frame.
+func (n *Grid) Sheet() plot.Sheet {
+	series := n.judgedSeries()
+	workloads := dataset.Distinct(n.cells, func(c Cell) string { return c.workload })
+	cores := dataset.Distinct(n.cells, func(c Cell) int { return c.cores })
+	loads := dataset.Distinct(n.cells, func(c Cell) float64 { return c.load })
+	pt := vg.Points
+	panel := heatTop + heatCell*float64(len(workloads))
+	width := 2*heatMargin + heatLabel + float64(len(cores))*(heatCell*float64(len(loads))+heatGap)
+	height := 2*heatMargin + panel*float64(len(series)) + heatScale
+	x := func(core, load int) vg.Length {
+		return pt(heatMargin + heatLabel + float64(core)*(heatCell*float64(len(loads))+heatGap) + heatCell*float64(load))
+	}
+	return plot.Sheet{Width: pt(width), Height: pt(height), Draw: func(c draw.Canvas) {
+		c.SetColor(color.White)
+		c.Fill(c.Rectangle.Path())
+		title, small := plot.Text(8), plot.Text(6)
+		for p, s := range series {
+			top := c.Max.Y - pt(heatMargin+panel*float64(p)+heatTop-heatHead)
+			c.FillText(title, vg.Point{X: pt(heatMargin), Y: top - pt(9)}, fmt.Sprintf("%s: mean turnaround over that of the better of CFS and EEVDF; lost: %d of %d cells", s, len(n.losses(s, turnaround)), len(n.cells)))
+			for i, k := range cores {
+				c.FillText(small, vg.Point{X: x(i, 0), Y: top - pt(20)}, coresText(k)+", load in %")
+				for j, l := range loads {
+					c.FillText(small, vg.Point{X: x(i, j), Y: top - pt(29)}, format.Fixed(100*l, 0))
+				}
+			}
+			for r, w := range workloads {
+				y := top - pt(heatHead+heatCell*float64(r+1))
+				c.FillText(small, vg.Point{X: pt(heatMargin), Y: y + pt(3)}, w)
+				for i, k := range cores {
+					for j, l := range loads {
+						at := Cell{w, k, l}
+						if _, ok := n.means[at]; ok {
+							square(c, x(i, j), y, n.ratio(at, s))
+						}
+					}
+				}
+			}
+		}
+		steps := []float64{0.25, 0.35, 0.5, 0.7, 0.85, 0.95, 1, 1.05, 1.2, 1.5, 2, 3, 4}
+		for i, r := range steps {
+			at := vg.Point{X: pt(heatMargin + heatLabel + float64(i)*28), Y: c.Min.Y + pt(heatMargin)}
+			square(c, at.X, at.Y, r)
+			c.FillText(small, vg.Point{X: at.X, Y: at.Y + pt(heatCell+2)}, strconv.FormatFloat(r, 'g', -1, 64))
+		}
+	}}
+}
+
+func coresText(n int) string {
+	if n == 1 {
+		return "1 core"
+	}
+	return strconv.Itoa(n) + " cores"
+}
+
+// square is one cell.
+func square(c draw.Canvas, x, y vg.Length, ratio float64) {
+	side := vg.Points(heatCell - 1)
+	corners := []vg.Point{{X: x, Y: y}, {X: x + side, Y: y}, {X: x + side, Y: y + side}, {X: x, Y: y + side}}
+	c.FillPolygon(heat(ratio), corners)
+	if ratio > lost {
+		c.StrokeLines(plot.Line(plot.Rgb(0x1c1c1c), 0.8, nil), append(corners, corners[0]))
+	}
+}

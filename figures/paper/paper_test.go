@@ -1,0 +1,34 @@
+package paper
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestPaperNumbers(t *testing.T) {
+	paper, err := NewReference()
+	require.NoError(t, err)
+	curves := 0
+	for at, numbers := range paper {
+		if !numbers[0].OfCurve() {
+			continue
+		}
+		curves++
+		require.Len(t, numbers, 24)
+		last := 0.0
+		for _, n := range numbers {
+			require.GreaterOrEqual(t, n.Value, last, "%v", at)
+			last = n.Value
+		}
+		// Two plots of one run.
+		if at.LoadPct == BarsLoad {
+			p50 := numbers[10]
+			require.Equal(t, "p50", p50.Stat)
+			at.Figure = Bars
+			require.Equal(t, "p50", paper[at][0].Stat)
+			require.InEpsilon(t, paper[at][0].Value, p50.Value, 0.06, "%v", at)
+		}
+	}
+	require.Equal(t, 96, curves)
+}

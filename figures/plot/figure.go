@@ -1,0 +1,237 @@
+// Package plot draws: which figures there are (the catalog), what each shows of a
+// data set, the table behind it, and the picture as SVG, PNG or PDF.
+package plot
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/figures/dataset"
+	"github.com/ds2-lab/alps/figures/paper"
+	"github.com/ds2-lab/alps/figures/stats"
+)
+
+// panel is one plot of a figure.
+type panel struct {
+	title string
+	what  string
+	lanes []lane
+}
+
+// Panels are the rows of a figure for one engine.
+func (f Figure) Panels(l *dataset.Library, s *dataset.Set, ref paper.Reference) [][]panel {
+	var shown []results.Series
+	for _, x := range s.Series {
+		if len(f.only) == 0 || slices.Contains(f.only, x.Name) {
+			shown = append(shown, x)
+		}
+	}
+	type condition struct {
+		workload string
+		load     int
+	}
+	at := func(x results.Series) condition { return condition{x.Workload, dataset.LoadPct(x.Load)} }
+	names := dataset.Distinct(shown, func(x results.Series) string { return x.Name })
+	var rows [][]panel
+	for _, c := range dataset.Distinct(shown, at) {
+		var row []panel
+		for _, col := range f.columns {
+			p := panel{title: fmt.Sprintf("%s, %d %%: %s", c.workload, c.load, col.title), what: col.whats[0]}
+			for nth, name := range names {
+				i := slices.IndexFunc(shown, func(x results.Series) bool { return x.Name == name && at(x) == c })
+				if i < 0 {
+					continue
+				}
+				look := styleOf(name, shown[i].Result.Run.Scheduler, nth)
+				for _, what := range col.whats {
+					for _, g := range col.groups {
+						where := paper.Place{Figure: f.Name, Workload: c.workload, LoadPct: c.load, Group: g, Series: name}
+						label := name
+						if len(col.whats) > 1 {
+							label = cmp.Or(strings.TrimPrefix(what, dataset.Saved), what)
+						} else if len(col.groups) > 1 {
+							label = g
+						}
+						p.lanes = append(p.lanes, lane{label, s.Label(shown[i]), look, where, what, l.Distribution(s, where, what), dataset.PaperNumbers(ref, where, what)})
+					}
+				}
+			}
+			row = append(row, p)
+		}
+		rows = append(rows, row)
+	}
+	if f.flat {
+		var one []panel
+		for _, r := range rows {
+			one = append(one, r...)
+		}
+		return [][]panel{one}
+	}
+	return rows
+}
+
+// barStats of a lane.
+func barStats(l lane) []string {
+	if l.dist.N() < stats.MinP99 {
+		return []string{"p50", "p75", "p90", "max", "mean"}
+	}
+	return []string{"p50", "p75", "p90", "p99", "mean"}
+}
+
+// stats of a lane that go into the table: the figure's own, and what the paper has.
+func (f Figure) stats(l lane) []string {
+	var out []string
+	switch f.Kind {
+	case cdfs:
+		for p := 5; p < 100; p += 5 {
+			out = append(out, fmt.Sprintf("p%d", p))
+		}
+	case violins, boxes:
+		out = []string{"p5", "p25", "p50", "p75", "p95"}
+	}
+	out = append(out, barStats(l)...)
+	for _, p := range l.paper {
+		if _, err := stats.Percentile(p.Stat); err == nil {
+			out = append(out, p.Stat)
+		}
+	}
+	out = slices.DeleteFunc(out, func(stat string) bool { return !l.dist.Has(stat) })
+	at := func(s string) float64 {
+		if q, err := stats.Percentile(s); err == nil {
+			return q
+		}
+		return map[string]float64{"max": 1, "mean": 2}[s]
+	}
+	slices.SortFunc(out, func(a, b string) int { return cmp.Or(cmp.Compare(at(a), at(b)), cmp.Compare(a, b)) })
+	return slices.Compact(out)
+}
+
+// Picture lays the panels out.
+func (f Figure) Picture(rows [][]panel, s *dataset.Set) (picture, error) {
+	p := picture{notes: s.Conditions()}
+	if len(rows) == 0 {
+		return p, fmt.Errorf("%s: no valid run", f.Name)
+	}
+	if lacks := s.Lacks(4); lacks != "" {
+		p.missing = append(p.missing, lacks)
+	}
+	for _, m := range s.Invalid {
+		p.missing = append(p.missing, "Not valid and not drawn: "+m)
+	}
+	for _, row := range rows {
+		var plots []*plot.Plot
+		for j, pan := range row {
+			q, err := f.plot(pan)
+			if err != nil {
+				return p, fmt.Errorf("%s: %w", f.Name, err)
+			}
+			if j > 0 && !f.flat && f.Kind == cdfs {
+				q.Y.Label.Text = ""
+			}
+			plots = append(plots, q)
+		}
+		p.rows = append(p.rows, plots)
+	}
+	p.legend = f.legend(rows)
+	cols := len(rows[0])
+	p.width = vg.Length(min(26, 8+6*cols)) * vg.Centimeter
+	height := 5.2
+	if len(rows) == 1 {
+		height = 7
+	}
+	p.height = vg.Length(height*float64(len(rows))+1.2)*vg.Centimeter + vg.Points(LineSpace*float64(len(p.notes)+len(p.missing)+2))
+	return p, nil
+}
+
+// plot draws one panel.
+func (f Figure) plot(pan panel) (*plot.Plot, error) {
+	q := plot.New()
+	sans(q)
+	q.Title.Text = pan.title
+	switch f.Kind {
+	case cdfs:
+		cdf(q, pan.lanes, 0)
+		q.Y.Label.Text = "share"
+		q.X.Label.Text = "ms"
+		if f.tail > 0 {
+			in := plot.New()
+			sans(in)
+			cdf(in, pan.lanes, f.tail)
+			in.BackgroundColor = Rgb(0xffffff)
+			q.Add(inset{in, 0.45, 0.08, 0.98, 0.66})
+		}
+	case violins:
+		if pan.what == dataset.Switches {
+			violin(q, pan.lanes, math.Log1p, math.Expm1)
+			q.Y.Scale, q.Y.Tick.Marker = counts{}, counts{}
+		} else {
+			violin(q, pan.lanes, math.Log, math.Exp)
+			q.Y.Scale, q.Y.Tick.Marker = plot.LogScale{}, decades{}
+			q.Y.Label.Text = "ms"
+		}
+	case boxes:
+		box(q, pan.lanes)
+		q.Y.Label.Text, q.Y.Tick.Marker = "%", quarters{}
+		if pan.what == dataset.Spread {
+			q.Y.Tick.Marker = plot.DefaultTicks{}
+		}
+	case barRows:
+		if n := pan.lanes[0].dist.N(); n > 0 {
+			q.Title.Text += fmt.Sprintf(" (n = %d)", n)
+		}
+		q.Y.Label.Text = "ms"
+		if err := bars(q, pan.lanes, barStats); err != nil {
+			return nil, err
+		}
+	}
+	return q, nil
+}
+
+// legend names the lanes, each once, and how the paper's numbers look.
+func (f Figure) legend(rows [][]panel) []entry {
+	var lanes []lane
+	known, curve, rings := false, false, false
+	for _, row := range rows {
+		for _, p := range row {
+			for _, l := range p.lanes {
+				if !slices.ContainsFunc(lanes, func(o lane) bool { return o.place.Series == l.place.Series }) {
+					lanes = append(lanes, l)
+				}
+				n := len(l.paperCurve())
+				known = known || n > 0
+				curve, rings = curve || n >= 10, rings || n > 0 && n < 10
+			}
+		}
+	}
+	var out []entry
+	for _, l := range lanes {
+		if f.Kind == cdfs {
+			out = append(out, lineEntry(l.legend, l.style.colour, l.style.dashes, 1.1))
+		} else {
+			out = append(out, areaEntry(l.legend, l.style.colour))
+		}
+	}
+	switch {
+	case !known:
+	case f.Kind == barRows:
+		out = append(out, areaEntry("paper", nil))
+	case f.Kind == boxes:
+		out = append(out, lineEntry("paper's median", PaperInk, PaperDashes, 1.4))
+	case f.Kind == violins:
+		out = append(out, lineEntry("paper's median (short: quartiles)", PaperInk, PaperDashes, 1.4))
+	}
+	if f.Kind == cdfs && curve {
+		out = append(out, lineEntry("paper (grey behind, same dashes)", paperCurve, nil, 2.4))
+	}
+	if f.Kind == cdfs && rings {
+		out = append(out, ringEntry("paper's percentiles"))
+	}
+	return out
+}

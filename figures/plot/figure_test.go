@@ -1,0 +1,75 @@
+package plot
+
+import (
+	"fmt"
+	"image/color"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/figures/dataset"
+	"github.com/ds2-lab/alps/figures/figuretest"
+	"github.com/ds2-lab/alps/figures/format"
+	"github.com/ds2-lab/alps/figures/paper"
+	"github.com/ds2-lab/alps/figures/stats"
+)
+
+func TestPercentilesAreHonest(t *testing.T) {
+	ref, err := paper.NewReference()
+	require.NoError(t, err)
+	laneOf := func(rounds ...results.Result) lane {
+		var ds []stats.Distribution
+		for _, r := range rounds {
+			ds = append(ds, dataset.Measure(dataset.Turnaround, "G1", r, nil))
+		}
+		where := paper.Place{Figure: "fig06", Workload: "huawei", LoadPct: 90, Group: "G1", Series: "cfs"}
+		return lane{place: where, dist: stats.Pool(ds), paper: dataset.PaperNumbers(ref, where, dataset.Turnaround)}
+	}
+	one := laneOf(figuretest.Vm("cfs", 1, 2))
+	require.Contains(t, barStats(one), "max", "150 samples have no 99th percentile")
+	require.NotContains(t, Figure{Kind: barRows}.stats(one), "p99", "nor is there one for the paper's sake")
+	require.Equal(t, "", format.Fixed(one.paperOf("max"), 1), "a maximum is not compared with the paper's percentile")
+	require.Contains(t, Figure{Kind: barRows}.stats(one), "p90")
+	few := stats.New([]stats.Sample{{Value: 1, Count: 12}}, 0)
+	require.True(t, few.Has("p75") && few.Has("mean") && few.Has("max"))
+	require.False(t, few.Has("p90"), "one in twelve is no ninetieth percentile")
+	two := laneOf(figuretest.Vm("cfs", 1, 2), figuretest.Vm("cfs", 2, 2))
+	require.Contains(t, barStats(two), "p99")
+	require.EqualValues(t, 300, two.dist.N())
+	require.InDelta(t, 521.2, two.paperOf("p99"), 1e-9)
+}
+
+// A grey copy can be read, and so can the colour-blind.
+func TestStylesDiffer(t *testing.T) {
+	seven := []string{"rr", "fifo", "cfs", "sfs", "alps", paper.Artifact, "srpt"}
+	seen := map[string]string{}
+	for i, a := range seven {
+		for _, b := range seven[:i] {
+			d := brightness(styles[a].colour) - brightness(styles[b].colour)
+			require.Greater(t, d*d, 64.0, "%s and %s", a, b)
+		}
+		d := fmt.Sprint(styles[a].dashes)
+		require.Empty(t, seen[d], "%s has the dashes of", a)
+		seen[d] = a
+	}
+	require.Equal(t, styles["fifo"], styleOf("fifo", "fifo", 3))
+	require.NotEqual(t, styles["fifo"], styleOf("fifo", "alps", 1), "an order of ALPS")
+}
+
+// brightness is CIE L*, 0 to 100.
+func brightness(c color.RGBA) float64 {
+	linear := func(v uint8) float64 {
+		x := float64(v) / 255
+		if x <= 0.04045 {
+			return x / 12.92
+		}
+		return math.Pow((x+0.055)/1.055, 2.4)
+	}
+	y := 0.2126*linear(c.R) + 0.7152*linear(c.G) + 0.0722*linear(c.B)
+	if y <= 0.008856 {
+		return 903.3 * y
+	}
+	return 116*math.Cbrt(y) - 16
+}

@@ -1,0 +1,98 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/figures/architecture"
+	"github.com/ds2-lab/alps/figures/dataset"
+	"github.com/ds2-lab/alps/figures/never"
+	"github.com/ds2-lab/alps/figures/plot"
+)
+
+// addDiagram draws the architecture.
+func (r *report) addDiagram(f plot.Figure) error {
+	s := section{Name: f.Name, Title: f.Title, Note: f.Note}
+	p := part{Engine: codeEngine}
+	if err := r.forget(f.Name); err != nil {
+		return err
+	}
+	if r.options.Code != "" {
+		a, err := architecture.Read(r.options.Code)
+		if err != nil {
+			return err
+		}
+		p.File = f.Name
+		if err := r.write(&p, func() (plot.Sheet, error) { return architecture.Draw(a), nil }); err != nil {
+			return err
+		}
+		if err := r.file(f.Name+".tsv", []byte(a.TSV())); err != nil {
+			return err
+		}
+	}
+	s.Parts = []part{p}
+	r.page.Sections = append(r.page.Sections, s)
+	return nil
+}
+
+// addGrid writes a table.
+func (r *report) addGrid(g *dataset.Grid) error {
+	s := section{Name: g.Name, Title: g.Title, Note: g.Note}
+	ok, err := g.Read(r.library)
+	if err != nil {
+		return err
+	}
+	p := part{Engine: results.EngineHost}
+	if ok {
+		p.File = g.Name
+		s.Head, s.Lines = g.Lines()
+		p.Conditions = []string{strings.TrimPrefix(g.Unit+"; in brackets the paper's", "; ")}
+		if g.From.Run.Kernel != "" {
+			p.Conditions = append(p.Conditions, fmt.Sprintf("guest: kernel %s, %s; code %s", g.From.Run.Kernel, g.From.Run.Accelerator, g.From.Run.Revision))
+		}
+		for _, k := range []string{"cpu", "go"} {
+			if v, ok := g.From.Run.Parameters[k]; ok {
+				p.Conditions = append(p.Conditions, fmt.Sprintf("%s: %v", k, v))
+			}
+		}
+		for ext, data := range map[string]string{"tsv": g.TSV(), "md": g.Markdown()} {
+			if err := r.file(g.Name+"."+ext, []byte(data)); err != nil {
+				return err
+			}
+		}
+		r.note(g.From)
+	}
+	s.Parts = []part{p}
+	s.YAML, err = r.copyYAML(g.Name)
+	r.page.Sections = append(r.page.Sections, s)
+	return err
+}
+
+// addNever draws the heat map, and says what it amounts to.
+func (r *report) addNever() error {
+	n, err := never.Read(r.options.Results)
+	if err != nil {
+		return err
+	}
+	s := section{Name: never.Experiment, Title: "Beyond the paper: does it ever lose?",
+		Note: "Simulated. Blue: the mean turnaround is shorter than that of the better of CFS and EEVDF; red, framed: longer. steady is in the simulator only, so far. The oracle is SRPT with one queue for all cores."}
+	p := part{Engine: results.EngineSim}
+	if err := r.forget(never.Experiment + "-sim"); err != nil {
+		return err
+	}
+	if n != nil {
+		p.File, p.Conditions = never.Experiment+"-sim", n.Conditions()
+		if err := r.write(&p, func() (plot.Sheet, error) { return n.Sheet(), nil }); err != nil {
+			return err
+		}
+		s.Head, s.Lines = n.Summary()
+		if err := r.file(p.File+".tsv", []byte(n.TSV())); err != nil {
+			return err
+		}
+	}
+	s.Parts = []part{p}
+	s.YAML, err = r.copyYAML(never.Experiment)
+	r.page.Sections = append(r.page.Sections, s)
+	return err
+}

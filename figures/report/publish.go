@@ -1,0 +1,114 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/ds2-lab/alps/figures/dataset"
+	"github.com/ds2-lab/alps/figures/plot"
+	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/ours"
+)
+
+// most that a published report may have, in bytes.
+const most = 20 << 20
+
+// firstScreen is a picture of the page as it opens.
+const firstScreen = "first-screen.png"
+
+// Publish draws the report as it is committed: into a directory of its own,
+// without the large formats, and with a picture of its first screen if there is
+// a browser. The error names what is missing, as Draw's.
+func Publish(ctx context.Context, o Options) (string, error) {
+	o.Light = true
+	if err := ours.Remove(o.Out, Forms()...); err != nil {
+		return "", fmt.Errorf("publish: %w", err)
+	}
+	page, err := Draw(o)
+	if page == "" {
+		return "", err
+	}
+	return page, errors.Join(err, photograph(ctx, page, filepath.Join(o.Out, firstScreen)), small(o.Out))
+}
+
+// Forms are the files of a report, as package ours takes them: those of this
+// program's figures and tables, and of earlier ones' that were numbered.
+func Forms() []string {
+	names := []string{`fig\d+`, `table\d+`}
+	for _, f := range plot.Catalog {
+		names = append(names, regexp.QuoteMeta(f.Name))
+	}
+	for _, g := range dataset.Grids {
+		names = append(names, regexp.QuoteMeta(g.Name))
+	}
+	return []string{`(` + strings.Join(names, "|") + `)(-[a-z]+)?\.(svg|png|pdf|tsv|md|yaml)`, `index\.html`, `runs\.json`, `claims\.tsv`, regexp.QuoteMeta(firstScreen)}
+}
+
+// Browsers that can be asked for a picture.
+var browsers = []string{"chromium", "google-chrome"}
+
+// findBrowser is the path of one, or nothing.
+func findBrowser() string {
+	for _, name := range browsers {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// photograph makes a picture of a page's first screen.
+func photograph(ctx context.Context, page, to string) error {
+	browser := findBrowser()
+	if browser == "" {
+		return fmt.Errorf("publish: no %s: no browser (chromium) for a picture of the first screen", firstScreen)
+	}
+	page, err := filepath.Abs(page)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	profile, err := os.MkdirTemp("", "alps-browser-")
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	defer os.RemoveAll(profile)
+	// No sandbox: it does not work for root, and the page is our own.
+	err = command.Run(ctx, command.Cmd{Args: []string{browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+		"--user-data-dir=" + profile, "--window-size=1280,1000", "--screenshot=" + to, "file://" + page}})
+	if err == nil {
+		_, err = os.Stat(to)
+	}
+	if err != nil {
+		return fmt.Errorf("publish: picture of the first screen: %w", err)
+	}
+	return nil
+}
+
+// small is an error if a directory is too large to be committed.
+func small(dir string) error {
+	size := int64(0)
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	if size > most {
+		return fmt.Errorf("publish: %s has %d MB, more than the %d that may be committed", dir, size>>20, most>>20)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package stats
+
+import (
+	"cmp"
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// Interval holds a bootstrap's middle 95 %.
+type Interval struct{ Lo, Hi float64 }
+
+// Draws of the bootstrap, always the same ones: two distributions of as many
+// rounds are drawn alike, round for round and block for block, so what was
+// replayed alike is compared alike.
+const Draws = 300
+
+// Bootstrap is the interval of every statistic; NaN where there is none.
+func (d Distribution) Bootstrap(stats []string) ([]Interval, error) {
+	found, err := d.Redraw(stats)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Interval, len(stats))
+	for i := range out {
+		out[i] = Middle95(found[i])
+	}
+	return out, nil
+}
+
+// Middle95 is the middle of values; those that are NaN do not count.
+func Middle95(values []float64) Interval {
+	v := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
+	if len(v) == 0 {
+		return Interval{math.NaN(), math.NaN()}
+	}
+	slices.Sort(v)
+	return Interval{v[int(0.025*float64(len(v)))], v[int(0.975*float64(len(v)))]}
+}
+
+// Redraw draws rounds, and in each as many blocks as it has, with replacement,
+// and returns what every statistic is in each draw: NaN where nothing of a rare
+// group was drawn, and no draws at all without blocks or of a maximum.
+func (d Distribution) Redraw(stats []string) ([][]float64, error) {
+	found := make([][]float64, len(stats))
+	if d.blocks == 0 || d.N() < 2 {
+		return found, nil
+	}
+	// Quantiles are found in one walk, so they are asked for in order.
+	type want struct {
+		at int
+		p  float64
+	}
+	var quantiles []want
+	means, below := []int{}, map[int]float64{}
+	for i, name := range stats {
+		if name == "max" { // a bootstrap says nothing of a maximum
+			continue
+		}
+		found[i] = slices.Repeat([]float64{math.NaN()}, Draws)
+		limit, isShare, err := shareLimit(name)
+		if err != nil {
+			return nil, err
+		}
+		if name == "mean" {
+			means = append(means, i)
+			continue
+		}
+		if isShare {
+			below[i] = limit
+			continue
+		}
+		p, err := Percentile(name)
+		if err != nil {
+			return nil, err
+		}
+		quantiles = append(quantiles, want{i, p})
+	}
+	slices.SortFunc(quantiles, func(a, b want) int { return cmp.Compare(a.p, b.p) })
+	size, sum := make([]float64, d.Rounds*d.blocks), make([]float64, d.Rounds*d.blocks)
+	for _, s := range d.samples {
+		size[s.Block]++
+		sum[s.Block] += s.Value
+	}
+	rng := rand.New(rand.NewPCG(2024, uint64(d.Rounds)))
+	weight := make([]int32, len(size))
+	for draw := range Draws {
+		clear(weight)
+		for range d.Rounds {
+			r := rng.IntN(d.Rounds)
+			for range d.blocks {
+				weight[r*d.blocks+rng.IntN(d.blocks)]++
+			}
+		}
+		n, total := 0.0, 0.0
+		for b, w := range weight {
+			n += float64(w) * size[b]
+			total += float64(w) * sum[b]
+		}
+		if n == 0 {
+			continue // a rare group, and none of its blocks was drawn
+		}
+		for _, i := range means {
+			found[i][draw] = total / n
+		}
+		for i, limit := range below {
+			seen := 0.0
+			for _, s := range d.samples {
+				if s.Value > limit {
+					break
+				}
+				seen += float64(weight[s.Block])
+			}
+			found[i][draw] = 100 * seen / n
+		}
+		seen, k := 0.0, 0
+		for _, s := range d.samples {
+			if k == len(quantiles) {
+				break
+			}
+			seen += float64(weight[s.Block])
+			for k < len(quantiles) && seen >= quantiles[k].p*n && seen > 0 {
+				found[quantiles[k].at][draw] = s.Value
+				k++
+			}
+		}
+	}
+	return found, nil
+}

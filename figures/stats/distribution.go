@@ -1,0 +1,189 @@
+// Package stats is the one stack of statistics: distributions of weighted samples,
+// their percentiles and means, and the bootstrap over rounds and blocks. Pure.
+//
+// The percentile rule: p90 is the smallest value with at least nine tenths of all
+// values at or below it. There is no interpolation: a percentile is a value that was seen.
+package stats
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// MinP99 is how many samples a 99th percentile needs; with fewer the maximum
+// is shown, and called so.
+const MinP99 = 200
+
+// Sample is a value, how often it was seen, and in which block of a run.
+type Sample struct {
+	Value float64
+	Count int64
+	Block uint16
+}
+
+// Distribution is of one or several rounds. The zero Distribution is of nothing.
+type Distribution struct {
+	Rounds  int
+	samples []Sample // sorted
+	upTo    []int64  // how many are at or below samples[i]
+	blocks  int      // of consecutive invocations in each round; 0: the samples know none
+}
+
+// Blocks is how many blocks a run has. What queues together is alike, so the
+// bootstrap draws blocks, of twenty invocations or more, and not single ones.
+func Blocks(invocations int) int { return min(50, max(5, invocations/20)) }
+
+// New makes the distribution of one round, and sorts its samples. Their blocks
+// count from 0 to below blocks; with 0 there is no bootstrap.
+func New(samples []Sample, blocks int) Distribution {
+	slices.SortFunc(samples, func(a, b Sample) int { return cmp.Compare(a.Value, b.Value) })
+	d := Distribution{samples: samples, upTo: make([]int64, len(samples)), Rounds: 1, blocks: blocks}
+	n := int64(0)
+	for i, s := range samples {
+		n += s.Count
+		d.upTo[i] = n
+	}
+	return d
+}
+
+// Of makes the distribution of values that count once each.
+func Of(values []float64) Distribution {
+	samples := make([]Sample, len(values))
+	for i, v := range values {
+		samples[i] = Sample{Value: v, Count: 1}
+	}
+	return New(samples, 0)
+}
+
+// Pool makes one distribution of several rounds.
+func Pool(rounds []Distribution) Distribution {
+	if len(rounds) == 1 {
+		return rounds[0]
+	}
+	var all []Sample
+	blocks := rounds[0].blocks
+	for r, d := range rounds {
+		if d.blocks != blocks { // rounds of other lengths
+			blocks = 0
+		}
+		for _, s := range d.samples {
+			s.Block += uint16(r * blocks)
+			all = append(all, s)
+		}
+	}
+	d := New(all, blocks)
+	d.Rounds = len(rounds)
+	return d
+}
+
+// Samples are the values in ascending order. They must not be changed.
+func (d Distribution) Samples() []Sample { return d.samples }
+
+// N is how many values there are.
+func (d Distribution) N() int64 {
+	if len(d.upTo) == 0 {
+		return 0
+	}
+	return d.upTo[len(d.upTo)-1]
+}
+
+// Quantile is the smallest value with at least the share p (0 to 1) at or below it;
+// NaN of nothing.
+func (d Distribution) Quantile(p float64) float64 {
+	if d.N() == 0 {
+		return math.NaN()
+	}
+	want := p * float64(d.N())
+	i, _ := slices.BinarySearchFunc(d.upTo, want, func(n int64, w float64) int { return cmp.Compare(float64(n), w) })
+	return d.samples[min(i, len(d.samples)-1)].Value
+}
+
+// Mean is NaN of nothing.
+func (d Distribution) Mean() float64 {
+	sum := 0.0
+	for _, s := range d.samples {
+		sum += s.Value * float64(s.Count)
+	}
+	return sum / float64(d.N())
+}
+
+// ShareUpTo is the share of values at or below v, in %; NaN of nothing.
+func (d Distribution) ShareUpTo(v float64) float64 {
+	if d.N() == 0 {
+		return math.NaN()
+	}
+	i, _ := slices.BinarySearchFunc(d.samples, v, func(s Sample, v float64) int {
+		if s.Value <= v {
+			return -1
+		}
+		return 1
+	})
+	if i == 0 {
+		return 0
+	}
+	return 100 * float64(d.upTo[i-1]) / float64(d.N())
+}
+
+// Statistic is by its name the mean, the maximum (max), a percentile such as p99.5,
+// or the share of values of at most 1000 in % as upto1000.
+func (d Distribution) Statistic(name string) (float64, error) {
+	switch name {
+	case "mean":
+		return d.Mean(), nil
+	case "max":
+		return d.Quantile(1), nil
+	}
+	if limit, ok, err := shareLimit(name); err != nil || ok {
+		return d.ShareUpTo(limit), err
+	}
+	p, err := Percentile(name)
+	if err != nil {
+		return 0, err
+	}
+	return d.Quantile(p), nil
+}
+
+// Has says whether the samples are enough for a statistic: a percentile is none
+// without two values on either side of it.
+func (d Distribution) Has(name string) bool {
+	p, err := Percentile(name)
+	return err != nil || float64(d.N())*min(p, 1-p) >= 2-1e-9
+}
+
+// Needed is how many samples a claim's statistic needs: of a percentile, five on
+// either side, and MinP99 from the 99th on.
+func Needed(name string) int64 {
+	p, err := Percentile(name)
+	switch {
+	case err != nil || p == 0 || p == 1:
+		return 1
+	case p >= 0.99:
+		return MinP99
+	}
+	return int64(math.Ceil(5 / min(p, 1-p)))
+}
+
+// shareLimit is the number in a name such as upto1000.
+func shareLimit(name string) (limit float64, ok bool, err error) {
+	text, ok := strings.CutPrefix(name, "upto")
+	if !ok {
+		return 0, false, nil
+	}
+	if limit, err = strconv.ParseFloat(text, 64); err != nil {
+		err = fmt.Errorf("stat %q: want a number after upto", name)
+	}
+	return limit, true, err
+}
+
+// Percentile is the share (0 to 1) that a name such as p99.5 means.
+func Percentile(name string) (float64, error) {
+	q, err := strconv.ParseFloat(strings.TrimPrefix(name, "p"), 64)
+	if err != nil || !strings.HasPrefix(name, "p") || q < 0 || q > 100 {
+		return 0, fmt.Errorf("stat %q: want mean, max or a percentile", name)
+	}
+	return q / 100, nil
+}

@@ -1,0 +1,113 @@
+package stats
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"gonum.org/v1/gonum/stat"
+)
+
+// noise is a run of n values about 100 with a mean shift by round.
+func noise(n int, seed uint64, shift float64) Distribution {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	s := make([]Sample, n)
+	for i := range s {
+		s[i] = Sample{100 + shift + 10*rng.NormFloat64(), 1, uint16(i * Blocks(n) / n)}
+	}
+	return New(s, Blocks(n))
+}
+
+func TestDistCountsAsSortedValuesDo(t *testing.T) {
+	d := New([]Sample{{Value: 9, Count: 10}, {Value: 4, Count: 60}, {Value: 5, Count: 30}}, 0)
+	var flat []float64
+	for _, s := range d.samples {
+		flat = append(flat, slices.Repeat([]float64{s.Value}, int(s.Count))...)
+	}
+	for _, p := range []float64{0, 0.01, 0.6, 0.601, 0.75, 0.9, 0.91, 1} {
+		require.Equal(t, stat.Quantile(p, stat.Empirical, flat, nil), d.Quantile(p), "%g", p)
+	}
+	require.InDelta(t, 4.8, d.Mean(), 1e-9)
+	require.InDelta(t, 60, d.ShareUpTo(4), 1e-9)
+	require.InDelta(t, 90, d.ShareUpTo(8.9), 1e-9)
+	require.Zero(t, d.ShareUpTo(3))
+	require.True(t, math.IsNaN(New(nil, 50).Quantile(0.5)))
+	require.True(t, math.IsNaN(New(nil, 50).Mean()))
+	share, err := d.Statistic("upto8.9")
+	require.NoError(t, err)
+	require.InDelta(t, 90, share, 1e-9)
+	for _, bad := range []string{"median", "p", "p101", "p-1", "upto", "uptown"} {
+		_, err := d.Statistic(bad)
+		require.Error(t, err, bad)
+	}
+}
+
+func TestBootstrap(t *testing.T) {
+	stats := []string{"mean", "p50", "p90", "max"}
+	one, err := noise(5000, 1, 0).Bootstrap(stats)
+	require.NoError(t, err)
+	// 1.96 × 10/√5000 on either side of the mean.
+	require.InDelta(t, 2*1.96*10/math.Sqrt(5000), one[0].Hi-one[0].Lo, 0.2)
+	require.True(t, one[0].Lo < 100.3 && one[0].Hi > 99.7, "%v", one[0])
+	require.True(t, one[1].Lo < 100.4 && one[1].Hi > 99.6, "%v", one[1])
+	require.True(t, one[2].Lo < 113.2 && one[2].Hi > 112.4, "%v", one[2])
+	require.True(t, math.IsNaN(one[3].Lo), "there is none of a maximum")
+
+	// Rounds that differ count for more than what is within them.
+	apart := Pool([]Distribution{noise(5000, 1, -5), noise(5000, 2, 0), noise(5000, 3, 5)})
+	three, err := apart.Bootstrap(stats)
+	require.NoError(t, err)
+	require.Greater(t, three[0].Hi-three[0].Lo, 5.0)
+	again, err := apart.Bootstrap(stats)
+	require.NoError(t, err)
+	require.Equal(t, three[:3], again[:3], "the same draws")
+
+	// What lies together is drawn together.
+	runs := noise(5000, 1, 0)
+	for i := range runs.samples {
+		runs.samples[i].Value += float64(runs.samples[i].Block % 2 * 100)
+	}
+	alike, err := New(runs.samples, 50).Bootstrap(stats)
+	require.NoError(t, err)
+	require.Greater(t, alike[0].Hi-alike[0].Lo, 15.0)
+
+	none, err := New([]Sample{{Value: 1, Count: 9}}, 0).Bootstrap(stats)
+	require.NoError(t, err)
+	require.True(t, math.IsNaN(none[0].Lo), "turns know no blocks")
+}
+
+// The draws of what was replayed alike are alike: their ratios are steadier than either.
+func TestRedrawPairs(t *testing.T) {
+	a := Pool([]Distribution{noise(400, 1, 0), noise(400, 2, 20)})
+	double := slices.Clone(a.samples)
+	for i := range double {
+		double[i].Value *= 2
+	}
+	b := New(double, a.blocks)
+	b.Rounds = a.Rounds
+	one, err := a.Redraw([]string{"mean", "upto100"})
+	require.NoError(t, err)
+	two, err := b.Redraw([]string{"mean", "upto200"})
+	require.NoError(t, err)
+	for i := range Draws {
+		require.InDelta(t, 2, two[0][i]/one[0][i], 1e-9)
+		require.InDelta(t, one[1][i], two[1][i], 1e-9)
+	}
+	require.Equal(t, 20, Blocks(400))
+	require.Equal(t, 50, Blocks(15000))
+	short := Pool([]Distribution{noise(400, 1, 0), noise(300, 1, 0)})
+	require.Zero(t, short.blocks, "rounds of other lengths are not drawn")
+}
+
+func BenchmarkBootstrap(b *testing.B) {
+	d := Pool([]Distribution{noise(15000, 1, 0), noise(15000, 2, 0), noise(15000, 3, 0)})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := d.Bootstrap([]string{"p50", "p90", "p99", "mean"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
