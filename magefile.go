@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build mage
 
 // Targets of the ALPS repository. Without mage installed: go run mage.go TARGET.

@@ -1,6 +1,6 @@
 //go:build ignore
 
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * ALPS in the kernel: two programs that answer CFS's hooks from one policy,
  * an observer that reports every invocation once it ends (observer.bpf.h), and

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package bpf loads ALPS into a patched kernel: the programs that answer the
 // hooks in CFS from a policy map, and the observer of invocations.
 //

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Who must end waits for no rank: to die a process needs the CPU, and whoever
  * killed it waits for that. From a fatal signal to the last switch of its last

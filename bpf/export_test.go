@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package bpf
 
 // Abandon leaves everything in the kernel as a killed process does.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package bpf
 
 // clang is pinned, and paths are kept out of the objects, so that building

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The observer: follows the processes of functions from fork to their last
  * switch, and reports an invocation when its process ends.

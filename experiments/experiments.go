@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package experiments carries the workloads, their traces and the simulated
 // machines inside the binary, so that a program needs no checkout to simulate them.
 package experiments

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package kernel builds the kernels that kernels.yaml declares, or installs
 // them as a distribution ships them.
 //

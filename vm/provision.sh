@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Runs in the new root, before it ever boots.
 set -e
 chown -R root:root /etc

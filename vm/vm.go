@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package vm makes the guest's disk, starts QEMU, and gives a channel into the
 // guest.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package client speaks to the ALPS daemon over its socket.
 //
 // The daemon serves HTTP on a unix socket that only root may open:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cost measures what scheduling costs on the running kernel: a system
 // call, a context switch between two cgroups, and what the hooks add to it.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package alps is the scheduler daemon: it watches the invocations of the
 // functions on this host, lets package policy learn ranks and slices from the
 // last seconds, and keeps them in the kernel's policy map.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package ghost schedules functions from user space: every decision of the
 // kernel is delegated to this process, as ghOSt delegates to an agent.
 //

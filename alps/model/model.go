@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package model is what ranks, slices and arrivals mean to the kernel: the
 // values that the daemon writes into the policy map and that the simulator's
 // hooks answer. Both call it, so that a simulated scheduler is the one that runs.

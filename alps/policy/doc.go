@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package policy ranks functions by how soon they should run and says how long
 // each may keep a CPU.
 //

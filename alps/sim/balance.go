@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package sim
 
 // Load balancing over one domain that spans all cores (kernel/sched/fair.c).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package sim
 
 // cfs is Linux 5.18's rules: the least virtual time goes first

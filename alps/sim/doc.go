@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package sim is a machine in virtual time: cores with runqueues, timer ticks,
 // context switches and load balancing, on which invocations compete under one
 // of several schedulers.

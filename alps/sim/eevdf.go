@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package sim
 
 // eevdf is Linux 6.12's rules: of those that have not had more than their

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package sim
 
 // hooks are the two of package kernel's patch, for one policy. A nil *hooks is

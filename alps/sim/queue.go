@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package sim
 
 // entity is what a fair runqueue holds: a task, or a group with what it

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package sim
 
 // srpt serves the shortest remaining time first, of what it believes the

@@ -1,6 +1,6 @@
 //go:build ignore
 
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A sched_ext scheduler that decides nothing: every task that wants a CPU is
  * reported to an agent in user space, and runs when and where that says.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package ghost loads a sched_ext scheduler that hands every decision to its
 // caller: the nearest thing to a ghOSt enclave that an unpatched kernel has.
 //

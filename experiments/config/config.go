@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package config reads and validates the YAML files that describe experiments,
 // workloads and profiles. Every complaint begins with file:line:col.
 package config

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package execute runs experiments. It builds what guests need, replays each run
 // in a guest, several side by side, and writes every run as a result of its own;
 // simulated experiments it hands to package simulate.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package guest makes the virtual machine that experiments run in: it builds
 // kernel, QEMU, disk, container image and tools (Artifacts), boots a guest of
 // them, starts daemon, worker and functions, measures what the functions cost

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package loadgen replays a trace against the worker, inside the guest, and joins
 // what the client saw with what the kernel's observer saw.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package plan says what experiments come to: which runs (RunSet), which of them
 // belong to this host (Shard), how long they take (History, Plan), what makes an
 // engine run them (manifests), and how the results of shards are joined (Merge).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package simulate runs workloads in virtual time: it turns a workload, a load
 // and a seed into what alps/sim wants, and what comes back into results.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package trace makes the sequence of invocations that an experiment replays.
 //
 // A workload is described by facts (function mix, distribution of gaps, seed)

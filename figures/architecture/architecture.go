@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package architecture draws Fig 4: the repository's parts as its own code has them.
 package architecture
 

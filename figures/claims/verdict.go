@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package claims holds what the paper claims, each as a check in code, and judges it by
 // what was simulated and what was measured.
 package claims

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package dataset reads the results of a figure, refuses to pool what is not alike,
 // and measures them: distributions of turnarounds, on-CPU segments, switches, and the
 // printed tables.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package fidelity writes docs/: the simulation beside the paper's plots, and whether
 // a scheduler ever loses.
 package fidelity

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package figuretest makes results for tests: the shapes matter, not the numbers.
 package figuretest
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package format writes numbers for people, one way everywhere.
 package format
 

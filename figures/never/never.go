@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package never asks whether a scheduler ever loses to CFS or EEVDF: a grid of
 // workloads, machines and loads, its summary, heat map and page.
 package never

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package paper has the numbers that the paper prints and plots, in one shape: a
 // number of a place. README.md says where each file comes from.
 package paper

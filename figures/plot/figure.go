@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package plot draws: which figures there are (the catalog), what each shows of a
 // data set, the table behind it, and the picture as SVG, PNG or PDF.
 package plot

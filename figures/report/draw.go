@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package report draws one page of what there are results for: the paper's claims
 // with verdicts, then every figure beside the paper's.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package stats is the one stack of statistics: distributions of weighted samples,
 // their percentiles and means, and the bootstrap over rounds and blocks. Pure.
 //

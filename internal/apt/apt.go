@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package apt reads packages of another Debian suite than the machine's.
 //
 // It runs apt with a configuration of its own, so neither the machine's

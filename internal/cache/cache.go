@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cache keeps directories named by the content of what made them.
 //
 // An entry is built in a temporary sibling and renamed into place after its

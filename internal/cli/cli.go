@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cli is what the commands share: flags that explain themselves, and
 // the exit codes 0 (done), 1 (failed) and 2 (wrong usage).
 package cli

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package clock is the kernel's monotonic clock, which dates all events of the
 // kernel: bpf_ktime_get_ns() there, CLOCK_MONOTONIC here.
 package clock

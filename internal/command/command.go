@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package command runs child processes so that none survives its parent.
 //
 // Every child leads a process group of its own and is asked to die with the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cpulist reads lists of CPUs as the kernel writes them.
 package cpulist
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package deps installs the Debian packages the targets need.
 //
 // It looks for what a package provides (a program, a file) before it asks the

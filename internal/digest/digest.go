@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package digest names things by their content.
 //
 // A Digest is a list of (name, value) pairs under a domain. Pairs are length

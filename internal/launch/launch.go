@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package launch is mage without installing it, for go run mage.go.
 //
 // Unlike mage, any number of these work in one checkout at once, also from its

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package ours removes what can be seen to be of this project's making, and leaves
 // whatever else lies beside it.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package progress tells a person how far a long job is.
 //
 // On a terminal there is one line, drawn again in place; elsewhere one line

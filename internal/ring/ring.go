@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package ring decides whether a test runs where it is.
 //
 // A ring is what a test needs beside Go: a program, a right, a guest. Where that

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package socket connects to unix sockets whose path is longer than the 107 bytes
 // that a socket's address holds.
 package socket

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package sourcetree takes source trees of the user's as they are, and applies
 // patch series to copies of them.
 package sourcetree

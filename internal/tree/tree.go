@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package tree holds the tests that look at the repository as a whole: who
 // imports whom, whether the README's commands exist, whether the workflow is
 // well formed. It has no code of its own but Root.

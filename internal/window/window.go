@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package window hands a job into a guest and its outcome out again through
 // memory that both share. It takes no interrupt and no device that answers in
 // its own time, so a guest in virtual time does not notice when the host looks.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package yamlx reads YAML strictly and remembers where values stood.
 //
 // A misspelt key, a wrong type and a second document are errors, and every

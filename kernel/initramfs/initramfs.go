@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package initramfs makes the first file system of a guest whose kernel keeps
 // drivers in modules: a program (init/) and the modules it loads before it
 // mounts the guest's disk.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package api is the HTTP side of a worker a worker compatible with OpenLambda's Docker sandbox as
 // seen from outside, written for scheduling work.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package artifact names the functions of the ALPS artifact.
 package artifact
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package client invokes functions of an OpenLambda worker.
 package client
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package config is the worker's config.json: OpenLambda's keys with
 // OpenLambda's meanings, the ALPS artifact's two, and ours.
 //

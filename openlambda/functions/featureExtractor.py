@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TF-IDF features of a small corpus: strings and dictionaries.
 
 A round extracts the features of n * 10 documents (the artifact: n = 1). The

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fibonacci by plain recursion: integer arithmetic and calls.
 
 n is the index (the artifact: 20 to 35). A round computes fib(n) once.

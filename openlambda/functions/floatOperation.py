@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Floating-point arithmetic: n sines, cosines and roots (the artifact: 100000).
 
 A round goes over all n once. The result is the sum of the roots, which depends

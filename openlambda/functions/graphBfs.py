@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Breadth-first search over a scale-free graph of n vertices (the artifact: 100).
 
 A round makes the graph and visits every vertex once.

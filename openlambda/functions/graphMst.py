@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Minimum spanning tree of a scale-free graph of 2**n vertices (the artifact: 8 to 10).
 
 A round makes the graph and its tree once.

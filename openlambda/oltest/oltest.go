@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package oltest is what the tests of the worker's packages share: a worker in
 // this process, sandboxes that only answer, and a Docker Engine whose containers
 // are plain processes.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package pool holds the functions of a worker: the code of each, its
 // instances, the requests that wait for one, and how many instances there are.
 package pool

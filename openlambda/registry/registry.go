@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package registry finds functions' code: NAME.tar.gz, NAME.py or NAME/f.py in a
 // directory, NAME.tar.gz or NAME.py under an HTTP prefix. What it returns is a
 // directory of its own with f.py in it, so that the registry may change or

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The process that keeps a function's container warm.
 
 Usage: server.py [MODE [SCHED [THREADS [HANDLER [HOST [PLATFORM]]]]]]

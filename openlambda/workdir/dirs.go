@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package workdir is the worker's directory: where code, scratch, pid and
 // statistics lie, who may start in it, and what is removed from it. Names of
 // directories and files are OpenLambda's.

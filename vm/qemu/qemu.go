@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package qemu builds the QEMU that runs guests with several CPUs in virtual
 // time (docs/virtual-time.md): Debian's source package, the patch series in
 // patches/, and only what such a guest needs.

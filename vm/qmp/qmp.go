@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package qmp speaks QEMU's machine protocol over a unix socket.
 //
 // Monitor implements go-qemu's qmp.Monitor. Unlike that library's own socket

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command alps-ghost schedules functions from user space, by sched_ext: what
 // ghOSt's agent is to ALPS in the paper.
 package main

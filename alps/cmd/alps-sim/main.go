@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Alps-sim simulates workloads under schedulers in virtual time. It needs no
 // kernel and no root, and it is not part of a guest: a change of workloads or
 // simulator leaves what was measured in guests as it was.

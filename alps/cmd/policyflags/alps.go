@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package policyflags are the parameters of the policies as flags, for the commands
 // alps and alps-sim.
 package policyflags

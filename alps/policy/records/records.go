@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package records reads invocations as people write them, a CSV of
 //
 //	id,function,arrive_ms,burst_ms

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Alps-load runs in the guest: it calibrates the functions and replays traces.
 //
 //	alps-load calibrate < trace.csv     {"costs": […]}

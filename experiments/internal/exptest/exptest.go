@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package exptest makes directories of experiments for tests.
 package exptest
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command init is the first program of a guest whose kernel keeps drivers in
 // modules. It loads the modules that package initramfs put beside it, in their
 // order, mounts the disk that the kernel's command line names (root=), and

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Ol is a worker compatible with OpenLambda's Docker sandbox.
 package main
 
