@@ -2,9 +2,10 @@
 
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ALPS in the kernel: two programs that answer CFS's hooks from one policy,
- * an observer that reports every invocation once it ends (observer.bpf.h), and
- * the exception for processes that must end (ending.bpf.h).
+ * ALPS in the kernel: two programs that answer CFS's hooks from one policy
+ * (hooks.bpf.h, steady.bpf.h), an observer that reports every invocation once it
+ * ends (observer.bpf.h), and the exception for processes that must end
+ * (ending.bpf.h).
  *
  * Most of this runs under the runqueue lock. It only looks up, and writes in
  * place: every map is preallocated, no loop is long, nothing sleeps.
@@ -51,16 +52,54 @@ struct pid {
 	struct upid numbers[1];
 } relocate;
 
+struct rb_node {
+	struct rb_node *rb_right;
+} relocate;
+
+struct rb_root {
+	struct rb_node *rb_node;
+} relocate;
+
+struct rb_root_cached {
+	struct rb_root rb_root;
+	struct rb_node *rb_leftmost;
+} relocate;
+
+struct rq {
+	int cpu;
+	__u64 clock;
+} relocate;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+} relocate;
+
+struct task_group {
+	struct cgroup_subsys_state css;
+} relocate;
+
 struct sched_entity;
 
 struct cfs_rq {
 	struct sched_entity *curr;
+	struct sched_entity *alps_held;
+	struct rb_root_cached tasks_timeline;
+	struct rq *rq;
+	struct task_group *tg;
 } relocate;
 
 struct sched_entity {
+	struct rb_node run_node;
+	unsigned int on_rq;
 	__u64 sum_exec_runtime;
+	__u64 alps_queued;
 	__u64 alps_turn;
+	struct cfs_rq *cfs_rq;
 	struct cfs_rq *my_q;
+} relocate;
+
+struct thread_info {
+	__u32 cpu;
 } relocate;
 
 struct sched_info {
@@ -76,6 +115,7 @@ struct signal_struct {
 } relocate;
 
 struct task_struct {
+	struct thread_info thread_info;
 	int pid, tgid;
 	unsigned int __state;
 	int exit_state;
@@ -125,103 +165,11 @@ struct {
 	__type(value, struct function);
 } functions SEC(".maps");
 
-/*
- * What the hooks answer for one function. It counts if generation and cgroup
- * are the asked ones: a slot that has another owner now says nothing.
- */
-struct entry {
-	__u64 cgroup_id;
-	__u64 generation;
-	__u32 bias_us;	    /* 0: no opinion on the order */
-	__u32 slice_us;	    /* 0: CFS's; under SFS of an invocation, not of a turn */
-	__u32 late_bias_us; /* SFS: without a fresh invocation; 0: not SFS */
-	__u32 pad;
-};
-
-/*
- * Two halves: of the even and of the odd generations. User space fills the half
- * that does not count, then switches control.generation.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2 * MAX_FUNCTIONS);
-	__type(key, __u32);
-	__type(value, struct entry);
-} policy SEC(".maps");
-
 static __always_inline struct control *controls(void)
 {
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&control, &zero);
-}
-
-/*
- * A policy nobody keeps up to date is worse than none. The clock is dear and
- * the bound is seconds: look at it once per jiffy, which is free to read.
- */
-static __always_inline bool daemon_is_dead(struct control *c)
-{
-	__u64 now = bpf_jiffies64();
-
-	if (!c->valid_until)
-		return false;
-	if (c->checked_jiffies != now) {
-		c->dead = bpf_ktime_get_ns() > c->valid_until;
-		c->checked_jiffies = now;
-	}
-	return c->dead;
-}
-
-static __always_inline struct entry *entry_of(__u64 cgroup_id, struct function **fn)
-{
-	struct control *c = controls();
-	__u64 generation;
-	struct entry *e;
-	__u32 slot;
-
-	*fn = bpf_map_lookup_elem(&functions, &cgroup_id);
-	if (!*fn || !c)
-		return NULL;
-	generation = c->generation;
-	slot = (*fn)->slot + (generation & 1) * MAX_FUNCTIONS;
-	e = bpf_map_lookup_elem(&policy, &slot);
-	if (!e || e->generation != generation || e->cgroup_id != cgroup_id || daemon_is_dead(c))
-		return NULL;
-	return e;
-}
-
-/* Some of @ending processes must end and have not had as long as that may take. */
-static __always_inline bool in_a_hurry(__s64 ending, __u64 until)
-{
-	return ending > 0 && bpf_ktime_get_ns() < until;
-}
-
-/*
- * A function with a process that must end yields to nobody. That it is in a
- * hurry shows only in its own answer, and it may not be asked again before it is
- * queued again. So that others' answers change too, and the kernel asks everybody,
- * their lowest bit follows the epoch: a microsecond of bias changes no order.
- */
-static __always_inline int bias_of(__u64 cgroup_id)
-{
-	struct function *fn;
-	struct entry *e = entry_of(cgroup_id, &fn);
-	struct control *c = controls();
-	__u32 bias;
-
-	if (!e || !c || in_a_hurry(fn->ending, fn->ending_until))
-		return 0;
-	bias = e->late_bias_us && fn->fresh <= 0 ? e->late_bias_us : e->bias_us;
-	if (!bias || !(c->epoch & 1))
-		return bias;
-	return bias == 1 ? 2 : bias ^ 1;
-}
-
-SEC("fmod_ret/alps_hook_bias")
-int BPF_PROG(alps_bias, __u64 cgroup_id)
-{
-	return bias_of(cgroup_id);
 }
 
 /* The length of a slice on a CPU falls into one of these, see bucket_of(). */
@@ -284,6 +232,9 @@ struct task {
 	__u64 wait_ns;
 	__u32 root; /* tgid of the invocation */
 	__u32 preempted_cpu; /* on which CPU it was interrupted, from 1; 0: it is not */
+	__u32 never_ran; /* it waits for its first time on a CPU: its place in never_ran, from 1 */
+	__u32 pad;
+	__u64 others_ns; /* CPU time of the invocation's other tasks, when it was last looked at */
 };
 
 struct {
@@ -336,97 +287,6 @@ static __always_inline struct event *invocation_of(struct task *t)
 	return e && e->arrive_ns == t->arrive_ns ? e : NULL;
 }
 
-/* @e has used its slice: from here on it is one of those that yield. */
-static __always_inline void demote(struct event *e, struct function *fn)
-{
-	if (__sync_lock_test_and_set(&e->fresh, 0))
-		__sync_fetch_and_add(&fn->fresh, -1);
-}
-
-/*
- * SFS: what is left of the slice of the invocation that runs below @se, as a
- * turn of @se that began earlier.
- */
-static __always_inline int sfs_slice(struct entry *e, struct function *fn, struct sched_entity *se)
-{
-	__u64 limit = (__u64)e->slice_us * NSEC_PER_USEC, used, turn;
-	struct sched_entity *at = se;
-	struct event *inv;
-	struct task *t;
-	__u32 pid = 0;
-
-#pragma unroll
-	for (int i = 0; i < MAX_DEPTH; i++) {
-		struct cfs_rq *q = at->my_q;
-
-		if (!q)
-			break;
-		at = q->curr;
-		if (!at)
-			return -1;
-	}
-	bpf_probe_read_kernel(&pid, sizeof(pid),
-			      (void *)at - bpf_core_field_offset(struct task_struct, se) +
-				      bpf_core_field_offset(struct task_struct, pid));
-	t = bpf_map_lookup_elem(&tasks, &pid);
-	if (!t)
-		return -1;
-	inv = invocation_of(t);
-	if (!inv || !inv->fresh)
-		return -1;
-	used = inv->cpu_ns + (at->sum_exec_runtime - t->cpu_ns);
-	if (used >= limit) {
-		demote(inv, fn);
-		return -1;
-	}
-	turn = se->sum_exec_runtime - se->alps_turn;
-	return (turn + limit - used) / NSEC_PER_USEC + 1;
-}
-
-/* @se may be unknown, but then SFS's answer is, too. */
-static __always_inline int slice_of(__u64 cgroup_id, struct sched_entity *se)
-{
-	struct function *fn;
-	struct entry *e = entry_of(cgroup_id, &fn);
-	struct control *c = controls();
-
-	if (!e || !c)
-		return 0;
-	/* Who must end elsewhere does not wait for the end of a long slice. */
-	if (in_a_hurry(c->ending, c->ending_until) && fn->ending <= 0)
-		return -1;
-	if (e->late_bias_us)
-		return se ? sfs_slice(e, fn, se) : -1;
-	return e->slice_us ?: -1;
-}
-
-SEC("fmod_ret/alps_hook_slice")
-int BPF_PROG(alps_slice, __u64 cgroup_id, struct sched_entity *se)
-{
-	return slice_of(cgroup_id, se);
-}
-
-/* What alps_bias does for the cgroup in skb->mark, where it can be timed. */
-SEC("tc")
-int time_bias(struct __sk_buff *skb)
-{
-	return bias_of(skb->mark);
-}
-
-/* And alps_slice, but for SFS. */
-SEC("tc")
-int time_slice(struct __sk_buff *skb)
-{
-	return slice_of(skb->mark, NULL);
-}
-
-/* The same without them, to be subtracted. */
-SEC("tc")
-int time_nothing(struct __sk_buff *skb)
-{
-	return skb->mark;
-}
-
 static __always_inline struct kernfs_node *parent_of(struct kernfs_node *kn)
 {
 	struct kernfs_node___6_15 *renamed = (void *)kn;
@@ -451,6 +311,7 @@ static __always_inline struct function *function_at(struct kernfs_node *kn, __u6
 	return NULL;
 }
 
+#include "hooks.bpf.h"
 #include "observer.bpf.h"
 #include "ending.bpf.h"
 

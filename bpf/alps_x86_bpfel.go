@@ -32,7 +32,8 @@ type alpsEntry struct {
 	BiasUs     uint32
 	SliceUs    uint32
 	LateBiasUs uint32
-	Pad        uint32
+	IsSteady   uint32
+	Steady     alpsSteady
 }
 
 type alpsEvent struct {
@@ -66,11 +67,51 @@ type alpsFunction struct {
 	Cgroup      [512]int8
 }
 
+type alpsGuard struct {
+	_        structs.HostLayout
+	Se       uint64
+	QueuedNs uint64
+	ChosenNs uint64
+}
+
 type alpsStale struct {
 	_        structs.HostLayout
 	ArriveNs uint64
 	Pid      uint32
 	From     uint32
+}
+
+type alpsSteady struct {
+	_            structs.HostLayout
+	SeenNs       uint64
+	LeastNs      uint64
+	FloorNs      uint64
+	GuardWaitNs  uint64
+	GuardEveryNs uint64
+	OctaveUs     uint32
+	GroupSliceUs uint32
+	GuardSliceUs uint32
+	Pad          uint32
+	Steps        [16]struct {
+		_       structs.HostLayout
+		FromNs  uint64
+		IndexNs uint64
+		Slope   int64
+		EndNs   uint64
+	}
+}
+
+type alpsSteadyQuestion struct {
+	_          structs.HostLayout
+	CgroupId   uint64
+	UsedNs     uint64
+	InTurnNs   uint64
+	Ran        uint32
+	WaitsFresh uint32
+	IndexNs    uint64
+	EndNs      uint64
+	BiasUs     uint32
+	SliceUs    int32
 }
 
 type alpsTask struct {
@@ -82,6 +123,9 @@ type alpsTask struct {
 	WaitNs       uint64
 	Root         uint32
 	PreemptedCpu uint32
+	NeverRan     uint32
+	Pad          uint32
+	OthersNs     uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -93,24 +137,30 @@ const (
 	alpsMapEnding            = "ending"
 	alpsMapEvents            = "events"
 	alpsMapFunctions         = "functions"
+	alpsMapGuards            = "guards"
 	alpsMapInterrupted       = "interrupted"
+	alpsMapNeverRan          = "never_ran"
 	alpsMapPolicy            = "policy"
 	alpsMapRunning           = "running"
 	alpsMapSlices            = "slices"
 	alpsMapTasks             = "tasks"
 	alpsProgAlpsBias         = "alps_bias"
 	alpsProgAlpsSlice        = "alps_slice"
+	alpsProgAskSteady        = "ask_steady"
 	alpsProgForget           = "forget"
 	alpsProgObserveExec      = "observe_exec"
 	alpsProgObserveExit      = "observe_exit"
 	alpsProgObserveFork      = "observe_fork"
+	alpsProgObserveMigrate   = "observe_migrate"
 	alpsProgObserveSignal    = "observe_signal"
 	alpsProgObserveSwitch    = "observe_switch"
 	alpsProgObserveSwitch518 = "observe_switch_5_18"
+	alpsProgObserveWakeupNew = "observe_wakeup_new"
 	alpsProgSweep            = "sweep"
 	alpsProgTimeBias         = "time_bias"
 	alpsProgTimeNothing      = "time_nothing"
 	alpsProgTimeSlice        = "time_slice"
+	alpsVarCpus              = "cpus"
 )
 
 // loadAlps returns the embedded CollectionSpec for alps.
@@ -157,13 +207,16 @@ type alpsSpecs struct {
 type alpsProgramSpecs struct {
 	AlpsBias         *ebpf.ProgramSpec `ebpf:"alps_bias"`
 	AlpsSlice        *ebpf.ProgramSpec `ebpf:"alps_slice"`
+	AskSteady        *ebpf.ProgramSpec `ebpf:"ask_steady"`
 	Forget           *ebpf.ProgramSpec `ebpf:"forget"`
 	ObserveExec      *ebpf.ProgramSpec `ebpf:"observe_exec"`
 	ObserveExit      *ebpf.ProgramSpec `ebpf:"observe_exit"`
 	ObserveFork      *ebpf.ProgramSpec `ebpf:"observe_fork"`
+	ObserveMigrate   *ebpf.ProgramSpec `ebpf:"observe_migrate"`
 	ObserveSignal    *ebpf.ProgramSpec `ebpf:"observe_signal"`
 	ObserveSwitch    *ebpf.ProgramSpec `ebpf:"observe_switch"`
 	ObserveSwitch518 *ebpf.ProgramSpec `ebpf:"observe_switch_5_18"`
+	ObserveWakeupNew *ebpf.ProgramSpec `ebpf:"observe_wakeup_new"`
 	Sweep            *ebpf.ProgramSpec `ebpf:"sweep"`
 	TimeBias         *ebpf.ProgramSpec `ebpf:"time_bias"`
 	TimeNothing      *ebpf.ProgramSpec `ebpf:"time_nothing"`
@@ -179,7 +232,9 @@ type alpsMapSpecs struct {
 	Ending      *ebpf.MapSpec `ebpf:"ending"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	Functions   *ebpf.MapSpec `ebpf:"functions"`
+	Guards      *ebpf.MapSpec `ebpf:"guards"`
 	Interrupted *ebpf.MapSpec `ebpf:"interrupted"`
+	NeverRan    *ebpf.MapSpec `ebpf:"never_ran"`
 	Policy      *ebpf.MapSpec `ebpf:"policy"`
 	Running     *ebpf.MapSpec `ebpf:"running"`
 	Slices      *ebpf.MapSpec `ebpf:"slices"`
@@ -190,6 +245,7 @@ type alpsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type alpsVariableSpecs struct {
+	Cpus *ebpf.VariableSpec `ebpf:"cpus"`
 }
 
 // alpsObjects contains all objects after they have been loaded into the kernel.
@@ -217,7 +273,9 @@ type alpsMaps struct {
 	Ending      *ebpf.Map `ebpf:"ending"`
 	Events      *ebpf.Map `ebpf:"events"`
 	Functions   *ebpf.Map `ebpf:"functions"`
+	Guards      *ebpf.Map `ebpf:"guards"`
 	Interrupted *ebpf.Map `ebpf:"interrupted"`
+	NeverRan    *ebpf.Map `ebpf:"never_ran"`
 	Policy      *ebpf.Map `ebpf:"policy"`
 	Running     *ebpf.Map `ebpf:"running"`
 	Slices      *ebpf.Map `ebpf:"slices"`
@@ -231,7 +289,9 @@ func (m *alpsMaps) Close() error {
 		m.Ending,
 		m.Events,
 		m.Functions,
+		m.Guards,
 		m.Interrupted,
+		m.NeverRan,
 		m.Policy,
 		m.Running,
 		m.Slices,
@@ -243,6 +303,7 @@ func (m *alpsMaps) Close() error {
 //
 // It can be passed to loadAlpsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type alpsVariables struct {
+	Cpus *ebpf.Variable `ebpf:"cpus"`
 }
 
 // alpsPrograms contains all programs after they have been loaded into the kernel.
@@ -251,13 +312,16 @@ type alpsVariables struct {
 type alpsPrograms struct {
 	AlpsBias         *ebpf.Program `ebpf:"alps_bias"`
 	AlpsSlice        *ebpf.Program `ebpf:"alps_slice"`
+	AskSteady        *ebpf.Program `ebpf:"ask_steady"`
 	Forget           *ebpf.Program `ebpf:"forget"`
 	ObserveExec      *ebpf.Program `ebpf:"observe_exec"`
 	ObserveExit      *ebpf.Program `ebpf:"observe_exit"`
 	ObserveFork      *ebpf.Program `ebpf:"observe_fork"`
+	ObserveMigrate   *ebpf.Program `ebpf:"observe_migrate"`
 	ObserveSignal    *ebpf.Program `ebpf:"observe_signal"`
 	ObserveSwitch    *ebpf.Program `ebpf:"observe_switch"`
 	ObserveSwitch518 *ebpf.Program `ebpf:"observe_switch_5_18"`
+	ObserveWakeupNew *ebpf.Program `ebpf:"observe_wakeup_new"`
 	Sweep            *ebpf.Program `ebpf:"sweep"`
 	TimeBias         *ebpf.Program `ebpf:"time_bias"`
 	TimeNothing      *ebpf.Program `ebpf:"time_nothing"`
@@ -268,13 +332,16 @@ func (p *alpsPrograms) Close() error {
 	return _AlpsClose(
 		p.AlpsBias,
 		p.AlpsSlice,
+		p.AskSteady,
 		p.Forget,
 		p.ObserveExec,
 		p.ObserveExit,
 		p.ObserveFork,
+		p.ObserveMigrate,
 		p.ObserveSignal,
 		p.ObserveSwitch,
 		p.ObserveSwitch518,
+		p.ObserveWakeupNew,
 		p.Sweep,
 		p.TimeBias,
 		p.TimeNothing,

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -58,6 +59,7 @@ type Backend struct {
 	pin     string // directory of these very objects; "" for none
 	links   map[string]link.Link
 	slots   map[CgroupID]uint32
+	cpus    uint32 // that there can be
 	pending pending
 
 	suspects map[stale]bool // entries whose thread was gone at the last sweep
@@ -83,6 +85,15 @@ func (p programs) all() []*ebpf.Program {
 type hookPrograms struct {
 	AlpsBias  *ebpf.Program `ebpf:"alps_bias"`
 	AlpsSlice *ebpf.Program `ebpf:"alps_slice"`
+
+	// What the answers need to know of invocations that never ran.
+	ObserveWakeupNew *ebpf.Program `ebpf:"observe_wakeup_new"`
+	ObserveMigrate   *ebpf.Program `ebpf:"observe_migrate"`
+}
+
+// all are the programs, loaded or not.
+func (p hookPrograms) all() []*ebpf.Program {
+	return []*ebpf.Program{p.AlpsBias, p.AlpsSlice, p.ObserveWakeupNew, p.ObserveMigrate}
 }
 
 // control is what the programs read at every call; the kernel's struct.
@@ -129,12 +140,19 @@ func Load(o Options) (*Backend, error) {
 		spec.Maps[alpsMapEvents].MaxEntries = uint32(o.RingBytes)
 		spec.Maps[alpsMapSlices].MaxEntries = uint32(o.RingBytes)
 	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("load BPF: %w", err)
+	}
+	if err := perCPU(spec, cpus); err != nil {
+		return nil, err
+	}
 	for name, n := range map[string]int{alpsMapRunning: o.Running, alpsMapTasks: o.Tasks} {
 		if n > 0 {
 			spec.Maps[name].MaxEntries = uint32(n)
 		}
 	}
-	b := &Backend{noHooks: checkKernel(kernel), links: map[string]link.Link{}, slots: map[CgroupID]uint32{}}
+	b := &Backend{noHooks: checkKernel(kernel), links: map[string]link.Link{}, slots: map[CgroupID]uint32{}, cpus: uint32(cpus)}
 	opts, err := b.pinned(o, spec)
 	if err != nil {
 		return nil, err
@@ -147,6 +165,16 @@ func Load(o Options) (*Backend, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// perCPU makes room for n CPUs in what is kept of each.
+func perCPU(spec *ebpf.CollectionSpec, n int) error {
+	spec.Maps[alpsMapNeverRan].MaxEntries = uint32(MaxFunctions * n)
+	spec.Maps[alpsMapGuards].MaxEntries = uint32(n)
+	if err := spec.Variables[alpsVarCpus].Set(uint32(n)); err != nil {
+		return fmt.Errorf("load BPF: %w", err)
+	}
+	return nil
 }
 
 // load gives the kernel the programs it can take.
@@ -253,8 +281,11 @@ func (b *Backend) DetachHooks() error {
 func (b *Backend) AttachObserver() error {
 	for name, p := range map[string]*ebpf.Program{
 		"fork": b.progs.ObserveFork, "exec": b.progs.ObserveExec, "switch": b.progs.ObserveSwitch, "rmdir": b.progs.Forget,
-		"signal": b.progs.ObserveSignal, "exit": b.progs.ObserveExit,
+		"signal": b.progs.ObserveSignal, "exit": b.progs.ObserveExit, "wakeup_new": b.hooks.ObserveWakeupNew, "migrate": b.hooks.ObserveMigrate,
 	} {
+		if p == nil {
+			continue // only for the hooks, which this kernel does not have
+		}
 		if err := b.attach(name, p); err != nil {
 			return err
 		}
@@ -296,7 +327,7 @@ func (b *Backend) free() error {
 		errs = append(errs, unix.Munmap(mem))
 		b.control = nil
 	}
-	for _, p := range append(b.progs.all(), b.hooks.AlpsBias, b.hooks.AlpsSlice) {
+	for _, p := range slices.Concat(b.progs.all(), b.hooks.all()) {
 		errs = append(errs, p.Close())
 	}
 	return errors.Join(append(errs, b.maps.Close())...)

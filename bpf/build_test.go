@@ -62,14 +62,16 @@ func TestPrograms(t *testing.T) {
 		attach ebpf.AttachType
 		to     string
 	}{
-		"alps_bias":      {ebpf.AttachModifyReturn, "alps_hook_bias"},
-		"alps_slice":     {ebpf.AttachModifyReturn, "alps_hook_slice"},
-		"observe_fork":   {ebpf.AttachTraceRawTp, "sched_process_fork"},
-		"observe_exec":   {ebpf.AttachTraceRawTp, "sched_process_exec"},
-		"observe_switch": {ebpf.AttachTraceRawTp, "sched_switch"},
-		"observe_signal": {ebpf.AttachTraceRawTp, "signal_generate"},
-		"observe_exit":   {ebpf.AttachTraceRawTp, "sched_process_exit"},
-		"forget":         {ebpf.AttachTraceRawTp, "cgroup_rmdir"},
+		"alps_bias":          {ebpf.AttachModifyReturn, "alps_hook_bias"},
+		"alps_slice":         {ebpf.AttachModifyReturn, "alps_hook_slice"},
+		"observe_fork":       {ebpf.AttachTraceRawTp, "sched_process_fork"},
+		"observe_exec":       {ebpf.AttachTraceRawTp, "sched_process_exec"},
+		"observe_switch":     {ebpf.AttachTraceRawTp, "sched_switch"},
+		"observe_signal":     {ebpf.AttachTraceRawTp, "signal_generate"},
+		"observe_wakeup_new": {ebpf.AttachTraceRawTp, "sched_wakeup_new"},
+		"observe_migrate":    {ebpf.AttachTraceRawTp, "sched_migrate_task"},
+		"observe_exit":       {ebpf.AttachTraceRawTp, "sched_process_exit"},
+		"forget":             {ebpf.AttachTraceRawTp, "cgroup_rmdir"},
 	} {
 		p := spec.Programs[name]
 		require.NotNil(t, p, name)

@@ -79,6 +79,7 @@ int BPF_PROG(observe_fork, struct task_struct *parent, struct task_struct *child
 	}
 	t.arrive_ns = e->arrive_ns;
 	t.root = e->pid;
+	t.others_ns = e->cpu_ns;
 	if (bpf_map_update_elem(&tasks, &pid, &t, BPF_ANY)) {
 		/* An invocation whose own thread is not known would never end. */
 		if (begun)
@@ -220,6 +221,7 @@ static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, 
 	t->cpu_ns = p->se.sum_exec_runtime;
 	__sync_fetch_and_add(&e->wait_ns, p->sched_info.run_delay - t->wait_ns);
 	t->wait_ns = p->sched_info.run_delay;
+	t->others_ns = e->cpu_ns - t->cpu_ns;
 	if (t->on_ns)
 		t->turn_ns += now - t->on_ns;
 	if (!dead && (preempt || !p->__state)) {
@@ -288,6 +290,8 @@ static __always_inline int switched(bool preempt, struct task_struct *prev, stru
 		struct event *e;
 
 		task_on_cpu(t, next_pid);
+		if (t->never_ran)
+			runs_first(t);
 		if (t->cpu_ns || next_pid != t->root)
 			return 0;
 		e = invocation_of(t);

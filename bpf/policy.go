@@ -10,6 +10,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
@@ -28,9 +29,15 @@ type Entry struct {
 	// LateBiasUS, if not 0, is the bias of a function none of whose invocations
 	// is fresh, which one is until it has used SliceUS of CPU time: SFS.
 	LateBiasUS uint32
+
+	// Steady, if not nil, is all that counts of the entry.
+	Steady *model.Steady
 }
 
 func (e Entry) check() error {
+	if e.Steady != nil {
+		return checkSteady(e.Steady)
+	}
 	if e.BiasUS > math.MaxInt32 || e.LateBiasUS > math.MaxInt32 {
 		return fmt.Errorf("bias of %d µs: at most %d", max(e.BiasUS, e.LateBiasUS), math.MaxInt32)
 	}
@@ -69,6 +76,9 @@ func (b *Backend) SetPolicy(entries map[CgroupID]Entry) error {
 		v := alpsEntry{} // also over what a process that died here had begun
 		if e, ok := entries[id]; ok {
 			v = alpsEntry{CgroupId: uint64(id), Generation: next, BiasUs: e.BiasUS, SliceUs: e.SliceUS, LateBiasUs: e.LateBiasUS}
+			if e.Steady != nil {
+				v.IsSteady, v.Steady = 1, steadyValue(e.Steady)
+			}
 		}
 		if err := b.maps.Policy.Put(b.index(slot, next), v); err != nil {
 			return fmt.Errorf("policy: cgroup %d: %w", id, err)
@@ -100,7 +110,11 @@ func (b *Backend) Policy() (map[CgroupID]Entry, error) {
 			return nil, fmt.Errorf("policy: %w", err)
 		}
 		if e.Generation == g && CgroupID(e.CgroupId) == f.ID {
-			entries[f.ID] = Entry{BiasUS: e.BiasUs, SliceUS: e.SliceUs, LateBiasUS: e.LateBiasUs}
+			x := Entry{BiasUS: e.BiasUs, SliceUS: e.SliceUs, LateBiasUS: e.LateBiasUs}
+			if e.IsSteady != 0 {
+				x.Steady = steadyOf(&e.Steady)
+			}
+			entries[f.ID] = x
 		}
 	}
 	return entries, nil
@@ -186,7 +200,11 @@ func (b *Backend) SetFunctions(functions []Function) error {
 		for used[slot] {
 			slot++
 		}
-		if err := b.maps.Functions.Update(uint64(f.ID), f.value(slot), ebpf.UpdateNoExist); err != nil {
+		err := b.forgetNeverRan(slot)
+		if err == nil {
+			err = b.maps.Functions.Update(uint64(f.ID), f.value(slot), ebpf.UpdateNoExist)
+		}
+		if err != nil {
 			errs := []error{fmt.Errorf("function cgroup %d: %w", f.ID, err)}
 			for _, id := range added {
 				errs = append(errs, b.removeFunction(id))
@@ -195,6 +213,16 @@ func (b *Backend) SetFunctions(functions []Function) error {
 		}
 		b.slots[f.ID], used[slot] = slot, true
 		added = append(added, f.ID)
+	}
+	return nil
+}
+
+// forgetNeverRan lets the next owner of a slot begin without invocations.
+func (b *Backend) forgetNeverRan(slot uint32) error {
+	for cpu := range b.cpus {
+		if err := b.maps.NeverRan.Put(slot*b.cpus+cpu, int32(0)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func backend(t testing.TB) (*Backend, timed) {
 	spec, err := loadAlps()
 	require.NoError(t, err)
 	for name := range spec.Programs {
-		if name != alpsProgTimeBias && name != alpsProgTimeSlice && name != alpsProgTimeNothing && name != alpsProgSweep {
+		if name != alpsProgTimeBias && name != alpsProgTimeSlice && name != alpsProgTimeNothing && name != alpsProgSweep && name != alpsProgAskSteady {
 			delete(spec.Programs, name)
 		}
 	}
@@ -36,9 +36,9 @@ func backend(t testing.TB) (*Backend, timed) {
 		timed
 	}
 	require.NoError(t, spec.LoadAndAssign(&objs, nil))
-	b := &Backend{maps: objs.alpsMaps, slots: map[CgroupID]uint32{}, progs: programs{Sweep: objs.Sweep}}
+	b := &Backend{maps: objs.alpsMaps, slots: map[CgroupID]uint32{}, cpus: 1, progs: programs{Sweep: objs.Sweep}}
 	require.NoError(t, b.mapControl())
-	t.Cleanup(func() { objs.Bias.Close(); objs.Slice.Close(); objs.Nothing.Close(); b.free() })
+	t.Cleanup(func() { objs.Bias.Close(); objs.Slice.Close(); objs.Nothing.Close(); objs.Steady.Close(); b.free() })
 	return b, objs.timed
 }
 
@@ -48,6 +48,7 @@ type timed struct {
 	Slice   *ebpf.Program `ebpf:"time_slice"`
 	Nothing *ebpf.Program `ebpf:"time_nothing"`
 	Sweep   *ebpf.Program `ebpf:"sweep"`
+	Steady  *ebpf.Program `ebpf:"ask_steady"`
 }
 
 // asked is struct __sk_buff as far as mark.

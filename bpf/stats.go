@@ -63,6 +63,7 @@ func (b *Backend) programs() ([]Program, error) {
 		{"observer: switch", false, b.progs.ObserveSwitch}, {"observer: fork", false, b.progs.ObserveFork},
 		{"observer: exec", false, b.progs.ObserveExec}, {"observer: rmdir", false, b.progs.Forget},
 		{"observer: signal", false, b.progs.ObserveSignal}, {"observer: exit", false, b.progs.ObserveExit},
+		{"observer: wakeup of a new task", false, b.hooks.ObserveWakeupNew}, {"observer: migration", false, b.hooks.ObserveMigrate},
 	} {
 		if p.prog == nil {
 			continue // a kernel without hooks

@@ -37,14 +37,15 @@ import (
 // DefaultSocket is where the daemon listens unless told otherwise.
 const DefaultSocket = "/run/alps.sock"
 
-// Mode is what decides: plain CFS, observed only; ALPS; SFS; or whoever calls
-// SetPolicy.
+// Mode is what decides: steady; ALPS; SFS; whoever calls SetPolicy; or nothing,
+// and the invocations are observed only.
 type Mode struct {
-	Policy     string         `json:"policy"`                // cfs, alps, sfs or manual
-	Order      string         `json:"order,omitempty"`       // off, fifo, strict or bounded; "" is bounded
-	Step       string         `json:"step,omitempty"`        // bias per rank under bounded, as "1s"
-	Params     *policy.Params `json:"params,omitempty"`      // nil: the paper's
-	FullSlices bool           `json:"full_slices,omitempty"` // events carry the exact lengths of slices
+	Policy     string               `json:"policy"`                // steady, alps, sfs, manual or cfs
+	Order      string               `json:"order,omitempty"`       // off, fifo, strict or bounded; "" is bounded
+	Step       string               `json:"step,omitempty"`        // bias per rank under bounded, as "1s"
+	Params     *policy.Params       `json:"params,omitempty"`      // nil: the paper's
+	Steady     *policy.SteadyParams `json:"steady,omitempty"`      // of the policy steady; nil: the defaults
+	FullSlices bool                 `json:"full_slices,omitempty"` // events carry the exact lengths of slices
 }
 
 // Rule is what is wanted of one function.
@@ -104,6 +105,18 @@ type Stat struct {
 	Value uint64 `json:"value"`
 }
 
+// Table is what the policy steady has learnt of one function.
+type Table struct {
+	UID     string `json:"uid"`
+	Records uint64 `json:"records"` // invocations that ended; 0: the table is that of all functions together
+
+	// Of an invocation that has used no CPU time yet.
+	IndexNS   time.Duration `json:"index_ns"`   // expected CPU time per end; a lower one goes first
+	BiasNS    time.Duration `json:"bias_ns"`    // by how much the function yields
+	QuantumNS time.Duration `json:"quantum_ns"` // after which it is weighed anew
+	LongestNS time.Duration `json:"longest_ns"` // no recorded invocation used more
+}
+
 // Usage is how full one of the kernel's maps is.
 type Usage struct {
 	Map  string `json:"map"`
@@ -125,6 +138,7 @@ type Status struct {
 	Functions  []FunctionStatus  `json:"functions"`
 	Refused    []Refusal         `json:"refused,omitempty"`
 	Decisions  []policy.Decision `json:"decisions"`
+	Tables     []Table           `json:"tables,omitempty"`   // of the policy steady
 	Problems   []Problem         `json:"problems,omitempty"` // that go on, and the last of those that ended
 	Usage      []Usage           `json:"usage,omitempty"`    // at the last sweep
 	UpdateNS   int64             `json:"update_ns"`          // what the last update took
@@ -167,6 +181,15 @@ type Entry struct {
 	BiasUS     uint32 `json:"bias_us"`
 	SliceUS    uint32 `json:"slice_us"`
 	LateBiasUS uint32 `json:"late_bias_us,omitempty"` // SFS
+	Steps      []Step `json:"steps,omitempty"`        // steady; bias and slice are then those of a new invocation
+}
+
+// Step is a piece of a function's table under the policy steady.
+type Step struct {
+	UsedNS  time.Duration `json:"used_ns"`  // CPU time used, to the next step's
+	IndexNS time.Duration `json:"index_ns"` // there
+	Slope   float64       `json:"slope"`    // by how much the index grows per CPU time used
+	EndNS   time.Duration `json:"end_ns"`   // CPU time used when the quantum ends
 }
 
 // Event is one finished invocation. Times are CLOCK_MONOTONIC, ns.

@@ -31,6 +31,11 @@ type Backend interface {
 	// Name is one word that names the backend to people, such as hooks.
 	Name() string
 
+	// Supports says why the backend cannot carry out the policy of that name
+	// (steady, alps, sfs or manual); nil if it can. A mode with another policy is
+	// then refused, and nothing changes.
+	Supports(policy string) error
+
 	// Attach puts the backend's programs into the kernel without letting them
 	// decide. A daemon that is told to expect switches of policy while something
 	// is measured calls it at its begin, because attaching may disturb what runs.

@@ -32,88 +32,6 @@ import (
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
-// Config is a daemon. The zero value of each field works.
-type Config struct {
-	Mode   client.Mode  // zero: ALPS as in the paper, order bounded
-	Socket string       // "": client.DefaultSocket
-	Docker string       // Docker's address; "": from the environment; "none": do not look for containers
-	Pin    string       // directory on a BPF file system by which a killed daemon is resumed; "": DefaultPin
-	Hooks  bool         // attach the backend at once, even if the mode does not need it (Backend.Attach)
-	CPUs   []int        // CPUs the functions run on; nil: all
-	Log    *slog.Logger // nil discards
-
-	// Delegated is for kernels without hooks: policies are learnt and
-	// published, and a scheduler in user space (package ghost) acts on them.
-	Delegated bool
-}
-
-// DefaultPin is where maps and attachments are kept for a daemon that is killed.
-const DefaultPin = "/sys/fs/bpf/alps"
-
-// observer is what the daemon needs of bpf.Backend to see invocations.
-type observer interface {
-	SetFunctions([]bpf.Function) error
-	Functions() ([]bpf.Function, error)
-	SetFullSlices(bool)
-	Events(context.Context, func(bpf.Event)) error
-	Lost() (bpf.Lost, error)
-	Sweep() (bpf.Survey, error)
-}
-
-// Run loads and attaches the BPF programs and serves until ctx ends; then CFS
-// decides alone again. If the process is killed instead, CFS decides alone once
-// the heartbeat is missed, the observer goes on in the kernel, and the next Run
-// resumes.
-func Run(ctx context.Context, c Config) error {
-	if c.Socket == "" {
-		c.Socket = client.DefaultSocket
-	}
-	if c.Pin == "" {
-		c.Pin = DefaultPin
-	}
-	if err := CheckCPUs(c.CPUs); err != nil {
-		return fmt.Errorf("functions' CPUs: %w", err)
-	}
-	// First, because it is what tells that another daemon lives.
-	l, err := listen(c.Socket)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	b, err := bpf.Load(bpf.Options{Pin: c.Pin})
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	if err := b.AttachObserver(); err != nil {
-		return err
-	}
-	backend := chooseBackend(c, b)
-	if o, ok := backend.(*observe); ok && c.Mode.Policy == policyCFS {
-		c.Hooks = false
-		if c.Log != nil {
-			c.Log.Warn("invocations are observed only", "why", o.why)
-		}
-	}
-	d, err := newDaemon(c, b, backend, thisHost)
-	if err != nil {
-		return err
-	}
-	d.resumed = b.Resumed
-	return d.run(ctx, l)
-}
-
-// chooseBackend is the best that this kernel can have.
-func chooseBackend(c Config, b *bpf.Backend) Backend {
-	if c.Delegated {
-		return &delegated{kernel: b, host: thisHost}
-	}
-	if err := b.CheckHooks(); err != nil {
-		return &observe{why: err}
-	}
-	return newHooks(b, thisHost, b.Attached())
-}
-
 // A daemon has two locks. Whoever changes what the kernel is told holds ops, for
 // as long as simulation and system calls take; mu, which events and status need,
 // is held for moments only. Who needs both takes ops first.
@@ -132,11 +50,12 @@ type daemon struct {
 	resumed bool // from what a daemon before had pinned
 
 	ops    sync.Mutex
-	policy *policy.Policy
+	policy *policy.Policy // of the mode alps
 
 	mu         sync.Mutex
 	mode       mode
 	window     policy.Window
+	learnt     *steadyLearnt // nil: the mode is not steady
 	functions  map[bpf.CgroupID]client.Function
 	refused    map[bpf.CgroupID]client.Refusal
 	decisions  []policy.Decision
@@ -160,7 +79,7 @@ func newDaemon(c Config, o observer, b Backend, h host) (*daemon, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Mode.Policy == "" {
-		c.Mode.Policy = policyALPS
+		c.Mode.Policy = policySteady
 	}
 	d := &daemon{config: c, observer: o, backend: b, log: c.Log, now: clock.Now, begun: clock.Now(), load: &loadMeter{cpus: c.CPUs}, host: h,
 		changed: make(chan struct{}, 1), functions: map[bpf.CgroupID]client.Function{}, readers: map[chan client.Event]bool{}}
@@ -212,7 +131,18 @@ func (d *daemon) setMode(m client.Mode) error {
 	}
 	d.ops.Lock()
 	defer d.ops.Unlock()
+	var learnt *steadyLearnt
+	if m.Policy == policySteady {
+		if learnt, err = newSteadyLearnt(next.steady); err != nil {
+			return callers{err}
+		}
+	}
 	steered := next.wire.Policy != policyCFS
+	if steered {
+		if err := d.backend.Supports(m.Policy); err != nil {
+			return callers{fmt.Errorf("policy %s: %w", m.Policy, err)}
+		}
+	}
 	if steered { // before anything changes
 		if err := d.backend.Attach(); err != nil {
 			return err
@@ -227,14 +157,17 @@ func (d *daemon) setMode(m client.Mode) error {
 	d.observer.SetFullSlices(m.FullSlices)
 	d.policy = p
 	d.mu.Lock()
-	d.mode, d.decisions, d.published, d.lastErr = next, nil, nil, ""
+	d.mode, d.decisions, d.published, d.lastErr, d.learnt = next, nil, nil, "", learnt
 	d.window = next.params.NewWindow(d.load.count())
 	d.mu.Unlock()
+	if err := d.publishSteady(); err != nil {
+		return err
+	}
 	select {
 	case d.changed <- struct{}{}:
 	default:
 	}
-	d.log.Info("mode", "policy", m.Policy, "order", next.order, "step", next.step)
+	d.log.Info("the mode is set", "policy", m.Policy, "backend", d.backend.Name(), "order", next.order, "step", next.step)
 	d.check()
 	return nil
 }
@@ -248,6 +181,9 @@ func (d *daemon) event(e bpf.Event) {
 		return // unregistered since
 	}
 	d.watch.saw(e.Cgroup)
+	if d.learnt != nil {
+		d.learnt.record(f.UID, e.CPU)
+	}
 	d.window.Add(policy.Record{UID: f.UID, Arrive: clock.KTime(e.Arrive), End: clock.KTime(e.End), CPU: e.CPU})
 	out := client.Event{UID: f.UID, Function: f.Name, Cgroup: uint64(e.Cgroup), PID: e.PID, NSPID: e.NSPID,
 		ArriveNS: uint64(e.Arrive), StartNS: uint64(e.Start), EndNS: uint64(e.End), CPUNS: uint64(e.CPU), WaitNS: uint64(e.Wait),
@@ -273,7 +209,7 @@ func (d *daemon) updates(ctx context.Context) error {
 	begun, n := time.Now(), time.Duration(0)
 	for {
 		d.mu.Lock()
-		every := d.mode.params.Every()
+		every := d.mode.every()
 		d.mu.Unlock()
 		n = max(n, time.Since(begun)/every) + 1 // those missed are not made up for
 		select {
@@ -338,6 +274,9 @@ func (d *daemon) setFunctions(next map[bpf.CgroupID]client.Function) error {
 	d.functions = next
 	d.mu.Unlock()
 	d.askControllers(next)
+	if err := d.publishSteady(); err != nil {
+		d.log.Error("publish the tables of a new function", "err", err) // the next period tries again
+	}
 	return nil
 }
 
@@ -359,6 +298,9 @@ func (d *daemon) status() client.Status {
 	s := client.Status{Mode: d.mode.wire, Backend: d.backend.Name(), Stats: stats, Generation: d.generation, Attached: state.Attached, Resumed: d.resumed, LoadPct: d.loadPct,
 		Decisions: d.decisions, UpdateNS: d.tookNS, LastError: d.lastErr,
 		Records: len(d.window.Records(d.now()))}
+	if d.learnt != nil {
+		s.Tables = d.learnt.tables(d.functions)
+	}
 	if err := errors.Join(err, statsErr); err != nil {
 		s.LastError = err.Error()
 	}
@@ -393,7 +335,7 @@ func (d *daemon) entries() ([]client.Entry, error) {
 	for id, e := range entries {
 		f := d.functions[id]
 		f.ID = uint64(id)
-		out = append(out, client.Entry{Function: f, BiasUS: micros(e.Bias), SliceUS: micros(e.Slice), LateBiasUS: micros(e.LateBias)})
+		out = append(out, wireEntry(f, e))
 	}
 	slices.SortFunc(out, func(a, b client.Entry) int { return cmp.Compare(a.BiasUS, b.BiasUS) })
 	return out, nil

@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,8 @@ func newHooks(k hooksKernel, h host, attached bool) *hooks {
 }
 
 func (*hooks) Name() string { return backendHooks }
+
+func (*hooks) Supports(string) error { return nil }
 
 func (b *hooks) Attach() error {
 	if b.attached.Load() {
@@ -118,6 +121,13 @@ type delegated struct {
 
 func (*delegated) Name() string { return backendDelegated }
 
+func (*delegated) Supports(policy string) error {
+	if policy == policySteady {
+		return errors.New("the scheduler in user space knows no tables: its policies are alps, sfs and manual")
+	}
+	return nil
+}
+
 func (*delegated) Attach() error { return nil }
 
 func (b *delegated) SetEnabled(on bool) error { b.wanted.Store(on); return nil }
@@ -147,6 +157,10 @@ func (b *delegated) Close() error { return b.kernel.SetPolicy(nil) }
 type observe struct{ why error }
 
 func (*observe) Name() string { return backendObserve }
+
+func (b *observe) Supports(string) error {
+	return fmt.Errorf("%w; the policy cfs observes only", b.why)
+}
 
 func (b *observe) Attach() error { return b.why }
 
@@ -183,7 +197,7 @@ func publishEntries(k hooksKernel, p model.Policy) error {
 		entries = make(map[bpf.CgroupID]bpf.Entry, len(p.Entries))
 	}
 	for id, e := range p.Entries {
-		entries[bpf.CgroupID(id)] = bpf.Entry{BiasUS: micros(e.Bias), SliceUS: micros(e.Slice), LateBiasUS: micros(e.LateBias)}
+		entries[bpf.CgroupID(id)] = bpf.Entry{BiasUS: micros(e.Bias), SliceUS: micros(e.Slice), LateBiasUS: micros(e.LateBias), Steady: e.Steady}
 	}
 	if err := k.SetPolicy(entries); err != nil {
 		return err
@@ -199,7 +213,7 @@ func publishedEntries(k hooksKernel) (map[bpf.CgroupID]model.Entry, error) {
 	}
 	out := make(map[bpf.CgroupID]model.Entry, len(entries))
 	for id, e := range entries {
-		out[id] = model.Entry{Bias: duration(e.BiasUS), Slice: duration(e.SliceUS), LateBias: duration(e.LateBiasUS)}
+		out[id] = model.Entry{Bias: duration(e.BiasUS), Slice: duration(e.SliceUS), LateBias: duration(e.LateBiasUS), Steady: e.Steady}
 	}
 	return out, nil
 }

@@ -14,12 +14,16 @@ import (
 
 const maxRank = 10_000
 
+// DefaultPolicy is that of a daemon that is told none.
+const DefaultPolicy = "steady"
+
 // Policies, by what sets the kernel's map.
 const (
-	policyCFS    = "cfs"    // nothing
-	policyALPS   = "alps"   // package policy, every period
-	policySFS    = "sfs"    // the inter-arrival time, every period
-	policyManual = "manual" // a client
+	policyCFS    = "cfs"         // nothing
+	policySteady = DefaultPolicy // policy.Steady, every period
+	policyALPS   = "alps"        // policy.Policy, every period
+	policySFS    = "sfs"         // the inter-arrival time, every period
+	policyManual = "manual"      // a client
 )
 
 // mode is a checked client.Mode.
@@ -28,16 +32,36 @@ type mode struct {
 	order  string
 	step   time.Duration
 	params policy.Params
+	steady policy.SteadyParams
+}
+
+// every is how often the policy is made anew.
+func (m mode) every() time.Duration {
+	if m.wire.Policy == policySteady {
+		return m.steady.Period
+	}
+	return m.params.Every()
 }
 
 func parseMode(m client.Mode) (mode, error) {
-	out := mode{wire: m, order: m.Order, step: model.DefaultStep, params: policy.Paper()}
+	out := mode{wire: m, order: m.Order, step: model.DefaultStep, params: policy.Paper(), steady: policy.DefaultSteady()}
+	if m.Steady != nil && m.Policy != policySteady {
+		return mode{}, fmt.Errorf("policy %q has no parameters of steady", m.Policy)
+	}
 	switch m.Policy {
 	case policyCFS:
 		return out, nil
+	case policySteady:
+		if m.Order != "" || m.Step != "" || m.Params != nil {
+			return mode{}, fmt.Errorf("policy steady has no order, step or params of alps: it has parameters of its own, steady")
+		}
+		if m.Steady != nil {
+			out.steady = *m.Steady
+		}
+		return out, out.steady.Validate()
 	case policyALPS, policySFS, policyManual:
 	default:
-		return mode{}, fmt.Errorf("policy %q: allowed: alps, cfs, sfs, manual", m.Policy)
+		return mode{}, fmt.Errorf("policy %q: allowed: steady, alps, sfs, manual, cfs", m.Policy)
 	}
 	if m.Order == "" {
 		out.order = model.OrderBounded

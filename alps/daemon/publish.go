@@ -38,6 +38,8 @@ func (d *daemon) update() error {
 	switch m.wire.Policy {
 	case policyCFS:
 		return nil
+	case policySteady:
+		entries = d.steadyEntries(functions)
 	case policySFS:
 		if e, ok := sfsEntry(records, d.load.count()); ok {
 			for id := range functions {
@@ -83,7 +85,7 @@ func decided(m mode, functions map[bpf.CgroupID]client.Function, decisions []pol
 // publish makes entries the policy. Silent for two periods, this daemon is as
 // good as dead.
 func (d *daemon) publish(m mode, entries map[uint64]model.Entry) error {
-	if err := d.backend.Publish(model.Policy{Entries: entries, ValidFor: 2 * m.params.Every()}); err != nil {
+	if err := d.backend.Publish(model.Policy{Entries: entries, ValidFor: 2 * m.every()}); err != nil {
 		return err
 	}
 	d.mu.Lock()

@@ -254,7 +254,7 @@ func TestARefusedRegistrationChangesNothing(t *testing.T) {
 		{"/functions/x", `{"cgrp":"/"}`, "unknown field"},
 		{"/functions/" + strings.Repeat("u", 128), `{"cgroup":"/"}`, "root cgroup"},
 		{"/policy", `[{"uid":"z","rank":1}]`, "function z is not known"},
-		{"/mode", `{"policy":"eevdf"}`, "allowed: alps, cfs, sfs, manual"},
+		{"/mode", `{"policy":"eevdf"}`, "allowed: steady, alps, sfs, manual, cfs"},
 	} {
 		code, text := put(t, d.config.Socket, bad.path, bad.body)
 		require.Equal(t, http.StatusBadRequest, code, bad)

@@ -27,4 +27,6 @@ type Entry struct {
 	// LateBias, if not 0, says that this is SFS: it is the bias of a function none
 	// of whose invocations is fresh, which an invocation is until it has used Slice.
 	LateBias time.Duration
+	// Steady, if not nil, says that this is steady, and is all that counts.
+	Steady *Steady
 }

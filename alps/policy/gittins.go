@@ -68,14 +68,14 @@ func (t *Table) Index(used time.Duration) time.Duration {
 // is above used.
 func (t *Table) End(used time.Duration) time.Duration {
 	if used >= t.end {
-		return 2*used + beyondQuantum
+		return 2*used + BeyondQuantum
 	}
 	return max(t.at(max(used, 0)).End, used+1)
 }
 
-// beyondQuantum keeps the quanta of who has outlived all that was seen above
-// what switching costs.
-const beyondQuantum = 4 * time.Millisecond
+// BeyondQuantum keeps the quanta of invocations that have outlived all that was
+// seen longer than switching costs.
+const BeyondQuantum = 4 * time.Millisecond
 
 // at is the step for a CPU time below t.end.
 func (t *Table) at(used time.Duration) *Step {

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -69,13 +69,26 @@ func (p SteadyParams) Validate() error {
 // Bias is by how much a function yields whose next invocation has an index: at
 // least a microsecond, for 0 would be no opinion. It goes by half octaves, so that
 // functions that are alike share the CPU by arrival.
+//
+// It is reckoned in integers, as BPF does, in whole microseconds.
 func (p SteadyParams) Bias(index time.Duration) time.Duration {
 	if index <= p.Floor {
 		return time.Microsecond
 	}
-	halves := math.Floor(2 * math.Log2(float64(index)/float64(p.Floor)))
-	return max(time.Duration(halves*float64(p.Octave)/2), time.Microsecond)
+	const one = 16 // bits of the ratio's fraction
+	ratio := uint64(min(index, longestIndex)) << one / uint64(p.Floor)
+	log := bits.Len64(ratio) - 1
+	halves := 2 * (log - one)
+	if mantissa := ratio >> (log - one); mantissa*mantissa >= 2<<(2*one) { // in [1, 2)
+		halves++
+	}
+	us := uint64(halves) * uint64(p.Octave/time.Microsecond) / 2
+	return max(time.Duration(us)*time.Microsecond, time.Microsecond)
 }
+
+// longestIndex is the largest index that a bias follows, 39 hours: shifted, it
+// still fits into 64 bits.
+const longestIndex = 1<<47 - 1
 
 // Steady learns how long functions take, and makes tables of it. It is not safe
 // for concurrent use.
@@ -152,6 +165,14 @@ func (s *Steady) Table(uid string) *Table {
 
 // Functions are those with records, sorted.
 func (s *Steady) Functions() []string { return slices.Sorted(maps.Keys(s.functions)) }
+
+// Records is how many records of a function there were.
+func (s *Steady) Records(uid string) uint64 {
+	if f := s.functions[uid]; f != nil {
+		return f.records
+	}
+	return 0
+}
 
 // Forget drops what is known of a function that is gone for good. Its records
 // stay in the pool.

@@ -5,6 +5,7 @@ package sim
 import (
 	"time"
 
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 )
 
@@ -16,7 +17,7 @@ type steadyClass struct {
 	*fair
 	policy *policy.Steady
 	params policy.SteadyParams
-	tables []*policy.Table // group → that of the last update
+	rules  []*model.Steady // group → that of the last update
 	guards []guard         // core
 }
 
@@ -32,7 +33,7 @@ func newSteady(m *machine, s Spec) (*steadyClass, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &steadyClass{fair: newCFS(m, false), policy: p, params: s.Steady, tables: make([]*policy.Table, len(m.Functions)),
+	c := &steadyClass{fair: newCFS(m, false), policy: p, params: s.Steady, rules: make([]*model.Steady, len(m.Functions)),
 		guards: make([]guard, len(m.cores))}
 	for k := range c.guards {
 		c.guards[k].at = -int64(s.Steady.GuardEvery)
@@ -69,17 +70,13 @@ func (c *steadyClass) bias(e *entity) int64 {
 		return 0
 	}
 	if c.guarded(e) {
-		return int64(time.Microsecond)
+		return int64(model.MinBias)
 	}
 	t := e.my.nextTask()
 	if t == nil {
-		return int64(c.params.Bias(time.Hour))
+		return int64(c.rules[g].Idle())
 	}
-	index := c.tables[g].Index(t.used())
-	if e.my.fresh > 0 {
-		index = min(index, c.tables[g].Index(0))
-	}
-	return int64(c.params.Bias(index))
+	return int64(c.rules[g].Bias(t.used(), e.my.fresh > 0))
 }
 
 // guarded says that e goes first for one turn: it was the last in its tree and
@@ -112,16 +109,8 @@ func (c *steadyClass) keep(e *entity) int64 {
 		}
 		return int64(c.params.GroupSlice)
 	}
-	table := c.tables[g]
-	if e.task.first >= 0 && e.on.fresh > 0 && c.params.Bias(table.Index(0)) < c.params.Bias(table.Index(e.task.used())) {
-		return 0 // CFS's own, for the sake of the one that never ran
-	}
-	used := e.task.used() - time.Duration(e.sum-e.turn) // when the turn began
-	return int64(max(table.End(used)-used, leastSlice))
+	return int64(c.rules[g].Slice(e.task.used(), time.Duration(e.sum-e.turn), e.task.first >= 0, e.on.fresh > 0))
 }
-
-// leastSlice keeps slices above what a switch costs.
-const leastSlice = time.Millisecond
 
 func (c *steadyClass) exit(core int, t *task) {
 	c.fair.exit(core, t)
@@ -135,6 +124,6 @@ func (c *steadyClass) period() time.Duration { return c.params.Period }
 func (c *steadyClass) update(float64) {
 	c.policy.Update()
 	for i, f := range c.m.Functions {
-		c.tables[i] = c.policy.Table(f.UID)
+		c.rules[i] = model.NewSteady(&c.params, c.policy.Table(f.UID))
 	}
 }

@@ -78,7 +78,7 @@ func (r *report) addNever() error {
 		return err
 	}
 	s := section{Name: never.Experiment, Title: "Beyond the paper: does it ever lose?",
-		Note: "Simulated. Blue: the mean turnaround is shorter than that of the better of CFS and EEVDF; red, framed: longer. steady is in the simulator only, so far. The oracle is SRPT with one queue for all cores."}
+		Note: "Simulated. Blue: the mean turnaround is shorter than that of the better of CFS and EEVDF; red, framed: longer. The oracle is SRPT with one queue for all cores."}
 	p := part{Engine: results.EngineSim}
 	if err := r.forget(never.Experiment + "-sim"); err != nil {
 		return err

@@ -53,7 +53,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	step := fs.Duration("step", model.DefaultStep, "bias between neighbouring ranks under bounded")
 	on := newMachineFlags(fs)
 	drain := fs.Duration("drain", 0, "give up so long after the last arrival; 0 is ten times the span of the arrivals")
-	flags := policyflags.NewALPS(fs, true)
+	flags := policyflags.NewALPS(fs, true, false)
 	steady := policyflags.NewSteady(fs, true)
 	fs.Lookup("seed").Usage = "of every random choice"
 	if code, done := cli.Parse(fs, args); done {

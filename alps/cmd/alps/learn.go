@@ -24,7 +24,7 @@ func runLearn(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			"that SRPT gave it. With -like=artifact, other defaults than shown hold.\n"+
 			"With -like=steady prints each function's table instead: function,used_ms,index_ms,slope,\n"+
 			"quantum_end_ms, by the CPU time an invocation has used; * is a function that is not known.")
-	flags := policyflags.NewALPS(fs, false)
+	flags := policyflags.NewALPS(fs, false, true)
 	var load policyflags.Percent
 	fs.Var(&load, "load", "CPU utilisation of the cores, in `percent` (default 0)")
 	cores := fs.Int("cores", 1, "the records are of `n` cores")

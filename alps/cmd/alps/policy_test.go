@@ -4,14 +4,16 @@ package main
 
 import (
 	"bytes"
-	"io"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/cmd/policyflags"
+	"github.com/ds2-lab/alps/alps/daemon"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/internal/cli"
 	"github.com/ds2-lab/alps/internal/golden"
@@ -109,12 +111,49 @@ func TestLearnSaysWhatItLeavesOut(t *testing.T) {
 	require.Equal(t, "stdin: 1 rows without CPU time are left out\n", stderr)
 }
 
-// A policy that runs nowhere yet is refused where it would have to.
-func TestLikeSteadyIsNotForTheDaemon(t *testing.T) {
-	var stderr bytes.Buffer
-	for _, run := range []func([]string, io.Reader, io.Writer, io.Writer) int{runDaemon, runMode} {
-		require.Equal(t, 2, run([]string{"-like=steady"}, nil, io.Discard, &stderr))
-		require.Contains(t, stderr.String(), "steady is in alps learn and alps-sim -scheduler steady only, so far")
+// Without a word the policy is steady; a flag that is not for the policy that is
+// wanted is refused, not ignored.
+func TestModeFlags(t *testing.T) {
+	mode := func(args ...string) (client.Mode, bool, error) {
+		var stderr bytes.Buffer
+		fs := cli.NewFlags("test", &stderr, "", "")
+		read := policyflags.NewMode(fs)
+		require.NoError(t, fs.Parse(args), stderr.String())
+		return read(daemon.DefaultPolicy)
+	}
+	paper, artifact := policy.Paper(), policy.Artifact()
+	steady, changed := policy.DefaultSteady(), policy.DefaultSteady()
+	changed.Memory, changed.GuardWait = 9, time.Second
+	alps := func(name, order, step string, p policy.Params) client.Mode {
+		return client.Mode{Policy: name, Order: order, Step: step, Params: &p}
+	}
+	for args, want := range map[string]client.Mode{
+		"":                                      {Policy: "steady", Steady: &steady},
+		"-policy steady":                        {Policy: "steady", Steady: &steady},
+		"-like=steady -memory 9 -guard-wait 1s": {Policy: "steady", Steady: &changed},
+		"-full-slices":                          {Policy: "steady", Steady: &steady, FullSlices: true},
+		"-policy alps":                          alps("alps", "bounded", "1s", paper),
+		"-like paper":                           alps("alps", "bounded", "1s", paper),
+		"-like artifact -order fifo":            alps("alps", "fifo", "1s", artifact),
+		"-policy manual -step 2s":               alps("manual", "bounded", "2s", paper),
+		"-policy cfs":                           alps("cfs", "bounded", "1s", paper),
+	} {
+		got, chosen, err := mode(strings.Fields(args)...)
+		require.NoError(t, err, args)
+		require.Equal(t, want, got, args)
+		require.Equal(t, strings.Contains(args, "-policy") || strings.Contains(args, "-like"), chosen, args)
+	}
+	for args, why := range map[string]string{
+		"-alpha 3":                      "-alpha: not with -policy steady",
+		"-step 3s":                      "-step: not with -policy steady",
+		"-policy alps -memory 3":        "-memory: only with -policy steady",
+		"-policy cfs -steady-period 2s": "-steady-period: only with -policy steady",
+		"-policy steady -like artifact": "-like=artifact: not with -policy steady",
+		"-policy alps -like steady":     "-like=steady: not with -policy alps",
+		"-memory 1":                     "memory: 1 is outside [2, 1e+06]",
+	} {
+		_, _, err := mode(strings.Fields(args)...)
+		require.ErrorContains(t, err, why, args)
 	}
 }
 
@@ -123,7 +162,7 @@ func TestParamFlags(t *testing.T) {
 	parsed := func(args ...string) policy.Params {
 		var stderr bytes.Buffer
 		fs := cli.NewFlags("test", &stderr, "", "")
-		flags := policyflags.NewALPS(fs, true)
+		flags := policyflags.NewALPS(fs, true, false)
 		require.NoError(t, fs.Parse(args), stderr.String())
 		p, err := flags.Params()
 		require.NoError(t, err)

@@ -4,7 +4,7 @@ package main
 
 import (
 	"context"
-	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"os/signal"
@@ -14,15 +14,15 @@ import (
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/cmd/policyflags"
 	"github.com/ds2-lab/alps/alps/daemon"
-	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/internal/cli"
 	"github.com/ds2-lab/alps/internal/cpulist"
 )
 
 // runDaemon runs until SIGINT or SIGTERM, then leaves the kernel to CFS.
 func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
-	fs := cli.NewFlags("alps run", stderr, "[flags]", "Runs the daemon. It needs root and a kernel with the ALPS hooks; any other is only observed, with -policy cfs.")
-	mode := newModeFlags(fs)
+	fs := cli.NewFlags("alps run", stderr, "[flags]", "Runs the daemon. It needs root and a kernel with the ALPS hooks; any other is only observed, with -policy cfs.\n"+
+		"Without -policy the policy is steady, of this project; -policy alps is the paper's (docs/policy.md).")
+	mode := policyflags.NewMode(fs)
 	socket := fs.String("socket", client.DefaultSocket, "listen on this unix `path`, for root only")
 	docker := fs.String("docker", "", "Docker's `address`; empty: from the environment; none: register cgroups by hand")
 	pin := fs.String("pin", daemon.DefaultPin, "a `directory` on a BPF file system, from which a daemon that was killed is resumed")
@@ -32,7 +32,11 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	if code, done := cli.Parse(fs, args); done {
 		return code
 	}
-	m, err := mode()
+	byDefault := daemon.DefaultPolicy
+	if *delegated {
+		byDefault = "alps" // alps-ghost knows no tables
+	}
+	m, chosen, err := mode(byDefault)
 	if err != nil {
 		return cli.Usage(fs, err)
 	}
@@ -45,8 +49,12 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	if !chosen {
+		log.Info("no -policy is given", "policy", m.Policy, "the paper's", "-policy alps")
+	}
 	err = daemon.Run(ctx, daemon.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list, Pin: *pin, Hooks: *hooks, Delegated: *delegated,
-		Log: slog.New(slog.NewTextHandler(stderr, nil))})
+		Log: log})
 	if err != nil {
 		return cli.Fail(stderr, err)
 	}
@@ -56,12 +64,12 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 // runMode switches a running daemon.
 func runMode(args []string, _ io.Reader, _, stderr io.Writer) int {
 	fs := cli.NewFlags("alps mode", stderr, "[flags]", "Switches what decides. The daemon forgets what it had learnt.")
-	mode := newModeFlags(fs)
+	mode := policyflags.NewMode(fs)
 	socket := fs.String("socket", "", "the daemon's `socket`")
 	if code, done := cli.Parse(fs, args); done {
 		return code
 	}
-	m, err := mode()
+	m, chosen, err := mode(daemon.DefaultPolicy)
 	if err != nil {
 		return cli.Usage(fs, err)
 	}
@@ -70,21 +78,8 @@ func runMode(args []string, _ io.Reader, _, stderr io.Writer) int {
 	if err := client.New(*socket).SetMode(ctx, m); err != nil {
 		return cli.Fail(stderr, err)
 	}
-	return 0
-}
-
-// newModeFlags declares the flags of a mode; the result reads them.
-func newModeFlags(fs *flag.FlagSet) func() (client.Mode, error) {
-	policy := fs.String("policy", "alps", "alps; sfs; manual, set by alps policy; or cfs to observe only")
-	order := fs.String("order", model.OrderBounded, "off, fifo, strict or bounded")
-	step := fs.Duration("step", model.DefaultStep, "bias between neighbouring ranks under bounded")
-	full := fs.Bool("full-slices", false, "report every slice on a CPU, not only a histogram")
-	params := policyflags.NewALPS(fs, true)
-	return func() (client.Mode, error) {
-		p, err := params.Params()
-		if err != nil {
-			return client.Mode{}, err
-		}
-		return client.Mode{Policy: *policy, Order: *order, Step: step.String(), Params: &p, FullSlices: *full}, nil
+	if !chosen {
+		fmt.Fprintf(stderr, "the policy is %s: the default; -policy alps is the paper's\n", m.Policy)
 	}
+	return 0
 }

@@ -33,8 +33,12 @@ func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if *asJSON {
 		return printJSON(stdout, stderr, s)
 	}
-	fmt.Fprintf(stdout, "policy %s  order %s  step %s  backend %s  attached %t  update %d  load %.0f %%  window %d records  last update took %s\n",
-		s.Mode.Policy, s.Mode.Order, s.Mode.Step, s.Backend, s.Attached, s.Generation, s.LoadPct, s.Records, time.Duration(s.UpdateNS))
+	order := ""
+	if s.Mode.Order != "" {
+		order = fmt.Sprintf("  order %s  step %s", s.Mode.Order, s.Mode.Step)
+	}
+	fmt.Fprintf(stdout, "policy %s%s  backend %s  attached %t  update %d  load %.0f %%  window %d records  last update took %s\n",
+		s.Mode.Policy, order, s.Backend, s.Attached, s.Generation, s.LoadPct, s.Records, time.Duration(s.UpdateNS))
 	fmt.Fprintf(stdout, "lost: %d invocations, %d tasks, %d slices, %d for slow readers; %d tasks outlived their invocation\n",
 		s.Lost.Invocations, s.Lost.Tasks, s.Lost.Slices, s.Lost.Stream, s.Lost.Orphans)
 	fmt.Fprintf(stdout, "real-time classes may use %d of every %d µs\n", s.RTRuntimeUS, s.RTPeriodUS)
@@ -47,6 +51,12 @@ func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if s.LastError != "" {
 		fmt.Fprintln(stdout, "last error:", s.LastError)
 	}
+	if s.Tables != nil {
+		if err := printTables(stdout, s.Tables); err != nil {
+			return cli.Fail(stderr, err)
+		}
+		return printSteering(stdout, stderr, s)
+	}
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "uid\trank\tslice\tmean wait\tmean slice\tmean CPU\tinvocations\tage\t")
 	for _, d := range s.Decisions {
@@ -56,6 +66,17 @@ func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		return cli.Fail(stderr, err)
 	}
 	return printSteering(stdout, stderr, s)
+}
+
+// printTables prints what the policy steady has learnt: of an invocation that
+// begins, by function.
+func printTables(stdout io.Writer, tables []client.Table) error {
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "uid\tindex\tbias\tquantum\tlongest\tinvocations\t")
+	for _, t := range tables {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t\n", t.UID, ms(t.IndexNS), t.BiasNS, ms(t.QuantumNS), ms(t.LongestNS), t.Records)
+	}
+	return w.Flush()
 }
 
 // printSteering prints whom ALPS steers, and what keeps it from the others.

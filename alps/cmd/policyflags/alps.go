@@ -36,7 +36,7 @@ func (l *like) Set(s string) error {
 	l.name = s
 	if s == LikeSteady {
 		if !l.steady {
-			return errors.New("steady is in alps learn and alps-sim -scheduler steady only, so far")
+			return errors.New("steady is a scheduler of its own here: -scheduler steady")
 		}
 		return nil
 	}
@@ -46,11 +46,12 @@ func (l *like) Set(s string) error {
 
 // NewALPS adds the flags to fs. Those about the flow of windows make
 // sense only for a policy that runs; running says whether this one does.
-// After fs.Parse, ask Params.
-func NewALPS(fs *flag.FlagSet, running bool) *ALPS {
-	f := &ALPS{fs: fs, like: like{"paper", !running}, given: policy.Paper(), apply: map[string]func(*policy.Params, policy.Params){}}
+// orSteady says that -like may name the policy steady, too. After fs.Parse, ask
+// Params, and before that Steady if orSteady.
+func NewALPS(fs *flag.FlagSet, running, orSteady bool) *ALPS {
+	f := &ALPS{fs: fs, like: like{"paper", orSteady}, given: policy.Paper(), apply: map[string]func(*policy.Params, policy.Params){}}
 	presets := "`preset`: paper, or artifact, the paper's public code"
-	if !running {
+	if orSteady {
 		presets += "; or steady, the other policy"
 	}
 	fs.Var(&f.like, "like", presets)
@@ -122,17 +123,24 @@ func (f *ALPS) Params() (policy.Params, error) {
 // Steady says whether the other policy is wanted, and complains if flags were
 // given that are not for the one that is.
 func (f *ALPS) Steady() (bool, error) {
+	steady := f.like.name == LikeSteady
+	return steady, f.foreign(steady, "-like=steady")
+}
+
+// foreign complains of flags that were given and are not for the policy that is
+// wanted: steady or another. what is how steady is asked for.
+func (f *ALPS) foreign(steady bool, what string) error {
 	var errs []error
-	steady, its := f.like.name == LikeSteady, steadyFlags()
+	its := steadyFlags()
 	f.fs.Visit(func(g *flag.Flag) {
 		switch {
 		case steady && f.apply[g.Name] != nil:
-			errs = append(errs, fmt.Errorf("-%s: not with -like=steady", g.Name))
+			errs = append(errs, fmt.Errorf("-%s: not with %s", g.Name, what))
 		case !steady && its[g.Name]:
-			errs = append(errs, fmt.Errorf("-%s: only with -like=steady", g.Name))
+			errs = append(errs, fmt.Errorf("-%s: only with %s", g.Name, what))
 		}
 	})
-	return steady, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // Percent is a flag for a load, in percent: 0 to 100.

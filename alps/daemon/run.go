@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/bpf"
+)
+
+// Config is a daemon. The zero value of each field works.
+type Config struct {
+	Mode   client.Mode  // zero: steady
+	Socket string       // "": client.DefaultSocket
+	Docker string       // Docker's address; "": from the environment; "none": do not look for containers
+	Pin    string       // directory on a BPF file system by which a killed daemon is resumed; "": DefaultPin
+	Hooks  bool         // attach the backend at once, even if the mode does not need it (Backend.Attach)
+	CPUs   []int        // CPUs the functions run on; nil: all
+	Log    *slog.Logger // nil discards
+
+	// Delegated is for kernels without hooks: policies are learnt and
+	// published, and a scheduler in user space (package ghost) acts on them.
+	Delegated bool
+}
+
+// DefaultPin is where maps and attachments are kept for a daemon that is killed.
+const DefaultPin = "/sys/fs/bpf/alps"
+
+// observer is what the daemon needs of bpf.Backend to see invocations.
+type observer interface {
+	SetFunctions([]bpf.Function) error
+	Functions() ([]bpf.Function, error)
+	SetFullSlices(bool)
+	Events(context.Context, func(bpf.Event)) error
+	Lost() (bpf.Lost, error)
+	Sweep() (bpf.Survey, error)
+}
+
+// Run loads and attaches the BPF programs and serves until ctx ends; then CFS
+// decides alone again. If the process is killed instead, CFS decides alone once
+// the heartbeat is missed, the observer goes on in the kernel, and the next Run
+// resumes.
+func Run(ctx context.Context, c Config) error {
+	if c.Socket == "" {
+		c.Socket = client.DefaultSocket
+	}
+	if c.Pin == "" {
+		c.Pin = DefaultPin
+	}
+	if err := CheckCPUs(c.CPUs); err != nil {
+		return fmt.Errorf("functions' CPUs: %w", err)
+	}
+	// First, because it is what tells that another daemon lives.
+	l, err := listen(c.Socket)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	b, err := bpf.Load(bpf.Options{Pin: c.Pin})
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if err := b.AttachObserver(); err != nil {
+		return err
+	}
+	backend := chooseBackend(c, b)
+	if o, ok := backend.(*observe); ok && c.Mode.Policy == policyCFS {
+		c.Hooks = false
+		if c.Log != nil {
+			c.Log.Warn("invocations are observed only", "why", o.why)
+		}
+	}
+	d, err := newDaemon(c, b, backend, thisHost)
+	if err != nil {
+		return err
+	}
+	d.resumed = b.Resumed
+	return d.run(ctx, l)
+}
+
+// chooseBackend is the best that this kernel can have.
+func chooseBackend(c Config, b *bpf.Backend) Backend {
+	if c.Delegated {
+		return &delegated{kernel: b, host: thisHost}
+	}
+	if err := b.CheckHooks(); err != nil {
+		return &observe{why: err}
+	}
+	return newHooks(b, thisHost, b.Attached())
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import (
+	"math"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/policy"
+)
+
+// Steady is what a backend is told of one function under the policy steady:
+// the rules by which it answers. They are in integers, because BPF has no other
+// numbers. bpf/steady.bpf.h has the same rules, and a test compares both on
+// random tables.
+type Steady struct {
+	Params *policy.SteadyParams
+	Table  Table
+}
+
+// Table is a policy.Table in integers. Its methods are those of policy.Table.
+type Table struct {
+	Steps [policy.MaxSteps]Step // by From; those that are not used come last and are from Never
+	Seen  time.Duration         // no recorded invocation has used more
+	Least time.Duration         // the least index of an invocation that has used more
+}
+
+// Step is a piece of a table, for the CPU times from From up to the next step's.
+type Step struct {
+	From  time.Duration // CPU time used
+	Index time.Duration // there
+	Slope int64         // by how much the index grows per CPU time used, in 1/2^SlopeBits
+	End   time.Duration // CPU time used at which the quantum ends
+}
+
+// SlopeBits are the fraction of a slope. A slope times the length of its step is
+// a difference of indices, so that the product fits into 64 bits up to two hours.
+const SlopeBits = 20
+
+// Never is later than any time.
+const Never = time.Duration(math.MaxInt64)
+
+// LeastSlice is the least slice of an invocation: less costs more than it gains.
+const LeastSlice = time.Millisecond
+
+// NoInvocation is the index of a function that has nothing to run.
+const NoInvocation = time.Hour
+
+// NewSteady are the rules of a function with table t.
+func NewSteady(p *policy.SteadyParams, t *policy.Table) *Steady {
+	s := &Steady{Params: p, Table: Table{Seen: t.Seen(), Least: policy.MinIndex}}
+	steps := t.Steps()
+	if len(steps) == 0 {
+		s.Table.Least = t.Index(0)
+	}
+	for i := range s.Table.Steps {
+		if i >= len(steps) {
+			s.Table.Steps[i] = Step{From: Never}
+			continue
+		}
+		x := steps[i]
+		s.Table.Steps[i] = Step{From: x.From, Index: x.Index, Slope: int64(math.Round(x.Slope * (1 << SlopeBits))), End: x.End}
+	}
+	return s
+}
+
+// Index is the Gittins index of an invocation that has used so much CPU time.
+func (t *Table) Index(used time.Duration) time.Duration {
+	if used >= t.Seen {
+		return max(used, t.Least)
+	}
+	s := t.at(used)
+	return max(s.Index+(used-s.From)*time.Duration(s.Slope)>>SlopeBits, policy.MinIndex)
+}
+
+// End is the CPU time used at which the quantum of an invocation ends that has
+// used so much. It is above used.
+func (t *Table) End(used time.Duration) time.Duration {
+	if used >= t.Seen {
+		return 2*used + policy.BeyondQuantum
+	}
+	return max(t.at(used).End, used+1)
+}
+
+// at is the step for a CPU time below t.Seen.
+func (t *Table) at(used time.Duration) *Step {
+	i := 0
+	for half := policy.MaxSteps / 2; half > 0; half /= 2 {
+		if t.Steps[i+half].From <= used {
+			i += half
+		}
+	}
+	return &t.Steps[i]
+}
+
+// biasOf is by how much a function yields whose next invocation has an index.
+func (s *Steady) biasOf(index time.Duration) time.Duration {
+	return min(s.Params.Bias(index), MaxBias)
+}
+
+// Bias is by how much the function yields whose next invocation on a CPU has used
+// so much. neverRan says that one waits on that CPU that never ran: it may be
+// worth more, and gets the CPU once the function has it.
+func (s *Steady) Bias(used time.Duration, neverRan bool) time.Duration {
+	index := s.Table.Index(used)
+	if neverRan {
+		index = min(index, s.Table.Index(0))
+	}
+	return s.biasOf(index)
+}
+
+// Idle is by how much the function yields that has nothing to run.
+func (s *Steady) Idle() time.Duration { return s.biasOf(NoInvocation) }
+
+// Slice is how long an invocation may keep the CPU within its function that has
+// used so much, inTurn of it since the slice began: to the end of its quantum. 0
+// is CFS's own slice, for the sake of one that waits, never ran, and is worth
+// more; ran says that the invocation is none of those itself.
+func (s *Steady) Slice(used, inTurn time.Duration, ran, neverRan bool) time.Duration {
+	if ran && neverRan && s.biasOf(s.Table.Index(0)) < s.biasOf(s.Table.Index(used)) {
+		return 0
+	}
+	begun := max(used-inTurn, 0)
+	return min(max(s.Table.End(begun)-begun, LeastSlice), MaxSlice)
+}
