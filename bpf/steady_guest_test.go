@@ -3,7 +3,9 @@
 package bpf_test
 
 import (
+	"fmt"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -239,4 +241,65 @@ func TestGuestSteadyIsSwitchedUnderLoad(t *testing.T) {
 	t.Logf("share of the first %.3f; without a policy %.3f", share, fair)
 	require.Greater(t, share, 0.9)
 	require.InDelta(t, 0.5, fair, 0.05)
+}
+
+// hookCost is what the hooks cost while f runs, per context switch: ns, and calls.
+func hookCost(t *testing.T, b *bpf.Backend, f func()) (ns, calls float64) {
+	programs, err := b.Measure(func() error { f(); return nil })
+	require.NoError(t, err)
+	var switches uint64
+	for _, p := range programs {
+		if p.Name == "observer: switch" {
+			switches = p.Calls
+		}
+	}
+	require.NotZero(t, switches)
+	for _, p := range programs {
+		if p.Hook {
+			t.Logf("  %s: %d calls of %s, %d bytes", p.Name, p.Calls, p.Mean(), p.JITed)
+			ns += float64(p.Runtime) / float64(switches)
+			calls += float64(p.Calls) / float64(switches)
+		}
+	}
+	return ns, calls
+}
+
+// What the answers of steady cost beside those of ranks, under a load of many
+// functions with invocations that begin and end.
+func TestGuestSteadyCost(t *testing.T) {
+	b := load(t, bpf.Options{})
+	p := play.NewParent(t)
+	require.NoError(t, b.AttachObserver())
+	require.NoError(t, b.AttachHooks())
+	const functions = 8
+	ranked, steadily := map[string]bpf.Entry{}, map[string]bpf.Entry{}
+	var parents []play.Process
+	rules := policy.DefaultSteady()
+	for i := range functions {
+		dir := p.Group(fmt.Sprint("f", i))
+		ranked[dir] = bpf.Entry{BiasUS: uint32(i+1) * 1_000_000, SliceUS: 50_000}
+		steadily[dir] = steady(t, rules, 70*time.Millisecond, time.Duration(i)*20*time.Millisecond)
+		parents = append(parents, p.Start(dir, "parent"))
+	}
+	load := func() {
+		var wg sync.WaitGroup
+		for _, warm := range parents {
+			wg.Go(func() {
+				for range 5 {
+					if _, _, err := warm.InvokeOnce(); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+	rule(t, b, ranked)
+	load()
+	ranks, rankCalls := hookCost(t, b, load)
+	rule(t, b, steadily)
+	load()
+	tables, tableCalls := hookCost(t, b, load)
+	require.NoError(t, b.SetPolicy(nil))
+	t.Logf("hooks per context switch with %d functions: by rank %.0f ns in %.2f calls, steady %.0f ns in %.2f calls: %.2f times", functions, ranks, rankCalls, tables, tableCalls, tables/ranks)
 }
