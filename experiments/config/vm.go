@@ -51,7 +51,7 @@ const (
 )
 
 // What runs in a guest.
-var vmSchedulers = []string{"cfs", "alps", "sfs", "fifo", "rr", "ghost-cfs", "ghost-alps"}
+var vmSchedulers = []string{"cfs", "alps", "steady", "sfs", "fifo", "rr", "ghost-cfs", "ghost-alps"}
 
 // Oracles know, or claim to know, what an invocation will take: no kernel runs
 // them; they are given what another series measured.
@@ -64,17 +64,22 @@ type VMSpec struct {
 	Order     string        // of alps, as all that follows
 	Step      time.Duration // bias per rank under bounded
 	Params    policy.Params
+	Steady    policy.SteadyParams // of steady
 }
 
 // VM is a guest's specification of the series.
 func (s Series) VM() (VMSpec, error) {
 	var out VMSpec
 	out.Scheduler, out.Delegated = strings.CutPrefix(s.scheduler().V, "ghost-")
-	if !FollowsPolicy(out.Scheduler) {
+	var err error
+	switch {
+	case out.Scheduler == Steady:
+		out.Steady, err = steadyParams(s.Params)
+		return out, err
+	case !FollowsPolicy(out.Scheduler):
 		return out, nil
 	}
 	out.Order, out.Step = cmp.Or(s.Order.V, model.OrderBounded), cmp.Or(s.Step.V, time.Second)
-	var err error
 	out.Params, err = policyParams(s.Params)
 	return out, err
 }

@@ -43,6 +43,9 @@ type Run struct {
 func modeOf(s config.Series) (m alpsclient.Mode, agent bool, err error) {
 	x, err := s.VM()
 	m = alpsclient.Mode{Policy: x.Scheduler}
+	if err == nil && x.Scheduler == config.Steady {
+		m.Steady = &x.Steady
+	}
 	if err != nil || !config.FollowsPolicy(x.Scheduler) {
 		return m, x.Delegated, err
 	}

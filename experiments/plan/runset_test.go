@@ -9,12 +9,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	alpsclient "github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/guest"
 	"github.com/ds2-lab/alps/experiments/internal/exptest"
+	"github.com/ds2-lab/alps/internal/yamlx"
 	"github.com/ds2-lab/alps/vm"
 )
 
@@ -48,6 +52,17 @@ func TestWhatCannotRunIsRefused(t *testing.T) {
 		_, err := Select("load", o)
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// A guest is told what is steady's, written out, and nothing of ALPS.
+func TestSteadyInAGuest(t *testing.T) {
+	want := policy.DefaultSteady()
+	want.GuardWait = time.Second
+	m, agent, err := modeOf(config.Series{Name: yamlx.At[string]{V: "steady"},
+		Params: map[string]yamlx.At[any]{"guard_wait": {V: "1s"}}})
+	require.NoError(t, err)
+	require.False(t, agent)
+	require.Equal(t, alpsclient.Mode{Policy: "steady", Steady: &want}, m)
 }
 
 func TestRoundsAreInterleavedAndShareTheirTrace(t *testing.T) {
