@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/internal/clock"
+	"github.com/ds2-lab/alps/internal/heap"
 )
 
 // Job is what SRPT schedules.
@@ -83,7 +84,7 @@ type srpt struct {
 	turns []turn      // by end
 
 	order []arrival
-	queue []waiting // binary heap
+	queue heap.Heap[waiting]
 	cores []core
 	next  int // of order, the first that has not arrived
 	gran  int64
@@ -103,9 +104,12 @@ type waiting struct {
 	place int32
 }
 
-func (a waiting) before(b waiting) bool {
+func (a waiting) Before(b waiting) bool {
 	return a.left < b.left || a.left == b.left && a.place < b.place
 }
+
+// Moved is not needed: what waits leaves from the front only.
+func (waiting) Moved(int) {}
 
 // core is a core and the turn on it; place < 0 while it idles.
 type core struct {
@@ -132,7 +136,7 @@ func (s *srpt) run(jobs []Job, m Machine) error {
 			}
 		}
 		for s.next < len(s.order) && s.order[s.next].at == t {
-			s.push(waiting{s.order[s.next].burst, int32(s.next)})
+			s.queue.Push(waiting{s.order[s.next].burst, int32(s.next)})
 			s.next++
 		}
 		for len(s.queue) > 0 && s.dispatch(t) {
@@ -235,13 +239,13 @@ func (s *srpt) dispatch(t int64) bool {
 	if to == nil {
 		return false
 	}
-	s.pop()
+	s.queue.Pop()
 	if first.left == 0 {
 		s.finish(first.place, t)
 		return true
 	}
 	if to.place >= 0 {
-		s.push(waiting{to.end - t, to.place})
+		s.queue.Push(waiting{to.end - t, to.place})
 		s.leave(to, t)
 	}
 	*to = core{first.place, t, t + first.left}
@@ -256,43 +260,4 @@ func (s *srpt) finish(place int32, t int64) {
 func (s *srpt) leave(c *core, t int64) {
 	s.turns = append(s.turns, turn{s.order[c.place].job, t - c.start, t})
 	c.place = -1
-}
-
-func (s *srpt) push(w waiting) {
-	s.queue = append(s.queue, w)
-	q, i := s.queue, len(s.queue)-1
-	for i > 0 {
-		parent := (i - 1) / 2
-		if !w.before(q[parent]) {
-			break
-		}
-		q[i] = q[parent]
-		i = parent
-	}
-	q[i] = w
-}
-
-func (s *srpt) pop() {
-	last := len(s.queue) - 1
-	w := s.queue[last]
-	s.queue = s.queue[:last]
-	if last == 0 {
-		return
-	}
-	q, i := s.queue, 0
-	for {
-		child := 2*i + 1
-		if child >= len(q) {
-			break
-		}
-		if child+1 < len(q) && q[child+1].before(q[child]) {
-			child++
-		}
-		if !q[child].before(w) {
-			break
-		}
-		q[i] = q[child]
-		i = child
-	}
-	q[i] = w
 }

@@ -110,7 +110,7 @@ func balanced(t testing.TB, q *fairQueue) {
 			fresh++
 		}
 		load += e.weight
-		if i != e.pos || i > 0 && q.before(e, q.tree[(i-1)/2]) || !e.queued {
+		if i != e.pos || i > 0 && e.Before(q.tree[(i-1)/2]) || !e.queued {
 			t.Fatalf("the tree is not in order at %d", i)
 		}
 	}

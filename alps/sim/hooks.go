@@ -94,9 +94,7 @@ func (h *hooks) rebuild(f *fair, q *fairQueue) {
 		e.vruntime = q.min
 		e.key = f.keyOf(q, e)
 	}
-	for i := len(q.tree)/2 - 1; i >= 0; i-- {
-		q.down(i)
-	}
+	q.tree.Init()
 }
 
 // left is alps_leave.

@@ -11,6 +11,7 @@ import (
 	"github.com/ds2-lab/alps/alps/policy"
 
 	"github.com/ds2-lab/alps/internal/clock"
+	"github.com/ds2-lab/alps/internal/heap"
 )
 
 // scheduler decides; the machine does. All calls are made at machine.now, and
@@ -72,6 +73,7 @@ func (t *task) served() int64 { return t.demand - t.left }
 
 // core is one CPU.
 type core struct {
+	k       int // its number
 	cur     *task
 	from    int64 // cur's turn began
 	since   int64 // cur is charged up to here; in the future while the core switches
@@ -85,7 +87,7 @@ type core struct {
 type machine struct {
 	Config
 	cores  []core
-	events []int32 // heap of cores by event, then index
+	events heap.Heap[*core]
 	now    int64
 	tick   int64
 	sched  scheduler
@@ -134,7 +136,7 @@ func (m *machine) run(ctx context.Context) error {
 			}
 		}
 		c := m.events[0]
-		at := m.cores[c].event
+		at := c.event
 		arrive := int64(never)
 		if m.nextArrival < len(m.arrivals) {
 			arrive = m.arrivals[m.nextArrival].at
@@ -146,7 +148,7 @@ func (m *machine) run(ctx context.Context) error {
 		m.now = t
 		switch {
 		case t == at:
-			m.coreEvent(int(c))
+			m.coreEvent(c.k)
 		case t == arrive:
 			a := m.arrivals[m.nextArrival]
 			m.nextArrival++
@@ -376,45 +378,16 @@ func (m *machine) schedule(k int) {
 		return
 	}
 	c.event = at
-	m.sift(c.pos)
+	m.events.Fix(c.pos)
 }
 
-func (m *machine) earlier(a, b int32) bool {
-	x, y := m.cores[a].event, m.cores[b].event
-	return x < y || x == y && a < b
+// Before orders the cores by their next event, then by number.
+func (c *core) Before(o *core) bool {
+	return c.event < o.event || c.event == o.event && c.k < o.k
 }
 
-// sift restores the heap after the event of the core at i has changed.
-func (m *machine) sift(i int) {
-	h := m.events
-	k := h[i]
-	for i > 0 {
-		parent := (i - 1) / 2
-		if !m.earlier(k, h[parent]) {
-			break
-		}
-		h[i] = h[parent]
-		m.cores[h[i]].pos = i
-		i = parent
-	}
-	for {
-		child := 2*i + 1
-		if child >= len(h) {
-			break
-		}
-		if child+1 < len(h) && m.earlier(h[child+1], h[child]) {
-			child++
-		}
-		if !m.earlier(h[child], k) {
-			break
-		}
-		h[i] = h[child]
-		m.cores[h[i]].pos = i
-		i = child
-	}
-	h[i] = k
-	m.cores[k].pos = i
-}
+// Moved is told where in the machine's events c is.
+func (c *core) Moved(i int) { c.pos = i }
 
 // record is what the policy is told of t, which ends now.
 func (m *machine) record(t *task) policy.Record {

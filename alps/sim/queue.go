@@ -2,6 +2,8 @@
 
 package sim
 
+import "github.com/ds2-lab/alps/internal/heap"
+
 // entity is what a fair runqueue holds: a task, or a group with what it
 // has runnable on one core (struct sched_entity).
 type entity struct {
@@ -32,7 +34,7 @@ type entity struct {
 // fairQueue is a runqueue of siblings (struct cfs_rq). The one that runs is
 // not in the tree.
 type fairQueue struct {
-	tree   []*entity // heap by key, then seq
+	tree   heap.Heap[*entity]
 	curr   *entity
 	held   *entity // in the tree, interrupted within its turn (alps_held)
 	next   *entity // to be preferred at the next pick (the next buddy)
@@ -48,9 +50,13 @@ type fairQueue struct {
 	ranked bool    // ordered by deadline (alps_ranked)
 }
 
-func (q *fairQueue) before(a, b *entity) bool {
-	return a.key < b.key || a.key == b.key && a.seq < b.seq
+// Before orders a tree: by key, then by seq.
+func (e *entity) Before(o *entity) bool {
+	return e.key < o.key || e.key == o.key && e.seq < o.seq
 }
+
+// Moved is told where in the tree e is.
+func (e *entity) Moved(i int) { e.pos = i }
 
 // first is the leftmost waiting entity, or nil.
 func (q *fairQueue) first() *entity {
@@ -64,7 +70,7 @@ func (q *fairQueue) first() *entity {
 func (q *fairQueue) last() *entity {
 	last := q.first()
 	for _, e := range q.tree {
-		if q.before(last, e) {
+		if last.Before(e) {
 			last = e
 		}
 	}
@@ -73,61 +79,12 @@ func (q *fairQueue) last() *entity {
 
 func (q *fairQueue) insert(e *entity, key int64, seq uint64) {
 	e.key, e.seq = key, seq
-	q.tree = append(q.tree, e)
-	e.pos = len(q.tree) - 1
-	q.up(e.pos)
+	q.tree.Push(e)
 }
 
 func (q *fairQueue) remove(e *entity) {
 	if q.held == e {
 		q.held = nil
 	}
-	i, last := e.pos, len(q.tree)-1
-	e.pos = -1
-	moved := q.tree[last]
-	q.tree[last] = nil
-	q.tree = q.tree[:last]
-	if i == last {
-		return
-	}
-	q.tree[i] = moved
-	moved.pos = i
-	q.up(i)
-	q.down(moved.pos)
-}
-
-func (q *fairQueue) up(i int) {
-	e := q.tree[i]
-	for i > 0 {
-		parent := (i - 1) / 2
-		if !q.before(e, q.tree[parent]) {
-			break
-		}
-		q.tree[i] = q.tree[parent]
-		q.tree[i].pos = i
-		i = parent
-	}
-	q.tree[i] = e
-	e.pos = i
-}
-
-func (q *fairQueue) down(i int) {
-	e := q.tree[i]
-	for {
-		child := 2*i + 1
-		if child >= len(q.tree) {
-			break
-		}
-		if child+1 < len(q.tree) && q.before(q.tree[child+1], q.tree[child]) {
-			child++
-		}
-		if !q.before(q.tree[child], e) {
-			break
-		}
-		q.tree[i] = q.tree[child]
-		q.tree[i].pos = i
-		i = child
-	}
-	q.tree[i] = e
-	e.pos = i
+	q.tree.Remove(e.pos)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/internal/heap"
 )
 
 // Function is one function of a workload: a cgroup of its own.
@@ -137,10 +138,10 @@ func newMachine(c Config, invocations []Invocation) *machine {
 		c.Tick = 4 * time.Millisecond
 	}
 	m := &machine{Config: c, tick: int64(c.Tick), rng: rand.New(rand.NewPCG(c.Seed, 0x73696d)), invocations: invocations,
-		updateAt: never, cores: make([]core, c.Cores), events: make([]int32, c.Cores), out: make([]Outcome, len(invocations))}
+		updateAt: never, cores: make([]core, c.Cores), events: make(heap.Heap[*core], c.Cores), out: make([]Outcome, len(invocations))}
 	for k := range m.cores {
-		m.cores[k] = core{event: never, pos: k, tickAt: never}
-		m.events[k] = int32(k)
+		m.cores[k] = core{k: k, event: never, pos: k, tickAt: never}
+		m.events[k] = &m.cores[k]
 	}
 	m.arrivals = make([]arrival, len(invocations))
 	for i, inv := range invocations {

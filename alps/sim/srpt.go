@@ -2,13 +2,15 @@
 
 package sim
 
+import "github.com/ds2-lab/alps/internal/heap"
+
 // srpt serves the shortest remaining time first, of what it believes the
 // demands to be. Without global every core serves its own share, dealt at random.
 type srpt struct {
 	m        *machine
 	global   bool
 	estimate func(t *task) int64
-	queues   []taskHeap // one per core, or one
+	queues   []heap.Heap[*task] // one per core, or one
 }
 
 func newSRPT(m *machine, global bool, estimate func(*task) int64) *srpt {
@@ -16,7 +18,7 @@ func newSRPT(m *machine, global bool, estimate func(*task) int64) *srpt {
 	if global {
 		n = 1
 	}
-	return &srpt{m: m, global: global, estimate: estimate, queues: make([]taskHeap, n)}
+	return &srpt{m: m, global: global, estimate: estimate, queues: make([]heap.Heap[*task], n)}
 }
 
 // oracle knows the demand.
@@ -42,7 +44,7 @@ func random(m *machine, share float64) func(*task) int64 {
 // is believed to be about to end.
 func (s *srpt) left(t *task) int64 { return max(t.estimate-t.served(), 0) }
 
-func (s *srpt) queue(core int) *taskHeap {
+func (s *srpt) queue(core int) *heap.Heap[*task] {
 	if s.global {
 		return &s.queues[0]
 	}
@@ -70,7 +72,7 @@ func (s *srpt) place(t *task) int {
 
 func (s *srpt) enqueue(core int, t *task) bool {
 	t.key, t.seq = s.left(t), uint64(t.index)
-	s.queue(core).push(t)
+	s.queue(core).Push(t)
 	cur := s.m.cores[core].cur
 	return cur == nil || t.key < s.left(cur)
 }
@@ -79,10 +81,13 @@ func (s *srpt) pick(core int, prev *task) *task {
 	q := s.queue(core)
 	if prev != nil {
 		prev.key = s.left(prev)
-		q.push(prev)
+		q.Push(prev)
 	}
-	t := q.pop()
-	if t != nil && int(t.at) != core {
+	if len(*q) == 0 {
+		return nil
+	}
+	t := q.Pop()
+	if int(t.at) != core {
 		s.m.moved(t, core)
 	}
 	return t
@@ -94,50 +99,8 @@ func (s *srpt) tick(int, *task) bool { return false }
 
 func (s *srpt) exit(int, *task) {}
 
-// taskHeap is a heap by key, then seq.
-type taskHeap []*task
+// Before orders what waits: by key, then by seq.
+func (t *task) Before(o *task) bool { return t.key < o.key || t.key == o.key && t.seq < o.seq }
 
-func (h taskHeap) before(a, b *task) bool { return a.key < b.key || a.key == b.key && a.seq < b.seq }
-
-func (h *taskHeap) push(t *task) {
-	*h = append(*h, t)
-	q, i := *h, len(*h)-1
-	for i > 0 && h.before(t, q[(i-1)/2]) {
-		q[i] = q[(i-1)/2]
-		i = (i - 1) / 2
-	}
-	q[i] = t
-}
-
-// pop removes and returns the first, or nil.
-func (h *taskHeap) pop() *task {
-	q := *h
-	last := len(q) - 1
-	if last < 0 {
-		return nil
-	}
-	first, t := q[0], q[last]
-	q[last] = nil
-	q = q[:last]
-	*h = q
-	if last == 0 {
-		return first
-	}
-	i := 0
-	for {
-		child := 2*i + 1
-		if child >= last {
-			break
-		}
-		if child+1 < last && h.before(q[child+1], q[child]) {
-			child++
-		}
-		if !h.before(q[child], t) {
-			break
-		}
-		q[i] = q[child]
-		i = child
-	}
-	q[i] = t
-	return first
-}
+// Moved is not needed: what waits leaves from the front only.
+func (*task) Moved(int) {}

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	alpsclient "github.com/ds2-lab/alps/alps/client"
-	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/guest"
 	"github.com/ds2-lab/alps/experiments/internal/exptest"
@@ -56,13 +55,13 @@ func TestWhatCannotRunIsRefused(t *testing.T) {
 
 // A guest is told what is steady's, written out, and nothing of ALPS.
 func TestSteadyInAGuest(t *testing.T) {
-	want := policy.DefaultSteady()
-	want.GuardWait = time.Second
 	m, agent, err := modeOf(config.Series{Name: yamlx.At[string]{V: "steady"},
 		Params: map[string]yamlx.At[any]{"guard_wait": {V: "1s"}}})
 	require.NoError(t, err)
 	require.False(t, agent)
-	require.Equal(t, alpsclient.Mode{Policy: "steady", Steady: &want}, m)
+	require.Equal(t, time.Second, m.Steady.GuardWait)
+	require.Equal(t, 10*time.Millisecond, m.Steady.GroupSlice, "what a series leaves out is written out")
+	require.Equal(t, alpsclient.Mode{Policy: "steady", Steady: m.Steady}, m)
 }
 
 func TestRoundsAreInterleavedAndShareTheirTrace(t *testing.T) {
