@@ -24,6 +24,7 @@ import (
 
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/bpf"
+	"github.com/ds2-lab/alps/internal/label"
 )
 
 // cgroupRoot is where cgroup v2 is mounted.
@@ -157,7 +158,7 @@ func (d *daemon) add(f client.Function) error {
 func checkFunction(f client.Function) error {
 	switch {
 	case f.UID == "":
-		return errors.New("its uid is empty: give one (a container's label " + labelUID + ")")
+		return errors.New("its uid is empty: give one (a container's label " + label.UID + ")")
 	case f.Cgroup == "/":
 		return errors.New("the root cgroup holds the whole machine")
 	case !utf8.ValidString(f.UID+f.Name) || strings.ContainsFunc(f.UID+f.Name, unicode.IsControl):

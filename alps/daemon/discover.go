@@ -16,12 +16,7 @@ import (
 
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/bpf"
-)
-
-// Labels of a function's container.
-const (
-	labelUID  = "alps.function.uid"
-	labelName = "alps.function.name"
+	"github.com/ds2-lab/alps/internal/label"
 )
 
 // resync is how often containers are listed even if Docker told of no change.
@@ -43,7 +38,7 @@ func (d *daemon) discover(ctx context.Context) error {
 	for {
 		watch, cancel := context.WithCancel(ctx)
 		events := api.Events(watch, dockerapi.EventsListOptions{
-			Filters: dockerapi.Filters{}.Add("type", "container").Add("event", "start", "die").Add("label", labelUID)})
+			Filters: dockerapi.Filters{}.Add("type", "container").Add("event", "start", "die").Add("label", label.UID)})
 		err := d.syncContainers(ctx, api, found)
 		for err == nil && ctx.Err() == nil {
 			select {
@@ -72,7 +67,7 @@ func (d *daemon) discover(ctx context.Context) error {
 // found is what it registered before. One that cannot be a function keeps no
 // other from it.
 func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, found map[bpf.CgroupID]client.Function) error {
-	list, err := api.ContainerList(ctx, dockerapi.ContainerListOptions{Filters: dockerapi.Filters{}.Add("label", labelUID)})
+	list, err := api.ContainerList(ctx, dockerapi.ContainerListOptions{Filters: dockerapi.Filters{}.Add("label", label.UID)})
 	if err != nil {
 		return err
 	}
@@ -91,7 +86,7 @@ func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, foun
 			continue
 		}
 		// A uid that is there but empty is no uid.
-		now[id] = client.Function{UID: cmp.Or(c.Labels[labelUID], c.Labels[labelName]), Name: c.Labels[labelName], Cgroup: path, ID: uint64(id)}
+		now[id] = client.Function{UID: cmp.Or(c.Labels[label.UID], c.Labels[label.Name]), Name: c.Labels[label.Name], Cgroup: path, ID: uint64(id)}
 	}
 	return d.discovered(now, found)
 }

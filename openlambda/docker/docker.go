@@ -20,6 +20,7 @@ import (
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
+	"github.com/ds2-lab/alps/internal/label"
 	"github.com/ds2-lab/alps/internal/socket"
 	"github.com/ds2-lab/alps/openlambda/config"
 	"github.com/ds2-lab/alps/openlambda/sandbox"
@@ -27,8 +28,8 @@ import (
 
 // Labels by which others find a function's container.
 const (
-	LabelUID     = "alps.Function.uid"
-	LabelName    = "alps.Function.name"
+	LabelUID     = label.UID
+	LabelName    = label.Name
 	LabelCluster = "ol.cluster" // the worker's directory
 )
 

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package label
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Other platforms and containers that run already have them: they never change.
+func TestLabelsAreTheDocumentedOnes(t *testing.T) {
+	require.Equal(t, []string{"alps.function.uid", "alps.function.name"}, []string{UID, Name})
+}
