@@ -385,7 +385,7 @@ func Reproduce(ctx context.Context,
 		console.Printf("profile %s: %s", size, why)
 	}
 	ro := plan.Options{Guest: o, Engine: results.EngineVM, Profile: size, Artifacts: &p, Jobs: value(jobs)}
-	steps, err := plan.New(what, ro)
+	steps, err := plan.New(ctx, what, ro)
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}

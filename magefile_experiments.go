@@ -40,7 +40,7 @@ func (Experiments) List() error {
 }
 
 // Plan prints what an experiment would do, how long and how large; or, for engines that run shards, their manifest.
-func (Experiments) Plan(
+func (Experiments) Plan(ctx context.Context,
 	name *string, // of the experiment; all without it
 	engine *string, // vm or sim; as of experiments:run
 	profile *string, // smoke, brief, quick, paper or headline; of vm
@@ -58,7 +58,7 @@ func (Experiments) Plan(
 		return err
 	}
 	o.Jobs = value(jobs)
-	p, err := plan.New(cmp.Or(value(name), config.All), o)
+	p, err := plan.New(ctx, cmp.Or(value(name), config.All), o)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (Experiments) Run(ctx context.Context, name string,
 	}
 	o.Results, o.Jobs = value(results), value(jobs)
 	// A misspelt name must not cost a kernel build.
-	steps, err := plan.New(name, o)
+	steps, err := plan.New(ctx, name, o)
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,16 @@ func TakeSnapshot(ctx context.Context, c Config, p Provision, rep *progress.Repo
 	return Snapshot{Dir: e.Dir, config: c}, nil
 }
 
+// HasSnapshot says whether TakeSnapshot would find the snapshot of a guest.
+func HasSnapshot(ctx context.Context, c Config, p Provision) bool {
+	key, err := c.snapshotKey(ctx, p)
+	if err != nil {
+		return false
+	}
+	entries, err := cache.List("snapshot")
+	return err == nil && slices.ContainsFunc(entries, func(e cache.Entry) bool { return filepath.Base(e.Dir) == key })
+}
+
 // Start lets a guest go on from the snapshot. Its wall clock is set; the others
 // go on from where they were. It is for trying things, not for measuring.
 func (s Snapshot) Start(ctx context.Context) (*Machine, error) {

@@ -17,7 +17,7 @@ import (
 type Profile struct {
 	Name        yamlx.At[string]        `yaml:"name"`
 	Invocations yamlx.At[int]           `yaml:"invocations"` // per run
-	Work        yamlx.At[time.Duration] `yaml:"work"`        // fewer where they take more CPU time than this per function CPU; 0: any
+	CPUTime     yamlx.At[time.Duration] `yaml:"cpu_time"`    // per function CPU and run: fewer invocations are made where they take more; 0: any
 	Rounds      yamlx.At[int]           `yaml:"rounds"`
 	TimeFactor  yamlx.At[float64]       `yaml:"time_factor"`
 	AtLeast     yamlx.At[int]           `yaml:"at_least"`
@@ -27,6 +27,9 @@ type Profile struct {
 	// Minutes is about how long all that runs in a guest takes on 2 CPUs, by accelerator.
 	Minutes map[string]yamlx.At[int] `yaml:"minutes"`
 }
+
+// RenamedKeys implements yamlx.Renamer.
+func (Profile) RenamedKeys() map[string]string { return map[string]string{"work": "cpu_time"} }
 
 // Subset is the part of the experiments that a profile runs in a guest. What is
 // empty leaves nothing out.
@@ -134,8 +137,8 @@ func LoadProfile(dir, name string) (Profile, error) {
 		if p.Invocations.V < MinInvocations || p.Invocations.V > 1_000_000 {
 			errs.Add(p.Invocations.Pos(), at+"invocations", "%d: allowed: %d to 1000000", p.Invocations.V, MinInvocations)
 		}
-		if w := p.Work; !w.IsZero() && (w.V < time.Second || w.V > 24*time.Hour) {
-			errs.Add(w.Pos(), at+"work", "%s: allowed: 1s to 24h", w.V)
+		if w := p.CPUTime; !w.IsZero() && (w.V < time.Second || w.V > 24*time.Hour) {
+			errs.Add(w.Pos(), at+"cpu_time", "%s: allowed: 1s to 24h", w.V)
 		}
 		if p.Rounds.V < 1 || p.Rounds.V > 100 {
 			errs.Add(p.Rounds.Pos(), at+"rounds", "%d: allowed: 1 to 100", p.Rounds.V)

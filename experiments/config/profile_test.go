@@ -21,7 +21,8 @@ func TestProfilesAreChecked(t *testing.T) {
 	require.NoError(t, load("name: a, invocations: 20, rounds: 1, time_factor: 1, minutes: {kvm: 1, vtime: 2}"))
 	for text, want := range map[string]string{
 		"name: a, invocations: 19, rounds: 1, time_factor: 1":                       "profiles.yaml:2:28: profiles[0].invocations: 19: allowed: 20 to 1000000",
-		"name: a, invocations: 20, rounds: 1, time_factor: 1, work: 1ms":            "work: 1ms: allowed: 1s to 24h",
+		"name: a, invocations: 20, rounds: 1, time_factor: 1, cpu_time: 1ms":        "cpu_time: 1ms: allowed: 1s to 24h",
+		"name: a, invocations: 20, rounds: 1, time_factor: 1, work: 8s":             "profiles.yaml:2:59: work: is called cpu_time now",
 		"name: a, invocations: 20, rounds: 0, time_factor: 1":                       "rounds: 0: allowed: 1 to 100",
 		"name: a, invocations: 20, rounds: 1, time_factor: 0":                       "time_factor: 0 is outside (0, 100]",
 		"name: a, invocations: 20, rounds: 1, time_factor: 1, minutes: {kvm: 0}":    "minutes.kvm: 0: allowed: at least 1",
@@ -71,11 +72,11 @@ D/profiles.yaml:1:131: only.series: "srpt": what runs in a guest has: alps, cfs`
 }
 
 // A run that may only take so much has fewer invocations, of every class.
-func TestWorkIsLimited(t *testing.T) {
+func TestCPUTimeIsLimited(t *testing.T) {
 	w, err := LoadWorkload(Disk{}, "../workloads/huawei.yaml")
 	require.NoError(t, err)
-	p := Profile{Invocations: value(400), TimeFactor: value(1.0), AtLeast: value(1), Work: value(20 * time.Second)}
-	work := func(p Profile, cpus int) (n int, total time.Duration) {
+	p := Profile{Invocations: value(400), TimeFactor: value(1.0), AtLeast: value(1), CPUTime: value(20 * time.Second)}
+	size := func(p Profile, cpus int) (n int, total time.Duration) {
 		rows := VM{}.Rows(p, w, 1, cpus)
 		classes := map[int]bool{}
 		for _, r := range rows {
@@ -85,13 +86,13 @@ func TestWorkIsLimited(t *testing.T) {
 		require.Len(t, classes, len(w.Classes))
 		return len(rows), total
 	}
-	n, total := work(p, 1)
+	n, total := size(p, 1)
 	require.Less(t, n, 400)
 	require.LessOrEqual(t, total, 20*time.Second)
 	require.Greater(t, total, 18*time.Second)
-	n, _ = work(p, 10)
+	n, _ = size(p, 10)
 	require.Equal(t, 400, n)
-	p.Work.V = 0
-	n, _ = work(p, 1)
+	p.CPUTime.V = 0
+	n, _ = size(p, 1)
 	require.Equal(t, 400, n)
 }

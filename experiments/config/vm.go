@@ -142,11 +142,12 @@ func (c checker) oracle(at string, x Series, all []Series) {
 	}
 }
 
-// Rows is the trace of one round of a mix, the size of the profile: as many
-// invocations as it says, or as come to the work it allows cpus.
+// Rows is the trace of one round of a mix, of the profile's size: as many
+// invocations as it says, or as make the CPU time that it allows so many function
+// CPUs.
 func (v VM) Rows(p Profile, mix Workload, round, cpus int) []trace.Row {
 	classes := mix.TraceClasses()
-	limit := float64(p.Work.V) * float64(cpus)
+	limit := float64(p.CPUTime.V) * float64(cpus)
 	for n := p.Invocations.V; ; {
 		var rows []trace.Row
 		if v.Trace.V {
@@ -154,14 +155,14 @@ func (v VM) Rows(p Profile, mix Workload, round, cpus int) []trace.Row {
 		} else {
 			rows = mix.generate(n, p.AtLeast.V, v.RoundSeed(round))
 		}
-		work := 0.0
+		cpu := 0.0
 		for _, r := range rows {
-			work += float64(classes[r.Class].CPU) * p.TimeFactor.V
+			cpu += float64(classes[r.Class].CPU) * p.TimeFactor.V
 		}
-		if limit == 0 || work <= limit || n <= MinInvocations {
+		if limit == 0 || cpu <= limit || n <= MinInvocations {
 			return rows
 		}
-		n = max(MinInvocations, min(n-1, int(float64(n)*limit/work)))
+		n = max(MinInvocations, min(n-1, int(float64(n)*limit/cpu)))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/ds2-lab/alps/experiments/loadgen"
 	"github.com/ds2-lab/alps/internal/digest"
@@ -46,18 +47,34 @@ const (
 
 // provisioned is what is known of a snapshot.
 type provisioned struct {
-	Info  vm.Info `json:"info"`
-	Costs Costs   `json:"costs"`
+	Info    vm.Info       `json:"info"`
+	Costs   Costs         `json:"costs"`
+	HostCPU time.Duration `json:"host_cpu_ns"` // that QEMU used until then
+}
+
+// snapshot is the configuration of the snapshot that runs start from.
+func (a Artifacts) snapshot() (vm.Config, vm.Provision, error) {
+	key, err := digest.New("provision/3").Str("tools", a.ToolsDigest).Str("cpus", a.functionCPUs()).Str("deployment", a.variant.Deployment).Str("quiet", a.quiet()).Sum()
+	c := a.VMConfig()
+	c.Window = windowMiB
+	return c, vm.Provision{Key: key, Run: a.provision}, err
+}
+
+// IsSetUp says whether Acquire finds a guest that was set up before.
+func (a Artifacts) IsSetUp(ctx context.Context) bool {
+	if a.Accel != vm.VTime {
+		return false
+	}
+	c, p, err := a.snapshot()
+	return err == nil && vm.HasSnapshot(ctx, c, p)
 }
 
 func (a Artifacts) fromSnapshot(ctx context.Context) (*Guest, error) {
-	key, err := digest.New("provision/3").Str("tools", a.ToolsDigest).Str("cpus", a.functionCPUs()).Str("deployment", a.variant.Deployment).Str("quiet", a.quiet()).Sum()
+	c, p, err := a.snapshot()
 	if err != nil {
 		return nil, err
 	}
-	c := a.VMConfig()
-	c.Window = windowMiB
-	s, err := vm.TakeSnapshot(ctx, c, vm.Provision{Key: key, Run: a.provision}, a.opts.Progress)
+	s, err := vm.TakeSnapshot(ctx, c, p, a.opts.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +86,7 @@ func (a Artifacts) fromSnapshot(ctx context.Context) (*Guest, error) {
 	if err := json.Unmarshal(data, &known); err != nil {
 		return nil, fmt.Errorf("snapshot %s: %w", s.Dir, err)
 	}
-	return &Guest{Artifacts: a, Info: known.Info, Costs: known.Costs, snapshot: &s}, nil
+	return &Guest{Artifacts: a, Info: known.Info, Costs: known.Costs, SetUpCPU: known.HostCPU, snapshot: &s}, nil
 }
 
 // quiet is the command that leaves nothing in the guest that would wait for a
@@ -95,7 +112,11 @@ func (a Artifacts) provision(ctx context.Context, m *vm.Machine, dir string) err
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(provisioned{g.Info, costs})
+	used, err := m.CPUTime()
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(provisioned{g.Info, costs, used})
 	if err != nil {
 		return err
 	}
@@ -135,7 +156,9 @@ func (g *Guest) Do(ctx context.Context, command, arg string, reqs []loadgen.Requ
 	if err != nil {
 		return nil, fmt.Errorf("%w\n(console: %s)", err, m.Console())
 	}
-	return out, nil
+	used, err := m.CPUTime()
+	g.hostCPU.Store(int64(used))
+	return out, err
 }
 
 // overShell runs alps-loadgen as a command of the guest.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ds2-lab/alps/experiments/config"
@@ -23,7 +24,16 @@ type Guest struct {
 	Artifacts Artifacts
 	Costs     Costs // of the functions, if Acquire made the guest
 
-	snapshot *vm.Snapshot // that the runs go on from
+	SetUpCPU time.Duration // CPU time of the host that the snapshot took; 0: there is none
+
+	snapshot *vm.Snapshot // that the runs start from
+	hostCPU  atomic.Int64 // ns; of the last Do
+}
+
+// HostCPU is the CPU time of the host that the last Do took, from a snapshot; ok
+// is false without one.
+func (g *Guest) HostCPU() (used time.Duration, ok bool) {
+	return time.Duration(g.hostCPU.Load()), g.snapshot != nil
 }
 
 // bootTries is how often an emulated guest may freeze. QEMU's multi-threaded
@@ -109,13 +119,17 @@ func (g *Guest) setUp(ctx context.Context, ports []string, step *progress.Step) 
 	return g.startAgent(ctx)
 }
 
+// platformTime is the CPU time that our platform was measured to need per request
+// in a guest in virtual time.
+const platformTime = 1250 * time.Microsecond
+
 // platformShare is the CPU time by which the paper's platform exceeds ours per
-// request: 14.7 ms, fitted to its plots (docs/fidelity.md), less what ours was
-// measured to need in a guest in virtual time. The artifact starts an interpreter
+// request: 14.7 ms, fitted to its plots (docs/fidelity.md), less platformTime.
+// The artifact starts an interpreter
 // per request; here that takes 33 ms, and 301 ms with the library that most of
 // its functions import, because the guest's CPU does one instruction per ns. So
 // an invocation is forked, and its container uses that much beforehand.
-const platformShare = 14700*time.Microsecond - 1250*time.Microsecond
+const platformShare = 14700*time.Microsecond - platformTime
 
 // confine is what keeps off the functions' CPUs, or on them, all that is no
 // function, by the deployment.

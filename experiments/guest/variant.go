@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	alpsclient "github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/experiments/config"
@@ -24,6 +25,15 @@ type Variant struct {
 	Agent  bool   // a process in user space decides, by sched_ext
 
 	Deployment string // of package config; "": apart
+}
+
+// PlatformTime is the CPU time per request that worker, Docker and the functions'
+// servers take beside the invocation.
+func (v Variant) PlatformTime() time.Duration {
+	if v.Deployment == config.AsPaper {
+		return platformTime + platformShare
+	}
+	return platformTime
 }
 
 // Variant builds what v needs beside what a has.

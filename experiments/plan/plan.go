@@ -4,6 +4,7 @@ package plan
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -26,7 +27,8 @@ type Step struct {
 	Unit        int // steps of one unit stay on one host; from 0
 	Invocations int
 	Expected    time.Duration
-	Measured    bool // Expected is what it took on this host before
+	Measured    bool          // Expected is what it took on this host before
+	Guest       guest.Variant // of engine vm
 }
 
 // Plan describes what execute.Run would do.
@@ -39,7 +41,9 @@ type Plan struct {
 	Steps   []Step
 	Units   int
 	Jobs    int           // guests side by side
-	SetUp   time.Duration // boot, functions and calibration, once per guest
+	SetUp   time.Duration // boot, functions and calibration, once per kind of guest
+
+	ready bool // the usual guest is set up already
 
 	asked  vm.Accel // "" or auto: whatever works
 	guests bool
@@ -62,7 +66,7 @@ const (
 )
 
 // New validates what execute.Run would do, and describes it.
-func New(name string, o Options) (Plan, error) {
+func New(ctx context.Context, name string, o Options) (Plan, error) {
 	p := Plan{Name: name, Engine: o.Engine, asked: o.Guest.Accel}
 	p.Accel, p.CPUs = o.Machine()
 	p.Jobs = o.Guests(p.Accel)
@@ -80,9 +84,10 @@ func New(name string, o Options) (Plan, error) {
 	if took, ok := past.Get(SetUpKind(p.Accel)); ok {
 		p.SetUp = took
 	}
+	p.ready = o.Artifacts != nil && o.Artifacts.IsSetUp(ctx)
 	p.guests = len(set.Runs) > 0
 	for _, r := range set.Runs {
-		s := Step{Experiment: r.experiment, Engine: results.EngineVM, Label: r.Label(), Unit: r.Unit, Invocations: len(r.Rows)}
+		s := Step{Experiment: r.experiment, Engine: results.EngineVM, Label: r.Label(), Unit: r.Unit, Invocations: len(r.Rows), Guest: r.Guest}
 		s.Expected, s.Measured = r.Expected(p.Accel, p.CPUs, past)
 		p.Steps = append(p.Steps, s)
 	}
@@ -104,24 +109,34 @@ func New(name string, o Options) (Plan, error) {
 	return p, nil
 }
 
-// Expected is about how long the longest of n shards takes, without building.
+// Expected is about how long the longest of n shards takes on a host that does
+// nothing else, without building.
 func (p Plan) Expected(shards int) time.Duration {
 	var longest time.Duration
 	for i := range shards {
 		var measured, simulated time.Duration
+		setUps := map[guest.Variant]bool{}
 		for _, s := range p.Steps {
 			switch {
 			case !(Shard{i + 1, shards}).Has(s.Unit):
 			case s.Engine == results.EngineVM:
 				measured += s.Expected
+				setUps[s.Guest] = !p.ready || s.Guest != guest.Variant{}
 			default:
 				simulated += s.Expected
 			}
 		}
-		if measured > 0 {
-			measured = measured/time.Duration(p.Jobs) + p.SetUp
+		// Everybody waits for the first guest; others are set up beside runs.
+		n := 0
+		for _, needed := range setUps {
+			if needed {
+				n++
+			}
 		}
-		longest = max(longest, measured+simulated)
+		if n > 0 {
+			measured += p.SetUp * time.Duration(n-1+p.Jobs)
+		}
+		longest = max(longest, measured/time.Duration(p.Jobs)+simulated)
 	}
 	return longest
 }
@@ -149,13 +164,17 @@ func (p Plan) Write(w io.Writer) error {
 		if s.Measured {
 			measured++
 		}
-		fmt.Fprintf(tw, "%d/%d\t%s\t%s\t%s\t%s\tabout %s\n", i+1, len(p.Steps), s.Experiment, s.Engine, s.Label, size, progress.Round(s.Expected))
+		where := s.Engine
+		if s.Guest.Deployment != "" {
+			where += ", deployment " + s.Guest.Deployment
+		}
+		fmt.Fprintf(tw, "%d/%d\t%s\t%s\t%s\t%s\tabout %s\n", i+1, len(p.Steps), s.Experiment, where, s.Label, size, progress.Round(s.Expected))
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "\n%s\n", p.Summary())
-	fmt.Fprintf(w, "Of these times %d were measured on this host, the others are estimates.\n", measured)
+	fmt.Fprintf(w, "Of these times %d were measured on this host, the others are estimates; the sum is for a host that does nothing else.\n", measured)
 	if !p.Guests() {
 		return nil
 	}

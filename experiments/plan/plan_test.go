@@ -4,6 +4,8 @@ package plan
 
 import (
 	"bytes"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +20,7 @@ import (
 func planned(t *testing.T, name string, o Options) Plan {
 	t.Setenv("ALPS_CACHE", t.TempDir())
 	o.Guest.Root = "../.."
-	p, err := New(name, o)
+	p, err := New(t.Context(), name, o)
 	require.NoError(t, err)
 	return p
 }
@@ -41,7 +43,7 @@ func TestPlanUsesMeasuredTimes(t *testing.T) {
 	guess := planned(t, "fig06", Options{Engine: "vm"})
 	require.False(t, guess.Steps[0].Measured)
 	OpenHistory().Put(runSetOf(t, "fig06", "", nil).Runs[0].Kind(vm.TCG, 2), 123*time.Second)
-	p, err := New("fig06", Options{Engine: "vm", Guest: guest.Options{Root: "../.."}})
+	p, err := New(t.Context(), "fig06", Options{Engine: "vm", Guest: guest.Options{Root: "../.."}})
 	require.NoError(t, err)
 	require.Equal(t, 123*time.Second, p.Steps[0].Expected, "cfs, first round")
 	require.True(t, p.Steps[0].Measured)
@@ -49,8 +51,10 @@ func TestPlanUsesMeasuredTimes(t *testing.T) {
 	require.Equal(t, 123*time.Second, p.Steps[3].Expected, "cfs, second round")
 }
 
-// The minutes in profiles.yaml are those of the plan, roughly.
+// The minutes in profiles.yaml are those of the plan, brief takes at most
+// 75, and README says the same.
 func TestProfilesSayHowLongTheyTake(t *testing.T) {
+	minutes := map[string]int{}
 	for _, name := range []string{"smoke", "brief", "quick", "paper"} {
 		for _, accel := range []vm.Accel{vm.TCG, vm.KVM, vm.VTime} {
 			o := Options{Profile: name, Engine: "vm", Guest: guest.Options{Accel: accel, CPUs: 2}}
@@ -60,9 +64,55 @@ func TestProfilesSayHowLongTheyTake(t *testing.T) {
 			p := planned(t, "all", o)
 			said := time.Duration(p.Profile.Minutes[string(accel)].V) * time.Minute
 			t.Logf("%s %s: %d runs, %s", name, accel, len(p.Steps), p.Expected(1))
-			require.InDelta(t, 1, p.Expected(1).Seconds()/said.Seconds(), 0.5, "%s %s: the plan says %s, profiles.yaml %s", name, accel, p.Expected(1), said)
+			require.InDelta(t, 1, p.Expected(1).Seconds()/said.Seconds(), 0.15, "%s %s: the plan says %s, profiles.yaml %s", name, accel, p.Expected(1), said)
+			minutes[name] = p.Profile.Minutes[string(accel)].V
+			if name == "brief" && accel == vm.VTime {
+				require.LessOrEqual(t, p.Expected(1), 75*time.Minute)
+			}
 		}
 	}
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	for _, name := range []string{"smoke", "brief", "quick"} {
+		require.Contains(t, string(readme), fmt.Sprintf("%d minutes for `%s`", minutes[name], name))
+	}
+}
+
+// A run of a kind that was never measured takes as long as estimated, times what
+// other runs took on this host; one that was disturbed does not count.
+func TestEstimatesLearn(t *testing.T) {
+	guess := planned(t, "fig06", Options{Engine: "vm", Guest: guest.Options{Accel: vm.VTime}})
+	runs := runSetOf(t, "fig06", "", nil).Runs
+	past := OpenHistory()
+	require.Equal(t, "cfs", runs[0].Scheduler())
+	for _, factor := range []float64{1.2, 1.2, 5} {
+		past.PutRun(runs[0], vm.VTime, guess.CPUs, time.Duration(factor*float64(runs[0].estimate(vm.VTime, guess.CPUs))))
+	}
+	p, err := New(t.Context(), "fig06", Options{Engine: "vm", Guest: guest.Options{Root: "../..", Accel: vm.VTime}})
+	require.NoError(t, err)
+	for i, s := range p.Steps {
+		require.InDelta(t, 1.2, s.Expected.Seconds()/guess.Steps[i].Expected.Seconds(), 0.01, s.Label)
+	}
+	for range samplesKept {
+		past.Put("kind", time.Second)
+	}
+	past.Put("kind", time.Hour)
+	took, ok := OpenHistory().Get("kind")
+	require.True(t, ok)
+	require.Equal(t, time.Second, took)
+	require.Len(t, past.samples["kind"], samplesKept)
+}
+
+// Every kind of guest is set up once; a plan for artifacts whose guest is set up
+// has one less.
+func TestSetUpsAreCounted(t *testing.T) {
+	p := Plan{Jobs: 2, SetUp: time.Minute}
+	for _, v := range []guest.Variant{{}, {}, {Kernel: "6.12"}} {
+		p.Steps = append(p.Steps, Step{Engine: "vm", Expected: 10 * time.Minute, Guest: v})
+	}
+	require.Equal(t, 15*time.Minute+time.Minute+30*time.Second, p.Expected(1))
+	p.ready = true
+	require.Equal(t, 15*time.Minute+time.Minute, p.Expected(1))
 }
 
 // Every step is in one shard, and what is compared stays together.

@@ -110,26 +110,48 @@ func (r Run) Label() string {
 
 // Kind is the same for runs that take the same time.
 func (r Run) Kind(accel vm.Accel, cpus int) string {
-	return fmt.Sprintf("%s %s %g %dx%g %s %d", r.Scheduler(), r.Workload, r.Load, len(r.Rows), r.Factor, accel, cpus)
+	kind := fmt.Sprintf("%s %s %g %dx%g %s %d", r.Scheduler(), r.Workload, r.Load, len(r.Rows), r.Factor, accel, cpus)
+	if r.Guest.Deployment != "" {
+		kind += " " + r.Guest.Deployment
+	}
+	return kind
 }
 
-// vtimeSlowdown is how many seconds a busy second of virtual time took on the
-// machine where that was measured (docs/virtual-time.md).
-const vtimeSlowdown = 1.8
+// perRun is the time of a run beside its CPU time: the guest resumes, waits for
+// the begin of a period, and the load generator waits for the last events.
+const perRun = 5 * time.Second
 
-// Expected is about how long a run takes: as long as it took the last time, else
-// the time that the trace covers and what the load generator waits for at its
-// end. In virtual time only the CPU time counts.
-func (r Run) Expected(accel vm.Accel, cpus int, past *History) (d time.Duration, measured bool) {
-	if d, ok := past.Get(r.Kind(accel, cpus)); ok {
-		return d, true
-	}
+// vtimeSlowdown is how many seconds of the host's CPU time a CPU-second of the
+// functions takes in virtual time, on so many CPUs: measured were 1.8 on 4 CPUs
+// on a quiet host, and a third more on 24 (docs/virtual-time.md).
+func vtimeSlowdown(functionCPUs int) float64 { return 1.7 + 0.03*float64(functionCPUs) }
+
+// estimate is how long a run takes on the host that profiles.yaml speaks of: the
+// time that the trace covers; in virtual time the host's CPU time, to which only
+// the guest's CPU time counts.
+func (r Run) estimate(accel vm.Accel, cpus int) time.Duration {
 	var cpu time.Duration
 	for _, row := range r.Rows {
 		cpu += time.Duration(float64(r.Classes[row.Class].CPU) * r.Factor)
 	}
+	functions := guest.FunctionCPUs(cpus)
 	if accel == vm.VTime {
-		return time.Duration(vtimeSlowdown*float64(cpu)) + 5*time.Second, false
+		cpu += time.Duration(len(r.Rows)) * r.Guest.PlatformTime()
+		return time.Duration(vtimeSlowdown(functions)*float64(cpu)) + perRun
 	}
-	return time.Duration(float64(cpu)/r.Load/float64(guest.FunctionCPUs(cpus))) + 5*time.Second, false
+	return time.Duration(float64(cpu)/r.Load/float64(functions)) + perRun
+}
+
+// Expected is about how long a run takes: as long as its kind took before, else
+// the estimate, corrected by what other runs took on this host. measured says
+// which.
+func (r Run) Expected(accel vm.Accel, cpus int, past *History) (d time.Duration, measured bool) {
+	if d, ok := past.Get(r.Kind(accel, cpus)); ok {
+		return d, true
+	}
+	factor, ok := past.median(factorKind(accel))
+	if !ok {
+		factor = 1
+	}
+	return time.Duration(factor * float64(r.estimate(accel, cpus))), false
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package results is what a run leaves behind, in a directory of its own:
-// run.json, invocations.csv, and slices.csv where turns on a CPU were counted.
+// run.json, invocations.csv, and slices.csv where on-CPU segments were counted.
 // What was computed and not run has a table.csv instead of invocations. The
 // package is the only reader and writer of these files.
 //

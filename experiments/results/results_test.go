@@ -54,15 +54,15 @@ func TestWriteRead(t *testing.T) {
 
 func TestSimulatedResults(t *testing.T) {
 	root := t.TempDir()
-	var turns Turns
+	var segments Segments
 	for _, d := range []time.Duration{4 * time.Millisecond, 1499 * time.Nanosecond, 4 * time.Millisecond, time.Microsecond} {
-		turns.Add("G2", d)
+		segments.Add("G2", d)
 	}
-	turns.Add("G1", time.Second)
+	segments.Add("G1", time.Second)
 	want := []Slices{{"G1", time.Second, 1}, {"G2", time.Microsecond, 2}, {"G2", 4 * time.Millisecond, 2}}
-	require.Equal(t, want, turns.Slices())
+	require.Equal(t, want, segments.Slices())
 	run := Run{Key: "cfs-huawei-90-x", Engine: EngineSim, Sim: &Sim{Span: time.Second, BusyShare: 0.9, Updates: 3}}
-	require.NoError(t, Write(Dir(root, EngineSim, run.Key), Result{Run: run, Invocations: two, Slices: turns.Slices()}))
+	require.NoError(t, Write(Dir(root, EngineSim, run.Key), Result{Run: run, Invocations: two, Slices: segments.Slices()}))
 	table := Table{Columns: []string{"records", "avg_us"}, Rows: [][]string{{"100", "8.1"}}}
 	require.NoError(t, Write(Dir(root, EngineSim, "t"), Result{Run: Run{Key: "t", Engine: EngineHost}, Table: &table}))
 	require.NoError(t, WritePlan(root, EngineSim, "table2", []Series{{Name: "a", Key: run.Key}, {Name: "b", Key: "t"}}))

@@ -14,10 +14,10 @@ import (
 )
 
 // slicesHeader is slices.csv's first line. Rows are sorted, and there is one
-// for each length that a group's turns had.
+// for each length that a group's on-CPU segments had.
 const slicesHeader = "group,length_us,count"
 
-// Slices are turns on a CPU of one length, to the microsecond.
+// Slices are on-CPU segments of one length, to the microsecond.
 type Slices struct {
 	Group  string
 	Length time.Duration
@@ -28,21 +28,21 @@ func byLength(a, b Slices) int {
 	return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Length, b.Length))
 }
 
-// Turns counts turns. The zero Turns is ready.
-type Turns struct {
+// Segments counts on-CPU segments. The zero Segments is ready.
+type Segments struct {
 	counts map[Slices]int64 // Count is 0 in the key
 }
 
-// Add counts one turn, rounded to a microsecond.
-func (t *Turns) Add(group string, length time.Duration) {
+// Add counts one segment, rounded to a microsecond.
+func (t *Segments) Add(group string, length time.Duration) {
 	if t.counts == nil {
 		t.counts = map[Slices]int64{}
 	}
 	t.counts[Slices{Group: group, Length: length.Round(time.Microsecond)}]++
 }
 
-// Slices are the turns counted, sorted.
-func (t *Turns) Slices() []Slices {
+// Slices are the segments counted, sorted.
+func (t *Segments) Slices() []Slices {
 	out := make([]Slices, 0, len(t.counts))
 	for s, n := range t.counts {
 		s.Count = n
@@ -89,5 +89,5 @@ func readSlices(name string, r io.Reader) ([]Slices, error) {
 	return out, nil
 }
 
-// maxLength of a turn that is believed.
+// maxLength of a segment that is believed.
 const maxLength = 24 * time.Hour

@@ -34,7 +34,7 @@ type plan struct {
 
 func newPlan(exps []config.Experiment, model string) (*plan, error) {
 	p := &plan{series: map[string][]results.Series{}}
-	works := map[string]*Work{}
+	arrivals := map[string]*Arrivals{}
 	known := map[string]bool{}
 	add := func(e config.Experiment, part config.Sim, mix config.Workload, load, round int, s config.Series) error {
 		scheduler, err := s.Sim()
@@ -44,10 +44,10 @@ func newPlan(exps []config.Experiment, model string) (*plan, error) {
 		j := Job{Machine: part.Config(s, round), Scheduler: scheduler, Model: model, Round: round}
 		asked, cores, n, seed := part.Load(s, load), j.Machine.Cores, part.Invocations.V, part.RoundSeed(round)
 		at := fmt.Sprint(mix.Name.V, asked, cores, n, seed)
-		if works[at] == nil {
-			works[at] = NewWork(mix, asked, cores, n, seed)
+		if arrivals[at] == nil {
+			arrivals[at] = NewArrivals(mix, asked, cores, n, seed)
 		}
-		j.Work = works[at]
+		j.Arrivals = arrivals[at]
 		key, err := j.Key()
 		if err != nil {
 			return err
@@ -93,7 +93,7 @@ func Steps(exps []config.Experiment) ([]Step, error) {
 	}
 	var steps []Step
 	for i, j := range p.jobs {
-		steps = append(steps, Step{p.owners[i], j.Label(), len(j.Work.Invocations)})
+		steps = append(steps, Step{p.owners[i], j.Label(), len(j.Arrivals.Invocations)})
 	}
 	for _, e := range exps {
 		for _, part := range e.Grids {

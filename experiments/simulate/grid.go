@@ -32,15 +32,15 @@ const unfinishedColumn = 6
 // gridRun is one run of a grid.
 type gridRun struct {
 	series   string
-	job      Job  // without work
+	job      Job  // without arrivals
 	varies   bool // groups are by an invocation's own CPU time
 	position int  // in the table
 }
 
-// gridCell are the runs of one cell in one round. Its work is drawn when its turn
+// gridCell are the runs of one cell in one round. Its arrivals are drawn when its time
 // comes: that of all cells would not fit into memory.
 type gridCell struct {
-	draw func() *Work
+	draw func() *Arrivals
 	runs []gridRun
 }
 
@@ -56,8 +56,8 @@ func gridCells(part config.Sim) ([]gridCell, error) {
 					if cores.V >= bigMachine {
 						invocations *= 2
 					}
-					cell := gridCell{draw: func() *Work {
-						return NewWork(mix, part.Loads[load].V, cores.V, invocations, part.RoundSeed(round))
+					cell := gridCell{draw: func() *Arrivals {
+						return NewArrivals(mix, part.Loads[load].V, cores.V, invocations, part.RoundSeed(round))
 					}}
 					for _, s := range part.Series {
 						scheduler, err := s.Sim()
@@ -106,9 +106,9 @@ func grid(ctx context.Context, part config.Sim, progress func(share float64)) (r
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			work := cell.draw()
+			arrivals := cell.draw()
 			for _, r := range cell.runs {
-				row, err := r.row(ctx, work)
+				row, err := r.row(ctx, arrivals)
 				if err != nil {
 					return err
 				}
@@ -122,10 +122,10 @@ func grid(ctx context.Context, part config.Sim, progress func(share float64)) (r
 }
 
 // row runs and summarizes.
-func (r gridRun) row(ctx context.Context, work *Work) ([]string, error) {
+func (r gridRun) row(ctx context.Context, arrivals *Arrivals) ([]string, error) {
 	j := r.job
-	j.Work = work
-	out, err := run(ctx, j.machine(), j.Scheduler, work.Invocations)
+	j.Arrivals = arrivals
+	out, err := run(ctx, j.machine(), j.Scheduler, arrivals.Invocations)
 	if err != nil {
 		return nil, fmt.Errorf("simulate %s: %w", j.Label(), err)
 	}
@@ -136,9 +136,9 @@ func (r gridRun) row(ctx context.Context, work *Work) ([]string, error) {
 		if !o.Done {
 			continue
 		}
-		group := work.classes[work.rows[i].Class].Group
+		group := arrivals.classes[arrivals.rows[i].Class].Group
 		if r.varies {
-			group = results.GroupOf(work.Invocations[i].CPU)
+			group = results.GroupOf(arrivals.Invocations[i].CPU)
 		}
 		ms := float64(o.End-o.Arrive) / 1e6
 		groups[group] = append(groups[group], ms)
@@ -146,8 +146,8 @@ func (r gridRun) row(ctx context.Context, work *Work) ([]string, error) {
 		request += float64(o.End-o.Send) / 1e6
 		n++
 	}
-	row := []string{work.Workload, strconv.Itoa(work.Cores), strconv.FormatFloat(work.Load, 'g', -1, 64), r.series,
-		strconv.FormatUint(work.Seed, 10), strconv.Itoa(n), strconv.Itoa(out.Unfinished), number(mean / float64(max(n, 1))), number(request / float64(max(n, 1)))}
+	row := []string{arrivals.Workload, strconv.Itoa(arrivals.Cores), strconv.FormatFloat(arrivals.Load, 'g', -1, 64), r.series,
+		strconv.FormatUint(arrivals.Seed, 10), strconv.Itoa(n), strconv.Itoa(out.Unfinished), number(mean / float64(max(n, 1))), number(request / float64(max(n, 1)))}
 	for _, g := range results.Groups {
 		p99 := 0.0
 		if len(groups[g]) > 0 {
@@ -163,7 +163,7 @@ func gridKey(name string, part config.Sim, model string) (string, error) {
 	d := digest.New(Version).Str("grid", gridVersion).Str("model", model).Str("part", fmt.Sprintf("%d %d %d %d", part.Seed, part.Rounds.V, part.Invocations.V, len(part.Series)))
 	for _, mix := range part.Mixes {
 		// A few rows stand for all: they come of everything in the workload.
-		work, err := NewWork(mix, 1, 1, part.Invocations.V, part.RoundSeed(1)).sum()
+		work, err := NewArrivals(mix, 1, 1, part.Invocations.V, part.RoundSeed(1)).sum()
 		if err != nil {
 			return "", err
 		}

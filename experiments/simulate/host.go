@@ -105,7 +105,7 @@ func cost(ctx context.Context, h config.Host, frac func(float64)) (results.Table
 
 // window is n records as one core sees them at 90 % load.
 func window(mix config.Workload, n int) []policy.Record {
-	w := NewWork(mix, 0.9, 1, n, 1)
+	w := NewArrivals(mix, 0.9, 1, n, 1)
 	out := make([]policy.Record, n)
 	for i, inv := range w.Invocations {
 		at := clock.KTime(inv.Arrive)

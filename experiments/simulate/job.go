@@ -16,7 +16,7 @@ import (
 	"github.com/ds2-lab/alps/internal/digest"
 )
 
-// Version is that of what this package makes of work and outcomes. It is part
+// Version is that of what this package makes of arrivals and outcomes. It is part
 // of every key: raise it when a result would come out otherwise.
 const Version = "simulate/1"
 
@@ -25,8 +25,8 @@ var run = sim.Run
 
 // Job is one simulated run.
 type Job struct {
-	Work      *Work
-	Machine   sim.Config // without cores, functions and seed: they are the work's
+	Arrivals  *Arrivals
+	Machine   sim.Config // without cores, functions and seed: they are those of the arrivals
 	Scheduler sim.Spec
 	Round     int    // 0 is 1; not part of the key, the seed is
 	Model     string // ModelDigest; "" where nobody asks
@@ -53,7 +53,7 @@ func ModelDigest(root string) (string, error) {
 
 // Label names the job for people.
 func (j Job) Label() string {
-	return fmt.Sprintf("%s %s %g %%", j.Scheduler.Name, j.Work.Workload, 100*j.Work.Load)
+	return fmt.Sprintf("%s %s %g %%", j.Scheduler.Name, j.Arrivals.Workload, 100*j.Arrivals.Load)
 }
 
 // parameters are what the result says of scheduler and machine.
@@ -103,29 +103,29 @@ func asMap(v any) (map[string]any, error) {
 // machine is the whole configuration.
 func (j Job) machine() sim.Config {
 	c := j.Machine
-	c.Cores, c.Functions, c.Seed = j.Work.Cores, j.Work.Functions, j.Work.Seed
+	c.Cores, c.Functions, c.Seed = j.Arrivals.Cores, j.Arrivals.Functions, j.Arrivals.Seed
 	return c
 }
 
 // Key names the run by all that makes it.
 func (j Job) Key() (string, error) {
-	work, err := j.Work.sum()
+	arrivals, err := j.Arrivals.sum()
 	if err != nil {
 		return "", err
 	}
 	// Printed whole, so that no field can be forgotten.
-	sum, err := digest.New(Version).Str("model", j.Model).Str("work", work).Str("machine", fmt.Sprintf("%+v", j.machine())).
-		Str("load", fmt.Sprint(j.Work.Load)).Str("scheduler", fmt.Sprintf("%+v", j.Scheduler)).Sum()
+	sum, err := digest.New(Version).Str("model", j.Model).Str("work", arrivals).Str("machine", fmt.Sprintf("%+v", j.machine())).
+		Str("load", fmt.Sprint(j.Arrivals.Load)).Str("scheduler", fmt.Sprintf("%+v", j.Scheduler)).Sum()
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s-%s-%.0f-%s", j.Scheduler.Name, j.Work.Workload, 100*j.Work.Load, sum[:12]), nil
+	return fmt.Sprintf("%s-%s-%.0f-%s", j.Scheduler.Name, j.Arrivals.Workload, 100*j.Arrivals.Load, sum[:12]), nil
 }
 
 // Run simulates. progress, if not nil, is told now and then how many
 // invocations have ended.
 func (j Job) Run(ctx context.Context, progress func(ended int)) (results.Result, error) {
-	w := j.Work
+	w := j.Arrivals
 	key, err := j.Key()
 	if err != nil {
 		return results.Result{}, err
@@ -134,15 +134,15 @@ func (j Job) Run(ctx context.Context, progress func(ended int)) (results.Result,
 	if err != nil {
 		return results.Result{}, err
 	}
-	var turns results.Turns
+	var segments results.Segments
 	c := j.machine()
 	c.Progress = progress
-	c.Slice = func(i int, length time.Duration) { turns.Add(w.classes[w.rows[i].Class].Group, length) }
+	c.Slice = func(i int, length time.Duration) { segments.Add(w.classes[w.rows[i].Class].Group, length) }
 	out, err := run(ctx, c, j.Scheduler, w.Invocations)
 	if err != nil {
 		return results.Result{}, fmt.Errorf("simulate %s: %w", j.Label(), err)
 	}
-	r := results.Result{Invocations: make([]results.Invocation, len(out.Outcomes)), Slices: turns.Slices()}
+	r := results.Result{Invocations: make([]results.Invocation, len(out.Outcomes)), Slices: segments.Slices()}
 	var cpu time.Duration
 	for i, o := range out.Outcomes {
 		class := w.classes[w.rows[i].Class]

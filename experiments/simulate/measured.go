@@ -52,7 +52,7 @@ func model() (string, error) {
 // So the CPU time has what base's scheduler lost in switching in it, and the
 // oracle gives none of that back.
 //
-// The result is base's, conditions and invocations, but for times, turns, and
+// The result is base's, conditions and invocations, but for times, on-CPU segments, and
 // switches. seed is that of the estimates and of the dealing to several cores.
 func OnMeasured(ctx context.Context, base results.Result, scheduler string, seed uint64) (results.Result, error) {
 	fail := func(format string, args ...any) (results.Result, error) {
@@ -92,9 +92,9 @@ func OnMeasured(ctx context.Context, base results.Result, scheduler string, seed
 		// A clock may be too coarse for the shortest; the simulator wants more than nothing.
 		work[k] = sim.Invocation{Arrive: time.Duration(inv.ArriveNS - begin), CPU: time.Duration(max(inv.CPUNS, 1))}
 	}
-	var turns results.Turns
+	var segments results.Segments
 	c := sim.Config{Cores: base.Run.FunctionCPUs, Functions: []sim.Function{{Name: "all", UID: "1"}}, Seed: seed,
-		Slice: func(k int, length time.Duration) { turns.Add(base.Invocations[rows[k]].Group, length) }}
+		Slice: func(k int, length time.Duration) { segments.Add(base.Invocations[rows[k]].Group, length) }}
 	out, err := run(ctx, c, sim.Spec{Name: scheduler}, work)
 	if err != nil {
 		return fail("%w", err)
@@ -110,7 +110,7 @@ func OnMeasured(ctx context.Context, base results.Result, scheduler string, seed
 		inv.StartNS, inv.EndNS = begin+int64(o.Start), begin+int64(o.End)
 		inv.SwitchesVol, inv.SwitchesInvol = 0, int(o.Invol)
 	}
-	r.Slices = turns.Slices()
+	r.Slices = segments.Slices()
 	r.Run.Key, r.Run.Scheduler, r.Run.Seed = key, scheduler, seed
 	r.Run.Parameters = map[string]any{"on": base.Run.Key, "model": model}
 	r.Run.Took, r.Run.Observer = out.Span, nil

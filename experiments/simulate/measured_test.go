@@ -50,7 +50,7 @@ func TestOnMeasuredIsSRPT(t *testing.T) {
 	}
 	want, err := policy.SRPT(jobs, policy.Machine{Cores: 1})
 	require.NoError(t, err)
-	var turns results.Turns
+	var segments results.Segments
 	preempted := 0
 	for k, j := range jobs {
 		was, is := base.Invocations[j.ID-1], got.Invocations[j.ID-1]
@@ -59,13 +59,13 @@ func TestOnMeasuredIsSRPT(t *testing.T) {
 		require.GreaterOrEqual(t, is.StartNS, is.ArriveNS)
 		preempted += is.SwitchesInvol
 		for _, s := range want[k].Slices {
-			turns.Add(was.Group, s)
+			segments.Add(was.Group, s)
 		}
 		is.StartNS, is.EndNS, is.SwitchesVol, is.SwitchesInvol = was.StartNS, was.EndNS, was.SwitchesVol, was.SwitchesInvol
 		require.Equal(t, was, is, "nothing else changes")
 	}
 	require.Positive(t, preempted)
-	require.Equal(t, turns.Slices(), got.Slices)
+	require.Equal(t, segments.Slices(), got.Slices)
 	require.Equal(t, base.Invocations[4], got.Invocations[4])
 }
 

@@ -54,7 +54,7 @@ func TestWork(t *testing.T) {
 	for name, functions := range map[string]int{"huawei": 10, "azure": 10, "fib15": 5} {
 		for _, load := range []float64{0.7, 1.2} {
 			mix := workload(t, name)
-			w := NewWork(mix, load, 24, 3000, 1)
+			w := NewArrivals(mix, load, 24, 3000, 1)
 			require.Len(t, w.Functions, functions)
 			var demand time.Duration
 			for i, inv := range w.Invocations {
@@ -67,7 +67,7 @@ func TestWork(t *testing.T) {
 	}
 	// A function that drifts stays the same function.
 	mix := workload(t, "drift")
-	w := NewWork(mix, 0.9, 24, 3000, 1)
+	w := NewArrivals(mix, 0.9, 24, 3000, 1)
 	require.Len(t, w.Functions, 10)
 	before, after := map[string]string{}, map[string]string{}
 	for i, r := range w.rows {
@@ -84,15 +84,15 @@ func TestWork(t *testing.T) {
 
 	free, busy := workload(t, "huawei"), workload(t, "huawei")
 	free.LoadFactor.V, busy.LoadFactor.V = 0, 1.1
-	plain, more := NewWork(free, 0.9, 24, 100, 1), NewWork(busy, 0.9, 24, 100, 1)
+	plain, more := NewArrivals(free, 0.9, 24, 100, 1), NewArrivals(busy, 0.9, 24, 100, 1)
 	require.InEpsilon(t, float64(plain.Span)/1.1, float64(more.Span), 1e-6)
 	require.InDelta(t, 0.9, more.Load, 0)
 }
 
 func TestJob(t *testing.T) {
 	fake(t, nil)
-	w := NewWork(workload(t, "huawei"), 0.9, 24, 500, 7)
-	j := Job{Work: w, Scheduler: sim.Spec{Name: "alps", Order: "fifo", Step: time.Second, Params: policy.Paper()},
+	w := NewArrivals(workload(t, "huawei"), 0.9, 24, 500, 7)
+	j := Job{Arrivals: w, Scheduler: sim.Spec{Name: "alps", Order: "fifo", Step: time.Second, Params: policy.Paper()},
 		Machine: sim.Config{Switch: 3 * time.Microsecond, Platform: sim.Platform{Delay: time.Millisecond}}}
 	last := 0
 	r, err := j.Run(t.Context(), func(n int) { last = n })
@@ -103,11 +103,11 @@ func TestJob(t *testing.T) {
 	require.Equal(t, "fifo", r.Run.Parameters["order"])
 	require.Equal(t, "3µs", r.Run.Parameters["switch"])
 	require.InDelta(t, 2.0, r.Run.Parameters["params"].(map[string]any)["alpha"], 0)
-	turns := int64(0)
+	segments := int64(0)
 	for _, s := range r.Slices {
-		turns += s.Count
+		segments += s.Count
 	}
-	require.EqualValues(t, 500, turns)
+	require.EqualValues(t, 500, segments)
 	i := r.Invocations[9]
 	require.Equal(t, 10, i.ID)
 	require.Equal(t, time.Millisecond, time.Duration(i.ArriveNS-i.SendNS))
@@ -134,15 +134,15 @@ func TestJob(t *testing.T) {
 	key(func(j *Job) { j.Machine.Platform.CPU = 1 })
 	key(func(j *Job) { j.Machine.Drain = 1 })
 	key(func(j *Job) { j.Model = "m" })
-	key(func(j *Job) { j.Work = NewWork(workload(t, "huawei"), 0.8, 24, 500, 7) })
-	key(func(j *Job) { j.Work = NewWork(workload(t, "huawei"), 0.9, 23, 500, 7) })
-	key(func(j *Job) { j.Work = NewWork(workload(t, "huawei"), 0.9, 24, 500, 8) })
+	key(func(j *Job) { j.Arrivals = NewArrivals(workload(t, "huawei"), 0.8, 24, 500, 7) })
+	key(func(j *Job) { j.Arrivals = NewArrivals(workload(t, "huawei"), 0.9, 23, 500, 7) })
+	key(func(j *Job) { j.Arrivals = NewArrivals(workload(t, "huawei"), 0.9, 24, 500, 8) })
 	key(func(j *Job) {
 		slow := workload(t, "huawei")
 		slow.Spread.V = 0.1
-		j.Work = NewWork(slow, 0.9, 24, 500, 7)
+		j.Arrivals = NewArrivals(slow, 0.9, 24, 500, 7)
 	})
-	again, err := Job{Work: NewWork(workload(t, "huawei"), 0.9, 24, 500, 7), Scheduler: j.Scheduler, Machine: j.Machine}.Key()
+	again, err := Job{Arrivals: NewArrivals(workload(t, "huawei"), 0.9, 24, 500, 7), Scheduler: j.Scheduler, Machine: j.Machine}.Key()
 	require.NoError(t, err)
 	require.Equal(t, r.Run.Key, again)
 }
@@ -203,10 +203,10 @@ func TestARunThatDoesNotDrainIsWrittenAndSaid(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	fake(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	w := NewWork(workload(t, "huawei"), 0.9, 4, 50, 1)
+	w := NewArrivals(workload(t, "huawei"), 0.9, 4, 50, 1)
 	jobs := make([]Job, 20)
 	for i := range jobs {
-		jobs[i] = Job{Work: w, Scheduler: sim.Spec{Name: "cfs"}}
+		jobs[i] = Job{Arrivals: w, Scheduler: sim.Spec{Name: "cfs"}}
 	}
 	n := atomic.Int64{}
 	err := Run(ctx, jobs, nil, func(int, results.Result) error {

@@ -63,7 +63,7 @@ func Made(engine, workload, scheduler string, round int, scale float64) results.
 	} else {
 		r.Run.Sim = &results.Sim{Model: "0123456789abcdef"}
 	}
-	var turns results.Turns
+	var turns results.Segments
 	for g, n := range []int{150, 60, 40, 10} {
 		for range n {
 			cpu := []float64{40, 120, 326, 2500}[g]

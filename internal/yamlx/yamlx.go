@@ -110,7 +110,11 @@ func explain(errs *Errors, data []byte, err error, t reflect.Type) {
 		}
 		n, _ := strconv.Atoi(m[1])
 		if u := unknownRE.FindStringSubmatch(m[2]); u != nil {
-			errs.Add(Pos{n, column(text, n, u[1])}, u[1], "no such key%s", suggest(t, u[2]))
+			why := "no such key" + suggest(t, u[2])
+			if now := renamed(t, u[2])[u[1]]; now != "" {
+				why = "is called " + now + " now"
+			}
+			errs.Add(Pos{n, column(text, n, u[1])}, u[1], "%s", why)
 			continue
 		}
 		errs.Add(Pos{n, column(text, n, "")}, "value", "%s", m[2])
@@ -127,6 +131,24 @@ func column(text []string, line int, key string) int {
 		return i + 1
 	}
 	return len(s) - len(strings.TrimLeft(s, " -")) + 1
+}
+
+// Renamer is a struct type of which keys were renamed: old name → new name. The
+// complaint about an old one names the new one.
+type Renamer interface{ RenamedKeys() map[string]string }
+
+// renamed are the renamed keys of the struct type called name somewhere inside t.
+func renamed(t reflect.Type, name string) map[string]string {
+	var keys map[string]string
+	walk(t, map[reflect.Type]bool{}, func(s reflect.Type) {
+		if s.String() != name {
+			return
+		}
+		if r, ok := reflect.New(s).Interface().(Renamer); ok {
+			keys = r.RenamedKeys()
+		}
+	})
+	return keys
 }
 
 // suggest lists the keys of the struct type called name somewhere inside t.

@@ -70,7 +70,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return cli.Fail(stderr, err)
 	}
-	work := simulate.NewWork(mix, *load, machine.Cores, *n, params.Seed)
+	arrivals := simulate.NewArrivals(mix, *load, machine.Cores, *n, params.Seed)
 	var jobs []simulate.Job
 	for _, name := range names {
 		s := sim.Spec{Name: name}
@@ -85,7 +85,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		case name == policyflags.LikeSteady:
 			s.Steady = *steady
 		}
-		jobs = append(jobs, simulate.Job{Work: work, Machine: machine, Scheduler: s})
+		jobs = append(jobs, simulate.Job{Arrivals: arrivals, Machine: machine, Scheduler: s})
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -107,7 +107,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if *asJSON {
 		print = printSimJSON
 	}
-	if err := print(stdout, work, rows); err != nil {
+	if err := print(stdout, arrivals, rows); err != nil {
 		return cli.Fail(stderr, fmt.Errorf("write table: %w", err))
 	}
 	code := 0
@@ -198,10 +198,10 @@ func newSimRow(r results.Result) simRow {
 	return row
 }
 
-func printSim(w io.Writer, work *simulate.Work, rows []simRow) error {
+func printSim(w io.Writer, arrivals *simulate.Arrivals, rows []simRow) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %d invocations, %d cores, load %g, seed %d; turnaround in ms, mean from request to exit in ms, switches per invocation\n\n",
-		work.Workload, len(work.Invocations), work.Cores, work.Load, work.Seed)
+		arrivals.Workload, len(arrivals.Invocations), arrivals.Cores, arrivals.Load, arrivals.Seed)
 	fmt.Fprintf(&b, "%-11s  %-5s  %7s  %9s  %9s  %9s  %9s  %9s  %9s  %8s\n", "scheduler", "group", "n", "p50", "p75", "p90", "p99", "mean", "request", "switches")
 	for _, r := range rows {
 		for _, g := range r.Groups {
@@ -212,7 +212,7 @@ func printSim(w io.Writer, work *simulate.Work, rows []simRow) error {
 	return err
 }
 
-func printSimJSON(w io.Writer, _ *simulate.Work, rows []simRow) error {
+func printSimJSON(w io.Writer, _ *simulate.Arrivals, rows []simRow) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "\t")
 	return enc.Encode(rows)

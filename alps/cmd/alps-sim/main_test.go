@@ -29,7 +29,7 @@ func TestSimTable(t *testing.T) {
 			{"G1", 10461, 185.44, 233.6, 295.1, 521.2, 200.8, 230.15, 10.96}, {"G4", 150, 8346, 10262, 13401.8, 116441.6, 8593.3, 8600, 412.5}, {"all", 10611, 1, 2, 3, 4, 5, 5.5, 6}}},
 		{Scheduler: "srpt-global", Load: 0.9, Invalid: []string{}, Groups: []simGroup{{"G1", 1, 74, 74, 97.7, 142.8, 74.2, 74.2, 0}}},
 	}
-	work := &simulate.Work{Workload: "huawei", Load: 0.9, Cores: 24, Seed: 1, Invocations: make([]sim.Invocation, 15000)}
+	work := &simulate.Arrivals{Workload: "huawei", Load: 0.9, Cores: 24, Seed: 1, Invocations: make([]sim.Invocation, 15000)}
 	for name, print := range map[string]func(*bytes.Buffer) error{
 		"sim.txt":  func(b *bytes.Buffer) error { return printSim(b, work, rows) },
 		"sim.json": func(b *bytes.Buffer) error { return printSimJSON(b, work, rows) },

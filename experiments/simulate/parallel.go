@@ -39,7 +39,7 @@ func Run(ctx context.Context, jobs []Job, rep *progress.Reporter, done func(i in
 			if err != nil {
 				return err
 			}
-			count(len(j.Work.Invocations))
+			count(len(j.Arrivals.Invocations))
 			step.Detail("%d/%d runs", finished.Add(1), len(jobs))
 			return done(i, r)
 		})
@@ -54,7 +54,7 @@ func Run(ctx context.Context, jobs []Job, rep *progress.Reporter, done func(i in
 // total is how many invocations jobs have together.
 func total(jobs []Job) (n int) {
 	for _, j := range jobs {
-		n += len(j.Work.Invocations)
+		n += len(j.Arrivals.Invocations)
 	}
 	return n
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/ds2-lab/alps/internal/digest"
 )
 
-// Work is what arrives: the same for every scheduler it is given to.
-type Work struct {
+// Arrivals is what arrives: the same for every scheduler it is given to.
+type Arrivals struct {
 	Workload string
 	Load     float64 // of the cores, as asked for
 	Cores    int
@@ -41,33 +41,33 @@ type Work struct {
 	err    error
 }
 
-// NewWork draws n invocations of a workload such that their CPU time is load ×
+// NewArrivals draws n invocations of a workload such that their CPU time is load ×
 // cores over the time they come in, times the workload's load factor.
-func NewWork(w config.Workload, load float64, cores, n int, seed uint64) *Work {
-	work := &Work{Workload: w.Name.V, Load: load, Cores: cores, Seed: seed, classes: w.TraceClasses(), rows: w.Draw(n, seed)}
-	function := make([]int, len(work.classes)) // class → index
-	index := map[string]int{}                  // UID → index
-	for i, c := range work.classes {
+func NewArrivals(w config.Workload, load float64, cores, n int, seed uint64) *Arrivals {
+	arrivals := &Arrivals{Workload: w.Name.V, Load: load, Cores: cores, Seed: seed, classes: w.TraceClasses(), rows: w.Draw(n, seed)}
+	function := make([]int, len(arrivals.classes)) // class → index
+	index := map[string]int{}                      // UID → index
+	for i, c := range arrivals.classes {
 		f, known := index[c.UID]
 		if !known {
-			f = len(work.Functions)
+			f = len(arrivals.Functions)
 			index[c.UID] = f
-			work.Functions = append(work.Functions, sim.Function{Name: c.Function, UID: c.UID})
+			arrivals.Functions = append(arrivals.Functions, sim.Function{Name: c.Function, UID: c.UID})
 		}
 		function[i] = f
 	}
-	demand := w.Demands(work.rows, seed)
-	due := trace.Scale(work.rows, demand, load*cmp.Or(w.LoadFactor.V, 1), cores)
-	work.Span = trace.Span(due)
-	work.Invocations = make([]sim.Invocation, n)
-	for i, r := range work.rows {
-		work.Invocations[i] = sim.Invocation{Function: function[r.Class], Arrive: due[i], CPU: demand[i]}
+	demand := w.Demands(arrivals.rows, seed)
+	due := trace.Scale(arrivals.rows, demand, load*cmp.Or(w.LoadFactor.V, 1), cores)
+	arrivals.Span = trace.Span(due)
+	arrivals.Invocations = make([]sim.Invocation, n)
+	for i, r := range arrivals.rows {
+		arrivals.Invocations[i] = sim.Invocation{Function: function[r.Class], Arrive: due[i], CPU: demand[i]}
 	}
-	return work
+	return arrivals
 }
 
-// sum is the digest of all that work is, classes' names and groups included.
-func (w *Work) sum() (string, error) {
+// sum is the digest of everything the arrivals are made of, classes' names and groups included.
+func (w *Arrivals) sum() (string, error) {
 	w.once.Do(func() {
 		var b strings.Builder
 		var row [4]int64
