@@ -1,127 +1,168 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Code generated from internal/targets (go generate ./internal/targets); DO NOT EDIT.
+
 //go:build mage
 
 // Targets of the ALPS repository. Without mage installed: go run mage.go TARGET.
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
-	"runtime"
-	"slices"
 	"time"
 
 	"github.com/magefile/mage/mg"
 
-	"github.com/ds2-lab/alps/experiments/config"
-	"github.com/ds2-lab/alps/experiments/execute"
-	"github.com/ds2-lab/alps/experiments/guest"
-	"github.com/ds2-lab/alps/experiments/plan"
-	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/figures/fidelity"
-	"github.com/ds2-lab/alps/figures/report"
-	"github.com/ds2-lab/alps/internal/cache"
-	"github.com/ds2-lab/alps/internal/command"
-	"github.com/ds2-lab/alps/internal/deps"
-	"github.com/ds2-lab/alps/internal/ours"
+	"github.com/ds2-lab/alps/internal/launch"
 	"github.com/ds2-lab/alps/internal/progress"
-	"github.com/ds2-lab/alps/internal/tree"
-	"github.com/ds2-lab/alps/kernel"
-	"github.com/ds2-lab/alps/openlambda/image"
-	"github.com/ds2-lab/alps/vm"
+	"github.com/ds2-lab/alps/internal/targets"
 )
 
 type (
-	Kernel      mg.Namespace
 	Bpf         mg.Namespace
-	Openlambda  mg.Namespace
-	Image       mg.Namespace
-	Vm          mg.Namespace
-	Functions   mg.Namespace
 	Experiments mg.Namespace
 	Figures     mg.Namespace
+	Functions   mg.Namespace
+	Image       mg.Namespace
+	Kernel      mg.Namespace
+	Openlambda  mg.Namespace
 	Test        mg.Namespace
+	Vm          mg.Namespace
 )
 
-// console is where progress goes.
-var console = progress.New(os.Stderr)
+// Aliases are other names of targets.
+var Aliases = map[string]any{"test": Test.All, "testVM": Test.Guest}
 
-// value reads an optional flag.
-func value[T any](p *T) T {
-	var zero T
-	if p == nil {
-		return zero
-	}
-	return *p
+// mage TARGET -h, a flag's value without its name and so on mean the same as they
+// do with go run mage.go.
+func init() { os.Args = launch.MageArgs(os.Args) }
+
+func host() targets.Host {
+	return targets.Host{Out: os.Stdout, Console: progress.New(os.Stderr)}
 }
 
-// rig are the options every target with a guest begins with.
-func rig(ctx context.Context, kernelName string) (guest.Options, error) {
-	root, err := tree.Root()
-	if err != nil {
-		return guest.Options{}, err
+// value reads an optional flag.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
 	}
-	makes, err := kernelDeps(root, kernelName)
-	if err != nil {
-		return guest.Options{}, err
-	}
-	err = ensureRig(ctx, makes)
-	return guest.Options{Root: root, Kernel: kernelName, Progress: console}, err
+	return v
+}
+
+// Build compiles the BPF programs and their Go side anew.
+func (Bpf) Build(ctx context.Context) error {
+	return targets.Bpf{Host: host()}.Build(ctx)
+}
+
+// Build makes the functions' container image, without a Docker daemon.
+func (Openlambda) Build(ctx context.Context) error {
+	return targets.Openlambda{Host: host()}.Build(ctx)
+}
+
+// Fuzz throws requests, configurations and archives at the worker.
+func (Openlambda) Fuzz(ctx context.Context,
+	time *string, // each, as 60s (default)
+) error {
+	return targets.Openlambda{Host: host()}.Fuzz(ctx, targets.OpenlambdaFuzzFlags{Time: value(time)})
+}
+
+// Soak sends a million requests through the worker: rate, and growth of memory.
+func (Openlambda) Soak(ctx context.Context) error {
+	return targets.Openlambda{Host: host()}.Soak(ctx)
+}
+
+// Build makes the guest's disk, with Docker and the functions' image in it.
+func (Image) Build(ctx context.Context,
+	kernel *string, // to provision with
+) error {
+	return targets.Image{Host: host()}.Build(ctx, targets.ImageBuildFlags{Kernel: value(kernel)})
+}
+
+// Init starts the artifact's fifteen functions in the running guest.
+func (Functions) Init(ctx context.Context,
+	like *string, // one worker for all (one, default), or one each (artifact)
+	id *string, // of vm:list; without it this checkout's
+) error {
+	return targets.Functions{Host: host()}.Init(ctx, targets.FunctionsInitFlags{Like: value(like), ID: value(id)})
+}
+
+// Delete stops the functions in the running guest and removes their containers.
+func (Functions) Delete(ctx context.Context,
+	id *string, // of vm:list; without it this checkout's
+) error {
+	return targets.Functions{Host: host()}.Delete(ctx, targets.FunctionsDeleteFlags{ID: value(id)})
+}
+
+// Check looks at the code without running it: gofmt, vet and staticcheck under every build tag, go mod tidy.
+func Check(ctx context.Context,
+	vulnerabilities *bool, // also govulncheck, which asks a database in the network
+) error {
+	return host().Check(ctx, targets.CheckFlags{Vulnerabilities: value(vulnerabilities)})
+}
+
+// List lists the experiments, and on which engines they run.
+func (Experiments) List(ctx context.Context) error {
+	return targets.Experiments{Host: host()}.List(ctx)
+}
+
+// Plan prints what an experiment would do, how long and how large; or, for engines that run shards, their manifest.
+func (Experiments) Plan(ctx context.Context,
+	name *string, // of the experiment; all without it
+	engine *string, // vm or sim; as of experiments:run
+	profile *string, // smoke, brief, quick, paper or headline; of vm
+	accel *string, // kvm, tcg or vtime: whose times; without it what auto will likely be
+	cpus *int, // of the guest
+	jobs *int, // guests side by side; as of experiments:run
+	kernel *string, // in kernels.yaml
+	format *string, // text, github, k8s or slurm
+	shards *int, // of a manifest: how many shards
+	image *string, // of k8s: a container image with Go and a checkout in /alps
+	kvm *string, // of k8s: plugin or hostpath
+) error {
+	return targets.Experiments{Host: host()}.Plan(ctx, targets.ExperimentsPlanFlags{Name: value(name), Engine: value(engine), Profile: value(profile), Accel: value(accel), CPUs: value(cpus), Jobs: value(jobs), Kernel: value(kernel), Format: value(format), Shards: value(shards), Image: value(image), KVM: value(kvm)})
+}
+
+// Run runs an experiment, or "all", in a guest or in virtual time; what is there already is kept.
+func (Experiments) Run(ctx context.Context, name string,
+	engine *string, // vm or sim; without it vm, or sim where nothing runs in a guest
+	profile *string, // smoke, brief, quick, paper or headline; of vm
+	kernel *string, // in kernels.yaml; of vm
+	accel *string, // auto, kvm, tcg or vtime; of vm
+	cpus *int, // of the guest; 0: by the accelerator
+	jobs *int, // guests side by side; without it one, or under vtime one per CPU of this machine
+	shard *string, // i/n: the i-th of n shards; /n under Kubernetes and Slurm
+	results *string, // directory; results/ without it
+	json *bool, // events for tools, one per line, on standard output
+) error {
+	return targets.Experiments{Host: host()}.Run(ctx, name, targets.ExperimentsRunFlags{Engine: value(engine), Profile: value(profile), Kernel: value(kernel), Accel: value(accel), CPUs: value(cpus), Jobs: value(jobs), Shard: value(shard), Results: value(results), JSON: value(json)})
+}
+
+// Merge joins the results of shards, directories with commas between them, into results/.
+func (Experiments) Merge(ctx context.Context, dirs string,
+	results *string, // directory; results/ without it
+) error {
+	return targets.Experiments{Host: host()}.Merge(ctx, dirs, targets.ExperimentsMergeFlags{Results: value(results)})
+}
+
+// Repeat runs an experiment twice under vtime and compares: group means within 2 %, the same invocations.
+func (Experiments) Repeat(ctx context.Context, name string,
+	profile *string, // smoke, brief, quick, paper or headline
+	kernel *string, // in kernels.yaml
+	accel *string, // vtime without it; others show what they are worth
+	jobs *int, // guests side by side; as of experiments:run
+) error {
+	return targets.Experiments{Host: host()}.Repeat(ctx, name, targets.ExperimentsRepeatFlags{Profile: value(profile), Kernel: value(kernel), Accel: value(accel), Jobs: value(jobs)})
 }
 
 // Deps installs the Debian packages that the other targets need.
 func Deps(ctx context.Context) error {
-	if err := deps.Ensure(ctx, console, deps.All()...); err != nil {
-		return err
-	}
-	console.Printf("all packages are there")
-	return nil
-}
-
-// ensureRig installs what targets with a guest need, and what makes its kernel.
-func ensureRig(ctx context.Context, makes ...deps.Group) error {
-	return deps.Ensure(ctx, console, append(makes, deps.Image(), deps.QEMU(), deps.QEMUBuild())...)
-}
-
-// kernelDeps makes the kernel of that name.
-func kernelDeps(root, name string) (deps.Group, error) {
-	kernels, err := kernel.List(filepath.Join(root, "kernel"))
-	if err != nil {
-		return deps.Group{}, err
-	}
-	k, err := kernel.Find(kernels, name)
-	if k.Prebuilt() {
-		return deps.Prebuilt(), err
-	}
-	return deps.Kernel(), err
+	return host().Deps(ctx)
 }
 
 // List lists the kernels that kernel/kernels.yaml declares.
-func (Kernel) List() error {
-	root, err := tree.Root()
-	if err != nil {
-		return err
-	}
-	kernels, err := kernel.List(filepath.Join(root, "kernel"))
-	for _, k := range kernels {
-		how := "built, no patches"
-		switch {
-		case k.Prebuilt():
-			how = "installed: " + k.Sources[0].Binary.V + " of " + k.Sources[0].Suite.V
-		case k.Patches.V != "":
-			how = "built, patches in kernel/" + k.Patches.V
-		}
-		if k.Default {
-			how += "  (default)"
-		}
-		fmt.Printf("%-14s %d source(s), %s\n", k.Name.V, len(k.Sources), how)
-	}
-	return err
+func (Kernel) List(ctx context.Context) error {
+	return targets.Kernel{Host: host()}.List(ctx)
 }
 
 // Build builds or installs a kernel of kernel/kernels.yaml; without a name the default one.
@@ -132,32 +173,15 @@ func (Kernel) Build(ctx context.Context,
 	config *string, // one more configuration fragment; it wins
 	force *bool, // build even if it is cached
 ) error {
-	o, err := rig(ctx, value(name))
-	if err != nil {
-		return err
-	}
-	ko := kernel.Options{Dir: filepath.Join(o.Root, "kernel"), Src: value(src), Debug: value(debug), Force: value(force), Progress: console}
-	if value(config) != "" {
-		ko.Extra = []string{*config}
-	}
-	b, err := kernel.Build(ctx, o.Kernel, ko)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%s (%s)\n%s\n", b.Release, b.Source, b.BzImage)
-	return nil
+	return targets.Kernel{Host: host()}.Build(ctx, targets.KernelBuildFlags{Name: value(name), Src: value(src), Debug: value(debug), Config: value(config), Force: value(force)})
 }
 
 // Diff shows what a kernel's series changes: the files and lines, then the patches.
-func (Kernel) Diff(
+func (Kernel) Diff(ctx context.Context,
 	name *string, // in kernels.yaml; without it the default one
 	stat *bool, // only the files and lines
 ) error {
-	root, err := tree.Root()
-	if err != nil {
-		return err
-	}
-	return kernel.Diff(filepath.Join(root, "kernel"), value(name), !value(stat), os.Stdout)
+	return targets.Kernel{Host: host()}.Diff(ctx, targets.KernelDiffFlags{Name: value(name), Stat: value(stat)})
 }
 
 // Soak runs everything at once in a debug kernel: load, policy updates, attach
@@ -167,12 +191,7 @@ func (Kernel) Soak(ctx context.Context,
 	src *string, // build it from this tree
 	length *time.Duration, // 10m without it
 ) error {
-	o, err := rig(ctx, cmp.Or(value(name), "6.1-debug"))
-	if err != nil {
-		return err
-	}
-	o.Src = value(src)
-	return guestTests(ctx, o, []string{"ALPS_SOAK=" + cmp.Or(value(length), 10*time.Minute).String()}, "-timeout=5h", "-run=TestSoak", "./experiments/guest")
+	return targets.Kernel{Host: host()}.Soak(ctx, targets.KernelSoakFlags{Name: value(name), Src: value(src), Length: value(length)})
 }
 
 // Cost measures what the hooks cost, against a kernel without them and against
@@ -180,143 +199,26 @@ func (Kernel) Soak(ctx context.Context,
 func (Kernel) Cost(ctx context.Context,
 	results *string, // directory; results/ without it
 ) error {
-	o, err := rig(ctx, "6.1")
-	if err != nil {
-		return err
-	}
-	return execute.HookCosts(ctx, "6.1-stock", o, cmp.Or(value(results), filepath.Join(o.Root, "results")), os.Stdout)
-}
-
-// Build compiles the BPF programs and their Go side anew.
-func (Bpf) Build(ctx context.Context) error {
-	root, err := tree.Root()
-	if err != nil {
-		return err
-	}
-	if err := deps.Ensure(ctx, console, deps.BPF()); err != nil {
-		return err
-	}
-	return command.Run(ctx, command.Cmd{Args: []string{"go", "generate", "./bpf/..."}, Dir: root, Stdout: os.Stdout, Stderr: os.Stderr})
-}
-
-// Build makes the functions' container image, without a Docker daemon.
-func (Openlambda) Build(ctx context.Context) error {
-	if err := deps.Ensure(ctx, console, deps.Image()); err != nil {
-		return err
-	}
-	i, err := image.Build(ctx, image.Options{Progress: console})
-	if err != nil {
-		return err
-	}
-	fmt.Println(i.Path)
-	return nil
-}
-
-// Fuzz throws requests, configurations and archives at the worker.
-func (Openlambda) Fuzz(ctx context.Context,
-	time *string, // each, as 60s (default)
-) error {
-	each := cmp.Or(value(time), "60s")
-	for _, f := range [][2]string{{"FuzzRequest", "./openlambda/api"}, {"FuzzParse", "./openlambda/config"}, {"FuzzArchive", "./openlambda/registry"}} {
-		if err := goTest(ctx, nil, "-run=^$", "-fuzz=^"+f[0]+"$", "-fuzztime="+each, f[1]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Soak sends a million requests through the worker: rate, and growth of memory.
-func (Openlambda) Soak(ctx context.Context) error {
-	return goTest(ctx, nil, "-run=^$", "-bench=^BenchmarkWorker$", "-benchtime=1000000x", "./openlambda/api")
-}
-
-// Build makes the guest's disk, with Docker and the functions' image in it.
-func (Image) Build(ctx context.Context,
-	kernel *string, // to provision with
-) error {
-	o, err := rig(ctx, value(kernel))
-	if err != nil {
-		return err
-	}
-	p, err := guest.Prepare(ctx, o)
-	if err != nil {
-		return err
-	}
-	fmt.Println(p.Image.Path)
-	return nil
-}
-
-// inRunning runs a line in a guest that vm:up or a vm:shell elsewhere has started.
-func inRunning(ctx context.Context, id, line string) error {
-	m, err := vm.Open(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer m.Detach()
-	console.Printf("in guest %s", m.ID)
-	return exitCode(m.Run(ctx, vm.Cmd{Line: line, Stdout: os.Stdout, Stderr: os.Stderr}))
-}
-
-// Init starts the artifact's fifteen functions in the running guest.
-func (Functions) Init(ctx context.Context,
-	like *string, // one worker for all (one, default), or one each (artifact)
-	id *string, // of vm:list; without it this checkout's
-) error {
-	return inRunning(ctx, value(id), "systemd-run --quiet --wait --pipe --collect -p KillMode=process ol functions init -like "+
-		cmp.Or(value(like), "one"))
-}
-
-// Delete stops the functions in the running guest and removes their containers.
-func (Functions) Delete(ctx context.Context,
-	id *string, // of vm:list; without it this checkout's
-) error {
-	return inRunning(ctx, value(id), "ol functions delete")
+	return targets.Kernel{Host: host()}.Cost(ctx, targets.KernelCostFlags{Results: value(results)})
 }
 
 // Draw draws the figures and the report from results/ or another directory.
-func (Figures) Draw(
+func (Figures) Draw(ctx context.Context,
 	results *string, // directory; results/ without it
 ) error {
-	o, err := reportOptions(value(results), "report")
-	if err != nil {
-		return err
-	}
-	return shown(report.Draw(o))
+	return targets.Figures{Host: host()}.Draw(ctx, targets.FiguresDrawFlags{Results: value(results)})
 }
 
 // Publish draws the report as it is committed, into docs/report, from results/ or another directory.
 func (Figures) Publish(ctx context.Context,
 	results *string, // directory; results/ without it
 ) error {
-	o, err := reportOptions(value(results), filepath.Join("docs", "report"))
-	if err != nil {
-		return err
-	}
-	return shown(report.Publish(ctx, o))
-}
-
-// reportOptions are those of a report into out, below the root.
-func reportOptions(results, out string) (report.Options, error) {
-	root, err := tree.Root()
-	return report.Options{Results: cmp.Or(results, filepath.Join(root, "results")), Experiments: filepath.Join(root, "experiments"),
-		Code: root, Out: filepath.Join(root, out), Progress: console}, err
-}
-
-// shown prints where a page is, also where some of it is missing.
-func shown(page string, err error) error {
-	if page != "" {
-		fmt.Println(page)
-	}
-	return err
+	return targets.Figures{Host: host()}.Publish(ctx, targets.FiguresPublishFlags{Results: value(results)})
 }
 
 // Fidelity compares what was simulated with what the paper plots: docs/fidelity.md and .tsv.
-func (Figures) Fidelity() error {
-	root, err := tree.Root()
-	if err != nil {
-		return err
-	}
-	return fidelity.Write(filepath.Join(root, "results"), filepath.Join(root, "docs"))
+func (Figures) Fidelity(ctx context.Context) error {
+	return targets.Figures{Host: host()}.Fidelity(ctx)
 }
 
 // Reproduce simulates everything, builds the rig, measures in a guest and draws the report.
@@ -327,120 +229,166 @@ func Reproduce(ctx context.Context,
 	accel *string, // kvm, tcg or vtime; without it KVM where it works, else vtime: virtual time
 	jobs *int, // guests side by side; as of experiments:run
 ) error {
-	root, err := tree.Root()
-	if err != nil {
-		return err
-	}
-	what := cmp.Or(value(figure), config.All)
-	exps, err := config.LoadAll(filepath.Join(root, "experiments"), what)
-	if err != nil {
-		return err
-	}
-	a, err := vm.ParseAccel(value(accel))
-	if err != nil {
-		return err
-	}
-	needs := func(engine string) bool {
-		return slices.ContainsFunc(exps, func(e config.Experiment) bool { return slices.Contains(e.Engines(), engine) })
-	}
-	size := value(profile)
-	if size != "" {
-		if _, err := config.LoadProfile(filepath.Join(root, "experiments"), size); err != nil {
-			return err
-		}
-		console.Printf("profile %s: as asked", size)
-	}
-	// Seconds, before anything is built. A run that is not good is said in the report.
-	var errs []error
-	if needs(results.EngineSim) {
-		errs = append(errs, execute.Run(ctx, what, plan.Options{Guest: guest.Options{Root: root, Progress: console}, Engine: results.EngineSim}))
-	}
-	if ctx.Err() != nil {
-		return errors.Join(errs...)
-	}
-	hooks := func() error { // Table 3; its kernels are others
-		if size == "smoke" || ctx.Err() != nil || !slices.ContainsFunc(exps, func(e config.Experiment) bool { return e.Target == "kernel:cost" }) {
-			return nil
-		}
-		return Kernel{}.Cost(ctx, nil)
-	}
-	if !needs(results.EngineVM) {
-		return errors.Join(append(errs, hooks(), Figures{}.Draw(nil))...)
-	}
-	o, err := rig(ctx, value(kernel))
-	if err != nil {
-		return err
-	}
-	o.Accel, o.Virtual = a, true
-	p, err := guest.Prepare(ctx, o)
-	if err != nil {
-		return err
-	}
-	if size == "" {
-		size = "brief"
-		why := fmt.Sprintf("%d CPUs, accelerator %s; paper needs 16 CPUs and KVM", runtime.NumCPU(), p.Accel)
-		if p.Accel == vm.KVM && runtime.NumCPU() >= 16 {
-			size, why = "paper", fmt.Sprintf("KVM works and there are %d CPUs", runtime.NumCPU())
-		}
-		console.Printf("profile %s: %s", size, why)
-	}
-	ro := plan.Options{Guest: o, Engine: results.EngineVM, Profile: size, Artifacts: &p, Jobs: value(jobs)}
-	steps, err := plan.New(ctx, what, ro)
-	if err != nil {
-		return errors.Join(append(errs, err)...)
-	}
-	console.Printf("%s", steps.Summary())
-	errs = append(errs, execute.Run(ctx, what, ro), hooks())
-	if ctx.Err() != nil {
-		return errors.Join(errs...)
-	}
-	// What was measured is drawn even if a run was not good.
-	return errors.Join(append(errs, Figures{}.Draw(nil))...)
+	return host().Reproduce(ctx, targets.ReproduceFlags{Profile: value(profile), Figure: value(figure), Kernel: value(kernel), Accel: value(accel), Jobs: value(jobs)})
 }
 
 // Clean removes results and report, and with -cacheToo the cache but for disks kept by -keep. What is not of ours stays.
-func Clean(
+func Clean(ctx context.Context,
 	cacheToo *bool, // kernels, images and compiler cache as well
 ) error {
-	root, err := tree.Root()
-	if err != nil {
-		return err
-	}
-	removed := func(dir string, left []string) {
-		console.Printf("removed: %s", dir)
-		for _, path := range left {
-			console.Printf("left: %s", path)
-		}
-	}
-	for dir, forms := range map[string][]string{"results": results.Forms(), "report": report.Forms()} {
-		dir := filepath.Join(root, dir)
-		left, err := ours.Prune(dir, forms...)
-		if err != nil {
-			return err
-		}
-		for i := range left {
-			left[i] = filepath.Join(dir, left[i])
-		}
-		removed(dir, left)
-	}
-	if !value(cacheToo) {
-		return nil
-	}
-	guests, err := vm.List()
-	if err != nil {
-		return err
-	}
-	if len(guests) > 0 {
-		return fmt.Errorf("%d guests run from the cache: end them first (vm:list, vm:down)", len(guests))
-	}
-	dir, err := cache.Root()
-	if err != nil {
-		return err
-	}
-	left, err := cache.Clean()
-	if err != nil {
-		return err
-	}
-	removed(dir, left) // what was kept by -keep, or is not of ours
-	return nil
+	return host().Clean(ctx, targets.CleanFlags{CacheToo: value(cacheToo)})
+}
+
+// All runs every test that needs no guest: unit, root and figures.
+func (Test) All(ctx context.Context) error {
+	return targets.Test{Host: host()}.All(ctx)
+}
+
+// Unit runs the tests that need neither root nor guest, with the race detector.
+func (Test) Unit(ctx context.Context) error {
+	return targets.Test{Host: host()}.Unit(ctx)
+}
+
+// Root runs the tests that mount, set real-time policies and load BPF, as root; by sudo where this is another user.
+func (Test) Root(ctx context.Context) error {
+	return targets.Test{Host: host()}.Root(ctx)
+}
+
+// Figures runs the tests of figures and report, also in a browser.
+func (Test) Figures(ctx context.Context) error {
+	return targets.Test{Host: host()}.Figures(ctx)
+}
+
+// Guest runs the tests in guests: boot, containers, hooks, orders.
+func (Test) Guest(ctx context.Context,
+	kernel *string, // in kernels.yaml
+	src *string, // build it from this tree
+) error {
+	return targets.Test{Host: host()}.Guest(ctx, targets.TestGuestFlags{Kernel: value(kernel), Src: value(src)})
+}
+
+// Weekly runs what takes long (ring.Long, but for kernel:soak): guests with kernel 6.12, runs that are killed, runs in shards.
+func (Test) Weekly(ctx context.Context,
+	kills *int, // 5 without it
+	src *string, // of Linux 6.12, where the distribution has no package of it
+) error {
+	return targets.Test{Host: host()}.Weekly(ctx, targets.TestWeeklyFlags{Kills: value(kills), Src: value(src)})
+}
+
+// TestKill kills an experiment in virtual time at random moments, about a minute each, and compares what comes of it.
+func TestKill(ctx context.Context,
+	kills *int, // 20 without it
+	kernel *string, // in kernels.yaml
+) error {
+	return host().TestKill(ctx, targets.TestKillFlags{Kills: value(kills), Kernel: value(kernel)})
+}
+
+// Bench runs the benchmarks, with allocations.
+func Bench(ctx context.Context) error {
+	return host().Bench(ctx)
+}
+
+// Shell gives you a root shell in the running guest, or in a fresh one that ends with it.
+func (Vm) Shell(ctx context.Context,
+	id *string, // of vm:list; without it this checkout's, where one is running
+	kernel *string, // in kernels.yaml
+	accel *string, // auto, kvm, tcg or vtime
+	cpus *int, // of the guest; 0: by the accelerator
+	mem *int, // MiB
+	keep *string, // keep the disk's changes under this name, for the next time
+	share *string, // directory of this host: /mnt/share
+	gdb *int, // port of this host on which QEMU waits for gdb
+	pin *string, // host CPUs for the guest's, as 2-5,8
+	debug *bool, // the kernel with kernel/config/debug.config
+	config *string, // the kernel with one more configuration fragment
+	snapshot *bool, // do not boot: go on from a snapshot in which Docker is ready
+	bare *bool, // a fresh guest without daemon, worker and functions
+) error {
+	return targets.Vm{Host: host()}.Shell(ctx, targets.VmShellFlags{ID: value(id), GuestFlags: targets.GuestFlags{Kernel: value(kernel), Accel: value(accel), CPUs: value(cpus), Mem: value(mem), Keep: value(keep), Share: value(share), GDB: value(gdb), Pin: value(pin), Debug: value(debug), Config: value(config), Snapshot: value(snapshot)}, Bare: value(bare)})
+}
+
+// Run runs a command line in the running guest, or in a fresh one; the exit code is the command's.
+func (Vm) Run(ctx context.Context, line string,
+	id *string, // of vm:list; without it this checkout's, where one is running
+	kernel *string, // in kernels.yaml
+	accel *string, // auto, kvm, tcg or vtime
+	cpus *int, // of the guest; 0: by the accelerator
+	mem *int, // MiB
+	keep *string, // keep the disk's changes under this name, for the next time
+	share *string, // directory of this host: /mnt/share
+	gdb *int, // port of this host on which QEMU waits for gdb
+	pin *string, // host CPUs for the guest's, as 2-5,8
+	debug *bool, // the kernel with kernel/config/debug.config
+	config *string, // the kernel with one more configuration fragment
+	snapshot *bool, // do not boot: go on from a snapshot in which Docker is ready
+) error {
+	return targets.Vm{Host: host()}.Run(ctx, line, targets.VmRunFlags{ID: value(id), GuestFlags: targets.GuestFlags{Kernel: value(kernel), Accel: value(accel), CPUs: value(cpus), Mem: value(mem), Keep: value(keep), Share: value(share), GDB: value(gdb), Pin: value(pin), Debug: value(debug), Config: value(config), Snapshot: value(snapshot)}})
+}
+
+// Up boots a guest that stays until vm:down.
+func (Vm) Up(ctx context.Context,
+	kernel *string, // in kernels.yaml
+	accel *string, // auto, kvm, tcg or vtime
+	cpus *int, // of the guest; 0: by the accelerator
+	mem *int, // MiB
+	keep *string, // keep the disk's changes under this name, for the next time
+	share *string, // directory of this host: /mnt/share
+	gdb *int, // port of this host on which QEMU waits for gdb
+	pin *string, // host CPUs for the guest's, as 2-5,8
+	debug *bool, // the kernel with kernel/config/debug.config
+	config *string, // the kernel with one more configuration fragment
+	snapshot *bool, // do not boot: go on from a snapshot in which Docker is ready
+) error {
+	return targets.Vm{Host: host()}.Up(ctx, targets.VmUpFlags{GuestFlags: targets.GuestFlags{Kernel: value(kernel), Accel: value(accel), CPUs: value(cpus), Mem: value(mem), Keep: value(keep), Share: value(share), GDB: value(gdb), Pin: value(pin), Debug: value(debug), Config: value(config), Snapshot: value(snapshot)}})
+}
+
+// Down shuts a running guest down: by its power button, then by QEMU, then by SIGKILL.
+func (Vm) Down(ctx context.Context,
+	id *string, // of vm:list; without it this checkout's
+) error {
+	return targets.Vm{Host: host()}.Down(ctx, targets.VmDownFlags{ID: value(id)})
+}
+
+// List lists the running guests.
+func (Vm) List(ctx context.Context) error {
+	return targets.Vm{Host: host()}.List(ctx)
+}
+
+// Log prints a running guest's h.Console.
+func (Vm) Log(ctx context.Context,
+	id *string, // of vm:list; without it this checkout's
+) error {
+	return targets.Vm{Host: host()}.Log(ctx, targets.VmLogFlags{ID: value(id)})
+}
+
+// Dump writes a running guest's memory to a file, for crash and gdb.
+func (Vm) Dump(ctx context.Context,
+	id *string, // of vm:list; without it this checkout's
+	out *string, // file; ID.core without it
+) error {
+	return targets.Vm{Host: host()}.Dump(ctx, targets.VmDumpFlags{ID: value(id), Out: value(out)})
+}
+
+// Doctor prints what this host can do for guests, and what is missing.
+func (Vm) Doctor(ctx context.Context) error {
+	return targets.Vm{Host: host()}.Doctor(ctx)
+}
+
+// Qemu builds the QEMU for guests in virtual time, and prints its path.
+func (Vm) Qemu(ctx context.Context,
+	src *string, // build from this tree of QEMU 10.0 instead of Debian's source package
+	force *bool, // build even if it is cached
+) error {
+	return targets.Vm{Host: host()}.Qemu(ctx, targets.VmQemuFlags{Src: value(src), Force: value(force)})
+}
+
+// Plan prints the QEMU command line and starts nothing.
+func (Vm) Plan(ctx context.Context,
+	accel *string, // kvm, tcg or vtime
+	cpus *int, // 0: by the accelerator
+	mem *int, // MiB
+	share *string, // directory of this host
+	gdb *int, // port of this host on which QEMU waits for gdb
+) error {
+	return targets.Vm{Host: host()}.Plan(ctx, targets.VmPlanFlags{Accel: value(accel), CPUs: value(cpus), Mem: value(mem), Share: value(share), GDB: value(gdb)})
 }

@@ -5,7 +5,9 @@ package launch
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -25,6 +27,26 @@ var required = map[string]string{"experiments:run": " ", "experiments:repeat": "
 
 // aliases are the magefile's, which mage does not explain.
 var aliases = map[string]string{"test": "test:all", "testvm": "test:guest"}
+
+// MageArgs is for the program that mage makes of the magefile: args of the process,
+// rearranged as by Arrange, so that mage TARGET and go run mage.go TARGET take the
+// same. It ends the process if they cannot be.
+func MageArgs(args []string) []string {
+	begin := 1
+	for begin < len(args) && args[begin] == "-v" {
+		begin++
+	}
+	rest := args[begin:]
+	if help, _ := strconv.ParseBool(os.Getenv("MAGEFILE_HELP")); help { // mage -h TARGET
+		rest = append([]string{"-h"}, rest...)
+	}
+	rest, err := Arrange(rest)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mage:", err)
+		os.Exit(2)
+	}
+	return append(slices.Clone(args[:begin]), rest...)
+}
 
 // Arrange puts args into mage's order. It accepts a few things more than mage
 // does, for the target named first:

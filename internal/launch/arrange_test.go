@@ -36,3 +36,11 @@ func TestArrange(t *testing.T) {
 	_, err = Arrange(strings.Fields("vm:run -id vm1 -- uname"))
 	require.EqualError(t, err, `vm:run: "vm1" before -- is no flag: a flag's value is written as in -id=vm1`)
 }
+
+func TestMageArgs(t *testing.T) {
+	require.Equal(t, []string{"mage", "-v", "-h", "vm:shell"}, MageArgs([]string{"mage", "-v", "vm:shell", "-h"}))
+	require.Equal(t, []string{"mage", "vm:run", "uname -a", "-cpus=2"}, MageArgs([]string{"mage", "vm:run", "-cpus=2", "--", "uname", "-a"}))
+	require.Equal(t, []string{"mage"}, MageArgs([]string{"mage"}))
+	t.Setenv("MAGEFILE_HELP", "1")
+	require.Equal(t, []string{"mage", "-h", "test:all"}, MageArgs([]string{"mage", "test"}))
+}

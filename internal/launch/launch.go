@@ -34,10 +34,6 @@ func Main(args []string, stdout, stderr io.Writer) int {
 }
 
 func run(args []string, stdout, stderr io.Writer) (int, error) {
-	args, err := Arrange(args)
-	if err != nil {
-		return 0, err
-	}
 	root, err := tree.Root()
 	if err != nil {
 		return 0, err
@@ -56,6 +52,9 @@ func run(args []string, stdout, stderr io.Writer) (int, error) {
 	}
 	defer unlock()
 	if len(args) == 0 || args[0] != "-v" && args[0][0] == '-' {
+		if args, err = Arrange(args); err != nil {
+			return 0, err
+		}
 		return mage.ParseAndRun(stdout, stderr, os.Stdin, append([]string{"-d", root, "-w", "."}, args...)), nil
 	}
 	// Of each checkout one, so that go build finds it up to date the next time.
@@ -67,7 +66,8 @@ func run(args []string, stdout, stderr io.Writer) (int, error) {
 	if code := mage.ParseAndRun(stdout, stderr, os.Stdin, []string{"-d", root, "-compile", program}); code != 0 {
 		return code, nil
 	}
-	// The lock ends here: its file is closed on exec.
+	// The program arranges its arguments itself, see MageArgs. The lock ends here:
+	// its file is closed on exec.
 	return 0, fmt.Errorf("run %s: %w", program, syscall.Exec(program, append([]string{"mage"}, args...), os.Environ()))
 }
 

@@ -119,6 +119,9 @@ func TestImportsFollowTheTable(t *testing.T) {
 			if ours && !allowed(rules, pkg, imported) {
 				t.Errorf("%s imports %s, which ARCHITECTURE.md does not allow", pkg, imported)
 			}
+			if imported == "internal/targets" && !under(pkg, imported) {
+				t.Errorf("%s imports internal/targets; only magefile.go may", pkg)
+			}
 			if path == "github.com/digitalocean/go-qemu/qmp" && !under(pkg, "vm/qmp") {
 				t.Errorf("%s imports go-qemu; only vm/qmp may", pkg)
 			}

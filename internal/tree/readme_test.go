@@ -94,20 +94,29 @@ func TestTargetsRunSideBySide(t *testing.T) {
 	}
 }
 
-// A target explains itself whichever side of it -h stands on.
+// A target explains itself whichever side of it -h stands on, with mage itself as
+// with mage.go.
 func TestTargetsExplainThemselves(t *testing.T) {
 	root, err := Root()
 	require.NoError(t, err)
-	usage := func(args ...string) string {
-		c := exec.Command("go", append([]string{"run", "mage.go"}, args...)...)
+	run := func(name string, args ...string) string {
+		c := exec.Command(name, args...)
 		c.Dir = root
 		out, err := c.CombinedOutput()
 		require.NoError(t, err, "%s", out)
 		return string(out)
 	}
-	before := usage("-h", "vm:shell")
-	require.Contains(t, before, "-cpus=")
+	mage := filepath.Join(t.TempDir(), "mage")
+	run("go", "build", "-o", mage, "github.com/magefile/mage")
+	usage := run("go", "run", "mage.go", "-h", "vm:shell")
+	require.Contains(t, usage, "-cpus=")
 	for _, args := range [][]string{{"vm:shell", "-h"}, {"vm:shell", "--help"}, {"vm:shell", "-cpus=2", "-help"}} {
-		require.Equal(t, before, usage(args...))
+		require.Equal(t, usage, run("go", append([]string{"run", "mage.go"}, args...)...))
+		require.Equal(t, usage, run(mage, args...))
 	}
+	require.Equal(t, usage, run(mage, "-h", "vm:shell"))
+	require.Equal(t, run("go", "run", "mage.go", "-h", "test"), run(mage, "test", "-h"))
+	// Nor does mage itself need the name of a flag that may go without.
+	require.Equal(t, run("go", "run", "mage.go", "vm:plan", "-accel=tcg"), run(mage, "vm:plan", "-accel=tcg"))
+	require.Equal(t, run("go", "run", "mage.go", "kernel:diff", "6.1", "-stat"), run(mage, "kernel:diff", "6.1", "-stat"))
 }

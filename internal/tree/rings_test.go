@@ -46,7 +46,7 @@ func TestNothingSkipsButByItsRing(t *testing.T) {
 	require.NoError(t, err)
 	source, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "internal", "ring", "ring.go"), nil, parser.SkipObjectResolution)
 	require.NoError(t, err)
-	targets, err := os.ReadFile(filepath.Join(root, "magefile_rings.go"))
+	targets, err := os.ReadFile(filepath.Join(root, "internal", "targets", "test.go"))
 	require.NoError(t, err)
 	var names []string
 	for _, d := range source.Decls {
@@ -61,6 +61,6 @@ func TestNothingSkipsButByItsRing(t *testing.T) {
 	require.Len(t, names, len(ring.All()))
 	for _, name := range names {
 		require.True(t, used[name], "no test is of ring.%s", name)
-		require.True(t, strings.Contains(string(targets), "ring."+name), "no target of magefile_rings.go runs ring.%s, or says why not", name)
+		require.True(t, strings.Contains(string(targets), "ring."+name), "no target of internal/targets/test.go runs ring.%s, or says why not", name)
 	}
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build mage
-
-package main
+package targets
 
 import (
 	"context"
@@ -22,10 +20,13 @@ const (
 	govulncheck = "golang.org/x/vuln/cmd/govulncheck@v1.9.0"
 )
 
+// CheckFlags are the flags of check.
+type CheckFlags struct {
+	Vulnerabilities bool // also govulncheck, which asks a database in the network
+}
+
 // Check looks at the code without running it: gofmt, vet and staticcheck under every build tag, go mod tidy.
-func Check(ctx context.Context,
-	vulnerabilities *bool, // also govulncheck, which asks a database in the network
-) error {
+func (h Host) Check(ctx context.Context, f CheckFlags) error {
 	root, err := tree.Root()
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func Check(ctx context.Context,
 		if ctx.Err() != nil {
 			return nil
 		}
-		step := console.Step(name, 0, 0)
+		step := h.Console.Step(name, 0, 0)
 		out, err := command.Output(ctx, command.Cmd{Args: args, Dir: root, Stderr: os.Stderr})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w\n%s", name, err, out))
@@ -54,10 +55,10 @@ func Check(ctx context.Context,
 		check(strings.TrimSpace("staticcheck "+tags), "go", "run", staticcheck, "-tags="+tags, "./...")
 	}
 	check("go vet mage.go", "go", "vet", "mage.go")
-	if value(vulnerabilities) {
+	if f.Vulnerabilities {
 		check("govulncheck", "go", "run", govulncheck, "./...")
 	} else {
-		console.Printf("govulncheck does not run: it asks a database in the network (check -vulnerabilities)")
+		h.Console.Printf("govulncheck does not run: it asks a database in the network (check -vulnerabilities)")
 	}
 	return errors.Join(errs...)
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build mage
-
-package main
+package targets
 
 import (
 	"cmp"
@@ -51,13 +49,13 @@ func inCI(rings ...ring.Ring) []string {
 const raceLimit = "-timeout=30m"
 
 // goTest runs go test with its own output last.
-func goTest(ctx context.Context, env []string, args ...string) error {
+func (h Host) goTest(ctx context.Context, env []string, args ...string) error {
 	root, err := tree.Root()
 	if err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test"}, args...)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = root, os.Stdout, os.Stderr
+	cmd.Dir, cmd.Stdout, cmd.Stderr = root, h.Out, os.Stderr
 	cmd.Env = append(os.Environ(), env...)
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go test %s: %w", strings.Join(args, " "), err)
@@ -66,7 +64,7 @@ func goTest(ctx context.Context, env []string, args ...string) error {
 }
 
 // packages lists the module's packages; those that keep says no to are left out.
-func packages(ctx context.Context, keep func(dir string) bool) ([]string, error) {
+func (h Host) packages(ctx context.Context, keep func(dir string) bool) ([]string, error) {
 	root, err := tree.Root()
 	if err != nil {
 		return nil, err
@@ -92,42 +90,42 @@ func packages(ctx context.Context, keep func(dir string) bool) ([]string, error)
 func ofFigures(dir string) bool { return dir == "figures" || strings.HasPrefix(dir, "figures/") }
 
 // All runs every test that needs no guest: unit, root and figures.
-func (Test) All(ctx context.Context) error {
-	if err := (Test{}).Unit(ctx); err != nil {
+func (h Test) All(ctx context.Context) error {
+	if err := h.Unit(ctx); err != nil {
 		return err
 	}
 	if os.Geteuid() != 0 { // else unit had it
-		if err := (Test{}).Root(ctx); err != nil {
+		if err := h.Root(ctx); err != nil {
 			return err
 		}
 	}
-	return Test{}.Figures(ctx)
+	return h.Figures(ctx)
 }
 
 // Unit runs the tests that need neither root nor guest, with the race detector.
-func (Test) Unit(ctx context.Context) error {
-	if err := deps.Ensure(ctx, console, deps.Race(), deps.BPF(), deps.Prebuilt(), deps.Functions(), deps.QEMU()); err != nil {
+func (h Test) Unit(ctx context.Context) error {
+	if err := deps.Ensure(ctx, h.Console, deps.Race(), deps.BPF(), deps.Prebuilt(), deps.Functions(), deps.QEMU()); err != nil {
 		return err
 	}
 	rings := []ring.Ring{ring.Python, ring.Clang, ring.QEMU, ring.Network}
 	if _, err := os.Stat("/dev/kvm"); err == nil {
 		rings = append(rings, ring.KVM)
 	} else {
-		console.Printf("ring %s does not run: %v", ring.KVM, err)
+		h.Console.Printf("ring %s does not run: %v", ring.KVM, err)
 	}
 	if os.Geteuid() == 0 {
 		rings = append(rings, ring.Root)
 	}
-	list, err := packages(ctx, func(dir string) bool { return !ofFigures(dir) })
+	list, err := h.packages(ctx, func(dir string) bool { return !ofFigures(dir) })
 	if err != nil {
 		return err
 	}
-	return goTest(ctx, inCI(rings...), append([]string{"-race", raceLimit}, list...)...)
+	return h.goTest(ctx, inCI(rings...), append([]string{"-race", raceLimit}, list...)...)
 }
 
 // Root runs the tests that mount, set real-time policies and load BPF, as root; by sudo where this is another user.
-func (Test) Root(ctx context.Context) error {
-	if err := deps.Ensure(ctx, console, deps.Race(), deps.Functions()); err != nil {
+func (h Test) Root(ctx context.Context) error {
+	if err := deps.Ensure(ctx, h.Console, deps.Race(), deps.Functions()); err != nil {
 		return err
 	}
 	root, err := tree.Root()
@@ -135,7 +133,7 @@ func (Test) Root(ctx context.Context) error {
 		return err
 	}
 	// Whole packages: a test of this ring is known by its call of ring.Need.
-	list, err := packages(ctx, func(dir string) bool {
+	list, err := h.packages(ctx, func(dir string) bool {
 		files, err := fs.Glob(os.DirFS(filepath.Join(root, dir)), "*_test.go")
 		return err == nil && slices.ContainsFunc(files, func(name string) bool {
 			text, err := os.ReadFile(filepath.Join(root, dir, name))
@@ -151,41 +149,44 @@ func (Test) Root(ctx context.Context) error {
 			if os.Getenv("CI") == "true" {
 				return fmt.Errorf("ring %s: neither root nor sudo without a password: %w", ring.Root, err)
 			}
-			console.Printf("ring %s does not run: this is not root, and sudo asks for a password (sudo -v, then test:root)", ring.Root)
+			h.Console.Printf("ring %s does not run: this is not root, and sudo asks for a password (sudo -v, then test:root)", ring.Root)
 			return nil
 		}
 		args = append(args, "-exec", "sudo -n -E env PATH="+os.Getenv("PATH"))
 	}
-	return goTest(ctx, must(ring.Root, ring.Python), append(args, list...)...)
+	return h.goTest(ctx, must(ring.Root, ring.Python), append(args, list...)...)
 }
 
 // Figures runs the tests of figures and report, also in a browser.
-func (Test) Figures(ctx context.Context) error {
-	if err := deps.Ensure(ctx, console, deps.Race(), deps.Browser()); err != nil {
+func (h Test) Figures(ctx context.Context) error {
+	if err := deps.Ensure(ctx, h.Console, deps.Race(), deps.Browser()); err != nil {
 		return err
 	}
-	list, err := packages(ctx, ofFigures)
+	list, err := h.packages(ctx, ofFigures)
 	if err != nil {
 		return err
 	}
-	return goTest(ctx, inCI(ring.Chromium), append([]string{"-race", raceLimit}, list...)...)
+	return h.goTest(ctx, inCI(ring.Chromium), append([]string{"-race", raceLimit}, list...)...)
+}
+
+// TestGuestFlags are the flags of test:guest.
+type TestGuestFlags struct {
+	Kernel string // in kernels.yaml
+	Src    string // build it from this tree
 }
 
 // Guest runs the tests in guests: boot, containers, hooks, orders.
-func (Test) Guest(ctx context.Context,
-	kernel *string, // in kernels.yaml
-	src *string, // build it from this tree
-) error {
-	o, err := rig(ctx, value(kernel))
+func (h Test) Guest(ctx context.Context, f TestGuestFlags) error {
+	o, err := h.rig(ctx, f.Kernel)
 	if err != nil {
 		return err
 	}
-	o.Src = value(src)
-	return guestTests(ctx, o, nil, "-timeout=40m", "-run=Guest", "./vm", "./experiments/guest")
+	o.Src = f.Src
+	return h.guestTests(ctx, o, nil, "-timeout=40m", "-run=Guest", "./vm", "./experiments/guest")
 }
 
 // guestTests runs tests that boot guests, on parts made before.
-func guestTests(ctx context.Context, o guest.Options, env []string, args ...string) error {
+func (h Host) guestTests(ctx context.Context, o guest.Options, env []string, args ...string) error {
 	p, err := guest.Prepare(ctx, o)
 	if err != nil {
 		return err
@@ -205,33 +206,39 @@ func guestTests(ctx context.Context, o guest.Options, env []string, args ...stri
 	}
 	env = append(env, must(rings...)...)
 	env = append(env, "ALPS_KERNEL="+p.Kernel.BzImage, "ALPS_INITRD="+p.Kernel.Initrd, "ALPS_KERNEL_NAME="+p.Kernel.Name, "ALPS_KERNEL_SRC="+o.Src, "ALPS_LAMBDA="+p.Lambda.Path)
-	return goTest(ctx, env, append([]string{"-count=1", "-p=1", "-v"}, args...)...)
+	return h.goTest(ctx, env, append([]string{"-count=1", "-p=1", "-v"}, args...)...)
+}
+
+// TestWeeklyFlags are the flags of test:weekly.
+type TestWeeklyFlags struct {
+	Kills int    // 5 without it
+	Src   string // of Linux 6.12, where the distribution has no package of it
 }
 
 // Weekly runs what takes long (ring.Long, but for kernel:soak): guests with kernel 6.12, runs that are killed, runs in shards.
-func (Test) Weekly(ctx context.Context,
-	kills *int, // 5 without it
-	src *string, // of Linux 6.12, where the distribution has no package of it
-) error {
-	if err := TestKill(ctx, new(cmp.Or(value(kills), 5)), nil); err != nil {
+func (h Test) Weekly(ctx context.Context, f TestWeeklyFlags) error {
+	if err := h.TestKill(ctx, TestKillFlags{Kills: cmp.Or(f.Kills, 5)}); err != nil {
 		return err
 	}
-	return Test{}.Guest(ctx, new("6.12"), src)
+	return h.Guest(ctx, TestGuestFlags{Kernel: "6.12", Src: f.Src})
+}
+
+// TestKillFlags are the flags of testKill.
+type TestKillFlags struct {
+	Kills  int    // 20 without it
+	Kernel string // in kernels.yaml
 }
 
 // TestKill kills an experiment in virtual time at random moments, about a minute each, and compares what comes of it.
-func TestKill(ctx context.Context,
-	kills *int, // 20 without it
-	kernel *string, // in kernels.yaml
-) error {
-	o, err := rig(ctx, value(kernel))
+func (h Host) TestKill(ctx context.Context, f TestKillFlags) error {
+	o, err := h.rig(ctx, f.Kernel)
 	if err != nil {
 		return err
 	}
-	return guestTests(ctx, o, []string{fmt.Sprint("ALPS_KILLS=", cmp.Or(value(kills), 20))}, "-timeout=3h", "-run=TestGuestKilled|TestGuestShards", "./experiments/execute")
+	return h.guestTests(ctx, o, []string{fmt.Sprint("ALPS_KILLS=", cmp.Or(f.Kills, 20))}, "-timeout=3h", "-run=TestGuestKilled|TestGuestShards", "./experiments/execute")
 }
 
 // Bench runs the benchmarks, with allocations.
-func Bench(ctx context.Context) error {
-	return goTest(ctx, nil, "-run=^$", "-bench=.", "-benchmem", "./...")
+func (h Host) Bench(ctx context.Context) error {
+	return h.goTest(ctx, nil, "-run=^$", "-bench=.", "-benchmem", "./...")
 }

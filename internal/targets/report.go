@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package targets
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/ds2-lab/alps/figures/fidelity"
+	"github.com/ds2-lab/alps/figures/report"
+	"github.com/ds2-lab/alps/internal/tree"
+)
+
+// FiguresDrawFlags are the flags of figures:draw.
+type FiguresDrawFlags struct {
+	Results string // directory; results/ without it
+}
+
+// Draw draws the figures and the report from results/ or another directory.
+func (h Figures) Draw(ctx context.Context, f FiguresDrawFlags) error {
+	o, err := h.reportOptions(f.Results, "report")
+	if err != nil {
+		return err
+	}
+	return h.shown(report.Draw(o))
+}
+
+// FiguresPublishFlags are the flags of figures:publish.
+type FiguresPublishFlags struct {
+	Results string // directory; results/ without it
+}
+
+// Publish draws the report as it is committed, into docs/report, from results/ or another directory.
+func (h Figures) Publish(ctx context.Context, f FiguresPublishFlags) error {
+	o, err := h.reportOptions(f.Results, filepath.Join("docs", "report"))
+	if err != nil {
+		return err
+	}
+	return h.shown(report.Publish(ctx, o))
+}
+
+// reportOptions are those of a report into out, below the root.
+func (h Host) reportOptions(results, out string) (report.Options, error) {
+	root, err := tree.Root()
+	return report.Options{Results: cmp.Or(results, filepath.Join(root, "results")), Experiments: filepath.Join(root, "experiments"),
+		Code: root, Out: filepath.Join(root, out), Progress: h.Console}, err
+}
+
+// shown prints where a page is, also where some of it is missing.
+func (h Host) shown(page string, err error) error {
+	if page != "" {
+		fmt.Fprintln(h.Out, page)
+	}
+	return err
+}
+
+// Fidelity compares what was simulated with what the paper plots: docs/fidelity.md and .tsv.
+func (h Figures) Fidelity(ctx context.Context) error {
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	return fidelity.Write(filepath.Join(root, "results"), filepath.Join(root, "docs"))
+}
