@@ -91,7 +91,7 @@ func replay(ctx context.Context, g *guest.Guest, r *plan.Run, profile string, st
 		ImageDigest: a.Image.Digest, Docker: g.Info.Docker, Revision: a.Revision,
 		Invocations: len(invocations), TimeFactor: r.Factor, LoadAsked: r.Load,
 		LoadAchieved: float64(stats.CPU) / (float64(stats.Span) * float64(cpus)),
-		Deployment:   cmp.Or(r.Guest.Deployment, config.Apart), PlatformPerRequest: stats.Platform / time.Duration(max(1, len(invocations))),
+		Deployment:   cmp.Or(r.Guest.Deployment, config.Apart), PlatformPerRequest: stats.Platform / time.Duration(max(1, len(invocations))), PlatformModelled: a.PlatformModelled(),
 		MeanGap: stats.MeanGap, LateP50: stats.LateP50, LateP99: stats.LateP99, LateMax: stats.LateMax, Took: stats.Took,
 		Failed: stats.Failed, Lost: stats.Lost, Errors: stats.Errors, Broken: stats.Broken,
 	}

@@ -90,7 +90,7 @@ func (g *Guest) setUp(ctx context.Context, ports []string, step *progress.Step) 
 	step.Detail("functions")
 	line := "systemd-run --quiet --wait --pipe --collect --unit=" + loadgen.WorkerUnit + " -p KillMode=process "
 	if g.Artifacts.variant.Deployment == config.AsPaper {
-		line += fmt.Sprintf("-p AllowedCPUs=%s ol functions init -platform-us %d -cpus %s", cpus, platformShare.Microseconds(), cpus)
+		line += fmt.Sprintf("-p AllowedCPUs=%s ol functions init -platform-us %d -cpus %s", cpus, g.Artifacts.PlatformModelled().Microseconds(), cpus)
 	} else {
 		line += "ol functions init -cpus " + cpus
 	}
@@ -130,6 +130,15 @@ const platformTime = 1250 * time.Microsecond
 // its functions import, because the guest's CPU does one instruction per ns. So
 // an invocation is forked, and its container uses that much beforehand.
 const platformShare = 14700*time.Microsecond - platformTime
+
+// PlatformModelled is the CPU time per request that containers use in place of the
+// paper's platform: none where worker and functions have CPUs of their own.
+func (a Artifacts) PlatformModelled() time.Duration {
+	if a.variant.Deployment == config.AsPaper {
+		return platformShare
+	}
+	return 0
+}
 
 // confine is what keeps off the functions' CPUs, or on them, all that is no
 // function, by the deployment.

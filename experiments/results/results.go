@@ -100,6 +100,9 @@ type Run struct {
 	// the CPU time of worker, Docker and the functions' servers beside invocations.
 	Deployment         string        `json:"deployment,omitzero"`
 	PlatformPerRequest time.Duration `json:"platform_per_request_ns,omitzero"`
+	// PlatformModelled is what of that no platform used: CPU time by which the paper's
+	// platform exceeds ours, used by the containers before a process begins.
+	PlatformModelled time.Duration `json:"platform_modelled_ns,omitzero"`
 
 	MeanGap time.Duration `json:"mean_gap_ns,omitzero"`
 	LateP50 time.Duration `json:"late_p50_ns,omitzero"` // sent − due

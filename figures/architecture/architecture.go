@@ -39,14 +39,14 @@ func (n *node) folder() string {
 // link of two nodes: an import, or who uses, reads, answers what.
 type link struct{ from, to *node }
 
-// architecture is what the code itself says about its parts.
-type architecture struct {
+// Architecture is what the code itself says about its parts.
+type Architecture struct {
 	nodes []*node
 	links []link
 }
 
 // node is the one of this kind and name.
-func (a *architecture) node(kind, name string) *node {
+func (a *Architecture) node(kind, name string) *node {
 	for _, n := range a.nodes {
 		if n.kind == kind && n.name == name {
 			return n
@@ -57,7 +57,7 @@ func (a *architecture) node(kind, name string) *node {
 	return n
 }
 
-func (a *architecture) link(from, to *node) {
+func (a *Architecture) link(from, to *node) {
 	if l := (link{from, to}); !slices.Contains(a.links, l) {
 		a.links = append(a.links, l)
 	}
@@ -70,8 +70,8 @@ func (n *node) compare(o *node) int {
 
 // Read reads the packages below root and their imports, the BPF
 // objects with their programs and maps, and the hooks of the kernel's patches.
-func Read(root string) (*architecture, error) {
-	a := &architecture{}
+func Read(root string) (*Architecture, error) {
+	a := &Architecture{}
 	if err := a.readPackages(root); err != nil {
 		return nil, fmt.Errorf("architecture: %w", err)
 	}
@@ -84,7 +84,7 @@ func Read(root string) (*architecture, error) {
 }
 
 // readPackages reads who imports whom; tests and the root's targets, which import everything, do not count.
-func (a *architecture) readPackages(root string) error {
+func (a *Architecture) readPackages(root string) error {
 	module, err := moduleOf(root)
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func moduleOf(root string) (string, error) {
 
 // readObjects reads the BPF objects in a package's directory: the programs that
 // are attached to something, and the maps they use, which the package uses, too.
-func (a *architecture) readObjects(dir, owner string) error {
+func (a *Architecture) readObjects(dir, owner string) error {
 	objects, err := filepath.Glob(filepath.Join(dir, "*_bpfel.o"))
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func mapsOf(spec *ebpf.CollectionSpec, code asm.Instructions) []string {
 }
 
 // readPatches notes at every hook which patch series have it.
-func (a *architecture) readPatches(dir string) error {
+func (a *Architecture) readPatches(dir string) error {
 	patches, err := filepath.Glob(filepath.Join(dir, "*", "*.patch"))
 	if err != nil {
 		return err
@@ -248,7 +248,7 @@ func reduced(links []link) []link {
 }
 
 // Tsv is every link.
-func (a *architecture) TSV() string {
+func (a *Architecture) TSV() string {
 	var b strings.Builder
 	b.WriteString("from_kind\tfrom\tto_kind\tto\n")
 	for _, l := range a.links {

@@ -3,123 +3,110 @@
 package architecture
 
 import (
-	"image/color"
+	"bytes"
+	"context"
+	"fmt"
 	"slices"
 	"strings"
 
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-
-	"github.com/ds2-lab/alps/figures/plot"
+	"github.com/goccy/go-graphviz"
 )
 
-const (
-	spotHeight  = 20.0 // points
-	layerHeight = 50.0
-	spotFont    = 7.5
-)
-
-// kernelFill marks what is in the kernel.
-var kernelFill = map[string]color.RGBA{kindMap: plot.Rgb(0xe4e4e4), kindProgram: plot.Rgb(0xd0d0d0), kindHook: plot.Rgb(0xffffff)}
+// shared is the folder that everything may import: it has no box and no lines.
+const shared = "internal"
 
 // folderFill are the colours of folders, in their order; grey is the kernel's.
-var folderFill = []color.RGBA{plot.Rgb(0xf6deaa), plot.Rgb(0xabc1d7), plot.Rgb(0xaadfd0), plot.Rgb(0xe2bed4), plot.Rgb(0xddf0fd), plot.Rgb(0xe5bdb9), plot.Rgb(0xe9e39a), plot.Rgb(0xd9c9ee)}
+var folderFill = []string{"#f6deaa", "#abc1d7", "#aadfd0", "#e2bed4", "#ddf0fd", "#e5bdb9", "#e9e39a", "#d9c9ee"}
 
-// Draw is Fig 4: the architecture as the code itself has it.
-func Draw(a *architecture) plot.Sheet {
-	font := plot.Text(spotFont)
-	rows := layers(a, func(n *node) float64 { return max(font.Width(n.name), font.Width(n.note)).Points() + 10 })
-	width := 0.0
-	for _, row := range rows {
-		for _, b := range row {
-			width = max(width, b.x+b.width/2)
-		}
-	}
-	var common, folders []string
+// kernelFill marks what is in the kernel.
+var kernelFill = map[string]string{kindMap: "#e4e4e4", kindProgram: "#d0d0d0", kindHook: "#ffffff"}
+
+// kernelLabel names the rows of the kernel's half.
+var kernelLabel = map[string]string{kindMap: "BPF maps", kindProgram: "BPF programs", kindHook: "kernel hooks"}
+
+// Dot is the architecture as a graph for Graphviz: a frame for each folder of user
+// space, and for maps, programs and hooks in the kernel. An import that a longer way
+// makes plain has no line.
+func (a *Architecture) Dot() string {
+	var b strings.Builder
+	b.WriteString(`digraph architecture {
+	graph [rankdir=LR, newrank=true, nodesep=0.06, ranksep=0.3, fontname="sans-serif", fontsize=9, pad=0.05]
+	node [shape=box, style=filled, height=0.24, margin="0.1,0.03", fontname="Helvetica,sans-serif", fontsize=8, color="#505050", penwidth=0.6]
+	edge [color="#787878", penwidth=0.7, arrowsize=0.4]
+`)
+	var frames []string
+	inside := map[string][]*node{}
 	for _, n := range a.nodes {
-		switch {
-		case n.kind != kindPackage:
-		case n.folder() == shared:
-			common = append(common, strings.TrimPrefix(n.name, shared+"/"))
-		case !slices.Contains(folders, n.folder()):
-			folders = append(folders, n.folder())
-		}
-	}
-	fill := func(n *node) color.RGBA {
+		frame := n.kind
 		if n.kind == kindPackage {
-			return folderFill[slices.Index(folders, n.folder())%len(folderFill)]
+			frame = n.folder()
 		}
-		return kernelFill[n.kind]
-	}
-	notes := []string{
-		"User space: a package above what it imports; an import that a longer way makes plain has no line, nor has one from " + shared + "/: " + strings.Join(common, ", ") + ".",
-		"Kernel, grey: maps, the BPF programs that use them, and what these are attached to: hooks that our patches add (with the series that do), tracepoints, and the operations of sched_ext.",
-	}
-	const bottom = 4 * plot.LineSpace
-	s := plot.Sheet{Width: vg.Points(width + 2*plot.Margin), Height: vg.Points(bottom + layerHeight*float64(len(rows)) + plot.Margin)}
-	s.Draw = func(c draw.Canvas) {
-		c.SetColor(color.White)
-		c.Fill(c.Rectangle.Path())
-		at := func(b *spot, dy float64) vg.Point {
-			return vg.Point{X: c.Min.X + vg.Points(plot.Margin+b.x), Y: c.Min.Y + vg.Points(bottom+layerHeight*(float64(b.layer)+0.5)+dy)}
+		if frame == shared {
+			continue
 		}
-		border := c.Min.Y + vg.Points(bottom+3*layerHeight)
-		c.StrokeLines(plot.Line(plot.PaperInk, 0.8, plot.PaperDashes), []vg.Point{{X: c.Min.X, Y: border}, {X: c.Max.X, Y: border}})
-		each(rows, func(b *spot) {
-			for _, d := range b.down {
-				join(c, at(b, -spotHeight/2), at(d, spotHeight/2))
-			}
-			if b.node == nil {
-				c.StrokeLines(plot.Line(plot.PaperInk, 0.7, nil), []vg.Point{at(b, spotHeight/2), at(b, -spotHeight/2)})
-			}
-		})
-		each(rows, func(b *spot) {
-			if b.node == nil {
-				return
-			}
-			w, h := vg.Points(b.width/2), vg.Points(spotHeight/2)
-			m := at(b, 0)
-			pts := []vg.Point{{X: m.X - w, Y: m.Y - h}, {X: m.X + w, Y: m.Y - h}, {X: m.X + w, Y: m.Y + h}, {X: m.X - w, Y: m.Y + h}}
-			c.FillPolygon(fill(b.node), pts)
-			c.StrokeLines(plot.Line(plot.Rgb(0x505050), 0.6, nil), append(pts, pts[0]))
-			style := font
-			style.XAlign, style.YAlign = draw.XCenter, draw.YCenter
-			if b.note == "" {
-				c.FillText(style, m, b.name)
-				return
-			}
-			c.FillText(style, vg.Point{X: m.X, Y: m.Y + vg.Points(4.5)}, b.name)
-			style.Color = color.Gray{0x50}
-			c.FillText(style, vg.Point{X: m.X, Y: m.Y - vg.Points(4.5)}, b.note)
-		})
-		small, left := plot.Text(6.5), c.Min.X+vg.Points(plot.Margin)
-		y := c.Min.Y + vg.Points(plot.Margin+3*plot.LineSpace)
-		for _, n := range notes {
-			for _, l := range plot.Wrap(n, func(s string) bool { return small.Width(s) < c.Max.X-c.Min.X-vg.Points(2*plot.Margin) }) {
-				y -= vg.Points(plot.LineSpace)
-				c.FillText(small, vg.Point{X: left, Y: y}, l)
-			}
+		if len(inside[frame]) == 0 {
+			frames = append(frames, frame)
 		}
-		c.FillText(small, vg.Point{X: left, Y: border + vg.Points(3)}, "user space")
-		c.FillText(small, vg.Point{X: left, Y: border - vg.Points(9)}, "kernel")
+		inside[frame] = append(inside[frame], n)
 	}
-	return s
+	folders := 0
+	for _, frame := range frames {
+		fill, inKernel := kernelFill[frame]
+		label := frame
+		if inKernel {
+			label = kernelLabel[frame]
+		} else {
+			fill = folderFill[folders%len(folderFill)]
+			folders++
+		}
+		fmt.Fprintf(&b, "\tsubgraph %q {\n\t\tlabel=%q; style=rounded; color=\"#b0b0b0\"\n", "cluster_"+frame, label)
+		if inKernel {
+			b.WriteString("\t\trank=same\n")
+		}
+		for _, n := range inside[frame] {
+			text := strings.TrimPrefix(n.name, n.folder()+"/")
+			if n.note != "" {
+				text += "\n" + n.note
+			}
+			fmt.Fprintf(&b, "\t\t%q [label=%q, tooltip=%q, fillcolor=%q]\n", n.id(), text, n.id(), fill)
+		}
+		b.WriteString("\t}\n")
+	}
+	drawn := slices.DeleteFunc(slices.Clone(a.links), func(l link) bool { return l.from.folder() == shared || l.to.folder() == shared })
+	for _, l := range reduced(drawn) {
+		fmt.Fprintf(&b, "\t%q -> %q\n", l.from.id(), l.to.id())
+	}
+	b.WriteString("}\n")
+	return b.String()
 }
 
-func each(rows [][]*spot, f func(*spot)) {
-	for _, row := range rows {
-		for _, b := range row {
-			f(b)
-		}
+// id is a node's name in the graph.
+func (n *node) id() string { return n.kind + " " + n.name }
+
+// SVG lays the graph out. The same code is the same bytes.
+func (a *Architecture) SVG(ctx context.Context) ([]byte, error) {
+	g, err := graphviz.New(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("architecture: graphviz: %w", err)
 	}
+	graph, err := graphviz.ParseBytes([]byte(a.Dot()))
+	if err != nil {
+		return nil, fmt.Errorf("architecture: graphviz: %w", err)
+	}
+	var b bytes.Buffer
+	if err := g.Render(ctx, graph, graphviz.SVG, &b); err != nil {
+		return nil, fmt.Errorf("architecture: graphviz: %w", err)
+	}
+	return b.Bytes(), nil
 }
 
-// join draws a line from one layer to the next.
-func join(c draw.Canvas, from, to vg.Point) {
-	var p vg.Path
-	p.Move(from)
-	half := (from.Y - to.Y) / 2
-	p.CubeTo(vg.Point{X: from.X, Y: from.Y - half}, vg.Point{X: to.X, Y: to.Y + half}, to)
-	c.SetLineStyle(plot.Line(plot.PaperInk, 0.7, nil))
-	c.Stroke(p)
+// Common are the packages of the folder that everything may import, which are not drawn.
+func (a *Architecture) Common() []string {
+	var out []string
+	for _, n := range a.nodes {
+		if n.kind == kindPackage && n.folder() == shared {
+			out = append(out, strings.TrimPrefix(n.name, shared+"/"))
+		}
+	}
+	return out
 }

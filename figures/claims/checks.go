@@ -9,83 +9,129 @@ import (
 
 	"github.com/ds2-lab/alps/figures/dataset"
 	"github.com/ds2-lab/alps/figures/format"
+	"github.com/ds2-lab/alps/figures/stats"
 )
 
-// enough of an effect is two thirds of the paper's: less is called not holding.
+// enough of an effect is two thirds of the paper's: less is called smaller.
 const enough = 2.0 / 3
 
-// check asks evidence; seen is what it says, for people.
-type check = func(e *evidence) (seen string, ok bool)
+// finding is what a check sees.
+type finding struct {
+	seen      string // for people
+	threshold string // from where on the claim holds, for people
+	verdict   Verdict
+}
 
-// compared: a number as a multiple of another is as it should be; its direction
-// alone may be asked for, too.
-func compared(number, with, stat string, ok, direction func(ratio float64) bool) check {
-	return func(e *evidence) (string, bool) {
+// check asks evidence.
+type check = func(e *evidence) finding
+
+// value is a finding of a claim that has no size.
+func value(seen, threshold string, ok bool) finding {
+	if ok {
+		return finding{seen, threshold, Holds}
+	}
+	return finding{seen, threshold, Fails}
+}
+
+// effect: a number is another times a ratio, whose distance from 1 in the direction of
+// sign (−1: lower) is at least threshold.
+func effect(number, with, stat string, sign, threshold float64) check {
+	return func(e *evidence) finding {
 		a, b := e.of(number, stat), e.of(with, stat)
-		if e.signs {
-			return "", direction(a / b)
+		ratio := a / b
+		middle := e.ratios(number, with, stat)
+		signed := stats.Interval{Lo: sign * (middle.Lo - 1), Hi: sign * (middle.Hi - 1)}
+		if sign < 0 {
+			signed = stats.Interval{Lo: signed.Hi, Hi: signed.Lo}
 		}
-		if e.draw >= 0 {
-			return "", ok(a / b)
+		f := finding{seen: fromTo(b, a, stat) + between(middle), verdict: classify(sign*(ratio-1), signed, threshold)}
+		f.threshold = "from " + format.Change(1+sign*threshold) + " on"
+		if math.IsNaN(ratio) { // 0 of 0
+			f.verdict = NoEffect
 		}
-		seen := fromTo(b, a, stat)
-		if of := e.interval(number, with, stat); !math.IsNaN(of.Lo) {
-			seen += fmt.Sprintf(" (%s to %s)", format.Change(of.Lo), format.Change(of.Hi))
-		}
-		return seen, ok(a / b)
+		return f
 	}
 }
 
-func lower(ratio float64) bool { return ratio < 1 }
-
-func higher(ratio float64) bool { return ratio > 1 }
-
 // less: a number is lower than another by at least enough of what the paper has, in %.
 func less(number, than, stat string, paperPct float64) check {
-	return compared(number, than, stat, func(r float64) bool { return 1-r >= enough*paperPct/100 }, lower)
+	return effect(number, than, stat, -1, enough*paperPct/100)
 }
 
 // more: a number is higher than another by at least enough of what the paper has, in %.
 func more(number, than, stat string, paperPct float64) check {
-	return compared(number, than, stat, func(r float64) bool { return r-1 >= enough*paperPct/100 }, higher)
-}
-
-// noWorse: a number is at most a hundredth above another.
-func noWorse(number, than, stat string) check {
-	ok := func(r float64) bool { return r <= 1.01 }
-	return compared(number, than, stat, ok, ok)
+	return effect(number, than, stat, 1, enough*paperPct/100)
 }
 
 // tenfold: a number is at least ten times another.
-func tenfold(number, than, stat string) check {
-	return compared(number, than, stat, func(r float64) bool { return r >= 10 }, higher)
+func tenfold(number, than, stat string) check { return effect(number, than, stat, 1, 9) }
+
+// noWorse: a number is at most a hundredth above another.
+func noWorse(number, than, stat string) check {
+	const most = 1.01
+	return func(e *evidence) finding {
+		a, b := e.of(number, stat), e.of(than, stat)
+		middle := e.ratios(number, than, stat)
+		f := finding{fromTo(b, a, stat) + between(middle), "up to " + format.Change(most), Holds}
+		switch {
+		case a/b <= most:
+		case middle.Lo <= 1: // and the highest is above
+			f.verdict = NoEffect
+		default:
+			f.verdict = Opposite
+		}
+		return f
+	}
+}
+
+// positive: a number of percents above zero is at least enough of the paper's.
+func positive(number, stat string, paper float64) check {
+	return func(e *evidence) finding {
+		v, middle := e.of(number, stat), e.interval(number, stat)
+		seen := withUnit(v, stat)
+		if !isNone(middle) {
+			seen += fmt.Sprintf(" (%s to %s)", withUnit(middle.Lo, stat), withUnit(middle.Hi, stat))
+		}
+		return finding{seen, "from " + format.Percent(enough*paper) + " on", classify(v, middle, enough*paper)}
+	}
 }
 
 // about: a number is the paper's within a share.
 func about(number, stat string, paper, within float64) check {
-	return func(e *evidence) (string, bool) {
-		v := e.of(number, stat)
-		return withUnit(v, stat), math.Abs(v/paper-1) <= within
+	return func(e *evidence) finding {
+		v, middle := e.of(number, stat), e.interval(number, stat)
+		seen := withUnit(v, stat)
+		if !isNone(middle) {
+			seen += fmt.Sprintf(" (%s to %s)", withUnit(middle.Lo, stat), withUnit(middle.Hi, stat))
+		}
+		return value(seen, fmt.Sprintf("%s ± %.0f %%", withUnit(paper, stat), 100*within), math.Abs(v/paper-1) <= within)
 	}
 }
 
-// both holds if all checks do.
+// both has the worst verdict of its checks.
 func both(checks ...check) check {
-	return func(e *evidence) (string, bool) {
-		var seen []string
-		all := true
+	return func(e *evidence) finding {
+		out := finding{verdict: Holds}
+		var seen, thresholds []string
 		for _, c := range checks {
-			s, ok := c(e)
-			seen, all = append(seen, s), all && ok
+			f := c(e)
+			seen, thresholds = append(seen, f.seen), append(thresholds, f.threshold)
+			if out.verdict.worse(f.verdict) {
+				out.verdict = f.verdict
+			}
 		}
-		return strings.Join(seen, "; "), all
+		if thresholds[0] == thresholds[len(thresholds)-1] {
+			thresholds = thresholds[:1]
+		}
+		out.seen, out.threshold = strings.Join(seen, "; "), strings.Join(thresholds, "; ")
+		return out
 	}
 }
 
 // falling: the numbers of places come in order, the first the highest; equal
 // ones are in order.
 func falling(stat string, places ...string) check {
-	return func(e *evidence) (string, bool) {
+	return func(e *evidence) finding {
 		var seen []string
 		ok, last := true, math.Inf(1)
 		for _, p := range places {
@@ -93,13 +139,13 @@ func falling(stat string, places ...string) check {
 			seen = append(seen, format.Short(v))
 			ok, last = ok && v <= last, v
 		}
-		return strings.Join(seen, " ≥ "), ok
+		return value(strings.Join(seen, ", "), "none above the one before it", ok)
 	}
 }
 
 // within: the numbers of places are within a share of each other.
 func within(stat string, share float64, places ...string) check {
-	return func(e *evidence) (string, bool) {
+	return func(e *evidence) finding {
 		var seen []string
 		lo, hi := math.Inf(1), math.Inf(-1)
 		for _, p := range places {
@@ -107,13 +153,13 @@ func within(stat string, share float64, places ...string) check {
 			lo, hi = min(lo, v), max(hi, v)
 			seen = append(seen, format.Short(v))
 		}
-		return strings.Join(seen, ", ") + " " + dataset.Unit(dataset.Turnaround), hi/lo-1 <= share
+		return value(strings.Join(seen, ", ")+" "+dataset.Unit(dataset.Turnaround), fmt.Sprintf("within %.0f %%", 100*share), hi/lo-1 <= share)
 	}
 }
 
 // doneWithin are the shares of invocations that took at most so long, in %.
-func doneWithin(ms float64, ok func(shares []float64) bool, places ...string) check {
-	return func(e *evidence) (string, bool) {
+func doneWithin(ms float64, threshold string, ok func(shares []float64) bool, places ...string) check {
+	return func(e *evidence) finding {
 		var seen []string
 		var shares []float64
 		for _, p := range places {
@@ -121,7 +167,7 @@ func doneWithin(ms float64, ok func(shares []float64) bool, places ...string) ch
 			shares = append(shares, v)
 			seen = append(seen, format.Fixed(v, 0)+" %")
 		}
-		return strings.Join(seen, ", "), ok(shares)
+		return value(strings.Join(seen, ", "), threshold, ok(shares))
 	}
 }
 
@@ -136,9 +182,8 @@ func withUnit(v float64, stat string) string {
 }
 
 // switchRatio is a context switch with both hooks asked as a multiple of one
-// that asks none, whatever the guest's clock counts.
-func (e *evidence) switchRatio() float64 {
-	g := e.grids["table3"]
+// that asks none, whatever the guest's clock counts; NaN of none.
+func switchRatio(g *dataset.Grid) float64 {
 	if g == nil {
 		return math.NaN()
 	}
@@ -157,13 +202,69 @@ func (e *evidence) switchRatio() float64 {
 
 // mixed: the shares of a workload's groups are the paper's within a point.
 func mixed(workload string) check {
-	return func(e *evidence) (string, bool) {
+	return func(e *evidence) finding {
 		var seen []string
 		ok := true
 		for _, g := range []string{"G1", "G2", "G3", "G4"} {
 			ours, paper := e.cell("table1", workload, g)
 			seen, ok = append(seen, format.Fixed(ours, 1)), ok && math.Abs(ours-paper) <= 1
 		}
-		return strings.Join(seen, ", ") + " %", ok
+		return value(strings.Join(seen, ", ")+" %", "within a point", ok)
 	}
+}
+
+// updateCheap: an update over 5,000 records takes a tenth of a window of 5 s at most.
+func updateCheap(e *evidence) finding {
+	avg, _ := e.cell("table2", "avg", "5000")
+	rf, _ := e.cell("table2", "rf", "5000")
+	return value(format.Fixed(avg, 1)+" ms, forest "+format.Fixed(rf, 1)+" ms", "up to 500 ms", max(avg, rf) < 500)
+}
+
+// forestDear: the random forest takes twice as long as the others, which are alike.
+func forestDear(e *evidence) finding {
+	v := map[string]float64{}
+	for _, l := range []string{"avg", "lr", "ewma", "rf"} {
+		v[l], _ = e.cell("table2", l, "5000")
+	}
+	lo, hi := min(v["avg"], v["lr"], v["ewma"]), max(v["avg"], v["lr"], v["ewma"])
+	return value(fmt.Sprintf("%s ms against %s to %s ms", format.Fixed(v["rf"], 1), format.Fixed(lo, 2), format.Fixed(hi, 2)),
+		"twice the others, which differ by half", v["rf"] > 2*hi && hi < 1.5*lo)
+}
+
+// hooksCheap: the hooks' programs cost no more than the paper's.
+func hooksCheap(e *evidence) finding {
+	var seen []string
+	ok := true
+	for _, row := range []string{"order hook, entry", "slice hook, entry", "both hooks, per decision"} {
+		ours, paper := e.cell("table3", row, hookUnit)
+		seen, ok = append(seen, format.Fixed(ours, 0)), ok && ours <= paper
+	}
+	text := strings.Join(seen, ", ") + " ns"
+	if ratio := switchRatio(e.grids["table3"]); !math.IsNaN(ratio) {
+		text += "; a whole switch in the guest: " + format.Change(ratio)
+	}
+	return value(text, "up to the paper's", ok)
+}
+
+// hooksBelowGhost: the hooks cost a tenth of ghOSt's published local scheduling.
+func hooksBelowGhost(e *evidence) finding {
+	ours, _ := e.cell("table3", "both hooks, per decision", hookUnit)
+	return value(format.Fixed(ours, 0)+" ns against the published 1,613", "a tenth", ours*10 <= 1613)
+}
+
+// slowerUnderCFS: as many invocations are slower under CFS than under SRPT as in the paper.
+func slowerUnderCFS(e *evidence) finding {
+	v := e.slower("fig01", "huawei", 90, "cfs", "srpt")
+	return value(format.Fixed(v, 1)+" %", "89.2 % ± 5 points", math.Abs(v-89.2) <= 5)
+}
+
+// neverSwitched: at least half of the invocations are never switched.
+func neverSwitched(e *evidence) finding {
+	var seen []string
+	ok := true
+	for _, p := range []string{"fig07 huawei 90 rr all", "fig07 huawei 90 fifo all", "fig07 azure 90 rr all", "fig07 azure 90 fifo all"} {
+		share := e.of(p, "switches_upto0")
+		seen, ok = append(seen, format.Fixed(share, 0)), ok && share >= 50
+	}
+	return value("of RR, FIFO, on Azure likewise: "+strings.Join(seen, ", ")+" % never", "half of the invocations", ok)
 }

@@ -3,6 +3,8 @@
 package claims
 
 import (
+	"math"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,6 +13,7 @@ import (
 	"github.com/ds2-lab/alps/figures/dataset"
 	"github.com/ds2-lab/alps/figures/figuretest"
 	"github.com/ds2-lab/alps/figures/paper"
+	"github.com/ds2-lab/alps/figures/stats"
 )
 
 // A place that a claim misspells would make it untested for ever.
@@ -19,8 +22,7 @@ func TestEveryClaimAsksForWhatThereIs(t *testing.T) {
 	figuretest.Complete(t, root)
 	require.GreaterOrEqual(t, len(All), 25)
 	l := dataset.NewLibrary(root)
-	grids := readGrids(t, l)
-	out, err := Judge(All, l, grids)
+	out, err := Judge(All, l, readGrids(t, l))
 	require.NoError(t, err)
 	ids := map[string]bool{}
 	for _, j := range out {
@@ -28,13 +30,19 @@ func TestEveryClaimAsksForWhatThereIs(t *testing.T) {
 		ids[j.ID] = true
 		require.NotEmpty(t, j.Text+j.Source, j.ID)
 		require.NotEmpty(t, j.Paper, j.ID)
-		if j.Verdict == NotTested {
+		require.Regexp(t, `^(fig|table)\d+$`, j.Figure, j.ID)
+		of := j.Simulated
+		if of.Apart {
+			of = j.Measured
+		}
+		require.NotEmpty(t, of.Threshold, j.ID)
+		if of.Verdict == NotDone {
 			// 40 and 10 invocations have no 99th percentile.
-			require.Contains(t, j.Reason, "of 200 invocations for the p99", j.ID)
+			require.Contains(t, strings.Join(of.Lacks, " "), "the p99 needs 200", j.ID)
 			continue
 		}
-		require.NotContains(t, j.Simulated+j.Measured, "NaN", j.ID)
-		require.NotEmpty(t, j.Simulated+j.Measured, j.ID)
+		require.NotContains(t, of.Seen, "NaN", j.ID)
+		require.NotEmpty(t, of.Seen, j.ID)
 	}
 }
 
@@ -49,75 +57,107 @@ func readGrids(t *testing.T, l *dataset.Library) map[string]*dataset.Grid {
 	return out
 }
 
+func TestClassify(t *testing.T) {
+	nan := math.NaN()
+	for _, c := range []struct {
+		size, lo, hi float64
+		want         Verdict
+	}{
+		{0.5, 0.4, 0.6, Holds},
+		{0.3, 0.2, 0.4, Holds}, // the threshold itself
+		{0.28, 0.26, 0.30, Smaller},
+		{0.28, -0.1, 0.6, NoEffect}, // within noise, whatever the middle says
+		{0.5, -0.1, 0.9, NoEffect},
+		{-0.01, -0.05, 0.02, NoEffect},
+		{-0.2, -0.3, -0.1, Opposite},
+		{-0.2, -0.3, 0, NoEffect},
+		{0, nan, nan, NoEffect},
+		{0.1, nan, nan, Smaller},
+		{-0.1, nan, nan, Opposite},
+	} {
+		require.Equal(t, c.want, classify(c.size, stats.Interval{Lo: c.lo, Hi: c.hi}, 0.3), "%v", c)
+	}
+}
+
 func TestVerdicts(t *testing.T) {
-	c := claim{ID: "c", Text: "shorter", Source: "text", Paper: "−30 %", check: less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 30)}
-	rounds := func(engine string, cfs, alps float64) (out []results.Result) {
-		for round := 1; round <= dataset.MinRounds; round++ {
-			out = append(out, figuretest.Made(engine, "huawei", "cfs", round, cfs), figuretest.Made(engine, "huawei", "alps", round, alps))
+	c := Claim{ID: "c", Text: "shorter", Source: "text", Paper: "−60 %", check: less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 60), reason: "It is so."}
+	const quick, sim = "go run mage.go experiments:run -profile=quick fig06", "go run mage.go experiments:run -engine=sim fig06"
+	// What waits beside CFS's 4 in three rounds.
+	rounds := func(engine string, alps ...float64) (out []results.Result) {
+		for i, scale := range alps {
+			out = append(out, figuretest.Made(engine, "huawei", "cfs", i+1, 4), figuretest.Made(engine, "huawei", "alps", i+1, scale))
 		}
 		return out
 	}
-	good := func(engine string) []results.Result {
-		return rounds(engine, 4, 1)
-	}
-	bad := func(engine string) []results.Result {
-		return rounds(engine, 1, 4)
-	}
-	// In one round alps is slower than cfs, over all of them it is quicker.
-	unsteady := func(engine string) []results.Result {
-		return append(good(engine)[:4], figuretest.Made(engine, "huawei", "cfs", 3, 1), figuretest.Made(engine, "huawei", "alps", 3, 2.5))
-	}
-	type runs func(string) []results.Result
 	for _, x := range []struct {
-		sim, vm         runs
-		verdict, reason string
+		alps    []float64
+		verdict Verdict
+		lacks   string
 	}{
-		{nil, nil, NotTested, "Not simulated: nothing of fig06. Not measured: nothing of fig06."},
-		{good, nil, HoldsInSim, "Not measured: nothing of fig06."},
-		{bad, nil, DoesNotHold, "Not measured: nothing of fig06."},
-		{nil, good, Holds, "Not simulated: nothing of fig06."},
-		{good, good, Holds, ""},
-		{bad, good, Holds, "Simulation disagrees."},
-		{nil, bad, DoesNotHold, "Not simulated: nothing of fig06."},
-		{good, bad, DoesNotHold, "Simulation disagrees."},
-		{bad, bad, DoesNotHold, ""},
-		{func(e string) []results.Result { return good(e)[:1] }, nil, NotTested, "Not simulated: no alps on huawei at 90 % in fig06; 1 of 3 rounds of cfs on huawei at 90 % in fig06. Not measured: nothing of fig06."},
-		// What one round shows and another does not is within noise.
-		{good, unsteady, HoldsInSim, "What was measured is within noise."},
-		{bad, unsteady, DoesNotHold, "What was measured is within noise."},
-		{nil, unsteady, NotTested, "Not simulated: nothing of fig06. What was measured is within noise."},
-		{unsteady, nil, DoesNotHold, "What was simulated is within noise. Not measured: nothing of fig06."},
+		{[]float64{1, 1, 1}, Holds, ""},
+		{[]float64{2.4, 2.4, 2.4}, Smaller, ""},
+		{[]float64{1, 3, 12}, NoEffect, ""}, // what one round shows and another does not
+		{[]float64{12, 12, 12}, Opposite, ""},
+		{[]float64{1, 1}, NotDone, "fig06 has 2 rounds of alps on huawei at 90 %; a verdict needs 3."},
+		{nil, NotDone, "Nothing of fig06 was "},
 	} {
-		root := t.TempDir()
-		if x.sim != nil {
-			figuretest.Shows(t, root, "fig06", 0.9, x.sim(results.EngineSim)...)
+		for _, engine := range dataset.Engines {
+			root := t.TempDir()
+			if x.alps != nil {
+				figuretest.Shows(t, root, "fig06", 0.9, rounds(engine, x.alps...)...)
+			}
+			out, err := Judge([]Claim{c}, dataset.NewLibrary(root), nil)
+			require.NoError(t, err)
+			j := out[0]
+			require.Equal(t, "fig06", j.Figure)
+			require.Equal(t, "It is so.", j.Reason)
+			of, other, command := j.Simulated, j.Measured, sim
+			if engine == results.EngineVM {
+				of, other, command = j.Measured, j.Simulated, quick
+			}
+			require.Equal(t, x.verdict, of.Verdict, "%v %s", x.alps, of.Seen)
+			require.Equal(t, NotDone, other.Verdict, "one engine says nothing of the other's runs")
+			require.NotEmpty(t, other.Command)
+			require.Equal(t, "from −40.0 % on", of.Threshold)
+			if x.lacks != "" {
+				require.Contains(t, strings.Join(of.Lacks, " "), x.lacks)
+				require.Equal(t, command, of.Command)
+				require.Empty(t, of.Seen)
+				continue
+			}
+			require.Regexp(t, `^[\d,]+ → [\d,]+ ms, .+ \(.+ to .+\)$`, of.Seen)
+			require.Empty(t, of.Lacks)
 		}
-		if x.vm != nil {
-			figuretest.Shows(t, root, "fig06", 0.9, x.vm(results.EngineVM)...)
-		}
-		out, err := Judge([]claim{c}, dataset.NewLibrary(root), nil)
-		require.NoError(t, err)
-		require.Equal(t, x.verdict, out[0].Verdict)
-		require.Equal(t, x.reason, out[0].Reason)
-		require.Equal(t, x.verdict != NotTested && x.sim != nil, out[0].Simulated != "")
-		require.Equal(t, x.vm != nil, out[0].Measured != "")
 	}
 	for _, where := range []string{"fig06 huawei alps all", "fig06 huawei ninety alps all"} {
-		_, err := Judge([]claim{{ID: "bad", check: about(where, "mean", 1, 1)}}, dataset.NewLibrary(t.TempDir()), nil)
+		_, err := Judge([]Claim{{ID: "bad", check: about(where, "mean", 1, 1)}}, dataset.NewLibrary(t.TempDir()), nil)
 		require.ErrorContains(t, err, "claim bad: place")
 	}
 }
 
+// Of two parts the worse one counts.
+func TestBothHasTheWorstVerdict(t *testing.T) {
+	of := func(v Verdict) check { return func(*evidence) finding { return finding{string(v), "t", v} } }
+	require.Equal(t, Holds, both(of(Holds), of(Holds))(nil).verdict)
+	require.Equal(t, Smaller, both(of(Smaller), of(Holds))(nil).verdict)
+	require.Equal(t, NoEffect, both(of(Smaller), of(NoEffect))(nil).verdict)
+	require.Equal(t, Opposite, both(of(Opposite), of(NoEffect))(nil).verdict)
+	require.Equal(t, "t", both(of(Holds), of(Smaller))(nil).threshold)
+	require.Equal(t, "not simulated", NotDone.Name(results.EngineSim))
+	require.Equal(t, "not measured", NotDone.Name(results.EngineVM))
+}
+
 // Where first come, first served is judged otherwise than by rank, the claim says so.
 func TestVerdictOnTheArtifact(t *testing.T) {
-	c := claim{ID: "c", check: less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 30), reason: "It is so."}
+	c := Claim{ID: "c", check: less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 30)}
 	for _, x := range []struct {
-		alps, artifact  float64 // times of waiting beside CFS's 4
-		verdict, reason string
+		alps, artifact float64 // times of waiting beside CFS's 4
+		verdict        Verdict
+		says           string
 	}{
-		{1, 1, HoldsInSim, `^Not measured: nothing of fig06. It is so.$`},
-		{1, 40, HoldsInSim, `It is so. Of alps-artifact it does not hold: simulated \d+ → \d+ ms, `},
-		{40, 1, DoesNotHold, `It is so. Of alps-artifact it holds in simulation only: simulated \d+ → \d+ ms, −`},
+		{1, 1, Holds, `^$`},
+		{1, 40, Holds, `^Simulated, alps-artifact: opposite, [\d,]+ → [\d,]+ ms, .*\)\.$`},
+		{40, 1, Opposite, `^Simulated, alps-artifact: holds, [\d,]+ → [\d,]+ ms, −.*\)\.$`},
 	} {
 		root := t.TempDir()
 		var runs []results.Result
@@ -125,10 +165,10 @@ func TestVerdictOnTheArtifact(t *testing.T) {
 			runs = append(runs, figuretest.Sim("cfs", round, 4), figuretest.Sim("alps", round, x.alps), figuretest.Sim(paper.Artifact, round, x.artifact))
 		}
 		figuretest.Shows(t, root, "fig06", 0.9, runs...)
-		out, err := Judge([]claim{c}, dataset.NewLibrary(root), nil)
+		out, err := Judge([]Claim{c}, dataset.NewLibrary(root), nil)
 		require.NoError(t, err)
-		require.Equal(t, x.verdict, out[0].Verdict)
-		require.Regexp(t, x.reason, out[0].Reason)
+		require.Equal(t, x.verdict, out[0].Simulated.Verdict)
+		require.Regexp(t, x.says, out[0].Artifact)
 	}
 }
 
@@ -140,35 +180,41 @@ func TestAnEffectNeedsItsSize(t *testing.T) {
 	a, b := "fig06 huawei 90 alps all", "fig06 huawei 90 cfs all"
 	cut := 100 * (1 - e.of(a, "mean")/e.of(b, "mean"))
 	require.Greater(t, cut, 10.0)
-	for paper, want := range map[float64]bool{cut: true, cut*1.5 - 0.1: true, cut*1.5 + 0.1: false} {
-		seen, ok := less(a, b, "mean", paper)(e)
-		require.Equal(t, want, ok, seen)
+	for paper, want := range map[float64]Verdict{cut: Holds, cut*1.5 - 0.1: Holds, cut*1.5 + 0.1: Smaller} {
+		require.Equal(t, want, less(a, b, "mean", paper)(e).verdict)
 	}
 	rise := 100 * (e.of(b, "mean")/e.of(a, "mean") - 1)
-	for paper, want := range map[float64]bool{rise*1.5 - 0.1: true, rise*1.5 + 0.1: false} {
-		_, ok := more(b, a, "mean", paper)(e)
-		require.Equal(t, want, ok)
+	for paper, want := range map[float64]Verdict{rise*1.5 - 0.1: Holds, rise*1.5 + 0.1: Smaller} {
+		require.Equal(t, want, more(b, a, "mean", paper)(e).verdict)
 	}
-	_, ok := falling("mean", b, a)(e)
-	require.True(t, ok)
-	_, ok = falling("mean", a, b)(e)
-	require.False(t, ok)
-	_, ok = within("mean", rise/100+0.01, a, b)(e)
-	require.True(t, ok)
-	_, ok = within("mean", rise/100-0.01, a, b)(e)
-	require.False(t, ok)
+	require.Equal(t, Opposite, more(a, b, "mean", 10)(e).verdict)
+	require.Equal(t, Holds, noWorse(a, b, "mean")(e).verdict)
+	require.Equal(t, Opposite, noWorse(b, a, "mean")(e).verdict)
+	require.Equal(t, Holds, falling("mean", b, a)(e).verdict)
+	require.Equal(t, Fails, falling("mean", a, b)(e).verdict)
+	require.Equal(t, Holds, within("mean", rise/100+0.01, a, b)(e).verdict)
+	require.Equal(t, Fails, within("mean", rise/100-0.01, a, b)(e).verdict)
 	// Of two exponential waits, one twice as long on average, that one is longer in two of three pairs.
 	require.InDelta(t, 200.0/3, e.slower("fig06", "huawei", 90, "cfs", "alps"), 5)
 	require.InDelta(t, 100.0/3, e.slower("fig06", "huawei", 90, "alps", "cfs"), 5)
 	require.Zero(t, e.slower("fig06", "huawei", 90, "cfs", "cfs"))
 	require.Empty(t, e.lacking)
+
+	f, err := Change(e.library, results.EngineSim, a, b, "request_mean")
+	require.NoError(t, err)
+	require.Empty(t, f.Lacks)
+	require.Regexp(t, `^−[\d.]+ % \(−[\d.]+ to −[\d.]+ %\)$`, f.Text())
+	f, err = Change(e.library, results.EngineVM, a, b, "mean")
+	require.NoError(t, err)
+	require.Equal(t, "Nothing of fig06 was measured.", f.Lacks)
 }
 
 // A line per claim, whatever is in its text.
 func TestClaimsTSV(t *testing.T) {
 	got := TSV([]Judged{
-		{claim: claim{ID: "a", Text: "one\n\ttwo", Paper: "−57 %"}, Verdict: Holds, Measured: "−49 %", Simulated: "−50 %"},
-		{claim: claim{ID: "b", Text: "three"}, Verdict: NotTested},
+		{Claim: Claim{ID: "a", Text: "one\n\ttwo", Paper: "−57 %"}, Figure: "fig06", Measured: Answer{Verdict: Holds, Seen: "−49 %"}, Simulated: Answer{Verdict: Smaller, Seen: "−30 %", Threshold: "from −38 % on"}},
+		{Claim: Claim{ID: "b", Text: "three"}, Figure: "fig01", Measured: Answer{Verdict: NotDone}, Simulated: Answer{Verdict: NotDone}},
 	})
-	require.Equal(t, "id\tverdict\tmeasured\tsimulated\tpaper\ttext\na\tholds\t−49 %\t−50 %\t−57 %\tone two\nb\tnot tested here\t\t\t\tthree\n", got)
+	require.Equal(t, "id\tfigure\tmeasured_verdict\tmeasured\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\n"+
+		"a\tfig06\tholds\t−49 %\tsame direction but smaller\t−30 %\tfrom −38 % on\t−57 %\tone two\nb\tfig01\tnot measured\t\tnot simulated\t\t\t\tthree\n", got)
 }

@@ -11,35 +11,58 @@ import (
 
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/figures/dataset"
+	"github.com/ds2-lab/alps/figures/format"
 	"github.com/ds2-lab/alps/figures/paper"
 	"github.com/ds2-lab/alps/figures/stats"
 )
 
-// evidence is what one engine has to say, or what it says in one of the
-// bootstrap's draws. What it lacks it notes.
+// evidence is what one engine has to say. What it lacks it notes.
 type evidence struct {
 	library *dataset.Library
 	engine  string
 	grids   map[string]*dataset.Grid
-	second  bool // alps-artifact is asked where a claim names alps
-	draw    int  // of the bootstrap; -1: all that was seen
-	signs   bool // only directions count, not sizes
-	drawn   bool // something depends on the draw
-	empty   bool // nothing of a rare group was drawn
-	other   bool // it is asked of what no engine ran
+	second  bool   // alps-artifact is asked where a claim names alps
+	other   bool   // it is asked of what no engine ran
+	figure  string // the first that was asked
 	lacking []string
 	err     error
 }
 
 func newEvidence(l *dataset.Library, engine string, grids map[string]*dataset.Grid) *evidence {
-	return &evidence{library: l, engine: engine, grids: grids, draw: -1}
+	return &evidence{library: l, engine: engine, grids: grids}
 }
 
-func (e *evidence) lack(what string) float64 {
-	if !slices.Contains(e.lacking, what) {
+// lack notes a sentence and returns no number.
+func (e *evidence) lack(format string, args ...any) float64 {
+	if what := fmt.Sprintf(format, args...); !slices.Contains(e.lacking, what) {
 		e.lacking = append(e.lacking, what)
 	}
 	return math.NaN()
+}
+
+// did says what the engine does with a run.
+func (e *evidence) did() string {
+	if e.engine == results.EngineSim {
+		return "simulated"
+	}
+	return "measured"
+}
+
+// command makes what a claim needs of the figure that was asked.
+func (e *evidence) command() string {
+	return Command(e.figure, e.engine)
+}
+
+// Command is the command that makes the runs of a figure or a table, with as many
+// rounds as a verdict needs.
+func Command(figure, engine string) string {
+	switch {
+	case figure == "table3":
+		return "go run mage.go kernel:cost"
+	case strings.HasPrefix(figure, "table") || engine == results.EngineSim:
+		return "go run mage.go experiments:run -engine=sim " + figure
+	}
+	return "go run mage.go experiments:run -profile=quick " + figure
 }
 
 // parse reads "fig06 huawei 90 alps G1".
@@ -55,40 +78,48 @@ func parse(where string) (paper.Place, error) {
 	return paper.Place{Figure: f[0], Workload: f[1], LoadPct: load, Group: f[4], Series: f[3]}, nil
 }
 
-// of is a number such as slice_p50 of a place such as "fig06 huawei 90 alps G1".
-func (e *evidence) of(where, stat string) float64 {
+// ask notes which figure is asked first.
+func (e *evidence) ask(figure string) {
+	if e.figure == "" {
+		e.figure = figure
+	}
+}
+
+// place is where a number of a claim stands, and the runs of its figure; nil if it lacks.
+func (e *evidence) place(where string) (paper.Place, *dataset.Set) {
 	at, err := parse(where)
 	if err != nil {
 		e.err = err
-		return math.NaN()
+		return at, nil
 	}
+	e.ask(at.Figure)
 	if e.second && at.Series == "alps" {
 		at.Series = paper.Artifact
 	}
 	s, err := e.library.Figure(at.Figure, e.engine)
 	if err != nil || s == nil {
-		return e.lack("nothing of " + at.Figure) // what is wrong with it is said where it is drawn
+		e.lack("Nothing of %s was %s.", at.Figure, e.did()) // what is wrong with it is said where it is drawn
+		return at, nil
+	}
+	return at, s
+}
+
+// of is a number such as slice_p50 of a place such as "fig06 huawei 90 alps G1".
+func (e *evidence) of(where, stat string) float64 {
+	at, s := e.place(where)
+	if s == nil {
+		return math.NaN()
 	}
 	what, name := dataset.SplitStat(stat)
 	d := e.library.Distribution(s, at, what)
 	if d.N() == 0 {
-		return e.lack("no " + at.String())
+		return e.lack("%s has no valid run of %s on %s at %d %%.", at.Figure, at.Series, at.Workload, at.LoadPct)
 	}
 	if d.Rounds < dataset.MinRounds {
-		return e.lack(fmt.Sprintf("%d of %d rounds of %s", d.Rounds, dataset.MinRounds, at))
+		return e.lack("%s has %s of %s on %s at %d %%; a verdict needs %d.", at.Figure, format.Plural(d.Rounds, "round"), at.Series, at.Workload, at.LoadPct, dataset.MinRounds)
 	}
 	if need := stats.Needed(name); d.N() < need {
-		return e.lack(fmt.Sprintf("%d of %d invocations for the %s of %s (maximum %s)", d.N(), need, name, at, withUnit(d.Quantile(1), stat)))
-	}
-	if e.draw >= 0 {
-		v, err := e.library.Redraw(s, at, stat)
-		if err != nil {
-			e.err = err
-		}
-		if v != nil {
-			e.drawn, e.empty = true, e.empty || math.IsNaN(v[e.draw])
-			return v[e.draw]
-		}
+		return e.lack("%s has %s of %s; the %s needs %d (the maximum is %s).", at.Figure, format.Plural(int(d.N()), "invocation"), at, name, need, withUnit(d.Quantile(1), stat))
 	}
 	v, err := d.Statistic(name)
 	if err != nil {
@@ -97,44 +128,55 @@ func (e *evidence) of(where, stat string) float64 {
 	return v
 }
 
+// redraw is a number in every draw of the bootstrap; nil if there are none.
+func (e *evidence) redraw(where, stat string) []float64 {
+	at, s := e.place(where)
+	if s == nil {
+		return nil
+	}
+	v, err := e.library.Redraw(s, at, stat)
+	if err != nil {
+		e.err = err
+	}
+	return v
+}
+
+// interval of a number, over the draws.
+func (e *evidence) interval(where, stat string) stats.Interval {
+	return stats.Middle95(e.redraw(where, stat))
+}
+
+// ratios is the interval of the ratio of two numbers, over the draws. What was
+// replayed alike is drawn alike.
+func (e *evidence) ratios(number, with, stat string) stats.Interval {
+	return stats.RatioMiddle95(e.redraw(number, stat), e.redraw(with, stat))
+}
+
 // cell is a value of a table, and the paper's. Tables are measured, if not by
 // an engine.
 func (e *evidence) cell(table, row, column string) (ours, paper float64) {
+	e.ask(table)
 	if e.engine != results.EngineVM {
 		e.other = true
 		return math.NaN(), math.NaN()
 	}
 	g := e.grids[table]
 	if g == nil || len(g.Cells) == 0 {
-		return e.lack("nothing of " + table), math.NaN()
+		return e.lack("Nothing of %s was measured.", table), math.NaN()
 	}
 	if ours, paper = g.Find(row, column); math.IsNaN(ours) {
-		e.lack("no " + row + ", " + column + ", in " + table)
+		e.lack("%s has no %s, %s.", table, row, column)
 	}
 	return ours, paper
-}
-
-// interval of the ratio of two numbers, over the draws.
-func (e *evidence) interval(number, with, stat string) stats.Interval {
-	var ratios []float64
-	for draw := range stats.Draws {
-		d := newEvidence(e.library, e.engine, e.grids)
-		d.draw, d.second = draw, e.second
-		ratio := d.of(number, stat) / d.of(with, stat)
-		if !d.drawn || len(d.lacking) > 0 {
-			break
-		}
-		ratios = append(ratios, ratio)
-	}
-	return stats.Middle95(ratios)
 }
 
 // slower is the share of invocations that took longer in a's series than in b's,
 // by more than a hundredth: computed runs lack what a fork takes.
 func (e *evidence) slower(figure, workload string, load int, a, b string) float64 {
+	e.ask(figure)
 	s, err := e.library.Figure(figure, e.engine)
 	if err != nil || s == nil {
-		return e.lack("nothing of " + figure)
+		return e.lack("Nothing of %s was %s.", figure, e.did())
 	}
 	more, n, rounds := 0, 0, 0
 	for _, x := range s.Series {
@@ -153,7 +195,43 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 		}
 	}
 	if rounds < dataset.MinRounds || n == 0 {
-		return e.lack(fmt.Sprintf("%d of %d rounds of %s and %s on %s at %d %% in %s", rounds, dataset.MinRounds, a, b, workload, load, figure))
+		return e.lack("%s has %s of both %s and %s on %s at %d %%; a verdict needs %d.", figure, format.Plural(rounds, "round"), a, b, workload, load, dataset.MinRounds)
 	}
 	return 100 * float64(more) / float64(n)
+}
+
+// Effect is a number of one series as a multiple of another's, for people.
+type Effect struct {
+	From, To float64
+	Ratio    stats.Interval // of To/From; NaN: none
+	Lacks    string         // why there is none; empty if there is
+}
+
+// Change measures by how much number, such as "fig06 huawei 90 alps all", differs from
+// with in a statistic.
+func Change(l *dataset.Library, engine, number, with, stat string) (Effect, error) {
+	e := newEvidence(l, engine, nil)
+	out := Effect{From: e.of(with, stat), To: e.of(number, stat)}
+	if e.err == nil && len(e.lacking) == 0 {
+		out.Ratio = e.ratios(number, with, stat)
+	}
+	out.Lacks = strings.Join(e.lacking, " ")
+	return out, e.err
+}
+
+// Text is the change, with its interval.
+func (f Effect) Text() string {
+	return format.Change(f.To/f.From) + between(f.Ratio)
+}
+
+// between is an interval of ratios in brackets; nothing of none.
+func between(ratio stats.Interval) string {
+	if isNone(ratio) {
+		return ""
+	}
+	lo, hi := format.Change(ratio.Lo), format.Change(ratio.Hi)
+	if unit := " %"; strings.HasSuffix(lo, unit) && strings.HasSuffix(hi, unit) {
+		lo = strings.TrimSuffix(lo, unit)
+	}
+	return fmt.Sprintf(" (%s to %s)", lo, hi)
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package claims holds what the paper claims, each as a check in code, and judges it by
-// what was simulated and what was measured.
+// what was simulated and what was measured, each by itself.
 package claims
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/ds2-lab/alps/experiments/results"
@@ -14,16 +15,54 @@ import (
 	"github.com/ds2-lab/alps/figures/stats"
 )
 
-// Verdicts on a claim.
+// Verdict is what the results of one engine say of a claim.
+type Verdict string
+
+// Verdicts on a claim of an effect, by its size and the middle 95 % of a bootstrap; on a
+// claim of a value or an order, which has no size, only Holds and Fails.
 const (
-	Holds       = "holds"
-	HoldsInSim  = "holds in simulation only"
-	DoesNotHold = "does not hold"
-	NotTested   = "not tested here"
+	Holds    Verdict = "holds"                      // at least the threshold, and the interval spans no zero
+	Smaller  Verdict = "same direction but smaller" // below the threshold, and the interval spans no zero
+	NoEffect Verdict = "no effect"                  // the interval spans zero: within noise
+	Opposite Verdict = "opposite"                   // the other direction, and the interval spans no zero
+	Fails    Verdict = "does not hold"              // a value or an order is another
+	NotDone  Verdict = "not measured"               // something lacks; of a simulation: not simulated
 )
 
-// claim is what the paper says, and how results are asked about it.
-type claim struct {
+// Verdicts in the order they are shown.
+var Verdicts = []Verdict{Holds, Smaller, NoEffect, Opposite, Fails, NotDone}
+
+// Name is a verdict as an engine's results have it.
+func (v Verdict) Name(engine string) string {
+	if v == NotDone && engine == results.EngineSim {
+		return "not simulated"
+	}
+	return string(v)
+}
+
+// worse says whether a claim of two parts with verdicts v and o has o.
+func (v Verdict) worse(o Verdict) bool {
+	rank := map[Verdict]int{Holds: 0, Smaller: 1, NoEffect: 2, Opposite: 3, Fails: 3}
+	return rank[o] > rank[v]
+}
+
+// classify is the verdict on an effect: size, interval and threshold are shares in the
+// direction of the claim, 0 is no effect. The interval may be NaN: there is none.
+func classify(size float64, middle stats.Interval, threshold float64) Verdict {
+	spans := middle.Lo <= 0 && middle.Hi >= 0
+	switch {
+	case spans || size == 0:
+		return NoEffect
+	case size < 0:
+		return Opposite
+	case size < threshold:
+		return Smaller
+	}
+	return Holds
+}
+
+// Claim is what the paper says, and how results are asked about it.
+type Claim struct {
 	ID     string
 	Text   string
 	Source string // where the paper says or shows it
@@ -32,19 +71,35 @@ type claim struct {
 	reason string // why it is as it is, where that is known
 }
 
+// Answer is what one engine says of a claim.
+type Answer struct {
+	Verdict   Verdict
+	Seen      string   // the numbers, with their interval; of NotDone nothing
+	Threshold string   // from where on the claim holds
+	Lacks     []string // what lacks, of NotDone
+	Command   string   // that makes it
+	Apart     bool     // the claim is not asked of this engine: it is of a table
+}
+
 // Judged is a claim and what became of it.
 type Judged struct {
-	claim
-	Simulated, Measured string // what was seen; empty if nothing could be
-	Verdict, Reason     string
+	Claim
+	Figure              string // where its numbers are drawn
+	Simulated, Measured Answer
+	Artifact            string // where alps-artifact is judged otherwise: how
+	Reason              string // what is known of why
 }
 
 // TSV has a line per claim; what was seen is empty where nothing could be.
-func TSV(claims []Judged) string {
+func TSV(judged []Judged) string {
 	var b strings.Builder
-	b.WriteString("id\tverdict\tmeasured\tsimulated\tpaper\ttext\n")
-	for _, c := range claims {
-		fields := []string{c.ID, c.Verdict, c.Measured, c.Simulated, c.Paper, c.Text}
+	b.WriteString("id\tfigure\tmeasured_verdict\tmeasured\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\n")
+	for _, c := range judged {
+		threshold := c.Measured.Threshold
+		if threshold == "" {
+			threshold = c.Simulated.Threshold
+		}
+		fields := []string{c.ID, c.Figure, c.Measured.Verdict.Name(results.EngineVM), c.Measured.Seen, c.Simulated.Verdict.Name(results.EngineSim), c.Simulated.Seen, threshold, c.Paper, c.Text}
 		for i, f := range fields {
 			fields[i] = strings.Join(strings.Fields(f), " ")
 		}
@@ -53,121 +108,50 @@ func TSV(claims []Judged) string {
 	return b.String()
 }
 
-// answer of one engine.
-type answer struct {
-	seen    string
-	ok      bool
-	tested  bool
-	noise   bool // chance alone may say otherwise
-	lacking []string
-}
-
-// ask asks one engine, of alps-artifact in place of alps if second is set.
-func (c claim) ask(l *dataset.Library, engine string, grids map[string]*dataset.Grid, second bool) (answer, error) {
+// ask asks one engine, of alps-artifact in place of alps if second is set. It returns
+// the figure that was asked, too.
+func (c Claim) ask(l *dataset.Library, engine string, grids map[string]*dataset.Grid, second bool) (Answer, string, error) {
 	e := newEvidence(l, engine, grids)
 	e.second = second
-	seen, ok := c.check(e)
+	f := c.check(e)
 	if e.err != nil {
-		return answer{}, fmt.Errorf("claim %s: %w", c.ID, e.err)
+		return Answer{}, "", fmt.Errorf("claim %s: %w", c.ID, e.err)
 	}
-	if e.other || len(e.lacking) > 0 {
-		return answer{lacking: e.lacking}, nil
+	if e.other {
+		return Answer{Verdict: NotDone, Apart: true}, e.figure, nil
 	}
-	a := answer{seen: seen, ok: ok, tested: true}
-	// What is seen must not go the other way in more than one draw of forty; what
-	// is not seen must not be in as many.
-	asked, otherwise := 0, 0
-	for draw := range stats.Draws {
-		e := newEvidence(l, engine, grids)
-		e.draw, e.signs, e.second = draw, ok, second
-		_, again := c.check(e)
-		if e.err != nil {
-			return answer{}, fmt.Errorf("claim %s: %w", c.ID, e.err)
-		}
-		if !e.drawn {
-			break
-		}
-		if e.empty {
-			continue
-		}
-		asked++
-		if again != ok {
-			otherwise++
-		}
+	if len(e.lacking) > 0 {
+		return Answer{Verdict: NotDone, Lacks: e.lacking, Command: e.command(), Threshold: f.threshold}, e.figure, nil
 	}
-	a.noise = float64(otherwise) > 0.025*float64(asked)
-	return a, nil
-}
-
-// judge weighs what both engines say. What is within noise is not said.
-func (c claim) judge(sim, vm answer) Judged {
-	j := Judged{claim: c, Simulated: sim.seen, Measured: vm.seen, Verdict: NotTested}
-	var why []string
-	for _, a := range []struct {
-		answer
-		did string
-	}{{sim, "simulat"}, {vm, "measur"}} {
-		switch {
-		case a.tested && a.noise:
-			why = append(why, fmt.Sprintf("What was %sed is within noise.", a.did))
-		case !a.tested && len(a.lacking) > 0:
-			why = append(why, fmt.Sprintf("Not %sed: %s.", a.did, strings.Join(a.lacking, "; ")))
-		}
-	}
-	counts := func(a answer) bool { return a.tested && !a.noise }
-	switch {
-	case counts(vm) && vm.ok:
-		j.Verdict = Holds
-		if counts(sim) && !sim.ok {
-			why = append(why, "Simulation disagrees.")
-		}
-	case counts(vm):
-		j.Verdict = DoesNotHold
-		if counts(sim) && sim.ok {
-			why = append(why, "Simulation disagrees.")
-		}
-	case counts(sim) && sim.ok:
-		j.Verdict = HoldsInSim
-	case sim.tested:
-		j.Verdict = DoesNotHold
-	}
-	j.Reason = strings.TrimSpace(strings.Join(append(why, c.reason), " "))
-	return j
-}
-
-// seen is what both engines say.
-func (j Judged) seen() string {
-	var out []string
-	if j.Simulated != "" {
-		out = append(out, "simulated "+j.Simulated)
-	}
-	if j.Measured != "" {
-		out = append(out, "measured "+j.Measured)
-	}
-	return strings.Join(out, "; ")
+	return Answer{Verdict: f.verdict, Seen: f.seen, Threshold: f.threshold}, e.figure, nil
 }
 
 // Judge judges every claim, and says where alps-artifact is judged otherwise.
-func Judge(claims []claim, l *dataset.Library, grids map[string]*dataset.Grid) ([]Judged, error) {
+func Judge(all []Claim, l *dataset.Library, grids map[string]*dataset.Grid) ([]Judged, error) {
 	var out []Judged
-	for _, c := range claims {
-		var of [2]Judged // alps, alps-artifact
-		for i, second := range []bool{false, true} {
-			sim, err := c.ask(l, results.EngineSim, grids, second)
+	for _, c := range all {
+		j := Judged{Claim: c, Reason: c.reason}
+		for _, of := range []struct {
+			engine, did string
+			answer      *Answer
+		}{{results.EngineSim, "Simulated", &j.Simulated}, {results.EngineVM, "Measured", &j.Measured}} {
+			answer, figure, err := c.ask(l, of.engine, grids, false)
 			if err != nil {
 				return nil, err
 			}
-			vm, err := c.ask(l, results.EngineVM, grids, second)
+			*of.answer, j.Figure = answer, figure
+			other, _, err := c.ask(l, of.engine, grids, true)
 			if err != nil {
 				return nil, err
 			}
-			of[i] = c.judge(sim, vm)
-		}
-		j, other := of[0], of[1]
-		if other.Verdict != NotTested && other.Verdict != j.Verdict {
-			j.Reason = strings.TrimSpace(fmt.Sprintf("%s Of %s it %s: %s.", j.Reason, paper.Artifact, other.Verdict, other.seen()))
+			if other.Verdict != NotDone && other.Verdict != answer.Verdict {
+				j.Artifact = strings.TrimSpace(fmt.Sprintf("%s %s, %s: %s, %s.", j.Artifact, of.did, paper.Artifact, other.Verdict, other.Seen))
+			}
 		}
 		out = append(out, j)
 	}
 	return out, nil
 }
+
+// isNone says whether an interval is that of a statistic without one.
+func isNone(i stats.Interval) bool { return math.IsNaN(i.Lo) }

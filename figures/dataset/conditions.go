@@ -24,7 +24,52 @@ func (s *Set) Conditions() []string {
 	}
 	out := []string{fmt.Sprintf("%s; %s invocations a run, rounds: %.0f, seeds: %s", s.platform(), format.Span(n, 0), slices.Max(rounds), format.Span(seeds, 0))}
 	out = append(out, s.machines()...)
-	return append(out, s.particulars()...)
+	return append(append(out, s.deployments()...), s.particulars()...)
+}
+
+// deployments are what ran on which CPUs, with the platform's CPU time and what of it is modelled.
+func (s *Set) deployments() []string {
+	perRequest, modelled, series := map[string][]float64{}, map[string][]float64{}, map[string][]string{}
+	names := Distinct(s.Series, deploymentOf)
+	for _, x := range s.Series {
+		r, d := x.Result.Run, deploymentOf(x)
+		perRequest[d] = append(perRequest[d], Milliseconds(r.PlatformPerRequest.Nanoseconds()))
+		modelled[d] = append(modelled[d], Milliseconds(r.PlatformModelled.Nanoseconds()))
+		series[d] = Distinct(append(series[d], x.Name), func(name string) string { return name })
+	}
+	var out []string
+	for _, d := range names {
+		if d == "" {
+			continue
+		}
+		text := "Deployment " + d
+		if len(names) > 1 {
+			text += " (" + strings.Join(series[d], ", ") + ")"
+		}
+		text += deploymentText[d]
+		if slices.Max(perRequest[d]) > 0 {
+			text += fmt.Sprintf("; CPU time of the platform per request: %s ms", format.Span(perRequest[d], 1))
+		}
+		if slices.Max(modelled[d]) > 0 {
+			text += fmt.Sprintf(", of which %s ms are modelled: the containers use them before a process begins", format.Span(modelled[d], 1))
+		}
+		out = append(out, text)
+	}
+	if r := s.Series[0].Result.Run; r.Engine == results.EngineSim {
+		if cpu, ok := r.Parameters["platform_cpu"]; ok {
+			out = append(out, fmt.Sprintf("Modelled platform: %v of CPU time per request", cpu))
+		}
+	}
+	return out
+}
+
+// deploymentOf is what ran on which CPUs in a measured run; nothing of a simulated one.
+func deploymentOf(x results.Series) string { return x.Result.Run.Deployment }
+
+// deploymentText says what the names of package config mean.
+var deploymentText = map[string]string{
+	"apart": ": worker, Docker and client have a CPU of their own",
+	"paper": ": worker and Docker share the functions' CPUs, as in the paper",
 }
 
 // platform is what the runs ran on.

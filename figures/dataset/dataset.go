@@ -76,12 +76,26 @@ func (l *Library) Figure(figure, engine string) (*Set, error) {
 			}
 		}
 		s.Series = slices.DeleteFunc(s.Series, func(x results.Series) bool { return !x.Result.Run.Valid })
+		s.keepDeploymentsApart()
 		if err := s.alike(); err != nil {
 			return nil, fmt.Errorf("%s, %s: %w", figure, engine, err)
 		}
 	}
 	l.sets[at] = s
 	return s, nil
+}
+
+// keepDeploymentsApart gives a series the name of its deployment where a figure has
+// several: what ran on other CPUs is another series.
+func (s *Set) keepDeploymentsApart() {
+	if len(Distinct(s.Series, deploymentOf)) < 2 {
+		return
+	}
+	for i, x := range s.Series {
+		if d := deploymentOf(x); d != "" {
+			s.Series[i].Name = x.Name + paper.Deployed + d
+		}
+	}
 }
 
 func (l *Library) read(figure, engine string) (*Set, error) {

@@ -5,6 +5,7 @@ package dataset
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/figures/figuretest"
+	"github.com/ds2-lab/alps/figures/paper"
 )
 
 func TestSetups(t *testing.T) {
@@ -28,10 +30,10 @@ func TestSetups(t *testing.T) {
 	nothing, err := Setups([]results.Result{read(figuretest.Sim("cfs", 1, 2))})
 	require.NoError(t, err)
 	require.Equal(t, []Setup{{results.EngineVM, []string{"Nothing yet."}}, {results.EngineSim, []string{"1 run on 24 cores, written 2026-11-24 23:59 UTC"}}}, nothing)
-	bad, computed := figuretest.Vm("alps", 3, 1), figuretest.Vm("srpt", 1, 1)
+	bad, computed := figuretest.VM("alps", 3, 1), figuretest.VM("srpt", 1, 1)
 	bad.Run.Valid, bad.Run.Invalid = false, []string{"3 events were lost"}
 	computed.Run.Parameters = map[string]any{"on": "cfs"}
-	all, err := Setups([]results.Result{read(figuretest.Vm("cfs", 1, 2)), read(bad), read(computed)})
+	all, err := Setups([]results.Result{read(figuretest.VM("cfs", 1, 2)), read(bad), read(computed)})
 	require.NoError(t, err)
 	require.Contains(t, all[0].Lines[0], "2 runs, 1 of them not valid and not drawn, and 1 computed on them, written 2026-11-24 23:59 to 2026-11-25 00:01 UTC")
 	require.Contains(t, all[0].Lines[1], "kernel 6.1.0-alps; QEMU with tcg; 2 CPUs, 1 for the functions")
@@ -45,4 +47,30 @@ func TestLacks(t *testing.T) {
 		s.Missing = append(s.Missing, results.Series{Name: name, Workload: "huawei", Load: 0.9, Round: 2})
 	}
 	require.Equal(t, "3 of 6 runs are missing: cfs on huawei at 90 %, round 2; and 2 more", s.Lacks(1))
+}
+
+// What ran on other CPUs is another series, and the conditions say what the platform used.
+func TestDeploymentsStayApart(t *testing.T) {
+	root := t.TempDir()
+	apart, together := figuretest.VM("cfs", 1, 2), figuretest.VM("cfs", 2, 2)
+	apart.Run.Deployment, apart.Run.PlatformPerRequest = "apart", 1250*time.Microsecond
+	together.Run.Deployment, together.Run.PlatformPerRequest, together.Run.PlatformModelled = "paper", 14900*time.Microsecond, 13450*time.Microsecond
+	figuretest.Shows(t, root, "deployment", 0.9, apart, together)
+	s, err := NewLibrary(root).Figure("deployment", results.EngineVM)
+	require.NoError(t, err)
+	require.Equal(t, []string{"cfs, deployment apart", "cfs, deployment paper"}, Distinct(s.Series, func(x results.Series) string { return x.Name }))
+	conditions := strings.Join(s.Conditions(), "\n")
+	require.Contains(t, conditions, "Deployment apart (cfs, deployment apart): worker, Docker and client have a CPU of their own; CPU time of the platform per request: 1.2 ms\n")
+	require.Contains(t, conditions, "share the functions' CPUs, as in the paper; CPU time of the platform per request: 14.9 ms, of which 13.4 ms are modelled")
+	ref, err := paper.NewReference()
+	require.NoError(t, err)
+	bar := paper.Place{Figure: paper.Deployment, Workload: "huawei", LoadPct: 90, Group: "G1", Series: "cfs, deployment paper"}
+	require.NotEmpty(t, ref.At(bar))
+	require.Equal(t, ref.At(paper.Place{Figure: paper.Bars, Workload: "huawei", LoadPct: 90, Group: "G1", Series: "cfs"}), ref.At(bar), "the paper's bars stand beside each")
+
+	root = t.TempDir()
+	figuretest.Shows(t, root, "deployment", 0.9, together)
+	s, err = NewLibrary(root).Figure("deployment", results.EngineVM)
+	require.NoError(t, err)
+	require.Equal(t, "cfs", s.Series[0].Name, "one deployment needs no name")
 }

@@ -118,7 +118,7 @@ func beyond(root string, files map[string]string) error {
 	if n == nil || index == nil {
 		return fmt.Errorf("%s or %s is not there: %s", never.Experiment, plot.IndexFigure, first)
 	}
-	heat, err := n.Sheet().Svg()
+	heat, err := n.Sheet().SVG()
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func beyond(root string, files map[string]string) error {
 	if err != nil {
 		return err
 	}
-	curves, err := p.Sheet().Svg()
+	curves, err := p.Sheet().SVG()
 	if err != nil {
 		return err
 	}
@@ -146,11 +146,11 @@ func simulatedBars(root string) (string, error) {
 		return "", err
 	}
 	f := plot.Catalog[slices.IndexFunc(plot.Catalog, func(f plot.Figure) bool { return f.Name == fidelityBars })]
-	p, err := f.Picture(f.Panels(l, s, ref), s)
+	p, err := f.Picture(f.Panels(l, s, ref), s, false)
 	if err != nil {
 		return "", err
 	}
-	svg, err := p.Sheet().Svg()
+	svg, err := p.Sheet().SVG()
 	return string(svg), err
 }
 

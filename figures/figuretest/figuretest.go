@@ -94,6 +94,6 @@ func Sim(scheduler string, round int, scale float64) results.Result {
 	return Made(results.EngineSim, "huawei", scheduler, round, scale)
 }
 
-func Vm(scheduler string, round int, scale float64) results.Result {
+func VM(scheduler string, round int, scale float64) results.Result {
 	return Made(results.EngineVM, "huawei", scheduler, round, scale)
 }

@@ -10,20 +10,43 @@ import (
 	"strings"
 )
 
-// Fixed prints a number with fixed precision, and nothing for none.
+// Fixed prints a number with fixed precision for a table of data, and nothing for none.
+// What rounds to zero has no sign.
 func Fixed(v float64, digits int) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return ""
 	}
-	return fmt.Sprintf("%.*f", digits, v)
+	text := fmt.Sprintf("%.*f", digits, v)
+	if strings.Trim(text, "-0.") == "" {
+		return strings.TrimPrefix(text, "-")
+	}
+	return text
 }
 
-// Short is a number with as many digits as help.
+// Short is a number for people, with as many digits as help: 3.5, 42, 8,376.
 func Short(v float64) string {
 	if math.Abs(v) < 10 && v != math.Trunc(v) {
-		return Fixed(v, 1)
+		return Grouped(v, 1)
 	}
-	return Fixed(v, 0)
+	return Grouped(v, 0)
+}
+
+// Grouped is a number for people with fixed precision, its thousands apart, and a minus
+// sign that is one: −8,376.5.
+func Grouped(v float64, digits int) string {
+	text := Fixed(v, digits)
+	sign := ""
+	if rest, ok := strings.CutPrefix(text, "-"); ok {
+		sign, text = "−", rest
+	}
+	whole, rest, dot := strings.Cut(text, ".")
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	if dot {
+		whole += "." + rest
+	}
+	return sign + whole
 }
 
 // Percent is a number of percents, and nothing for none.
@@ -36,10 +59,17 @@ func Percent(v float64) string {
 
 // Change is a ratio as people say it: −28.0 %, or × 3.4.
 func Change(ratio float64) string {
-	if ratio >= 3 {
-		return "× " + Fixed(ratio, 1)
+	if math.IsNaN(ratio) {
+		return ""
 	}
-	return strings.Replace(fmt.Sprintf("%+.1f %%", 100*(ratio-1)), "-", "−", 1)
+	if ratio >= 3 {
+		return "× " + Grouped(ratio, 1)
+	}
+	text := Grouped(100*(ratio-1), 1)
+	if ratio > 1 && text != "0.0" {
+		text = "+" + text
+	}
+	return text + " %"
 }
 
 // Span is the range of values, or the one that all are.
@@ -56,7 +86,7 @@ func Plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
-	return fmt.Sprintf("%d %ss", n, thing)
+	return Grouped(float64(n), 0) + " " + thing + "s"
 }
 
 // Digest is as much of a digest as is shown.

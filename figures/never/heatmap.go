@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"math"
 	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -34,9 +35,9 @@ const heatLimit = 4.0
 func heat(ratio float64) color.RGBA {
 	x := math.Log(ratio) / math.Log(heatLimit)
 	x = min(max(x, -1), 1)
-	end := plot.Rgb(0x084a86)
+	end := plot.RGB(0x084a86)
 	if x > 0 {
-		end = plot.Rgb(0xb00000)
+		end = plot.RGB(0xb00000)
 	}
 	// What counts as lost is seen although it is hardly above 1.
 	share := math.Sqrt(math.Abs(x))
@@ -58,39 +59,43 @@ func (n *Grid) Sheet() plot.Sheet {
 	x := func(core, load int) vg.Length {
 		return pt(heatMargin + heatLabel + float64(core)*(heatCell*float64(len(loads))+heatGap) + heatCell*float64(load))
 	}
-	return plot.Sheet{Width: pt(width), Height: pt(height), Draw: func(c draw.Canvas) {
-		c.SetColor(color.White)
-		c.Fill(c.Rectangle.Path())
-		title, small := plot.Text(8), plot.Text(6)
-		for p, s := range series {
-			top := c.Max.Y - pt(heatMargin+panel*float64(p)+heatTop-heatHead)
-			c.FillText(title, vg.Point{X: pt(heatMargin), Y: top - pt(9)}, fmt.Sprintf("%s: mean turnaround over that of the better of CFS and EEVDF; lost: %d of %d cells", s, len(n.losses(s, turnaround)), len(n.cells)))
-			for i, k := range cores {
-				c.FillText(small, vg.Point{X: x(i, 0), Y: top - pt(20)}, coresText(k)+", load in %")
-				for j, l := range loads {
-					c.FillText(small, vg.Point{X: x(i, j), Y: top - pt(29)}, format.Fixed(100*l, 0))
-				}
-			}
-			for r, w := range workloads {
-				y := top - pt(heatHead+heatCell*float64(r+1))
-				c.FillText(small, vg.Point{X: pt(heatMargin), Y: y + pt(3)}, w)
+	marks := &plot.Marks{}
+	return plot.Sheet{Width: pt(width), Height: pt(height), Title: "Does it ever lose? Mean turnaround over that of the better of CFS and EEVDF, simulated",
+		Description: strings.Join(n.Conditions(), " "), Marks: marks, Draw: func(c draw.Canvas) {
+			c.SetColor(color.White)
+			c.Fill(c.Rectangle.Path())
+			title, small := plot.Text(8), plot.Text(6)
+			for p, s := range series {
+				top := c.Max.Y - pt(heatMargin+panel*float64(p)+heatTop-heatHead)
+				c.FillText(title, vg.Point{X: pt(heatMargin), Y: top - pt(9)}, fmt.Sprintf("%s: mean turnaround over that of the better of CFS and EEVDF; lost: %d of %d cells", s, len(n.losses(s, turnaround)), len(n.cells)))
 				for i, k := range cores {
+					c.FillText(small, vg.Point{X: x(i, 0), Y: top - pt(20)}, coresText(k)+", load in %")
 					for j, l := range loads {
-						at := Cell{w, k, l}
-						if _, ok := n.means[at]; ok {
-							square(c, x(i, j), y, n.ratio(at, s))
+						c.FillText(small, vg.Point{X: x(i, j), Y: top - pt(29)}, format.Fixed(100*l, 0))
+					}
+				}
+				for r, w := range workloads {
+					y := top - pt(heatHead+heatCell*float64(r+1))
+					c.FillText(small, vg.Point{X: pt(heatMargin), Y: y + pt(3)}, w)
+					for i, k := range cores {
+						for j, l := range loads {
+							at := Cell{w, k, l}
+							if _, ok := n.means[at]; ok {
+								square(c, x(i, j), y, n.ratio(at, s))
+								marks.Add(plot.Mark{X: x(i, j), Y: y, Width: pt(heatCell), Height: pt(heatCell),
+									Text: fmt.Sprintf("%s, %s, %s at %.0f %%: × %s of the better (%s ms)", s, w, coresText(k), 100*l, format.Fixed(n.ratio(at, s), 2), format.Short(n.means[at][s].mean))})
+							}
 						}
 					}
 				}
 			}
-		}
-		steps := []float64{0.25, 0.35, 0.5, 0.7, 0.85, 0.95, 1, 1.05, 1.2, 1.5, 2, 3, 4}
-		for i, r := range steps {
-			at := vg.Point{X: pt(heatMargin + heatLabel + float64(i)*28), Y: c.Min.Y + pt(heatMargin)}
-			square(c, at.X, at.Y, r)
-			c.FillText(small, vg.Point{X: at.X, Y: at.Y + pt(heatCell+2)}, strconv.FormatFloat(r, 'g', -1, 64))
-		}
-	}}
+			steps := []float64{0.25, 0.35, 0.5, 0.7, 0.85, 0.95, 1, 1.05, 1.2, 1.5, 2, 3, 4}
+			for i, r := range steps {
+				at := vg.Point{X: pt(heatMargin + heatLabel + float64(i)*28), Y: c.Min.Y + pt(heatMargin)}
+				square(c, at.X, at.Y, r)
+				c.FillText(small, vg.Point{X: at.X, Y: at.Y + pt(heatCell+2)}, strconv.FormatFloat(r, 'g', -1, 64))
+			}
+		}}
 }
 
 func coresText(n int) string {
@@ -106,6 +111,6 @@ func square(c draw.Canvas, x, y vg.Length, ratio float64) {
 	corners := []vg.Point{{X: x, Y: y}, {X: x + side, Y: y}, {X: x + side, Y: y + side}, {X: x, Y: y + side}}
 	c.FillPolygon(heat(ratio), corners)
 	if ratio > lost {
-		c.StrokeLines(plot.Line(plot.Rgb(0x1c1c1c), 0.8, nil), append(corners, corners[0]))
+		c.StrokeLines(plot.Line(plot.RGB(0x1c1c1c), 0.8, nil), append(corners, corners[0]))
 	}
 }

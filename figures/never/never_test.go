@@ -37,7 +37,7 @@ func TestNever(t *testing.T) {
 	_, loads := n.by("load", func(c Cell) string { return format.Fixed(100*c.load, 0) })
 	require.Equal(t, []string{"steady", "0.500", "0.800"}, loads[2])
 	require.Equal(t, []string{"steady, P99 of the longest group", "0.50", "0.80"}, loads[3])
-	svg, err := n.Sheet().Svg()
+	svg, err := n.Sheet().SVG()
 	require.NoError(t, err)
 	require.Contains(t, string(svg), "steady: mean turnaround")
 	require.Equal(t, 1+6, strings.Count(string(svg), "stroke:#1C1C1C"), "one cell is lost, and six of the scale")
@@ -51,9 +51,9 @@ func TestNeverNeedsItsReferences(t *testing.T) {
 }
 
 func TestHeat(t *testing.T) {
-	require.Equal(t, plot.Rgb(0xffffff), heat(1))
+	require.Equal(t, plot.RGB(0xffffff), heat(1))
 	require.Equal(t, heat(4), heat(40))
-	require.Equal(t, plot.Rgb(0x084a86), heat(0.25))
+	require.Equal(t, plot.RGB(0x084a86), heat(0.25))
 	require.Greater(t, heat(1.5).R, heat(1.5).B)
 	require.Greater(t, heat(0.7).B, heat(0.7).R)
 }

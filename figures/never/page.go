@@ -101,3 +101,28 @@ func (n *Grid) Markdown() string {
 	}
 	return b.String()
 }
+
+// Score is what a series that is judged loses.
+type Score struct {
+	Series      string
+	Lost, Cells int
+	Worst       float64 // its mean turnaround over that of the better of CFS and EEVDF, in the worst cell
+}
+
+// Scores are of the series that are neither a reference nor the bound.
+func (n *Grid) Scores() []Score {
+	var out []Score
+	for _, s := range n.judgedSeries() {
+		score := Score{Series: s, Lost: len(n.losses(s, turnaround)), Cells: len(n.cells)}
+		for _, c := range n.cells {
+			score.Worst = max(score.Worst, n.ratio(c, s))
+		}
+		out = append(out, score)
+	}
+	return out
+}
+
+// Question says in a sentence what a cell is and when it is lost.
+func (n *Grid) Question() string {
+	return fmt.Sprintf("Simulated: %d cells, each a workload on a number of cores at a load. A cell is lost if the mean turnaround is more than %g times that of the better of CFS and EEVDF.", len(n.cells), lost)
+}

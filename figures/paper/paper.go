@@ -28,6 +28,18 @@ const (
 	Orders = "order" // beyond the paper: the orders of ALPS, held against the plotted ALPS of Bars
 )
 
+// Deployment is the experiment that repeats Bars in the paper's deployment.
+const Deployment = "deployment"
+
+// Deployed stands between a series and its deployment where a figure has several.
+const Deployed = ", deployment "
+
+// Scheduler is a series without its deployment.
+func Scheduler(series string) string {
+	scheduler, _, _ := strings.Cut(series, Deployed)
+	return scheduler
+}
+
 // allGroups is the group of numbers over all invocations.
 const allGroups = "all"
 
@@ -146,9 +158,13 @@ func NewReference() (Reference, error) {
 	return out, nil
 }
 
-// At is what the paper gives of a series of ours: the orders of ALPS and Artifact
+// At is what the paper gives of a series of ours, whatever its deployment: the orders of ALPS and Artifact
 // are held against the ALPS that it plots.
 func (r Reference) At(place Place) []Number {
+	place.Series = Scheduler(place.Series)
+	if place.Figure == Deployment {
+		place.Figure = Bars
+	}
 	if place.Figure == Orders {
 		place.Figure, place.Series = Bars, "alps"
 	}

@@ -28,6 +28,7 @@ const (
 	boxes
 	barRows
 	CodeOnly // no runs: the code's architecture
+	Relative // means as multiples of EEVDF's or CFS's
 )
 
 // column of panels: a lane for every series, measure and group.
@@ -55,14 +56,14 @@ var (
 
 // Catalog is every figure that runs are drawn for, in order.
 var Catalog = []Figure{
-	{Name: "fig01", Title: "Turnaround, and turns on a CPU", Kind: cdfs,
-		columns: []column{whole[0], {"turns on a CPU", []string{dataset.Segments}, []string{results.All}}}},
+	{Name: "fig01", Title: "Turnaround, and on-CPU segments", Kind: cdfs,
+		columns: []column{whole[0], {"on-CPU segments", []string{dataset.Segments}, []string{results.All}}}},
 	{Name: "fig02", Title: "SRPT when CPU times are estimates", Kind: cdfs, columns: whole,
 		Note: "srpt-eb: estimates off by up to half; random: all of them random; random40: 40 % of them."},
-	{Name: "fig03", Title: "Turns under SRPT per group of functions", Kind: violins,
-		columns: []column{{"turns on a CPU", []string{dataset.Segments}, results.Groups}}, only: []string{"srpt"}},
+	{Name: "fig03", Title: "On-CPU segments under SRPT per group of functions", Kind: violins,
+		columns: []column{{"on-CPU segments", []string{dataset.Segments}, results.Groups}}, only: []string{"srpt"}},
 	{Name: "fig04", Title: "Architecture", Kind: CodeOnly,
-		Note: "Drawn from the imports of the packages, the BPF object and the kernel patches."},
+		Note: "Drawn from the imports of the packages, the BPF objects and the kernel patches. An arrow goes from a package to one that it imports; an import that a longer way makes plain has none. In grey, what is in the kernel: BPF maps, the programs that use them, and the hooks, tracepoints and operations that these are attached to, with the patch series that add a hook."},
 	{Name: "fig05", Title: "Turnaround per group at three loads", Kind: cdfs, columns: perGroup, Note: orders},
 	{Name: "fig06", Title: "Turnaround per group at 90 % load", Kind: barRows, columns: perGroup, Note: orders},
 	{Name: "fig07", Title: "Lost CPUs per invocation", Kind: violins, flat: true,
@@ -86,12 +87,14 @@ var Catalog = []Figure{
 		Note: "alps ranks by waiting time, as the text has it; alps-slice by the learnt slice; alps-cap lets no slice be above 100 ms; alps-tail does both."},
 	{Name: "eevdf", Title: "Beyond the paper: CFS, EEVDF and ALPS", Kind: barRows, columns: perGroup,
 		Note: "EEVDF took the place of CFS in Linux 6.6. Measured, it ran on another kernel than the others, so kernels are compared, too."},
+	{Name: "peers", Title: "Beyond the paper: other schedulers, against EEVDF", Kind: Relative,
+		Note: "A bar is a scheduler's mean as a multiple of EEVDF's, or of CFS's where EEVDF did not run: to the left it is shorter. The line is the interval. scx_ schedulers come by sched_ext."},
 	{Name: "starvation", Title: "Beyond the paper: a long function beside a stream of short ones, one core", Kind: barRows,
 		columns: []column{turnaroundOf("G1"), turnaroundOf("G4")},
-		Note:    "Simulated: the step bounds the wait for a turn, not that of an invocation that needs several; at 110 % any step lets a long one wait about as long as strict does. And not only the long ones: an invocation that lost the CPU half-way goes on behind those of its own function that come later, for they begin with less virtual time and a slice lets them through in one turn. Single short ones waited for minutes so, longer than under CFS."},
+		Note:    "Simulated: the step bounds the wait for a time slice, not that of an invocation that needs several; at 110 % any step lets a long one wait about as long as strict does. And not only the long ones: an invocation that lost the CPU half-way goes on behind those of its own function that come later, for they begin with less virtual time and a slice lets them through in one on-CPU segment. Single short ones waited for minutes so, longer than under CFS."},
 	{Name: "overhead", Title: "Beyond the paper: one function, and nothing to gain", Kind: barRows,
 		columns: []column{whole[0], {"CPU time", []string{dataset.CPUTime}, []string{results.All}}},
-		Note:    "The simulated hooks take no time: at 50 %, where an invocation is nearly always alone, nothing differs. At 90 % ALPS gains even here: a slice as long as an invocation makes a queue of what CFS serves in turns, and its switches cost CPU time."},
+		Note:    "The simulated hooks take no time: at 50 %, where an invocation is nearly always alone, nothing differs. At 90 % ALPS gains even here: a slice as long as an invocation makes a queue of what CFS lets share the CPU, and its switches cost CPU time."},
 	{Name: "burst", Title: "Beyond the paper: half a load, one and a half for some seconds, half again", Kind: barRows, columns: perGroup,
 		Note: "Simulated: under CFS and SFS the short functions hardly notice the step, and the long ones wait until it is worked off. First come, first served (alps-artifact) shares the wait: about a quarter of their mean under CFS, and a longer tail of the short ones. By rank (alps) the mean is nearly that of CFS, and now and then a short function, badly ranked, waits for seconds."},
 	{Name: "mispredict", Title: "Beyond the paper: two functions drift away from what was learnt", Kind: barRows, columns: perGroup,

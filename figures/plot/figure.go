@@ -51,7 +51,7 @@ func (f Figure) Panels(l *dataset.Library, s *dataset.Set, ref paper.Reference) 
 				if i < 0 {
 					continue
 				}
-				look := styleOf(name, shown[i].Result.Run.Scheduler, nth)
+				look := styleOf(paper.Scheduler(name), shown[i].Result.Run.Scheduler, nth)
 				for _, what := range col.whats {
 					for _, g := range col.groups {
 						where := paper.Place{Figure: f.Name, Workload: c.workload, LoadPct: c.load, Group: g, Series: name}
@@ -116,8 +116,13 @@ func (f Figure) stats(l lane) []string {
 }
 
 // Picture lays the panels out.
-func (f Figure) Picture(rows [][]panel, s *dataset.Set) (picture, error) {
-	p := picture{notes: s.Conditions()}
+// Narrow is for small screens: a panel below the other, and without the conditions.
+func (f Figure) Picture(rows [][]panel, s *dataset.Set, narrow bool) (picture, error) {
+	p := picture{title: f.Name + ": " + f.Title + ", " + engineText(s.Engine), marks: &Marks{}, notes: s.Conditions()}
+	if narrow {
+		p.notes = nil
+		rows = column1(rows)
+	}
 	if len(rows) == 0 {
 		return p, fmt.Errorf("%s: no valid run", f.Name)
 	}
@@ -130,7 +135,7 @@ func (f Figure) Picture(rows [][]panel, s *dataset.Set) (picture, error) {
 	for _, row := range rows {
 		var plots []*plot.Plot
 		for j, pan := range row {
-			q, err := f.plot(pan)
+			q, err := f.plot(pan, p.marks)
 			if err != nil {
 				return p, fmt.Errorf("%s: %w", f.Name, err)
 			}
@@ -144,42 +149,71 @@ func (f Figure) Picture(rows [][]panel, s *dataset.Set) (picture, error) {
 	p.legend = f.legend(rows)
 	cols := len(rows[0])
 	p.width = vg.Length(min(26, 8+6*cols)) * vg.Centimeter
+	if narrow {
+		p.width = narrowWidth
+		cols = 1
+	}
 	height := 5.2
 	if len(rows) == 1 {
 		height = 7
 	}
-	p.height = vg.Length(height*float64(len(rows))+1.2)*vg.Centimeter + vg.Points(LineSpace*float64(len(p.notes)+len(p.missing)+2))
+	p.height = vg.Length(height*float64(len(rows))+1.2)*vg.Centimeter + vg.Points(lineSpace*float64(len(p.notes)+len(p.missing)+2))
+	if narrow {
+		p.height += vg.Points(12 * float64((len(p.legend)+1)/2))
+	}
 	return p, nil
 }
 
+// narrowWidth is of a picture for a screen of 390 px.
+const narrowWidth = 9.2 * vg.Centimeter
+
+// column1 puts every panel into a row of its own.
+func column1(rows [][]panel) [][]panel {
+	var out [][]panel
+	for _, row := range rows {
+		for _, p := range row {
+			out = append(out, []panel{p})
+		}
+	}
+	return out
+}
+
+// engineText is an engine for people.
+func engineText(engine string) string {
+	if engine == results.EngineVM {
+		return "measured"
+	}
+	return "simulated"
+}
+
 // plot draws one panel.
-func (f Figure) plot(pan panel) (*plot.Plot, error) {
+func (f Figure) plot(pan panel, marks *Marks) (*plot.Plot, error) {
 	q := plot.New()
 	sans(q)
 	q.Title.Text = pan.title
 	switch f.Kind {
 	case cdfs:
-		cdf(q, pan.lanes, 0)
+		cdf(q, pan.lanes, 0, marks)
 		q.Y.Label.Text = "share"
 		q.X.Label.Text = "ms"
 		if f.tail > 0 {
 			in := plot.New()
 			sans(in)
-			cdf(in, pan.lanes, f.tail)
-			in.BackgroundColor = Rgb(0xffffff)
+			cdf(in, pan.lanes, f.tail, marks)
+			in.BackgroundColor = RGB(0xffffff)
 			q.Add(inset{in, 0.45, 0.08, 0.98, 0.66})
 		}
 	case violins:
 		if pan.what == dataset.Switches {
-			violin(q, pan.lanes, math.Log1p, math.Expm1)
+			violin(q, pan.lanes, math.Log1p, math.Expm1, marks)
 			q.Y.Scale, q.Y.Tick.Marker = counts{}, counts{}
 		} else {
-			violin(q, pan.lanes, math.Log, math.Exp)
+			violin(q, pan.lanes, math.Log, math.Exp, marks)
 			q.Y.Scale, q.Y.Tick.Marker = plot.LogScale{}, decades{}
 			q.Y.Label.Text = "ms"
 		}
 	case boxes:
-		box(q, pan.lanes)
+		box(q, pan.lanes, marks)
 		q.Y.Label.Text, q.Y.Tick.Marker = "%", quarters{}
 		if pan.what == dataset.Spread {
 			q.Y.Tick.Marker = plot.DefaultTicks{}
@@ -189,7 +223,7 @@ func (f Figure) plot(pan panel) (*plot.Plot, error) {
 			q.Title.Text += fmt.Sprintf(" (n = %d)", n)
 		}
 		q.Y.Label.Text = "ms"
-		if err := bars(q, pan.lanes, barStats); err != nil {
+		if err := bars(q, pan.lanes, barStats, marks); err != nil {
 			return nil, err
 		}
 	}

@@ -29,7 +29,7 @@ func TestPercentilesAreHonest(t *testing.T) {
 		where := paper.Place{Figure: "fig06", Workload: "huawei", LoadPct: 90, Group: "G1", Series: "cfs"}
 		return lane{place: where, dist: stats.Pool(ds), paper: dataset.PaperNumbers(ref, where, dataset.Turnaround)}
 	}
-	one := laneOf(figuretest.Vm("cfs", 1, 2))
+	one := laneOf(figuretest.VM("cfs", 1, 2))
 	require.Contains(t, barStats(one), "max", "150 samples have no 99th percentile")
 	require.NotContains(t, Figure{Kind: barRows}.stats(one), "p99", "nor is there one for the paper's sake")
 	require.Equal(t, "", format.Fixed(one.paperOf("max"), 1), "a maximum is not compared with the paper's percentile")
@@ -37,7 +37,7 @@ func TestPercentilesAreHonest(t *testing.T) {
 	few := stats.New([]stats.Sample{{Value: 1, Count: 12}}, 0)
 	require.True(t, few.Has("p75") && few.Has("mean") && few.Has("max"))
 	require.False(t, few.Has("p90"), "one in twelve is no ninetieth percentile")
-	two := laneOf(figuretest.Vm("cfs", 1, 2), figuretest.Vm("cfs", 2, 2))
+	two := laneOf(figuretest.VM("cfs", 1, 2), figuretest.VM("cfs", 2, 2))
 	require.Contains(t, barStats(two), "p99")
 	require.EqualValues(t, 300, two.dist.N())
 	require.InDelta(t, 521.2, two.paperOf("p99"), 1e-9)

@@ -44,7 +44,7 @@ func IndexPicture(t *results.Table) (picture, error) {
 	sans(q)
 	q.X.Label.Text, q.Y.Label.Text = "CPU time that an invocation has used, ms", "index, ms"
 	q.Y.Min = 0
-	p := picture{rows: [][]*plot.Plot{{q}}, width: 14 * vg.Centimeter, height: 8 * vg.Centimeter,
+	p := picture{title: "index: what a function's invocation is worth by the CPU time it has used", rows: [][]*plot.Plot{{q}}, width: 14 * vg.Centimeter, height: 8 * vg.Centimeter,
 		notes: []string{"The lower an invocation's index, the sooner it runs: what it costs, in CPU time, to see one end."}}
 	for k, kind := range kinds {
 		look := variants[k%len(variants)]

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -19,6 +20,8 @@ import (
 
 // picture is a figure that can be drawn in several formats.
 type picture struct {
+	title         string
+	marks         *Marks
 	rows          [][]*plot.Plot
 	legend        []entry
 	missing       []string // said in red
@@ -57,13 +60,13 @@ func ringEntry(label string) entry {
 	return entry{label, func(cv draw.Canvas, a, b vg.Point) {
 		at := vg.Point{X: (a.X + b.X) / 2, Y: (a.Y + b.Y) / 2}
 		cv.DrawGlyph(draw.GlyphStyle{Color: PaperInk, Radius: vg.Points(3.4), Shape: draw.CircleGlyph{}}, at)
-		cv.DrawGlyph(draw.GlyphStyle{Color: Rgb(0xffffff), Radius: vg.Points(2.2), Shape: draw.CircleGlyph{}}, at)
+		cv.DrawGlyph(draw.GlyphStyle{Color: RGB(0xffffff), Radius: vg.Points(2.2), Shape: draw.CircleGlyph{}}, at)
 	}}
 }
 
 const (
-	Margin    = 4.0 // points
-	LineSpace = 9.5
+	margin    = 4.0 // points
+	lineSpace = 9.5
 	sampleLen = 20.0
 )
 
@@ -73,33 +76,33 @@ func (p picture) draw(c draw.Canvas) {
 	c.Fill(c.Rectangle.Path())
 	style := Text(8)
 	pt := func(v float64) vg.Length { return vg.Points(v) }
-	x, top := c.Min.X+pt(Margin), c.Max.Y-pt(12)
+	x, top := c.Min.X+pt(margin), c.Max.Y-pt(12)
 	for _, e := range p.legend {
 		w := style.Width(e.label) + pt(sampleLen+14)
-		if x+w > c.Max.X && x > c.Min.X+pt(Margin) {
-			x, top = c.Min.X+pt(Margin), top-pt(12)
+		if x+w > c.Max.X && x > c.Min.X+pt(margin) {
+			x, top = c.Min.X+pt(margin), top-pt(12)
 		}
 		e.draw(c, vg.Point{X: x, Y: top}, vg.Point{X: x + pt(sampleLen), Y: top + pt(7)})
 		c.FillText(style, vg.Point{X: x + pt(sampleLen+4), Y: top}, e.label)
 		x += w
 	}
-	bottom := c.Min.Y + pt(Margin)
+	bottom := c.Min.Y + pt(margin)
 	notes := Text(6.5)
 	note := func(lines []string, ink color.Color) {
 		notes.Color = ink
 		var wrapped []string
 		for _, l := range lines {
-			wrapped = append(wrapped, Wrap(l, func(s string) bool { return notes.Width(s) < c.Max.X-c.Min.X-pt(2*Margin) })...)
+			wrapped = append(wrapped, wrap(l, func(s string) bool { return notes.Width(s) < c.Max.X-c.Min.X-pt(2*margin) })...)
 		}
 		for i := range wrapped {
-			c.FillText(notes, vg.Point{X: c.Min.X + pt(Margin), Y: bottom}, wrapped[len(wrapped)-1-i])
-			bottom += pt(LineSpace)
+			c.FillText(notes, vg.Point{X: c.Min.X + pt(margin), Y: bottom}, wrapped[len(wrapped)-1-i])
+			bottom += pt(lineSpace)
 		}
 	}
 	note(p.notes, color.Gray{0x30})
-	note(p.missing, Rgb(0xb00000))
+	note(p.missing, RGB(0xb00000))
 	c = draw.Crop(c, 0, 0, bottom-c.Min.Y+pt(2), -(c.Max.Y - top + pt(4)))
-	t := draw.Tiles{Rows: len(p.rows), Cols: len(p.rows[0]), PadX: pt(9), PadY: pt(8), PadLeft: pt(Margin), PadRight: pt(2 * Margin)}
+	t := draw.Tiles{Rows: len(p.rows), Cols: len(p.rows[0]), PadX: pt(9), PadY: pt(8), PadLeft: pt(margin), PadRight: pt(2 * margin)}
 	for i, row := range plot.Align(p.rows, t, c) {
 		for j, sub := range row {
 			if p.rows[i][j] != nil {
@@ -109,8 +112,8 @@ func (p picture) draw(c draw.Canvas) {
 	}
 }
 
-// Wrap breaks s at spaces into lines that fit.
-func Wrap(s string, fits func(string) bool) []string {
+// wrap breaks s at spaces into lines that fit.
+func wrap(s string, fits func(string) bool) []string {
 	var out []string
 	for s != "" {
 		end := len(s)
@@ -129,26 +132,38 @@ func Wrap(s string, fits func(string) bool) []string {
 
 // Sheet is what can be written in several formats.
 type Sheet struct {
-	Width, Height vg.Length
-	Draw          func(draw.Canvas)
+	Width, Height      vg.Length
+	Title, Description string // of an SVG
+	Marks              *Marks // that drawing adds; nil: none
+	Draw               func(draw.Canvas)
 }
 
-func (p picture) Sheet() Sheet { return Sheet{p.width, p.height, p.draw} }
+func (p picture) Sheet() Sheet {
+	return Sheet{Width: p.width, Height: p.height, Title: p.title, Description: strings.Join(append(slices.Clone(p.notes), p.missing...), "; "), Marks: p.marks, Draw: p.draw}
+}
 
 // Svg is the same bytes for the same results.
-func (s Sheet) Svg() ([]byte, error) {
+func (s Sheet) SVG() ([]byte, error) {
 	c := vgsvg.New(s.Width, s.Height)
 	s.Draw(draw.New(c))
-	return written(c)
+	svg, err := written(c)
+	if err != nil {
+		return nil, err
+	}
+	var marks Marks
+	if s.Marks != nil {
+		marks = *s.Marks
+	}
+	return described(svg, s.Title, s.Description, marks)
 }
 
-func (s Sheet) Png() ([]byte, error) {
+func (s Sheet) PNG() ([]byte, error) {
 	c := vgimg.NewWith(vgimg.UseWH(s.Width, s.Height), vgimg.UseDPI(130))
 	s.Draw(draw.New(c))
 	return written(vgimg.PngCanvas{Canvas: c})
 }
 
-func (s Sheet) Pdf() ([]byte, error) {
+func (s Sheet) PDF() ([]byte, error) {
 	c := vgpdf.New(s.Width, s.Height)
 	s.Draw(draw.New(c))
 	return written(c)

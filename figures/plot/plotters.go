@@ -3,13 +3,18 @@
 package plot
 
 import (
+	"fmt"
 	"math"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/figures/dataset"
+	"github.com/ds2-lab/alps/figures/format"
 	"github.com/ds2-lab/alps/figures/paper"
 	"github.com/ds2-lab/alps/figures/stats"
 )
@@ -33,6 +38,29 @@ func (l lane) paperOf(name string) float64 {
 		}
 	}
 	return math.NaN()
+}
+
+// text is a statistic of a lane for who points at it; with the paper's value, if it has one.
+func (l lane) text(stat string) string {
+	v, err := l.dist.Statistic(stat)
+	if err != nil || math.IsNaN(v) {
+		return ""
+	}
+	unit := dataset.Unit(l.what)
+	out := strings.TrimSpace(fmt.Sprintf("%s %s %s", stat, format.Short(v), unit))
+	if p := l.paperOf(stat); !math.IsNaN(p) {
+		out += strings.TrimRight(fmt.Sprintf(" (paper %s %s", format.Short(p), unit), " ") + ")"
+	}
+	return out
+}
+
+// about names a lane before its numbers.
+func (l lane) about(numbers ...string) string {
+	name := l.legend
+	if l.place.Group != results.All {
+		name += ", " + l.place.Group
+	}
+	return name + ": " + strings.Join(numbers, ", ")
 }
 
 // paperCurve are the paper's percentiles as points of a CDF.
@@ -66,7 +94,7 @@ const curveSteps = 150
 
 // cdf draws a curve per lane, and the paper's behind it: as a curve where many
 // of its percentiles are known, else as rings.
-func cdf(p *plot.Plot, lanes []lane, from float64) {
+func cdf(p *plot.Plot, lanes []lane, from float64, marks *Marks) {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	curves := make([]plotter.XYs, len(lanes))
 	for i, l := range lanes {
@@ -106,6 +134,13 @@ func cdf(p *plot.Plot, lanes []lane, from float64) {
 			stroke(curves[i], Line(l.style.colour, 1.1, l.style.dashes))
 		}
 		for _, l := range lanes {
+			for _, stat := range []string{"p10", "p25", "p50", "p75", "p90", "p95", "p99"} {
+				q, err := stats.Percentile(stat)
+				at := vg.Point{X: x(max(l.dist.Quantile(q), 1e-3)), Y: y(q)}
+				if err == nil && q >= from && l.dist.Has(stat) && c.Contains(at) {
+					marks.Around(at, l.about(l.text(stat)))
+				}
+			}
 			for _, pt := range l.paperCurve() {
 				at := vg.Point{X: x(pt.X), Y: y(pt.Y)}
 				if rings(l) && c.Contains(at) {
@@ -166,7 +201,7 @@ const violinFrom, violinTo, violinBins = 0.005, 0.995, 48
 
 // violin draws a density per lane, with quartiles and median, and the paper's
 // median and quartiles as dashes. forth and back are the axis' scale.
-func violin(p *plot.Plot, lanes []lane, forth, back func(float64) float64) {
+func violin(p *plot.Plot, lanes []lane, forth, back func(float64) float64, marks *Marks) {
 	lo, hi := spread(lanes, violinFrom, violinTo)
 	across(p, lanes, lo, hi, func(i int, l lane, c draw.Canvas, x, y func(float64) vg.Length) {
 		from, to := forth(l.dist.Quantile(violinFrom)), forth(l.dist.Quantile(violinTo))
@@ -197,8 +232,10 @@ func violin(p *plot.Plot, lanes []lane, forth, back func(float64) float64) {
 			level(c, x, y, i, l.paperOf(q), 0.22, Line(PaperInk, 1, PaperDashes))
 		}
 		level(c, x, y, i, l.paperOf("p50"), 0.45, Line(PaperInk, 1.4, PaperDashes))
+		marks.Between(vg.Point{X: x(float64(i) - 0.45), Y: y(l.dist.Quantile(violinFrom))}, vg.Point{X: x(float64(i) + 0.45), Y: y(l.dist.Quantile(violinTo))},
+			l.about(l.text("p25"), l.text("p50"), l.text("p75")))
 		at := vg.Point{X: x(float64(i)), Y: y(l.dist.Quantile(0.5))}
-		c.DrawGlyph(draw.GlyphStyle{Color: Rgb(0xffffff), Radius: vg.Points(2.4), Shape: draw.CircleGlyph{}}, at)
+		c.DrawGlyph(draw.GlyphStyle{Color: RGB(0xffffff), Radius: vg.Points(2.4), Shape: draw.CircleGlyph{}}, at)
 		c.DrawGlyph(draw.GlyphStyle{Color: l.style.colour, Radius: vg.Points(2.4), Shape: draw.RingGlyph{}}, at)
 	})
 }
@@ -220,7 +257,7 @@ func smooth(bins []float64) (out []float64, most float64) {
 
 // box draws quartiles, median and whiskers at 5 and 95 %, and the paper's
 // median as dashes.
-func box(p *plot.Plot, lanes []lane) {
+func box(p *plot.Plot, lanes []lane, marks *Marks) {
 	lo, hi := spread(lanes, 0.05, 0.95)
 	across(p, lanes, lo-0.03*(hi-lo), hi+0.03*(hi-lo), func(i int, l lane, c draw.Canvas, x, y func(float64) vg.Length) {
 		at := func(dx, q float64) vg.Point { return vg.Point{X: x(float64(i) + dx), Y: y(l.dist.Quantile(q))} }
@@ -231,20 +268,22 @@ func box(p *plot.Plot, lanes []lane) {
 		for _, q := range []float64{0.05, 0.95} {
 			level(c, x, y, i, l.dist.Quantile(q), 0.15, ink)
 		}
-		level(c, x, y, i, l.dist.Quantile(0.5), 0.3, Line(Rgb(0x1c1c1c), 2, nil))
+		marks.Between(at(-0.45, 0.05), at(0.45, 0.95), l.about(l.text("p5"), l.text("p25"), l.text("p50"), l.text("p75"), l.text("p95")))
+		level(c, x, y, i, l.dist.Quantile(0.5), 0.3, Line(RGB(0x1c1c1c), 2, nil))
 		level(c, x, y, i, l.paperOf("p50"), 0.44, Line(PaperInk, 1.4, PaperDashes))
 	})
 }
 
 // bars draws, for every statistic, a bar per lane on a logarithmic axis, and
 // the paper's value as a dashed outline.
-func bars(p *plot.Plot, lanes []lane, stats func(lane) []string) error {
+func bars(p *plot.Plot, lanes []lane, stats func(lane) []string, marks *Marks) error {
 	var labels names
 	type bar struct {
 		i           int
 		left, width float64
 		ours, paper float64
 		style       style
+		text        string
 	}
 	var all []bar
 	lo, hi := math.Inf(1), math.Inf(-1)
@@ -262,7 +301,7 @@ func bars(p *plot.Plot, lanes []lane, stats func(lane) []string) error {
 			if !l.dist.Has(st) {
 				ours = math.NaN()
 			}
-			b := bar{i, float64(i) - 0.42 + float64(j)*width, width * 0.92, ours, l.paperOf(st), l.style}
+			b := bar{i, float64(i) - 0.42 + float64(j)*width, width * 0.92, ours, l.paperOf(st), l.style, l.about(l.text(st))}
 			for _, v := range []float64{b.ours, b.paper} {
 				if !math.IsNaN(v) {
 					lo, hi = min(lo, v), max(hi, v)
@@ -281,12 +320,13 @@ func bars(p *plot.Plot, lanes []lane, stats func(lane) []string) error {
 				return []vg.Point{{X: x(b.left), Y: y(lo)}, {X: x(b.left + b.width), Y: y(lo)}, {X: x(b.left + b.width), Y: y(v)}, {X: x(b.left), Y: y(v)}}
 			}
 			if !math.IsNaN(b.ours) {
+				marks.Between(vg.Point{X: x(b.left), Y: y(lo)}, vg.Point{X: x(b.left + b.width), Y: y(b.ours)}, b.text)
 				c.FillPolygon(b.style.colour, corners(b.ours))
 			}
 			if !math.IsNaN(b.paper) {
 				pts := append(corners(b.paper), corners(b.paper)[0])
 				// A white edge keeps the line visible on a dark bar.
-				c.StrokeLines(Line(Rgb(0xffffff), 1.5, nil), pts)
+				c.StrokeLines(Line(RGB(0xffffff), 1.5, nil), pts)
 				c.StrokeLines(Line(PaperInk, 0.7, PaperDashes), pts)
 			}
 		}

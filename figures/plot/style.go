@@ -22,7 +22,7 @@ type style struct {
 	dashes []vg.Length
 }
 
-func Rgb(hex uint32) color.RGBA {
+func RGB(hex uint32) color.RGBA {
 	return color.RGBA{uint8(hex >> 16), uint8(hex >> 8), uint8(hex), 0xff}
 }
 
@@ -38,36 +38,36 @@ func dashes(points ...float64) []vg.Length {
 // colour-blind can tell apart; brightness falls in steps, so that grey copies
 // can be read too, and lines differ in their dashes.
 var styles = map[string]style{
-	"srpt":         {Rgb(0x1c1c1c), dashes(1, 1.6)},
-	"cfs":          {Rgb(0x084a86), nil},
-	"rr":           {Rgb(0xa83f7c), dashes(5, 1.5, 1, 1.5)},
-	"sfs":          {Rgb(0x009e73), dashes(2.5, 1.5)},
-	"alps":         {Rgb(0xe69f00), dashes(7, 1.6)},
-	"fifo":         {Rgb(0x9dd3f7), dashes(4, 1.5, 1, 1.5, 1, 1.5)},
-	paper.Artifact: {Rgb(0x661a00), dashes(7, 1.6, 2.5, 1.6)},
+	"srpt":         {RGB(0x1c1c1c), dashes(1, 1.6)},
+	"cfs":          {RGB(0x084a86), nil},
+	"rr":           {RGB(0xa83f7c), dashes(5, 1.5, 1, 1.5)},
+	"sfs":          {RGB(0x009e73), dashes(2.5, 1.5)},
+	"alps":         {RGB(0xe69f00), dashes(7, 1.6)},
+	"fifo":         {RGB(0x9dd3f7), dashes(4, 1.5, 1, 1.5, 1, 1.5)},
+	paper.Artifact: {RGB(0x661a00), dashes(7, 1.6, 2.5, 1.6)},
 
-	"ghost-cfs":   {Rgb(0x5b9bd5), dashes(2.5, 1.5)},
-	"ghost-alps":  {Rgb(0x8a5a00), dashes(1, 1.6)},
-	"srpt-eb":     {Rgb(0x707070), dashes(5, 2)},
-	"random":      {Rgb(0xb03a2e), dashes(4, 1.5, 1, 1.5, 1, 1.5)},
-	"eevdf":       {Rgb(0x56b4c9), dashes(5, 2)},
-	"alps-slice":  {Rgb(0xf4cf80), dashes(5, 2)},
-	"alps-cap":    {Rgb(0xb5651d), dashes(2.5, 1.5)},
-	"alps-tail":   {Rgb(0x6b3f00), dashes(5, 1.5, 1, 1.5)},
-	"alps-off":    {Rgb(0xf4cf80), dashes(5, 2)},
-	"alps-none":   {Rgb(0xf4cf80), dashes(5, 2)},
-	"alps-fifo":   {Rgb(0xf4cf80), dashes(4, 1.5, 1, 1.5, 1, 1.5)},
-	"alps-100ms":  {Rgb(0xe69f00), dashes(2.5, 1.5)},
-	"alps-1s":     {Rgb(0xb5651d), dashes(7, 1.6)},
-	"alps-10s":    {Rgb(0x8a4b10), dashes(5, 2)},
-	"alps-strict": {Rgb(0x5a3300), nil},
-	"random40":    {Rgb(0xe78f81), dashes(7, 1.6)},
+	"ghost-cfs":   {RGB(0x5b9bd5), dashes(2.5, 1.5)},
+	"ghost-alps":  {RGB(0x8a5a00), dashes(1, 1.6)},
+	"srpt-eb":     {RGB(0x707070), dashes(5, 2)},
+	"random":      {RGB(0xb03a2e), dashes(4, 1.5, 1, 1.5, 1, 1.5)},
+	"eevdf":       {RGB(0x56b4c9), dashes(5, 2)},
+	"alps-slice":  {RGB(0xf4cf80), dashes(5, 2)},
+	"alps-cap":    {RGB(0xb5651d), dashes(2.5, 1.5)},
+	"alps-tail":   {RGB(0x6b3f00), dashes(5, 1.5, 1, 1.5)},
+	"alps-off":    {RGB(0xf4cf80), dashes(5, 2)},
+	"alps-none":   {RGB(0xf4cf80), dashes(5, 2)},
+	"alps-fifo":   {RGB(0xf4cf80), dashes(4, 1.5, 1, 1.5, 1, 1.5)},
+	"alps-100ms":  {RGB(0xe69f00), dashes(2.5, 1.5)},
+	"alps-1s":     {RGB(0xb5651d), dashes(7, 1.6)},
+	"alps-10s":    {RGB(0x8a4b10), dashes(5, 2)},
+	"alps-strict": {RGB(0x5a3300), nil},
+	"random40":    {RGB(0xe78f81), dashes(7, 1.6)},
 }
 
 // variants are the styles of one scheduler's settings, by their place.
 var variants = []style{
-	{Rgb(0xe69f00), nil}, {Rgb(0x084a86), dashes(5, 2)}, {Rgb(0x009e73), dashes(2, 1.5)},
-	{Rgb(0x1c1c1c), dashes(1, 1.6)}, {Rgb(0xa83f7c), dashes(5, 1.5, 1, 1.5)},
+	{RGB(0xe69f00), nil}, {RGB(0x084a86), dashes(5, 2)}, {RGB(0x009e73), dashes(2, 1.5)},
+	{RGB(0x1c1c1c), dashes(1, 1.6)}, {RGB(0xa83f7c), dashes(5, 1.5, 1, 1.5)},
 }
 
 // styleOf the series that is the nth of its figure. A setting of ALPS may have

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 )
 
 // addDiagram draws the architecture.
-func (r *report) addDiagram(f plot.Figure) error {
+func (r *report) addDiagram(ctx context.Context, f plot.Figure) error {
 	s := section{Name: f.Name, Title: f.Title, Note: f.Note}
 	p := part{Engine: codeEngine}
 	if err := r.forget(f.Name); err != nil {
@@ -26,7 +27,14 @@ func (r *report) addDiagram(f plot.Figure) error {
 			return err
 		}
 		p.File = f.Name
-		if err := r.write(&p, func() (plot.Sheet, error) { return architecture.Draw(a), nil }); err != nil {
+		svg, err := a.SVG(ctx)
+		if err != nil {
+			return err
+		}
+		p.SVG = inline(svg)
+		p.Formats = []string{"svg"}
+		p.Conditions = []string{"Not drawn, because most packages import them: " + strings.Join(a.Common(), ", ") + "."}
+		if err := r.file(f.Name+".svg", svg); err != nil {
 			return err
 		}
 		if err := r.file(f.Name+".tsv", []byte(a.TSV())); err != nil {
@@ -36,6 +44,30 @@ func (r *report) addDiagram(f plot.Figure) error {
 	s.Parts = []part{p}
 	r.page.Sections = append(r.page.Sections, s)
 	return nil
+}
+
+// drawRelative makes the pictures and the table of an experiment whose series are schedulers.
+func (r *report) drawRelative(f plot.Figure, set *dataset.Set, s *section, p *part) error {
+	ratios, err := f.Ratios(r.library, set)
+	if err != nil {
+		return err
+	}
+	if len(ratios) == 0 {
+		p.Warnings = append(p.Warnings, "Neither EEVDF nor CFS ran: there is nothing to compare with.")
+		return nil
+	}
+	p.File, p.Conditions = f.Name+"-"+set.Engine, set.Conditions()
+	if err := r.write(p, func() (plot.Sheet, error) { return f.RatioPicture(ratios, set, false).Sheet(), nil }); err != nil {
+		return err
+	}
+	svg, err := f.RatioPicture(ratios, set, true).Sheet().SVG()
+	if err != nil {
+		return err
+	}
+	p.Narrow = inline(svg)
+	p.Head, p.Lines = plot.RatioTable(ratios)
+	s.Means = append(s.Means, r.means(f.Name, set)...)
+	return r.file(p.File+".tsv", []byte(plot.RatioTSV(set.Engine, ratios)))
 }
 
 // addGrid writes a table.
@@ -48,7 +80,7 @@ func (r *report) addGrid(g *dataset.Grid) error {
 	p := part{Engine: results.EngineHost}
 	if ok {
 		p.File = g.Name
-		s.Head, s.Lines = g.Lines()
+		p.Head, p.Lines = g.Lines()
 		p.Conditions = []string{strings.TrimPrefix(g.Unit+"; in brackets the paper's", "; ")}
 		if g.From.Run.Kernel != "" {
 			p.Conditions = append(p.Conditions, fmt.Sprintf("guest: kernel %s, %s; code %s", g.From.Run.Kernel, g.From.Run.Accelerator, g.From.Run.Revision))
@@ -72,29 +104,29 @@ func (r *report) addGrid(g *dataset.Grid) error {
 }
 
 // addNever draws the heat map, and says what it amounts to.
-func (r *report) addNever() error {
+func (r *report) addNever() (*never.Grid, error) {
 	n, err := never.Read(r.options.Results)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := section{Name: never.Experiment, Title: "Beyond the paper: does it ever lose?",
 		Note: "Simulated. Blue: the mean turnaround is shorter than that of the better of CFS and EEVDF; red, framed: longer. The oracle is SRPT with one queue for all cores."}
 	p := part{Engine: results.EngineSim}
 	if err := r.forget(never.Experiment + "-sim"); err != nil {
-		return err
+		return nil, err
 	}
 	if n != nil {
 		p.File, p.Conditions = never.Experiment+"-sim", n.Conditions()
 		if err := r.write(&p, func() (plot.Sheet, error) { return n.Sheet(), nil }); err != nil {
-			return err
+			return nil, err
 		}
-		s.Head, s.Lines = n.Summary()
+		p.Head, p.Lines = n.Summary()
 		if err := r.file(p.File+".tsv", []byte(n.TSV())); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	s.Parts = []part{p}
 	s.YAML, err = r.copyYAML(never.Experiment)
 	r.page.Sections = append(r.page.Sections, s)
-	return err
+	return n, err
 }

@@ -48,8 +48,8 @@ func TestPageInBrowser(t *testing.T) {
 	chromium := browser(t)
 	root, out := t.TempDir(), t.TempDir()
 	figuretest.Complete(t, root)
-	figuretest.Shows(t, root, "fig06", 0.9, figuretest.Vm("cfs", 1, 4), figuretest.Vm("alps", 1, 1))
-	_, err := Draw(Options{Results: root, Out: out})
+	figuretest.Shows(t, root, "fig06", 0.9, figuretest.VM("cfs", 1, 4), figuretest.VM("alps", 1, 1))
+	_, err := Draw(t.Context(), Options{Results: root, Out: out})
 	require.NoError(t, err)
 	var mu sync.Mutex
 	var asked []string
@@ -78,7 +78,7 @@ func TestPageInBrowser(t *testing.T) {
 		dom, err := cmd.Output()
 		cancel()
 		require.NoError(t, err, log.String())
-		require.Contains(t, string(dom), fmt.Sprintf("width=%d overflow=0 pictures=16 claims=%d wide=[]", width, len(claims.All)))
+		require.Contains(t, string(dom), fmt.Sprintf("width=%d overflow=0 pictures=32 claims=%d wide=[]", width, len(claims.All)))
 		require.NotContains(t, log.String(), "CONSOLE", "the page has nothing to say to the console")
 	}
 	slices.Sort(asked)

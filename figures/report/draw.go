@@ -8,6 +8,7 @@
 package report
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ type Options struct {
 // Draw draws every figure there are results for, of both engines, and writes
 // Out/index.html. It returns that page's path. The error names what is missing
 // or not valid; the page is written all the same.
-func Draw(o Options) (string, error) {
+func Draw(ctx context.Context, o Options) (string, error) {
 	plans, err := filepath.Glob(filepath.Join(o.Results, "*", "plan*.json"))
 	if err != nil {
 		return "", err
@@ -59,13 +60,12 @@ func Draw(o Options) (string, error) {
 		return "", err
 	}
 	r := &report{options: o, library: dataset.NewLibrary(o.Results), reference: ref}
-	r.page.Formats = r.formats()
 	steps := len(plot.Catalog) + len(dataset.Grids) + 2
 	for i, f := range plot.Catalog {
 		step := o.Progress.Step("draw "+f.Name, i+1, steps)
 		add := r.addFigure
 		if f.Kind == plot.CodeOnly {
-			add = r.addDiagram
+			add = func(f plot.Figure) error { return r.addDiagram(ctx, f) }
 		}
 		if err := add(f); err != nil {
 			return "", err
@@ -82,12 +82,16 @@ func Draw(o Options) (string, error) {
 		step.Done("")
 	}
 	step := o.Progress.Step("draw "+never.Experiment, steps-1, steps)
-	if err := r.addNever(); err != nil {
+	grid, err := r.addNever()
+	if err != nil {
 		return "", err
 	}
 	step.Done("")
 	step = o.Progress.Step("draw report", steps, steps)
 	if r.page.Claims, err = claims.Judge(claims.All, r.library, tables); err != nil {
+		return "", err
+	}
+	if r.page.Answers, err = r.answers(tables, grid); err != nil {
 		return "", err
 	}
 	if r.page.Setup, err = dataset.Setups(r.shown); err != nil {
@@ -107,7 +111,7 @@ func Draw(o Options) (string, error) {
 		return "", fmt.Errorf("figures: %w", err)
 	}
 	const index = "index.html"
-	if err := errors.Join(r.file(index, html), r.file("runs.json", runs), r.file("claims.tsv", []byte(claims.TSV(r.page.Claims)))); err != nil {
+	if err := errors.Join(r.file(index, html), r.file("runs.json", runs), r.file("claims.tsv", []byte(claims.TSV(r.page.Claims))), r.file("data.md", []byte(dataMarkdown()))); err != nil {
 		return "", err
 	}
 	step.Done("")
@@ -128,7 +132,7 @@ type report struct {
 func (r *report) addFigure(f plot.Figure) error {
 	s := section{Name: f.Name, Title: f.Title, Note: f.Note}
 	for _, engine := range dataset.Engines {
-		p := part{Engine: engine}
+		p := part{Engine: engine, Command: claims.Command(f.Name, engine)}
 		if err := r.forget(f.Name + "-" + engine); err != nil {
 			return err
 		}
@@ -150,7 +154,11 @@ func (r *report) addFigure(f plot.Figure) error {
 				p.Warnings = append(p.Warnings, "No valid run: nothing is drawn.")
 				break
 			}
-			if err := r.draw(f, set, &s, &p); err != nil {
+			draw := r.draw
+			if f.Kind == plot.Relative {
+				draw = r.drawRelative
+			}
+			if err := draw(f, set, &s, &p); err != nil {
 				return err
 			}
 		}
@@ -187,13 +195,22 @@ func (r *report) draw(f plot.Figure, set *dataset.Set, s *section, p *part) erro
 	}
 	p.File, p.Conditions = f.Name+"-"+set.Engine, set.Conditions()
 	// Drawing sets a plot's range, so no two formats share one picture.
-	err := r.write(p, func() (plot.Sheet, error) {
-		pic, err := f.Picture(panels, set)
+	sheet := func(narrow bool) (plot.Sheet, error) {
+		pic, err := f.Picture(panels, set, narrow)
 		return pic.Sheet(), err
-	})
+	}
+	if err := r.write(p, func() (plot.Sheet, error) { return sheet(false) }); err != nil {
+		return err
+	}
+	small, err := sheet(true)
 	if err != nil {
 		return err
 	}
+	svg, err := small.SVG()
+	if err != nil {
+		return err
+	}
+	p.Narrow = inline(svg)
 	rows, err := f.Compare(panels, set.Engine)
 	if err != nil {
 		return err
@@ -216,7 +233,7 @@ func (r *report) write(p *part, draw func() (plot.Sheet, error)) error {
 	g := errgroup.Group{}
 	g.SetLimit(runtime.NumCPU())
 	for _, ext := range r.formats() {
-		format := map[string]func(plot.Sheet) ([]byte, error){"svg": plot.Sheet.Svg, "png": plot.Sheet.Png, "pdf": plot.Sheet.Pdf}[ext]
+		format := map[string]func(plot.Sheet) ([]byte, error){"svg": plot.Sheet.SVG, "png": plot.Sheet.PNG, "pdf": plot.Sheet.PDF}[ext]
 		g.Go(func() error {
 			s, err := draw()
 			if err != nil {
@@ -227,7 +244,8 @@ func (r *report) write(p *part, draw func() (plot.Sheet, error)) error {
 				return fmt.Errorf("figures: %s: %w", p.File, err)
 			}
 			if ext == "svg" {
-				p.svg(data)
+				p.SVG = inline(data)
+				p.Formats = r.formats()
 				p.Wide = s.Width > widest
 			}
 			return r.file(p.File+"."+ext, data)
@@ -252,8 +270,8 @@ func (r *report) means(figure string, set *dataset.Set) []means {
 	var out []means
 	for _, where := range dataset.Distinct(set.Series, at) {
 		d := r.library.Distribution(set, where, dataset.Turnaround)
-		out = append(out, means{set.Engine, where.Workload, where.LoadPct, where.Series, d.N(), d.Rounds, format.Fixed(d.Mean(), 0),
-			format.Fixed(r.library.Distribution(set, where, dataset.FromRequest).Mean(), 0), format.Fixed(r.library.Distribution(set, where, dataset.Switches).Mean(), 1)})
+		out = append(out, means{set.Engine, where.Workload, where.LoadPct, where.Series, d.N(), d.Rounds, format.Short(d.Mean()),
+			format.Short(r.library.Distribution(set, where, dataset.FromRequest).Mean()), format.Grouped(r.library.Distribution(set, where, dataset.Switches).Mean(), 1)})
 	}
 	return out
 }

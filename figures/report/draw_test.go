@@ -45,8 +45,8 @@ func TestGoldenPictures(t *testing.T) {
 	}
 	figuretest.Shows(t, root, "fig03", 0.9, figuretest.Sim("srpt", 1, 1))
 	figuretest.Shows(t, root, "fig09", 0.8, figuretest.Sim("both", 1, 1), figuretest.Sim("none", 1, 2))
-	figuretest.Shows(t, root, "fig06", 0.9, figuretest.Vm("cfs", 1, 4), figuretest.Vm("alps", 1, 1))
-	_, err := Draw(Options{Results: root, Out: out})
+	figuretest.Shows(t, root, "fig06", 0.9, figuretest.VM("cfs", 1, 4), figuretest.VM("alps", 1, 1))
+	_, err := Draw(t.Context(), Options{Results: root, Out: out})
 	require.NoError(t, err)
 	for _, name := range []string{"fig01-sim", "fig03-sim", "fig05-sim", "fig06-sim", "fig06-vm", "fig07-sim", "fig08-sim", "fig09-sim"} {
 		for _, ext := range []string{".tsv", ".svg"} {
@@ -65,7 +65,7 @@ func TestGoldenPictures(t *testing.T) {
 func TestGoldenTables(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
 	figuretest.Tables(t, root)
-	_, err := Draw(Options{Results: root, Out: out})
+	_, err := Draw(t.Context(), Options{Results: root, Out: out})
 	require.NoError(t, err)
 	for _, name := range []string{"table1.md", "table1.tsv", "table2.md", "table2.tsv", "table3.md", "table3.tsv"} {
 		data, err := os.ReadFile(filepath.Join(out, name))
@@ -76,29 +76,29 @@ func TestGoldenTables(t *testing.T) {
 
 func TestDrawSaysWhatIsMissingAndWhatIsNotValid(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
-	_, err := Draw(Options{Results: root, Out: out})
+	_, err := Draw(t.Context(), Options{Results: root, Out: out})
 	require.ErrorContains(t, err, "run an experiment first")
 
-	bad := figuretest.Vm("alps", 2, 1)
+	bad := figuretest.VM("alps", 2, 1)
 	bad.Run.Valid, bad.Run.Invalid = false, []string{"3 events were lost"}
-	lost := []results.Result{figuretest.Vm("cfs", 2, 2), figuretest.Vm("cfs", 3, 2)}
-	figuretest.Shows(t, root, "fig06", 0.9, figuretest.Vm("cfs", 1, 2), figuretest.Vm("alps", 1, 1), bad, lost[0], lost[1])
+	lost := []results.Result{figuretest.VM("cfs", 2, 2), figuretest.VM("cfs", 3, 2)}
+	figuretest.Shows(t, root, "fig06", 0.9, figuretest.VM("cfs", 1, 2), figuretest.VM("alps", 1, 1), bad, lost[0], lost[1])
 	for _, l := range lost {
 		require.NoError(t, os.RemoveAll(results.Dir(root, results.EngineVM, l.Run.Key)))
 	}
 	gone := figuretest.Sim("sfs", 1, 2)
 	figuretest.Shows(t, root, "fig02", 0.9, figuretest.Sim("cfs", 1, 2), gone)
 	require.NoError(t, os.RemoveAll(results.Dir(root, results.EngineSim, gone.Run.Key)))
-	page, err := Draw(Options{Results: root, Out: out})
+	page, err := Draw(t.Context(), Options{Results: root, Out: out})
 	require.ErrorContains(t, err, "fig06, vm: 2 of 5 runs are missing: cfs on huawei at 90 %, rounds 2, 3")
 	require.ErrorContains(t, err, "alps on huawei at 90 %, round 2 ("+bad.Run.Key+"): 3 events were lost")
 	require.ErrorContains(t, err, "fig02, sim: 1 of 2 runs are missing: sfs on huawei at 90 %, round 1")
 	html, err := os.ReadFile(page)
 	require.NoError(t, err)
-	for _, want := range []string{"2 of 5 runs are missing: cfs on huawei at 90 %, rounds 2, 3", "3 events were lost", "not the paper&#39;s 5.18-rc5", "Not measured yet", "Not run yet"} {
+	for _, want := range []string{"2 of 5 runs are missing: cfs on huawei at 90 %, rounds 2, 3", "3 events were lost", "not the paper&#39;s 5.18-rc5", "Not measured. To measure it: <code>go run mage.go experiments:run -profile=quick fig05</code>", "To simulate it: <code>go run mage.go experiments:run -engine=sim fig05</code>"} {
 		require.Contains(t, string(html), want)
 	}
-	for _, remote := range []string{`src="http`, `href="http`, "url(http", "@import", "<script"} {
+	for _, remote := range []string{`src="http`, `href="http`, "url(http", "@import", "<script src"} {
 		require.NotContains(t, string(html), remote, "the page needs no network")
 	}
 	picture, err := os.ReadFile(filepath.Join(out, "fig06-vm.svg"))
@@ -118,13 +118,13 @@ func TestRunsUnderOtherConditionsAreNotPooled(t *testing.T) {
 		"on huawei at 90 % differ in invocations: 260 and 100": func(r *results.Run) { r.Invocations = 100 },
 	} {
 		root, out := t.TempDir(), t.TempDir()
-		figuretest.Shows(t, root, "fig06", 0.9, figuretest.Vm("cfs", 1, 2))
-		_, err := Draw(Options{Results: root, Out: out})
+		figuretest.Shows(t, root, "fig06", 0.9, figuretest.VM("cfs", 1, 2))
+		_, err := Draw(t.Context(), Options{Results: root, Out: out})
 		require.NoError(t, err)
-		other := figuretest.Vm("alps", 2, 1)
+		other := figuretest.VM("alps", 2, 1)
 		change(&other.Run)
-		figuretest.Shows(t, root, "fig06", 0.9, figuretest.Vm("cfs", 1, 2), figuretest.Vm("alps", 1, 1), other)
-		page, err := Draw(Options{Results: root, Out: out})
+		figuretest.Shows(t, root, "fig06", 0.9, figuretest.VM("cfs", 1, 2), figuretest.VM("alps", 1, 1), other)
+		page, err := Draw(t.Context(), Options{Results: root, Out: out})
 		require.ErrorContains(t, err, want)
 		html, err := os.ReadFile(page)
 		require.NoError(t, err)
@@ -133,17 +133,17 @@ func TestRunsUnderOtherConditionsAreNotPooled(t *testing.T) {
 		require.ErrorIs(t, err, os.ErrNotExist, "nor is an old picture left")
 	}
 	root, out := t.TempDir(), t.TempDir()
-	first, second := figuretest.Vm("alps", 1, 1), figuretest.Vm("alps", 2, 1)
+	first, second := figuretest.VM("alps", 1, 1), figuretest.VM("alps", 2, 1)
 	first.Run.Parameters, second.Run.Parameters = map[string]any{"costs": 1}, map[string]any{"costs": 2}
 	figuretest.Shows(t, root, "fig06", 0.9, first, second)
-	_, err := Draw(Options{Results: root, Out: out})
+	_, err := Draw(t.Context(), Options{Results: root, Out: out})
 	require.NoError(t, err, "what functions cost is measured at every boot")
 
 	root = t.TempDir()
 	other := figuretest.Sim("alps", 1, 1)
 	other.Run.Sim = &results.Sim{Model: "another"}
 	figuretest.Shows(t, root, "fig06", 0.9, figuretest.Sim("cfs", 1, 2), other)
-	_, err = Draw(Options{Results: root, Out: out})
+	_, err = Draw(t.Context(), Options{Results: root, Out: out})
 	require.ErrorContains(t, err, "fig06, sim: runs differ in model")
 }
 
@@ -167,9 +167,9 @@ func TestEveryExperimentIsShown(t *testing.T) {
 // Another kernel is drawn where the plan has it, computed runs are called so.
 func TestOtherKernelsAndComputedRuns(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
-	newer := figuretest.Vm("eevdf", 1, 2)
+	newer := figuretest.VM("eevdf", 1, 2)
 	newer.Run.Kernel, newer.Run.KernelName, newer.Run.KernelFallback, newer.Run.Scheduler, newer.Run.ConfigDigest = "6.12.1", "6.12", false, "cfs", "other"
-	base, oracle := figuretest.Vm("cfs", 1, 2), figuretest.Vm("srpt", 1, 1)
+	base, oracle := figuretest.VM("cfs", 1, 2), figuretest.VM("srpt", 1, 1)
 	oracle.Run.Parameters = map[string]any{"on": base.Run.Key}
 	// What the figure shows of the four, with the kernel that the plan says eevdf has.
 	draw := func(kernel string) (string, error) {
@@ -177,12 +177,12 @@ func TestOtherKernelsAndComputedRuns(t *testing.T) {
 		for _, x := range []struct {
 			results.Result
 			name, kernel string
-		}{{base, "cfs", ""}, {newer, "eevdf", kernel}, {figuretest.Vm("alps", 1, 1), "alps", ""}, {oracle, "srpt", ""}} {
+		}{{base, "cfs", ""}, {newer, "eevdf", kernel}, {figuretest.VM("alps", 1, 1), "alps", ""}, {oracle, "srpt", ""}} {
 			require.NoError(t, results.Write(results.Dir(root, results.EngineVM, x.Run.Key), x.Result))
 			series = append(series, results.Series{Name: x.name, Workload: "huawei", Load: 0.9, Round: 1, Kernel: x.kernel, Key: x.Run.Key})
 		}
 		require.NoError(t, results.WritePlan(root, results.EngineVM, "fig06", series))
-		_, err := Draw(Options{Results: root, Out: out})
+		_, err := Draw(t.Context(), Options{Results: root, Out: out})
 		svg, _ := os.ReadFile(filepath.Join(out, "fig06-vm.svg"))
 		return string(svg), err
 	}

@@ -4,10 +4,12 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot/vg"
@@ -23,11 +25,17 @@ import (
 //go:embed report.html
 var reportHTML string
 
+//go:embed style.css
+var reportStyle string
+
+//go:embed script.js
+var reportScript string
+
 // page is report/index.html.
 type page struct {
-	Formats  []string // of pictures
 	Setup    []dataset.Setup
 	Warning  string // for the first screen
+	Answers  []answer
 	Claims   []claims.Judged
 	Sections []section
 }
@@ -40,16 +48,19 @@ type section struct {
 	Means             []means
 	Runs              []results.Run
 	YAML              bool
-	Head              []string // of a table, and its lines
-	Lines             [][]string
 }
 
 // part is what one engine has of a figure.
 type part struct {
 	Engine     string
 	SVG        template.HTML
-	Wide       bool   // too wide for two beside each other
-	File       string // of picture and data, without the ending; empty: nothing is there
+	Narrow     template.HTML // the picture for small screens; empty: there is none
+	Command    string        // that makes what is not there
+	Formats    []string      // of the picture
+	Wide       bool          // too wide for two beside each other
+	File       string        // of picture and data, without the ending; empty: nothing is there
+	Head       []string      // of a table, and its lines
+	Lines      [][]string
 	Conditions []string
 	Warnings   []string
 }
@@ -89,7 +100,7 @@ func (s *section) add(rows []plot.Number) {
 				digits = 1
 			}
 			i = len(s.Numbers)
-			s.Numbers = append(s.Numbers, numbers{Workload: r.Workload, Load: r.LoadPct, Series: r.Series, Group: r.Group, Stat: r.Stat, Unit: r.Unit, Paper: format.Fixed(r.Paper, digits)})
+			s.Numbers = append(s.Numbers, numbers{Workload: r.Workload, Load: r.LoadPct, Series: r.Series, Group: r.Group, Stat: r.Stat, Unit: r.Unit, Paper: format.Grouped(r.Paper, digits)})
 		}
 		n := &s.Numbers[i]
 		ours, ratio := &n.Simulated, &n.SimulatedRatio
@@ -103,39 +114,86 @@ func (s *section) add(rows []plot.Number) {
 // widest is how wide pictures may be of which two stand beside each other.
 const widest = 15 * vg.Centimeter
 
-// svg takes a picture into the page. The XML header does not belong inside.
-func (p *part) svg(svg []byte) {
+// inline is a picture as a part of a page. The XML header does not belong inside.
+func inline(svg []byte) template.HTML {
 	text := string(svg)
 	if i := strings.Index(text, "<svg"); i >= 0 {
 		text = text[i:]
 	}
-	p.SVG = template.HTML(text)
+	return template.HTML(text)
 }
 
-// Count is how many claims got a verdict.
-func (p page) Count(verdict string) int {
-	n := 0
-	for _, c := range p.Claims {
-		if c.Verdict == verdict {
-			n++
+// Style and Script are in the page, which needs no other file.
+func (p page) Style() template.CSS { return template.CSS(reportStyle) }
+
+// Script is the page's.
+func (p page) Script() template.JS { return template.JS(reportScript) }
+
+// engineAnswer is what an engine says of a claim.
+type engineAnswer struct {
+	claims.Answer
+	Engine string
+}
+
+// Terms are explained on the page.
+func (p page) Terms() []term { return terms }
+
+// Files are the data beside the page.
+func (p page) Files() []dataFile { return dataFiles }
+
+// tally counts the claims with a verdict.
+type tally struct {
+	Verdict             claims.Verdict
+	Measured, Simulated int
+}
+
+// Tally is every verdict, with its counts.
+func (p page) Tally() []tally {
+	var out []tally
+	for _, v := range claims.Verdicts {
+		t := tally{Verdict: v}
+		for _, c := range p.Claims {
+			if c.Measured.Verdict == v {
+				t.Measured++
+			}
+			if c.Simulated.Verdict == v && !c.Simulated.Apart {
+				t.Simulated++
+			}
 		}
-	}
-	return n
-}
-
-// Tally is every verdict, with its count and its class on the page.
-func (p page) Tally() [][3]string {
-	var out [][3]string
-	for _, v := range []string{claims.Holds, claims.HoldsInSim, claims.DoesNotHold, claims.NotTested} {
-		out = append(out, [3]string{fmt.Sprint(p.Count(v)), v, class(v)})
+		out = append(out, t)
 	}
 	return out
 }
 
 // class is a verdict's colour and sign.
-func class(verdict string) string {
-	return map[string]string{claims.Holds: "yes", claims.HoldsInSim: "sim", claims.DoesNotHold: "no"}[verdict]
+func class(v claims.Verdict) string {
+	return map[claims.Verdict]string{claims.Holds: "holds", claims.Smaller: "smaller", claims.NoEffect: "none", claims.Opposite: "opposite", claims.Fails: "fails", claims.NotDone: "lacks"}[v]
 }
+
+// contents is a part of the table of contents.
+type contents struct {
+	Title    string
+	Sections []section
+}
+
+// Contents are the sections by what they are of.
+func (p page) Contents() []contents {
+	out := []contents{{Title: "Figures"}, {Title: "Tables"}, {Title: "Beyond the paper"}}
+	for _, s := range p.Sections {
+		i := 2
+		switch {
+		case strings.HasPrefix(s.Name, "fig"):
+			i = 0
+		case strings.HasPrefix(s.Name, "table"):
+			i = 1
+		}
+		out[i].Sections = append(out[i].Sections, s)
+	}
+	return out
+}
+
+// Short is a title in the table of contents.
+func (s section) Short() string { return strings.TrimPrefix(s.Title, "Beyond the paper: ") }
 
 // codeEngine is where Fig 4 comes from: nothing ran.
 const codeEngine = "code"
@@ -147,10 +205,15 @@ func engineName(e string) string {
 
 func (p page) render() ([]byte, error) {
 	t, err := template.New("report").Funcs(template.FuncMap{
-		"round":  progress.Round,
-		"pct":    func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
-		"class":  class,
-		"engine": engineName,
+		"round":     progress.Round,
+		"rank":      func(v claims.Verdict) int { return slices.Index(claims.Verdicts, v) },
+		"of":        func(engine string, a claims.Answer) engineAnswer { return engineAnswer{a, engine} },
+		"threshold": func(c claims.Judged) string { return cmp.Or(c.Measured.Threshold, c.Simulated.Threshold) },
+		"name":      func(v claims.Verdict, engine string) string { return v.Name(engine) },
+		"grouped":   func(n any) string { f, _ := strconv.ParseFloat(fmt.Sprint(n), 64); return format.Grouped(f, 0) },
+		"pct":       func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
+		"class":     class,
+		"engine":    engineName,
 		"unbroken": func(s string) string {
 			return strings.NewReplacer(" %", "\u00a0%", " ms", "\u00a0ms", "→ ", "→\u00a0", "× ", "×\u00a0").Replace(s)
 		},

@@ -33,7 +33,7 @@ func Publish(ctx context.Context, o Options) (string, error) {
 	if err := ours.Remove(o.Out, Forms()...); err != nil {
 		return "", fmt.Errorf("publish: %w", err)
 	}
-	page, err := Draw(o)
+	page, err := Draw(ctx, o)
 	if page == "" {
 		return "", err
 	}
@@ -50,7 +50,7 @@ func Forms() []string {
 	for _, g := range dataset.Grids {
 		names = append(names, regexp.QuoteMeta(g.Name))
 	}
-	return []string{`(` + strings.Join(names, "|") + `)(-[a-z]+)?\.(svg|png|pdf|tsv|md|yaml)`, `index\.html`, `runs\.json`, `claims\.tsv`, regexp.QuoteMeta(firstScreen)}
+	return []string{`(` + strings.Join(names, "|") + `)(-[a-z]+)?\.(svg|png|pdf|tsv|md|yaml)`, `index\.html`, `runs\.json`, `claims\.tsv`, `data\.md`, regexp.QuoteMeta(firstScreen)}
 }
 
 // Browsers that can be asked for a picture.

@@ -37,7 +37,7 @@ func linked(t *testing.T, page string) []string {
 func TestPublish(t *testing.T) {
 	browser(t)
 	root, out := t.TempDir(), t.TempDir()
-	figuretest.Shows(t, root, "fig06", 0.9, figuretest.Vm("cfs", 1, 2), figuretest.Vm("alps", 1, 1))
+	figuretest.Shows(t, root, "fig06", 0.9, figuretest.VM("cfs", 1, 2), figuretest.VM("alps", 1, 1))
 	figuretest.Tables(t, root)
 	require.NoError(t, os.WriteFile(filepath.Join(out, "fig99-vm.svg"), nil, 0o644))
 	page, err := Publish(t.Context(), Options{Results: root, Experiments: filepath.Join("..", "..", "experiments"), Out: out})

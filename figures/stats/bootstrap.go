@@ -129,3 +129,13 @@ func (d Distribution) Redraw(stats []string) ([][]float64, error) {
 	}
 	return found, nil
 }
+
+// RatioMiddle95 is the middle of the ratios of two statistics, draw by draw: what was
+// replayed alike is drawn alike. NaN if either has no draws.
+func RatioMiddle95(a, b []float64) Interval {
+	var ratios []float64
+	for i := range min(len(a), len(b)) {
+		ratios = append(ratios, a[i]/b[i])
+	}
+	return Middle95(ratios)
+}

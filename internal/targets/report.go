@@ -24,7 +24,7 @@ func (h Figures) Draw(ctx context.Context, f FiguresDrawFlags) error {
 	if err != nil {
 		return err
 	}
-	return h.shown(report.Draw(o))
+	return h.shown(report.Draw(ctx, o))
 }
 
 // FiguresPublishFlags are the flags of figures:publish.

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package format
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestNumbers(t *testing.T) {
+	for want, got := range map[string]string{
+		"8,376":      Short(8376.2),
+		"3.5":        Short(3.46),
+		"3":          Short(3),
+		"0.0":        Short(-0.04),
+		"−1,234,567": Short(-1234567),
+		"999":        Grouped(999, 0),
+		"12,000.5":   Grouped(12000.5, 1),
+		"−0.5":       Grouped(-0.5, 1),
+		"-0.5":       Fixed(-0.5, 1),
+		"0.00":       Fixed(-0.001, 2),
+		"−28.0 %":    Change(0.72),
+		"+5.0 %":     Change(1.05),
+		"0.0 %":      Change(0.9999999),
+		"× 17.5":     Change(17.5),
+		"1 round":    Plural(1, "round"),
+		"2 rounds":   Plural(2, "round"),
+		"1–3":        Span([]float64{3, 1}, 0),
+		"7":          Span([]float64{7, 7}, 0),
+	} {
+		require.Equal(t, want, got)
+	}
+	for _, none := range []string{Fixed(math.NaN(), 1), Short(math.NaN()), Grouped(math.Inf(1), 0), Change(math.NaN()), Percent(math.NaN())} {
+		require.Empty(t, none)
+	}
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/figures/claims"
+	"github.com/ds2-lab/alps/figures/dataset"
+	"github.com/ds2-lab/alps/figures/format"
+	"github.com/ds2-lab/alps/figures/never"
+	"github.com/ds2-lab/alps/figures/paper"
+)
+
+// answer is one of the first screen's, to a question.
+type answer struct {
+	Question string
+	Note     string
+	Section  string // where there is more
+	Lines    []answerLine
+}
+
+// answerLine is a number of an answer. A number that lacks is "not measured" or "not
+// simulated", and Lacks says why and what makes it.
+type answerLine struct {
+	Text                       string
+	Measured, Simulated, Paper string
+	MeasuredLacks, SimLacks    string
+}
+
+// answers are the first screen's.
+func (r *report) answers(grids map[string]*dataset.Grid, n *never.Grid) ([]answer, error) {
+	reproduced, err := r.reproduced()
+	if err != nil {
+		return nil, err
+	}
+	requests, err := r.fromRequest()
+	if err != nil {
+		return nil, err
+	}
+	cost, err := r.cost(grids)
+	if err != nil {
+		return nil, err
+	}
+	return []answer{reproduced, requests, loses(n), cost}, nil
+}
+
+// change is a line that says by how much a number differs from another under both engines.
+func (r *report) change(text, number, with, stat, ofPaper string) (answerLine, error) {
+	line := answerLine{Text: text, Paper: ofPaper}
+	for _, x := range []struct {
+		engine      string
+		seen, lacks *string
+	}{{results.EngineVM, &line.Measured, &line.MeasuredLacks}, {results.EngineSim, &line.Simulated, &line.SimLacks}} {
+		f, err := claims.Change(r.library, x.engine, number, with, stat)
+		if err != nil {
+			return line, err
+		}
+		if f.Lacks != "" {
+			figure, _, _ := strings.Cut(number, " ")
+			*x.seen, *x.lacks = claims.NotDone.Name(x.engine), f.Lacks+" To make it: "+claims.Command(figure, x.engine)
+			continue
+		}
+		*x.seen = f.Text()
+	}
+	return line, nil
+}
+
+// reproduced counts the claims that hold, and gives the two numbers of the paper's abstract.
+func (r *report) reproduced() (answer, error) {
+	a := answer{Question: "Did it reproduce?", Section: "claims",
+		Note: "An effect holds if at least two thirds of the paper's size is found and the interval spans no zero. What was simulated only is no measurement."}
+	count := answerLine{Text: fmt.Sprintf("of the paper's %d claims hold", len(r.page.Claims)), Paper: fmt.Sprint(len(r.page.Claims))}
+	for _, x := range []struct {
+		of   func(claims.Judged) claims.Answer
+		text *string
+	}{{func(j claims.Judged) claims.Answer { return j.Measured }, &count.Measured}, {func(j claims.Judged) claims.Answer { return j.Simulated }, &count.Simulated}} {
+		hold, asked := 0, 0
+		for _, j := range r.page.Claims {
+			switch x.of(j).Verdict {
+			case claims.Holds:
+				hold++
+				asked++
+			case claims.NotDone:
+			default:
+				asked++
+			}
+		}
+		*x.text = fmt.Sprintf("%d of %d", hold, asked)
+	}
+	a.Lines = append(a.Lines, count)
+	for _, workload := range []string{"huawei", "azure"} {
+		at := func(series string) string {
+			return fmt.Sprintf("%s %s %d %s %s", paper.Bars, workload, paper.BarsLoad, series, results.All)
+		}
+		l, err := r.change("mean turnaround, ALPS against CFS, "+name(workload), at("alps"), at("cfs"), "mean", r.paperChange(workload))
+		if err != nil {
+			return a, err
+		}
+		a.Lines = append(a.Lines, l)
+	}
+	at := func(series string) string {
+		return fmt.Sprintf("%s huawei %d %s G1", paper.Bars, paper.BarsLoad, series)
+	}
+	l, err := r.change("median of the short functions, G1, Huawei", at("alps"), at("cfs"), "p50", r.paperRatio("huawei", "G1", "p50"))
+	a.Lines = append(a.Lines, l)
+	return a, err
+}
+
+// name is a workload for people.
+func name(workload string) string { return strings.ToUpper(workload[:1]) + workload[1:] }
+
+// paperRatio is by how much the paper's ALPS differs from its CFS in a bar.
+func (r *report) paperRatio(workload, group, stat string) string {
+	value := func(figure, series string) float64 {
+		for _, n := range r.reference[paper.Place{Figure: figure, Workload: workload, LoadPct: paper.BarsLoad, Group: group, Series: series}] {
+			if n.Stat == stat {
+				return n.Value
+			}
+		}
+		return math.NaN()
+	}
+	figure := paper.Bars
+	if group == results.All {
+		figure = paper.Curves // whose groups are weighted by their shares
+	}
+	return format.Change(value(figure, "alps") / value(figure, "cfs"))
+}
+
+// paperChange is that of the mean over all invocations.
+func (r *report) paperChange(workload string) string {
+	return r.paperRatio(workload, results.All, "mean")
+}
+
+// fromRequest compares means from the client's request on, which the paper does not give.
+func (r *report) fromRequest() (answer, error) {
+	a := answer{Question: "Does it help from the user's request on?", Section: paper.Bars,
+		Note: "The paper's turnaround begins when the invocation's process exists, and leaves out what the request waited before. Mean from the client's request to the process's exit, against CFS at 90 % load."}
+	for _, series := range []string{"alps", paper.Artifact, "steady"} {
+		for _, workload := range []string{"huawei", "azure"} {
+			at := func(series string) string {
+				return fmt.Sprintf("%s %s %d %s %s", paper.Bars, workload, paper.BarsLoad, series, results.All)
+			}
+			l, err := r.change(series+", "+name(workload), at(series), at("cfs"), dataset.JoinStat(dataset.FromRequest, "mean"), "not given")
+			if err != nil {
+				return a, err
+			}
+			if series == "steady" && l.MeasuredLacks != "" && l.SimLacks != "" {
+				continue // it is not in every figure
+			}
+			a.Lines = append(a.Lines, l)
+		}
+	}
+	return a, nil
+}
+
+// loses says how many cells of the grid are lost.
+func loses(n *never.Grid) answer {
+	a := answer{Question: "Does it ever lose?", Section: never.Experiment}
+	if n == nil {
+		a.Note = "Not simulated. To make it: " + claims.Command(never.Experiment, results.EngineSim)
+		return a
+	}
+	a.Note = n.Question()
+	for _, s := range n.Scores() {
+		a.Lines = append(a.Lines, answerLine{Text: s.Series + ": cells lost; worst cell", Measured: claims.NotDone.Name(results.EngineVM), MeasuredLacks: "The grid is simulated only.",
+			Simulated: fmt.Sprintf("%d of %d; × %s", s.Lost, s.Cells, format.Fixed(s.Worst, 2)), Paper: "not given"})
+	}
+	return a
+}
+
+// cost is what the hooks, an update and ALPS where it can gain nothing cost.
+func (r *report) cost(grids map[string]*dataset.Grid) (answer, error) {
+	a := answer{Question: "What does it cost?", Section: "table3", Note: "The hooks' programs and an update are timed on this computer. With one function there is nothing to put in order: what differs from CFS at 50 % load is the price."}
+	cell := func(text, table, row, column, unit string, digits int) {
+		l := answerLine{Text: text, Simulated: "not simulated", SimLacks: "Tables are measured."}
+		ours, theirs := math.NaN(), math.NaN()
+		if g := grids[table]; g != nil {
+			ours, theirs = g.Find(row, column)
+		}
+		if math.IsNaN(ours) {
+			l.Measured, l.MeasuredLacks = claims.NotDone.Name(results.EngineVM), "To make it: "+claims.Command(table, results.EngineVM)
+		} else {
+			l.Measured = format.Grouped(ours, digits) + " " + unit
+		}
+		if !math.IsNaN(theirs) {
+			l.Paper = format.Grouped(theirs, digits) + " " + unit
+		}
+		a.Lines = append(a.Lines, l)
+	}
+	cell("both hooks, per scheduling decision", "table3", "both hooks, per decision", "ns on this host", "ns", 0)
+	cell("an update of the policy, 5,000 records", "table2", "avg", "5000", "ms", 1)
+	l, err := r.change("mean turnaround of one function alone, ALPS against CFS", "overhead alike 50 alps all", "overhead alike 50 cfs all", "mean", "not given")
+	a.Lines = append(a.Lines, l)
+	return a, err
+}
