@@ -56,11 +56,14 @@ func (Bpf) Build(ctx context.Context) error {
 }
 
 // Build makes the functions' container image, without a Docker daemon.
-func (Openlambda) Build(ctx context.Context) error {
-	return targets.Openlambda{Host: host()}.Build(ctx)
+func (Openlambda) Build(ctx context.Context,
+	packages *string, // of Debian, beside what it always has: python3-flask,python3-numpy
+	wheels *string, // a folder of *.whl to unpack into it
+) error {
+	return targets.Openlambda{Host: host()}.Build(ctx, targets.OpenlambdaBuildFlags{Packages: value(packages), Wheels: value(wheels)})
 }
 
-// Fuzz throws requests, configurations and archives at the worker.
+// Fuzz throws requests, configurations, archives and handlers at the worker.
 func (Openlambda) Fuzz(ctx context.Context,
 	time *string, // each, as 60s (default)
 ) error {

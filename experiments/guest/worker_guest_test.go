@@ -18,11 +18,13 @@ import (
 
 	"github.com/ds2-lab/alps/experiments/loadgen"
 	"github.com/ds2-lab/alps/internal/ring"
+	"github.com/ds2-lab/alps/openlambda/image"
 	"github.com/ds2-lab/alps/vm"
 )
 
 // workerTests runs the worker's own tests in a guest.
-func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string) {
+// tars are files of this machine for the guest's /tmp.
+func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string, tars ...string) {
 	p := guestArtifacts(t)
 	if accel == vm.VTime {
 		var err error
@@ -40,15 +42,21 @@ func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string) {
 	if cpus > 0 {
 		cfg.CPUs = cpus
 	}
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 8*time.Minute, errors.New("the guest froze or is far too slow"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 15*time.Minute, errors.New("the guest froze or is far too slow"))
 	defer cancel()
 	m, err := vm.Start(ctx, cfg)
 	require.NoError(t, err)
 	defer m.Close()
 	require.NoError(t, m.WaitDocker(ctx, 3*time.Minute))
 	require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/openlambda.test && chmod +x /tmp/openlambda.test", Stdin: bytes.NewReader(data)}))
+	for _, tar := range tars {
+		f, err := os.Open(tar)
+		require.NoError(t, err)
+		err = m.Run(ctx, vm.Cmd{Line: "cat > /tmp/" + filepath.Base(tar), Stdin: f})
+		require.NoError(t, errors.Join(err, f.Close()))
+	}
 	var log bytes.Buffer
-	err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=docker /tmp/openlambda.test -test.v -test.run '" + pattern + "' -test.timeout 8m 2>&1", Stdout: &log})
+	err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=docker /tmp/openlambda.test -test.v -test.run '" + pattern + "' -test.timeout 12m 2>&1", Stdout: &log})
 	t.Logf("in the guest:\n%s", log.String())
 	require.NoError(t, err)
 	require.Contains(t, log.String(), "--- PASS: "+must)
@@ -57,6 +65,18 @@ func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string) {
 // The worker on Docker itself: limits, faults, policies, load.
 func TestGuestWorker(t *testing.T) {
 	workerTests(t, "", 0, "TestGuest(Container|NoProcessLeft|Faults|ImageMissing|DiskFull|WorkerKilled|Sched|Load)", "TestGuestLoad")
+}
+
+// OpenLambda's own test scenarios, and ALPS beside a worker, with the defaults of both.
+func TestGuestWorkerScenarios(t *testing.T) {
+	workerTests(t, "", 0, "TestGuest(Scenarios|BesideALPS)", "TestGuestBesideALPS")
+}
+
+// The frameworks of OpenLambda's examples, from an image that has them.
+func TestGuestWorkerExamples(t *testing.T) {
+	i, err := image.Build(t.Context(), image.Options{Tag: "lambda-web:latest", Packages: []string{"python3-flask", "python3-fastapi"}})
+	require.NoError(t, err)
+	workerTests(t, "", 0, "TestGuestExamples", "TestGuestExamples", i.Path)
 }
 
 // What a process per invocation costs, in virtual time.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/ds2-lab/alps/experiments/guest"
 	"github.com/ds2-lab/alps/internal/command"
@@ -28,12 +29,19 @@ func (h Bpf) Build(ctx context.Context) error {
 	return command.Run(ctx, command.Cmd{Args: []string{"go", "generate", "./bpf/..."}, Dir: root, Stdout: h.Out, Stderr: os.Stderr})
 }
 
+// OpenlambdaBuildFlags are the flags of openlambda:build.
+type OpenlambdaBuildFlags struct {
+	Packages string // of Debian, beside what it always has: python3-flask,python3-numpy
+	Wheels   string // a folder of *.whl to unpack into it
+}
+
 // Build makes the functions' container image, without a Docker daemon.
-func (h Openlambda) Build(ctx context.Context) error {
+func (h Openlambda) Build(ctx context.Context, f OpenlambdaBuildFlags) error {
 	if err := deps.Ensure(ctx, h.Console, deps.Image()); err != nil {
 		return err
 	}
-	i, err := image.Build(ctx, image.Options{Progress: h.Console})
+	i, err := image.Build(ctx, image.Options{Progress: h.Console, Wheels: f.Wheels,
+		Packages: strings.FieldsFunc(f.Packages, func(r rune) bool { return r == ',' || r == ' ' })})
 	if err != nil {
 		return err
 	}
@@ -46,10 +54,11 @@ type OpenlambdaFuzzFlags struct {
 	Time string // each, as 60s (default)
 }
 
-// Fuzz throws requests, configurations and archives at the worker.
+// Fuzz throws requests, configurations, archives and handlers at the worker.
 func (h Openlambda) Fuzz(ctx context.Context, f OpenlambdaFuzzFlags) error {
 	each := cmp.Or(f.Time, "60s")
-	for _, f := range [][2]string{{"FuzzRequest", "./openlambda/api"}, {"FuzzParse", "./openlambda/config"}, {"FuzzArchive", "./openlambda/registry"}} {
+	for _, f := range [][2]string{{"FuzzRequest", "./openlambda/api"}, {"FuzzParse", "./openlambda/config"}, {"FuzzArchive", "./openlambda/registry"},
+		{"FuzzHandlers", "./openlambda/sandbox"}} {
 		if err := h.goTest(ctx, nil, "-run=^$", "-fuzz=^"+f[0]+"$", "-fuzztime="+each, f[1]); err != nil {
 			return err
 		}

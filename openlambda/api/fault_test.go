@@ -59,7 +59,7 @@ func TestContainerKilledUnderARequest(t *testing.T) {
 	}()
 	code, body := s.Run("f", "30")
 	require.Equal(t, http.StatusBadGateway, code)
-	require.Contains(t, body, "function f: its sandbox or process ended without an answer")
+	require.Contains(t, body, "function f: ended without an answer: it was ended by signal 9 (SIGKILL)")
 	code, _ = s.Run("f", "0")
 	require.Equal(t, 200, code)
 }
@@ -262,7 +262,7 @@ func TestConfiguredFunctionThatDoesNotStart(t *testing.T) {
 	reason := errors.New("no room")
 	p.Fail.Store(&reason)
 	w := api.New(oltest.Parsed(t, c), p, oltest.Log())
-	require.ErrorContains(t, w.Serve(t.Context()), "function f: could not create Sandbox: no room")
+	require.ErrorContains(t, w.Serve(t.Context()), "function f (uid 1): could not create Sandbox: no room")
 }
 
 // Starting fails again and again without a request: attempts get rarer, and a

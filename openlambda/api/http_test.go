@@ -45,10 +45,10 @@ func TestPaths(t *testing.T) {
 		require.EqualValues(t, 1, stats[stage+".cnt"], stage)
 		require.Contains(t, stats, stage+".ms-avg")
 	}
-	require.Regexp(t, `(?m)^SANDBOX 000000000000 \(DOCKER\) echo uid=0 running requests=0$`, s.Get("/debug"))
+	require.Regexp(t, `(?m)^SANDBOX 000000000000 \(DOCKER\) echo uid=`+config.UIDOf("echo", 0)+` running requests=0$`, s.Get("/debug"))
 	metrics := s.Get("/metrics")
 	for _, want := range []string{`ol_invocations_total{function="echo",status="200"} 1`, `ol_queue_length{function="echo"} 0`,
-		`ol_sandboxes{function="echo",state="running"} 1`, `ol_stage_seconds_count{stage="ServeHTTP"} 1`} {
+		`ol_sandboxes{function="echo",state="running"} 1`, `ol_stage_seconds_count{function="echo",stage="ServeHTTP"} 1`, `ol_cold_starts_total{function="echo"} 1`} {
 		require.Contains(t, metrics, want)
 	}
 	require.NoError(t, s.Stop())
@@ -62,8 +62,9 @@ func TestStatuses(t *testing.T) {
 	c := oltest.Config(t)
 	oltest.Handler(t, c, "echo", oltest.Echo)
 	oltest.Handler(t, c, "fails", "def f(event):\n    raise KeyError('boom')\n")
+	oltest.Handler(t, c, "nan", "def f(event):\n    return float('nan')\n")
 	oltest.Handler(t, c, "broken", "import nothing_of_this_name\n")
-	oltest.Handler(t, c, "needs", "# ol-install: numpy\n"+oltest.Echo)
+	oltest.Handler(t, c, "needs", "# ol-install: no-such-package\n"+oltest.Echo)
 	s, _ := oltest.OnDocker(t, c)
 	for _, x := range []struct {
 		name, method, path, body string
@@ -72,17 +73,19 @@ func TestStatuses(t *testing.T) {
 	}{
 		{"unknown", "POST", "/run/nope", "{}", 500, "lambda not found at any of these locations: " + filepath.Join(c.Registry, "nope.tar.gz")},
 		{"bad name", "POST", "/run/a%20b", "{}", 500, "bad lambda name 'a b', can only contain letters, numbers, period, dash, and underscore"},
-		{"path", "POST", "/run/..%2f..%2fetc%2fpasswd", "{}", 500, "expected invocation format: /run/<lambda-name>"},
+		{"path", "POST", "/run/..%2f..%2fetc%2fpasswd", "{}", 500, "bad lambda name '../../etc/passwd'"},
 		{"dots", "POST", "/run/%2e%2e", "{}", 500, ""},
 		{"no name", "POST", "/run/", "{}", 500, "expected invocation format: /run/<lambda-name>"},
-		{"too long a path", "POST", "/run/echo/x", "{}", 500, "expected invocation format: /run/<lambda-name>"},
+		{"a path of the function's", "POST", "/run/echo/x/../y//z?a=b", "{}", 200, "{}"},
 		{"slash", "POST", "/run/echo/", "{}", 200, "{}"},
 		{"bad JSON", "POST", "/run/echo", "{x", 400, `bad POST data: "{x"`},
-		{"no body", "POST", "/run/echo", "", 400, "bad POST data"},
+		{"no body", "POST", "/run/echo", "", 200, "{}"},
 		{"exception", "POST", "/run/fails", "1", 500, "KeyError: 'boom'"},
 		{"does not load", "POST", "/run/broken", "1", 500, "could not create Sandbox: function broken: its server said: error: Traceback"},
-		{"ol-install", "POST", "/run/needs", "1", 500, "packages belong in the image"},
-		{"GET", "GET", "/run/echo", "", 405, "POST only"},
+		{"ol-install", "POST", "/run/needs", "1", 500, "refused: ol-install: no-such-package: the image has no no-such-package. Nothing is installed when a function is called"},
+		{"GET", "GET", "/run/echo", "", 200, "{}"},
+		{"NaN", "POST", "/run/nan", "1", 500, "ValueError: Out of range float values are not JSON compliant"},
+		{"NaN comes", "POST", "/run/echo", "[NaN]", 400, "NaN is no JSON"},
 		{"too large", "POST", "/run/echo", `"` + strings.Repeat("x", api.MaxBody) + `"`, 413, "larger than 8 MiB"},
 		{"large", "POST", "/run/echo", `"` + strings.Repeat("x", api.MaxBody-100) + `"`, 200, "xxx"},
 		{"other", "GET", "/nothing", "", 404, ""},
@@ -130,7 +133,7 @@ func TestPortsAndLabels(t *testing.T) {
 		require.Equal(t, c.WorkerDir, x.Config.Labels[docker.LabelCluster])
 		labels[x.Config.Labels[docker.LabelUID]+" "+x.Config.Labels[docker.LabelName]]++
 	}
-	require.Equal(t, map[string]int{"3 fib": 1, "6 fib": 1, "0 late": 1}, labels)
+	require.Equal(t, map[string]int{"3 fib": 1, "6 fib": 1, config.UIDOf("late", 0) + " late": 1}, labels)
 	require.NoError(t, s.Stop())
 	require.Empty(t, d.List(), "no container is left")
 }
@@ -159,7 +162,7 @@ func TestTraceLatency(t *testing.T) {
 	require.Equal(t, 200, rec.Code, rec.Body)
 	require.NoError(t, w.Pool().Close())
 	for _, stage := range []string{"web-request", "ServeHTTP", "Create()"} {
-		require.Regexp(t, `latency stage="?`+regexp.QuoteMeta(stage)+`"? ms=\d+`, log.String())
+		require.Regexp(t, `latency function=f stage="?`+regexp.QuoteMeta(stage)+`"? ms=\d+`, log.String())
 	}
 }
 

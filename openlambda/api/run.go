@@ -5,17 +5,14 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ds2-lab/alps/openlambda/config"
 	"github.com/ds2-lab/alps/openlambda/pool"
@@ -34,86 +31,110 @@ const (
 	statusBrokeOff   = 598
 )
 
-// Handler is the worker's paths. only restricts /run to one function.
-func (w *Worker) Handler(only *config.Function) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/status", func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, "ready\n") })
-	mux.HandleFunc("/pid", func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprintln(rw, os.Getpid()) })
-	mux.HandleFunc("/stats", func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "application/json")
-		enc := json.NewEncoder(rw)
-		enc.SetIndent("", "\t")
-		enc.Encode(w.stats.Snapshot())
-	})
-	mux.HandleFunc("/debug", func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, w.pool.Debug()) })
-	mux.Handle("/metrics", promhttp.HandlerFor(w.stats.Registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/run/", func(rw http.ResponseWriter, r *http.Request) {
-		begun := time.Now()
-		var spent elsewhere
-		name, status := w.run(rw, r, only, &spent)
-		took := w.stats.Since(stats.Request, begun)
-		w.stats.Overhead.Observe((took - spent.waited - spent.served).Seconds())
-		w.stats.Invocations.WithLabelValues(name, strconv.Itoa(status)).Inc()
-		if status == statusBrokeOff {
-			panic(http.ErrAbortHandler) // that is how the client hears of it
-		}
-	})
-	return mux
+// call is a request on its way through the worker.
+type call struct {
+	w    *Worker
+	rw   http.ResponseWriter
+	r    *http.Request
+	id   string          // the request's, in every line about it
+	f    *stats.Function // "" until it is known to exist
+	name string
+	body []byte
+	said string // the last line of a function's answer that is an error
+
+	waited, served time.Duration // not the worker's time: for an instance, by it
 }
 
-// elsewhere is the part of a request's time that is not the worker's.
-type elsewhere struct {
-	waited time.Duration // for an instance
-	served time.Duration // by the instance
+// serve answers a request to /run/NAME. only restricts it to one function.
+// scheduled says that cron sends it, which no trigger of http restricts.
+func (w *Worker) serve(rw http.ResponseWriter, r *http.Request, only *config.Function, scheduled bool) {
+	begun := time.Now()
+	c := &call{w: w, rw: rw, id: requestID(r), f: w.none}
+	c.r = r.WithContext(pool.WithRequest(r.Context(), c.id))
+	rw.Header()[requestHeader] = []string{c.id}
+	status, err := c.run(only, scheduled)
+	took := c.f.Since(stats.Request, begun)
+	w.stats.Overhead.Observe((took - c.waited - c.served).Seconds())
+	c.f.Answered(strconv.Itoa(status))
+	c.log(status, took, err)
+	if status == statusBrokeOff {
+		panic(http.ErrAbortHandler) // that is how the client hears of it
+	}
 }
 
-// run answers one request to /run/NAME. It returns the function's name, "" if
-// there is none, and the status.
-func (w *Worker) run(rw http.ResponseWriter, r *http.Request, only *config.Function, spent *elsewhere) (string, int) {
-	fail := func(name string, status int, text string) (string, int) {
-		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		rw.Header().Set("X-Content-Type-Options", "nosniff")
-		rw.WriteHeader(status)
-		io.WriteString(rw, text+"\n")
-		return name, status
+// log writes a line about a request that failed, and about any at level debug.
+func (c *call) log(status int, took time.Duration, err error) {
+	attrs := []any{"function", c.name, "request", c.id, "method", c.r.Method, "path", c.r.URL.Path, "status", status, "took", took.Round(time.Microsecond)}
+	if trace := traceID(c.r); trace != "" {
+		attrs = append(attrs, "trace", trace)
 	}
-	if r.Method != http.MethodPost {
-		rw.Header().Set("Allow", http.MethodPost)
-		return fail("", http.StatusMethodNotAllowed, "POST only")
+	switch {
+	case status >= 500 && err != nil:
+		c.w.log.Error("request failed", append(attrs, "err", err)...)
+	case status >= 500:
+		c.w.log.Error("request failed", append(attrs, "err", c.said)...)
+	case err != nil:
+		c.w.log.Debug("request", append(attrs, "err", err)...)
+	default:
+		c.w.log.Debug("request", attrs...)
 	}
-	name := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/run/"), "/")
-	if name == "" || strings.Contains(name, "/") {
-		return fail("", http.StatusInternalServerError, "expected invocation format: /run/<lambda-name>")
+}
+
+// fail answers with a sentence.
+func (c *call) fail(status int, err error) (int, error) {
+	h := c.rw.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	c.rw.WriteHeader(status)
+	io.WriteString(c.rw, err.Error()+"\n")
+	return status, err
+}
+
+// run answers and returns the status, and what went wrong.
+func (c *call) run(only *config.Function, scheduled bool) (int, error) {
+	name, _, _ := strings.Cut(strings.TrimPrefix(c.r.URL.EscapedPath(), "/run/"), "/")
+	name, err := url.PathUnescape(name)
+	if err != nil || name == "" {
+		return c.fail(http.StatusInternalServerError, errors.New("expected invocation format: /run/<lambda-name>"))
 	}
-	id, err := w.find(name, only)
+	id, err := c.w.find(name, only)
 	if err != nil {
-		return fail("", http.StatusInternalServerError, err.Error())
+		return c.fail(http.StatusInternalServerError, err)
 	}
-	body, err := readBody(rw, r)
+	c.body, err = readBody(c.rw, c.r)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return fail("", http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d MiB", MaxBody>>20))
+		return c.fail(http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d MiB", MaxBody>>20))
 	case err != nil:
-		return fail("", http.StatusBadRequest, err.Error())
+		return c.fail(http.StatusBadRequest, err)
 	}
-	f, err := w.pool.Pulled(r.Context(), id)
+	f, err := c.w.pool.Pulled(c.r.Context(), id)
 	if err != nil {
-		if w.pool.Forget(f) {
-			name = "" // there is no such function; metrics do not count what was tried
+		// What does not exist is in no metric: names that somebody tries would pile up.
+		if !c.w.pool.Forget(f) {
+			c.f, c.name = f.Stats(), name
 		}
-		return fail(name, http.StatusInternalServerError, err.Error())
+		return c.fail(http.StatusInternalServerError, err)
+	}
+	c.f, c.name = f.Stats(), name
+	if says := f.Says(); !scheduled && !says.Allows(c.r.Method) {
+		c.rw.Header().Set("Allow", strings.Join(says.Allowed, ", "))
+		return c.fail(http.StatusMethodNotAllowed, fmt.Errorf("HTTP method not allowed. Sent: %s, Allowed: %v", c.r.Method, says.Allowed))
 	}
 	begun := time.Now()
-	status, err := w.invoke(rw, r, f, body, spent)
-	w.stats.Since(stats.Invoke, begun)
+	status, err := c.invoke(f)
+	c.f.Since(stats.Invoke, begun)
 	if err != nil && status < statusBrokeOff && status != statusClientGone {
-		return fail(name, status, err.Error())
+		return c.fail(status, err)
 	}
-	return name, status
+	return status, err
 }
 
 func readBody(rw http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
 	var b bytes.Buffer
 	if r.ContentLength > 0 {
 		b.Grow(int(min(r.ContentLength, MaxBody)) + bytes.MinRead)
@@ -139,42 +160,42 @@ func (w *Worker) find(name string, only *config.Function) (config.Function, erro
 	return config.Function{Name: name}, nil
 }
 
-// invoke runs f on an instance and passes its answer on. With an error nothing
-// was answered yet.
-func (w *Worker) invoke(rw http.ResponseWriter, r *http.Request, f *pool.Function, body []byte, spent *elsewhere) (int, error) {
+// invoke runs f on an instance and passes its answer on. With an error below
+// statusBrokeOff nothing was answered yet.
+func (c *call) invoke(f *pool.Function) (int, error) {
 	// Each try has a sandbox that was alive when it was handed out.
 	for tries := 0; ; tries++ {
-		in, waited, err := f.Acquire(r.Context())
-		spent.waited += waited
+		in, waited, err := f.Acquire(c.r.Context())
+		c.waited += waited
 		switch {
 		case err == nil:
 		case errors.Is(err, pool.ErrQueueFull):
 			return http.StatusTooManyRequests, err
 		case errors.Is(err, pool.ErrClosed):
 			return http.StatusServiceUnavailable, err
-		case r.Context().Err() != nil:
+		case c.r.Context().Err() != nil:
 			return statusClientGone, err
 		default:
 			return http.StatusInternalServerError, err
 		}
-		status, err := w.on(in, rw, r, body, spent)
+		status, err := c.on(in)
 		f.Release(in)
-		if errors.Is(err, sandbox.ErrNotSent) && r.Context().Err() == nil && tries < 3 {
+		if errors.Is(err, sandbox.ErrNotSent) && c.r.Context().Err() == nil && tries < 3 {
 			continue
 		}
 		return status, err
 	}
 }
 
-// on runs a request on an instance.
-func (w *Worker) on(in *pool.Instance, rw http.ResponseWriter, r *http.Request, body []byte, spent *elsewhere) (int, error) {
-	f := in.F
-	if err := in.Wake(r.Context()); err != nil {
-		w.log.Warn("discard sandbox", "function", f.ID.Name, "sandbox", in.SB, "unpause", err)
+// on runs the request on an instance.
+func (c *call) on(in *pool.Instance) (int, error) {
+	w, f := c.w, in.F
+	if err := in.Wake(c.r.Context()); err != nil {
+		w.log.Warn("sandbox cannot be woken and goes", "function", c.name, "request", c.id, "sandbox", in.SB, "err", err)
 		f.Discard(in)
 		return http.StatusBadGateway, fmt.Errorf("%w: %w", sandbox.ErrNotSent, err)
 	}
-	ctx, inProcess := r.Context(), w.config.Invocation == config.Import
+	ctx, inProcess := c.r.Context(), w.config.Invocation == config.Import
 	if inProcess {
 		// Nothing can stop the handler; its slot is taken until it is done.
 		ctx = context.WithoutCancel(ctx)
@@ -185,42 +206,38 @@ func (w *Worker) on(in *pool.Instance, rw http.ResponseWriter, r *http.Request, 
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	status, begun := http.StatusBadGateway, time.Now()
-	answered := false
-	err := sandbox.Exchange(ctx, in.SB, body, func(resp *http.Response) error {
+	status, begun, answered := http.StatusBadGateway, time.Now(), false
+	err := sandbox.Exchange(ctx, in.SB, c.outgoing(), c.body, func(resp *http.Response) error {
 		status, answered = resp.StatusCode, true
-		if kind := resp.Header.Get("Content-Type"); kind != "" {
-			rw.Header().Set("Content-Type", kind)
-		}
-		if resp.ContentLength >= 0 {
-			rw.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
-		}
-		rw.WriteHeader(status)
-		_, err := io.Copy(rw, resp.Body)
-		return err
+		return c.pass(resp)
 	})
-	took := w.stats.Since(stats.Serve, begun)
-	spent.served += took
+	took := c.f.Since(stats.Serve, begun)
+	c.served += took
 	f.Took(took)
 	switch {
 	case err == nil:
 		return status, nil
-	case r.Context().Err() != nil:
+	case c.r.Context().Err() != nil:
 		return statusClientGone, err
 	case answered:
-		w.log.Warn("answer broke off", "function", f.ID.Name, "sandbox", in.SB, "err", err)
-		return statusBrokeOff, err
+		return statusBrokeOff, fmt.Errorf("function %s: its answer broke off: %w", c.name, err)
 	case errors.Is(err, sandbox.ErrNotSent) && ctx.Err() == nil:
 		f.Discard(in)
-		return status, fmt.Errorf("function %s: its sandbox is gone: %w", f.ID.Name, err)
+		return status, fmt.Errorf("function %s: its sandbox is gone: %w", c.name, err)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		if inProcess {
 			f.Discard(in)
 		}
-		return status, fmt.Errorf("function %s: no answer within limits.max_runtime_default, %s; the invocation was ended", f.ID.Name, limit)
+		return status, fmt.Errorf("function %s: no answer within limits.max_runtime_default, %s; the invocation was ended", c.name, limit)
 	}
+	death := in.SB.Death(context.WithoutCancel(ctx))
 	if inProcess {
 		f.Discard(in) // the process that ended was its server
+	} else {
+		c.f.Died(death.Kind)
 	}
-	return status, fmt.Errorf("function %s: its sandbox or process ended without an answer: %w", f.ID.Name, err)
+	if death.Text != "" {
+		return status, fmt.Errorf("function %s: ended without an answer: %s", c.name, death.Text)
+	}
+	return status, fmt.Errorf("function %s: its sandbox or process ended without an answer: %w", c.name, err)
 }

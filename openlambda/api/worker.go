@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package api is the HTTP side of a worker a worker compatible with OpenLambda's Docker sandbox as
-// seen from outside, written for scheduling work.
+// Package api is the HTTP side of a worker compatible with OpenLambda's Docker
+// sandbox, written for work on scheduling.
 //
 // It runs handlers as OpenLambda does, in a container's server, one request per
 // container at a time; or one warm container per function and one process per
@@ -19,12 +19,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ds2-lab/alps/internal/atomicfile"
 	"github.com/ds2-lab/alps/openlambda/config"
+	"github.com/ds2-lab/alps/openlambda/olyaml"
 	"github.com/ds2-lab/alps/openlambda/pool"
 	"github.com/ds2-lab/alps/openlambda/sandbox"
 	"github.com/ds2-lab/alps/openlambda/stats"
@@ -39,7 +41,9 @@ type Worker struct {
 	config config.Config
 	log    *slog.Logger
 	stats  *stats.Stats
+	none   *stats.Function // of requests that name no function
 	pool   *pool.Pool
+	crons  *crons
 }
 
 // New returns a worker whose sandboxes m makes. Serve runs it.
@@ -49,7 +53,12 @@ func New(c config.Config, m sandbox.Maker, log *slog.Logger) *Worker {
 		latencies = log
 	}
 	w := &Worker{config: c, log: log, stats: stats.New(latencies)}
+	w.none = w.stats.Function("")
 	w.pool = pool.New(c, m, log, w.stats)
+	w.crons = newCrons(w)
+	if config.IsURL(c.Registry) {
+		w.pool.OnCode = func(name string, f olyaml.Function) { w.crons.set(name, "", f) }
+	}
 	return w
 }
 
@@ -66,6 +75,9 @@ func (w *Worker) Serve(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, unmount()) }()
 	if err := w.pool.Reap(ctx); err != nil {
+		return err
+	}
+	if err := w.pool.Check(ctx); err != nil {
 		return err
 	}
 	var servers []*http.Server
@@ -110,9 +122,11 @@ func (w *Worker) Serve(ctx context.Context) (err error) {
 			return nil
 		})
 	}
+	w.log.Info("worker is ready", "address", w.config.Address(), "pid", os.Getpid(), "functions", len(w.config.Functions))
+	g.Go(func() error { w.crons.run(ctx); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
-		w.log.Info("ending: requests may finish", "within", DrainLimit)
+		w.log.Info("worker ends; requests may finish", "within", DrainLimit)
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), DrainLimit)
 		defer cancel()
 		var all errgroup.Group

@@ -95,6 +95,8 @@ func (c Config) Check(path string) error {
 	oneOf("invocation", c.Invocation, Import, Exec, Fork)
 	within("platform_us", c.PlatformUS, 0, 1_000_000)
 	oneOf("sched", c.Sched, "normal", "fifo", "rr")
+	oneOf("log_format", c.LogFormat, "text", "json")
+	oneOf("log_level", c.LogLevel, "debug", "info", "warn", "error")
 	if c.CPUs != "" && !cpusRE.MatchString(c.CPUs) {
 		bad("cpus", c.CPUs, "a list of CPUs, as 1-3,5")
 	}

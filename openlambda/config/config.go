@@ -4,14 +4,19 @@
 // OpenLambda's meanings, the ALPS artifact's two, and ours.
 //
 // Keys are case-insensitive, unknown ones are ignored, and a missing key means
-// what the zero value means. Every complaint names file, key, value and what is
+// what the zero value means. Newer OpenLambda has other names for some keys; both
+// are read, and two that disagree are an error. Every complaint names file, key, value and what is
 // allowed, and all of them come at once.
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -47,6 +52,16 @@ type Config struct {
 	Trace    Trace    `json:"trace"`
 	Storage  Storage  `json:"storage"`
 
+	// OpenLambda's for its other sandbox and for pip: accepted, and written so that
+	// its tools find them.
+	MemPoolMB       int    `json:"mem_pool_mb"`
+	ImportCacheTree any    `json:"import_cache_tree"`
+	SockBasePath    string `json:"sock_base_path"`
+	SandboxConfig   any    `json:"sandbox_config"`
+	PipMirror       string `json:"pip_mirror"`
+	InstallerLimits any    `json:"installer_limits"`
+	Kafka           any    `json:"kafka"`
+
 	// The ALPS artifact's: identity of the function that this worker serves.
 	SealPriority string `json:"seal_priority"` // function UID
 	FunctionName string `json:"function_name"`
@@ -62,6 +77,8 @@ type Config struct {
 	Queue        int        `json:"queue"`       // requests that wait per function; 0: 32
 	Image        string     `json:"image"`       // "": lambda
 	Network      string     `json:"network"`     // Docker's network; "": its default
+	LogFormat    string     `json:"log_format"`  // text or json; "": text
+	LogLevel     string     `json:"log_level"`   // debug, info, warn, error; "": info
 	Functions    []Function `json:"functions"`   // warm before the worker is ready
 }
 
@@ -72,7 +89,7 @@ type Limits struct {
 	CPUPercent        int `json:"cpu_percent"` // of one CPU; 200 is two
 	Swappiness        int `json:"swappiness"`  // 0: no swap beside mem_mb
 	MaxRuntimeDefault int `json:"max_runtime_default"`
-	RuntimeSec        int `json:"runtime_sec,omitempty"` // newer name of the line above
+	InstallerMemMB    int `json:"installer_mem_mb"` // accepted: nothing is installed
 }
 
 // MaxRuntime is how long an invocation may run, 0 without end.
@@ -83,6 +100,7 @@ type Features struct {
 	ReuseCgroups      bool `json:"reuse_cgroups"`
 	ImportCache       any  `json:"import_cache"` // false, or in newer configurations ""
 	DownsizePausedMem bool `json:"downsize_paused_mem"`
+	EnableSeccomp     bool `json:"enable_seccomp"` // Docker has a profile of its own
 }
 
 // Trace switches logging. All but Latency are accepted and do nothing.
@@ -116,16 +134,26 @@ type Function struct {
 }
 
 // Default is what ol init writes: OpenLambda's values where Docker's sandbox
-// accepts them, and loopback.
+// accepts them, and loopback; but a process for each request, for that is what a
+// scheduler of functions sees.
 func Default(dir string) Config {
 	return Config{
 		WorkerDir: filepath.Join(dir, "worker"), WorkerURL: "localhost", WorkerPort: "5000", Sandbox: "docker",
 		ServerMode: "lambda", LogOutput: true, Registry: filepath.Join(dir, "registry"), RegistryCacheMS: 5000,
 		PkgsDir:  filepath.Join(dir, "lambda", "packages"),
 		Limits:   Limits{Procs: 10, MemMB: 50, CPUPercent: 100, MaxRuntimeDefault: 30},
-		Features: Features{ImportCache: false}, CgroupParent: "alps.slice", Invocation: Import, Sched: "normal",
-		Queue: 32, Image: "lambda",
+		Features: Features{ImportCache: false}, CgroupParent: "alps.slice", Invocation: Fork, Concurrency: 1, Sched: "normal",
+		Queue: 32, Image: "lambda", LogFormat: "text", LogLevel: "info",
 	}
+}
+
+// UIDOf is the UID of a function that has none configured: a number that its name
+// makes, above 2^20, so that it is none of those that people choose. salt counts
+// the tries where another function has it already.
+func UIDOf(name string, salt int) string {
+	h := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", name, salt))
+	const low, high = 1 << 20, 1 << 31
+	return strconv.FormatUint(low+uint64(binary.BigEndian.Uint64(h[:8])%(high-low)), 10)
 }
 
 // Address is where the worker listens, host:port.
@@ -143,10 +171,9 @@ func (c *Config) fill() {
 	set(&c.Invocation, Import)
 	set(&c.Sched, "normal")
 	set(&c.Image, "lambda")
+	set(&c.LogFormat, "text")
+	set(&c.LogLevel, "info")
 	c.Registry = strings.TrimPrefix(c.Registry, "file://")
-	if c.Limits.MaxRuntimeDefault == 0 {
-		c.Limits.MaxRuntimeDefault = c.Limits.RuntimeSec
-	}
 	if c.Queue == 0 {
 		c.Queue = DefaultQueue
 	}

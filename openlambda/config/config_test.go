@@ -4,8 +4,10 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +36,7 @@ func TestMissingKeysMeanZero(t *testing.T) {
 	c, err := Parse("config.json", with(nil), nil)
 	require.NoError(t, err)
 	require.Equal(t, Config{WorkerDir: "/w", WorkerURL: "127.0.0.1", WorkerPort: "5000", Sandbox: "docker", ServerMode: "lambda",
-		Registry: "/r", CgroupParent: "alps.slice", Invocation: "import", Sched: "normal", Concurrency: 1, Queue: 32, Image: "lambda"}, c)
+		Registry: "/r", CgroupParent: "alps.slice", Invocation: "import", Sched: "normal", Concurrency: 1, Queue: 32, Image: "lambda", LogFormat: "text", LogLevel: "info"}, c)
 	require.Zero(t, c.Limits.MaxRuntime(), "no limit")
 }
 
@@ -45,6 +47,65 @@ func TestKeysAreCaseInsensitiveAndUnknownOnesIgnored(t *testing.T) {
 	require.Equal(t, "5001", c.WorkerPort)
 	require.Equal(t, "/p", c.PkgsDir)
 	require.Equal(t, 3, c.Limits.Procs)
+}
+
+// Both names of a key are read; what is given later wins, and two that disagree in
+// one place are an error.
+func TestOldAndNewNames(t *testing.T) {
+	file := func(old, newer any) map[string]any {
+		return map[string]any{"limits": map[string]any{"max_runtime_default": old, "RUNTIME_SEC": newer}}
+	}
+	for _, x := range []struct {
+		file      map[string]any
+		overrides []string
+		want      int
+		err       string
+	}{
+		{file(30, nil), []string{"limits.runtime_sec=20"}, 20, ""},
+		{file(nil, 30), []string{"limits.max_runtime_default=20"}, 20, ""},
+		{file(nil, 30), nil, 30, ""},
+		{file(30, 30), nil, 30, ""},
+		{file(30, 20), nil, 0, "config.json: limits.max_runtime_default: 30 and limits.runtime_sec: 20 are two names of one key that disagree: keep one"},
+		{file(30, 20), []string{"limits.runtime_sec=5"}, 0, "two names of one key"},
+		{file(1, nil), []string{"limits.runtime_sec=5", "limits.max_runtime_default=6"}, 0, "-o: limits.runtime_sec=5 and limits.max_runtime_default=6 are two names of one key that disagree: give one"},
+		{file(1, nil), []string{"limits.runtime_sec=5", "limits.runtime_sec=6"}, 6, ""},
+	} {
+		c, err := Parse("config.json", with(x.file), x.overrides)
+		if x.err != "" {
+			require.ErrorContains(t, err, x.err)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, x.want, c.Limits.MaxRuntimeDefault)
+	}
+	_, err := Parse("config.json", with(map[string]any{"image": "a", "docker": map[string]any{"base_image": "b"}}), nil)
+	require.ErrorContains(t, err, "image: a and docker.base_image: b are two names")
+}
+
+func TestSources(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.json")
+	require.NoError(t, os.WriteFile(path, with(map[string]any{"Pkgs_dir": "/p", "limits": map[string]any{"runtime_sec": 7, "procs": 3}}), 0o644))
+	c, s, err := ReadSources(path, []string{"limits.procs=9", "docker.base_image=x"})
+	require.NoError(t, err)
+	for key, want := range map[string][2]string{"limits.procs": {"9", "-o"}, "limits.max_runtime_default": {"7", path}, "Pkgs_dir": {`"/p"`, path},
+		"image": {`"x"`, "-o"}, "queue": {"32", ""}, "functions": {"null", ""}} {
+		require.Equal(t, want, [2]string{c.Value(key), s[key]}, key)
+	}
+}
+
+// A function's UID is its name's, the same everywhere, and none that people choose.
+func TestUIDOf(t *testing.T) {
+	require.Equal(t, UIDOf("echo", 0), UIDOf("echo", 0))
+	seen := map[string]bool{}
+	for i := range 1000 {
+		uid := UIDOf(fmt.Sprint("f", i), 0)
+		n, err := strconv.ParseUint(uid, 10, 31)
+		require.NoError(t, err)
+		require.Greater(t, n, uint64(1<<20))
+		require.False(t, seen[uid])
+		seen[uid] = true
+	}
+	require.NotEqual(t, UIDOf("echo", 0), UIDOf("echo", 1))
 }
 
 // A configuration as OpenLambda writes it at that commit, with Docker's sandbox.
@@ -136,6 +197,17 @@ func TestInvalidValues(t *testing.T) {
 		{"features.import_cache", map[string]any{"features": map[string]any{"import_cache": true}}, `features.import_cache: true: allowed: false: Docker's sandbox has no import cache`},
 		{"features.import_cache", map[string]any{"features": map[string]any{"import_cache": "tree"}}, `features.import_cache: "tree"`},
 		{"features.downsize_paused_mem", map[string]any{"features": map[string]any{"downsize_paused_mem": "x"}}, `features.downsize_paused_mem: x`},
+		{"features.enable_seccomp", map[string]any{"features": map[string]any{"enable_seccomp": 2}}, `features.enable_seccomp: 2: allowed: true or false`},
+		{"limits.installer_mem_mb", map[string]any{"limits": map[string]any{"installer_mem_mb": "x"}}, `limits.installer_mem_mb`},
+		{"mem_pool_mb", map[string]any{"mem_pool_mb": "x"}, `mem_pool_mb`},
+		{"sock_base_path", map[string]any{"sock_base_path": []int{1}}, `sock_base_path: [1]: allowed: a string`},
+		{"pip_mirror", map[string]any{"pip_mirror": []int{1}}, `pip_mirror: [1]: allowed: a string`},
+		{"import_cache_tree", map[string]any{"import_cache_tree": map[string]any{"a": 1}}, "" /* of another sandbox: anything */},
+		{"sandbox_config", map[string]any{"sandbox_config": map[string]any{"a": 1}}, ""},
+		{"installer_limits", map[string]any{"installer_limits": map[string]any{"mem_mb": 250}}, ""},
+		{"kafka", map[string]any{"kafka": map[string]any{"cache_size": 1024}}, ""},
+		{"log_format", map[string]any{"log_format": "xml"}, `log_format: "xml": allowed: text, json`},
+		{"log_level", map[string]any{"log_level": "loud"}, `log_level: "loud": allowed: debug, info, warn, error`},
 		{"trace.cgroups", map[string]any{"trace": map[string]any{"cgroups": 1}}, `trace.cgroups: 1`},
 		{"trace.memory", map[string]any{"trace": map[string]any{"memory": 1}}, `trace.memory: 1`},
 		{"trace.evictor", map[string]any{"trace": map[string]any{"evictor": 1}}, `trace.evictor: 1`},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -20,47 +21,127 @@ import (
 )
 
 // aliases are the names that newer OpenLambda gives to keys.
-var aliases = map[string]string{"docker.runtime": "docker_runtime", "docker.base_image": "image"}
+var aliases = map[string]string{"docker.runtime": "docker_runtime", "docker.base_image": "image", "limits.runtime_sec": "limits.max_runtime_default"}
+
+// Sources says where the value of a key comes from: "default", a file's name, or
+// "-o". A key that is not in it has its default.
+type Sources map[string]string
 
 // Read reads path, applies overrides (a.b=value) and defaults, and checks
 // every value.
 func Read(path string, overrides []string) (Config, error) {
+	c, _, err := ReadSources(path, overrides)
+	return c, err
+}
+
+// ReadSources is Read that also says where each value comes from.
+func ReadSources(path string, overrides []string) (Config, Sources, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("config: %w (make one with: ol init)", err)
+		return Config{}, nil, fmt.Errorf("config: %w (make one with: ol init)", err)
 	}
-	return Parse(path, data, overrides)
+	return parse(path, data, overrides)
 }
 
 // Parse is Read of a file's content; path is for messages.
 func Parse(path string, data []byte, overrides []string) (Config, error) {
+	c, _, err := parse(path, data, overrides)
+	return c, err
+}
+
+func parse(path string, data []byte, overrides []string) (Config, Sources, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	var raw map[string]any
 	if err := dec.Decode(&raw); err != nil {
-		return Config{}, fmt.Errorf("%s:%s: %w", path, position(data, dec, err), err)
+		return Config{}, nil, fmt.Errorf("%s:%s: %w", path, position(data, dec, err), err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return Config{}, fmt.Errorf("%s:%s: more than one JSON object", path, position(data, dec, nil))
+		return Config{}, nil, fmt.Errorf("%s:%s: more than one JSON object", path, position(data, dec, nil))
 	}
+	if err := rename(path, raw); err != nil {
+		return Config{}, nil, err
+	}
+	sources := Sources{}
+	known := Keys()
+	note(sources, known, "", raw, path)
 	var c Config
 	if err := decode(raw, &c, false); err != nil {
-		return Config{}, explain(path, err)
+		return Config{}, nil, explain(path, err)
 	}
+	given := map[string][2]string{} // by the key's own name: name as given, value
 	for _, o := range overrides {
-		key, value, ok := strings.Cut(o, "=")
+		name, value, ok := strings.Cut(o, "=")
 		if !ok {
-			return Config{}, fmt.Errorf("-o %s: want key=value or a.b=value", o)
+			return Config{}, nil, fmt.Errorf("-o %s: want key=value or a.b=value", o)
 		}
-		if alias, ok := aliases[strings.ToLower(key)]; ok {
+		key := name
+		if alias, ok := aliases[strings.ToLower(name)]; ok {
 			key = alias
 		}
-		if err := decode(nested(strings.Split(key, "."), value), &c, true); err != nil {
-			return Config{}, explain("-o "+o, err)
+		low := strings.ToLower(key)
+		if was, ok := given[low]; ok && !strings.EqualFold(was[0], name) && was[1] != value {
+			return Config{}, nil, fmt.Errorf("-o: %s=%s and %s=%s are two names of one key that disagree: give one", was[0], was[1], name, value)
 		}
+		given[low] = [2]string{name, value}
+		tree := nested(strings.Split(key, "."), value)
+		if err := decode(tree, &c, true); err != nil {
+			return Config{}, nil, explain("-o "+o, err)
+		}
+		note(sources, known, "", tree, "-o")
 	}
 	c.fill()
-	return c, c.Check(path)
+	return c, sources, c.Check(path)
+}
+
+// rename gives keys under a newer name their own. Two that disagree are an error.
+func rename(path string, raw map[string]any) error {
+	for _, newer := range slices.Sorted(maps.Keys(aliases)) {
+		outer, inner, _ := strings.Cut(newer, ".")
+		group, ok := raw[find(raw, outer)].(map[string]any)
+		if !ok {
+			continue
+		}
+		from := find(group, inner)
+		value, ok := group[from]
+		if !ok || value == nil {
+			continue
+		}
+		delete(group, from)
+		target, to := raw, aliases[newer]
+		if o, i, nested := strings.Cut(to, "."); nested {
+			target, _ = raw[find(raw, o)].(map[string]any)
+			to = i
+		}
+		to = find(target, to)
+		if old, ok := target[to]; ok && old != nil && fmt.Sprint(old) != fmt.Sprint(value) {
+			return fmt.Errorf("%s: %s: %v and %s: %v are two names of one key that disagree: keep one", path, aliases[newer], old, newer, value)
+		}
+		target[to] = value
+	}
+	return nil
+}
+
+// find is the key of m that is name but for case, or name.
+func find(m map[string]any, name string) string {
+	for k := range m {
+		if strings.EqualFold(k, name) {
+			return k
+		}
+	}
+	return name
+}
+
+// note records source for every key of raw that is a key of ours.
+func note(s Sources, known []string, prefix string, raw map[string]any, source string) {
+	for k, v := range raw {
+		at := prefix + k
+		if i := slices.IndexFunc(known, func(x string) bool { return strings.EqualFold(x, at) }); i >= 0 {
+			s[known[i]] = source
+		} else if group, ok := v.(map[string]any); ok {
+			note(s, known, at+".", group, source)
+		}
+	}
 }
 
 // position is line:column of what the decoder stumbled over.
@@ -84,12 +165,6 @@ func nested(keys []string, value string) map[string]any {
 // decode puts raw into c. Overrides are words that become numbers and booleans
 // where the key is one, and must name a key that exists.
 func decode(raw map[string]any, c *Config, override bool) error {
-	for from, to := range aliases {
-		outer, inner, _ := strings.Cut(from, ".")
-		if group, ok := raw[outer].(map[string]any); ok && group[inner] != nil && raw[to] == nil {
-			raw[to] = group[inner]
-		}
-	}
 	dec, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
 		Result: c, TagName: "json", WeaklyTypedInput: override, ErrorUnused: override,
 		DecodeHook: func(from, to reflect.Value) (any, error) {
@@ -166,6 +241,24 @@ func (c Config) Write(path string) error {
 		return fmt.Errorf("config: %w", err)
 	}
 	return nil
+}
+
+// Value is the value of a key that Keys lists, as JSON.
+func (c Config) Value(key string) string {
+	var all map[string]any
+	if err := json.Unmarshal(c.JSON(), &all); err != nil {
+		panic(err) // JSON wrote it
+	}
+	var v any = all
+	for part := range strings.SplitSeq(key, ".") {
+		m, _ := v.(map[string]any)
+		v = m[part]
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
 }
 
 // Keys lists every key, nested ones as a.b, sorted.

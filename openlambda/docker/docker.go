@@ -6,22 +6,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
 	"github.com/ds2-lab/alps/internal/label"
-	"github.com/ds2-lab/alps/internal/socket"
 	"github.com/ds2-lab/alps/openlambda/config"
 	"github.com/ds2-lab/alps/openlambda/sandbox"
 )
@@ -52,6 +47,15 @@ func New(c config.Config, log *slog.Logger) (*Docker, error) {
 	return &Docker{api: api, config: c, log: log}, nil
 }
 
+// Check says whether Docker is there and has the image.
+func (d *Docker) Check(ctx context.Context) error {
+	if _, err := d.api.ImageInspect(ctx, d.config.Image); err != nil {
+		return d.explain(err)
+	}
+	return nil
+}
+
+// Reap removes what a worker before this one left.
 func (d *Docker) Reap(ctx context.Context) error {
 	list, err := d.api.ContainerList(ctx, client.ContainerListOptions{
 		All: true, Filters: client.Filters{}.Add("label", LabelCluster+"="+d.config.WorkerDir)})
@@ -111,16 +115,18 @@ func (d *Docker) create(s sandbox.Spec) client.ContainerCreateOptions {
 		Config: &container.Config{
 			Image:  c.Image,
 			Cmd:    sandbox.Command(c),
+			Env:    s.Env,
 			Labels: map[string]string{LabelUID: s.Function.UID, LabelName: name, LabelCluster: c.WorkerDir},
 		},
 		HostConfig: host,
 	}
 }
 
+// Start makes a container and returns once its server is ready.
 func (d *Docker) Start(ctx context.Context, s sandbox.Spec) (sandbox.Sandbox, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, StartLimit, fmt.Errorf("not ready after %s", StartLimit))
 	defer cancel()
-	if err := os.WriteFile(filepath.Join(s.HostDir, "server.py"), sandbox.Server, 0o644); err != nil {
+	if err := sandbox.Install(s.HostDir); err != nil {
 		return nil, err
 	}
 	pipe, err := readyPipe(s.HostDir)
@@ -132,7 +138,7 @@ func (d *Docker) Start(ctx context.Context, s sandbox.Spec) (sandbox.Sandbox, er
 	if err != nil {
 		return nil, d.explain(err)
 	}
-	c := &dockerContainer{docker: d, id: created.ID, hostDir: s.HostDir, ended: make(chan struct{})}
+	c := &dockerContainer{docker: d, function: s.Function.Name, id: created.ID, hostDir: s.HostDir, ended: make(chan struct{})}
 	if err := c.start(ctx, pipe); err != nil {
 		err = fmt.Errorf("function %s: %w", s.Function.Name, err)
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), sandbox.Deadline)
@@ -161,103 +167,4 @@ func (d *Docker) explain(err error) error {
 		return fmt.Errorf("docker: image %q is not loaded: %w (make it with openlambda:build, then: docker load -i lambda.tar)", d.config.Image, err)
 	}
 	return fmt.Errorf("docker: %w", err)
-}
-
-// dockerContainer is a sandbox.
-type dockerContainer struct {
-	docker  *Docker
-	id      string
-	hostDir string
-	ended   chan struct{}
-	ours    atomic.Bool // ended by Destroy
-}
-
-func (c *dockerContainer) String() string        { return c.id[:min(12, len(c.id))] }
-func (c *dockerContainer) Dead() <-chan struct{} { return c.ended }
-
-func (c *dockerContainer) Dial(ctx context.Context) (net.Conn, error) {
-	return socket.Dial(ctx, filepath.Join(c.hostDir, "ol.sock"))
-}
-
-// start starts the container and waits until its server has said how it went.
-func (c *dockerContainer) start(ctx context.Context, pipe *os.File) error {
-	if _, err := c.docker.api.ContainerStart(ctx, c.id, client.ContainerStartOptions{}); err != nil {
-		return fmt.Errorf("docker: start: %w", err)
-	}
-	go c.watch()
-	said := make(chan string, 1)
-	go func() {
-		b := make([]byte, 4096) // written at once
-		n, _ := pipe.Read(b)
-		said <- string(b[:n])
-	}()
-	select {
-	case s := <-said:
-		if s != "ready" {
-			return fmt.Errorf("its server said: %s", s)
-		}
-		return nil
-	case <-c.ended:
-		return fmt.Errorf("its process ended before it was ready:\n%s", c.logs())
-	case <-ctx.Done():
-		return fmt.Errorf("%w:\n%s", context.Cause(ctx), c.logs())
-	}
-}
-
-// watch closes ended when the container has. While dockerd is away nobody
-// knows; its next word counts.
-func (c *dockerContainer) watch() {
-	defer close(c.ended)
-	for pause := 100 * time.Millisecond; !c.ours.Load(); pause = min(2*pause, 2*time.Second) {
-		wait := c.docker.api.ContainerWait(context.Background(), c.id, client.ContainerWaitOptions{})
-		select {
-		case <-wait.Result:
-			if !c.ours.Load() {
-				c.docker.log.Warn("sandbox ended", "sandbox", c)
-			}
-			return
-		case err := <-wait.Error:
-			if gone(err) {
-				return
-			}
-			if !c.ours.Load() {
-				c.docker.log.Warn("watch sandbox", "sandbox", c, "err", err)
-			}
-		}
-		time.Sleep(pause)
-	}
-}
-
-func (c *dockerContainer) Pause(ctx context.Context) error {
-	_, err := c.docker.api.ContainerPause(ctx, c.id, client.ContainerPauseOptions{})
-	return err
-}
-
-func (c *dockerContainer) Unpause(ctx context.Context) error {
-	_, err := c.docker.api.ContainerUnpause(ctx, c.id, client.ContainerUnpauseOptions{})
-	return err
-}
-
-func (c *dockerContainer) Destroy(ctx context.Context) error {
-	c.ours.Store(true)
-	if c.docker.config.LogOutput {
-		if out := c.logs(); out != "" {
-			c.docker.log.Info("output", "sandbox", c, "text", out)
-		}
-	}
-	return errors.Join(c.docker.remove(ctx, c.id), os.RemoveAll(c.hostDir))
-}
-
-// logs is the last of what the container wrote.
-func (c *dockerContainer) logs() string {
-	ctx, cancel := context.WithTimeout(context.Background(), sandbox.Deadline)
-	defer cancel()
-	r, err := c.docker.api.ContainerLogs(ctx, c.id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: "20"})
-	if err != nil {
-		return "(no log: " + err.Error() + ")"
-	}
-	defer r.Close()
-	var b strings.Builder
-	_, _ = stdcopy.StdCopy(&b, &b, io.LimitReader(r, 1<<16))
-	return b.String()
 }

@@ -31,7 +31,7 @@ func TestLimitsReachDocker(t *testing.T) {
 	require.EqualValues(t, "none", h.NetworkMode)
 	require.Equal(t, []string{"SYS_NICE"}, h.CapAdd, "for sched")
 	require.Equal(t, []string{"/code:/handler:ro", "/scratch:/host", c.PkgsDir + ":/packages:ro"}, h.Binds)
-	require.Equal(t, []string{"python3", "/host/server.py", "import", "rr", "1", "/handler", "/host"}, o.Config.Cmd)
+	require.Equal(t, []string{"python3", "/host/server.py", "fork", "rr", "1", "/handler", "/host"}, o.Config.Cmd)
 
 	c.Limits, c.Sched = config.Limits{MemMB: 64, Swappiness: 40}, "normal"
 	p, err = New(parsed(t, c), slog.New(slog.DiscardHandler))

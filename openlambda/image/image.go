@@ -3,10 +3,14 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -26,8 +30,11 @@ import (
 // suite is the Debian release of the functions' image.
 const suite = "bookworm"
 
-// packages is what the functions need: an interpreter and igraph.
-var packages = []string{"python3-minimal", "python3-igraph"}
+// packages is what the functions need: an interpreter and igraph; and packaging,
+// by which requirements.txt is checked.
+var packages = []string{"python3-minimal", "python3-igraph", "python3-packaging"}
+
+var packageRE = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?$`)
 
 // layout makes the image one that OpenLambda's own worker can use as well: its
 // containers run /spin, and it starts the server in them by this path.
@@ -41,10 +48,14 @@ var/lib/apt var/lib/dpkg var/cache var/log boot media mnt srv usr/share/bash-com
 
 // Options say how to make the functions' image.
 type Options struct {
+	Packages []string // of Debian, beside what the image always has: python3-flask
+	Wheels   string   // a folder of wheels, "" for none
+	Tag      string   // of the image; "": lambda:latest
 	Progress *progress.Reporter
 }
 
-// Image is a docker-archive (docker load -i Path) tagged lambda:latest.
+// Image is a docker-archive (docker load -i Path), tagged lambda:latest unless
+// Options say otherwise.
 type Image struct {
 	Path   string
 	Digest string // of everything that went in
@@ -54,14 +65,33 @@ type Image struct {
 // Build returns the functions' container image, making it without a
 // Docker daemon if one with the same content is not cached.
 func Build(ctx context.Context, o Options) (Image, error) {
-	key, err := digest.New("lambda/2").Str("suite", suite).Str("packages", strings.Join(packages, " ")).
-		Str("server", string(sandbox.Server)).Str("layout", layout).Str("trim", trim).Sum()
+	wheels, err := o.check()
+	if err != nil {
+		return Image{}, err
+	}
+	all := slices.Concat(packages, o.Packages)
+	d := digest.New("lambda/3").Str("suite", suite).Str("tag", o.Tag).Str("packages", strings.Join(all, " ")).Str("layout", layout).Str("trim", trim)
+	names, err := fs.Glob(sandbox.Files, "*.py")
+	if err != nil {
+		return Image{}, err
+	}
+	for _, name := range names {
+		data, err := sandbox.Files.ReadFile(name)
+		if err != nil {
+			return Image{}, err
+		}
+		d = d.Str(name, string(data))
+	}
+	for _, w := range wheels {
+		d = d.File(filepath.Base(w), w)
+	}
+	key, err := d.Sum()
 	if err != nil {
 		return Image{}, err
 	}
 	e, err := cache.Get(ctx, "lambda", key, func(ctx context.Context, dir string) error {
 		step := o.Progress.Step("functions' container image", 0, 0)
-		if err := build(ctx, dir); err != nil {
+		if err := build(ctx, dir, cmp.Or(o.Tag, "lambda:latest"), all, wheels); err != nil {
 			return fmt.Errorf("image lambda: %w", err)
 		}
 		step.Done("")
@@ -73,21 +103,54 @@ func Build(ctx context.Context, o Options) (Image, error) {
 	return Image{Path: filepath.Join(e.Dir, "lambda.tar"), Digest: key, Hit: e.Hit}, nil
 }
 
-func build(ctx context.Context, dir string) error {
-	server, root := filepath.Join(dir, "server.py"), filepath.Join(dir, "root.tar")
-	if err := os.WriteFile(server, sandbox.Server, 0o644); err != nil {
+// check returns the wheels, and refuses what is no name of a package.
+func (o Options) check() (wheels []string, err error) {
+	for _, p := range o.Packages {
+		if !packageRE.MatchString(p) {
+			return nil, fmt.Errorf("image: package %q: want a Debian package, as python3-flask or python3-flask=2.2.2-3", p)
+		}
+	}
+	if o.Wheels == "" {
+		return nil, nil
+	}
+	wheels, err = filepath.Glob(filepath.Join(o.Wheels, "*.whl"))
+	if err == nil && len(wheels) == 0 {
+		err = fmt.Errorf("image: no *.whl in %s", o.Wheels)
+	}
+	for _, w := range wheels {
+		if strings.ContainsAny(filepath.Base(w), "' \t\n") {
+			return nil, fmt.Errorf("image: wheel %q: its name cannot be used", w)
+		}
+	}
+	return wheels, err
+}
+
+func build(ctx context.Context, dir, label string, packages, wheels []string) error {
+	server, root := filepath.Join(dir, "server"), filepath.Join(dir, "root.tar")
+	if err := os.Mkdir(server, 0o755); err != nil {
+		return err
+	}
+	defer os.RemoveAll(server)
+	if err := sandbox.Install(server); err != nil {
 		return err
 	}
 	args := []string{"mmdebstrap", "--quiet", "--variant=essential", "--format=tar",
 		"--include=" + strings.Join(packages, ","),
 		`--aptopt=APT::Install-Recommends "false"`,
 		`--customize-hook=mkdir -p "$1/runtimes/python"`,
-		"--customize-hook=upload " + server + " /runtimes/python/server.py",
+		"--customize-hook=sync-in " + server + " /runtimes/python",
 		"--customize-hook=" + layout,
+	}
+	for _, w := range wheels {
+		at := "/tmp/" + filepath.Base(w)
+		args = append(args, "--customize-hook=upload "+w+" "+at,
+			`--customize-hook=chroot "$1" python3 -m zipfile -e '`+at+`' /usr/lib/python3/dist-packages && rm "$1`+at+`"`)
+	}
+	args = append(args,
 		// Compiled once here, not in every container.
 		`--customize-hook=chroot "$1" python3 -m compileall -q /usr/lib/python3 /usr/lib/python3.11 || true`,
-		"--customize-hook=" + trim,
-		suite, root}
+		"--customize-hook="+trim,
+		suite, root)
 	if sources := deps.DebianSources(suite); sources != "" {
 		args = append(args, sources)
 	}
@@ -112,7 +175,7 @@ func build(ctx context.Context, dir string) error {
 	if img, err = mutate.ConfigFile(img, cf); err != nil {
 		return err
 	}
-	tag, err := name.NewTag("lambda:latest")
+	tag, err := name.NewTag(label)
 	if err != nil {
 		return err
 	}

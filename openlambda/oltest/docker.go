@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/openlambda/sandbox"
 )
 
 // Docker answers the Docker Engine API on a unix socket. A container is a
@@ -48,6 +51,33 @@ type Container struct {
 	ended  chan struct{}
 	paused bool
 	code   int
+
+	OOMKilled bool // what inspect says
+}
+
+func (c *Container) running() bool {
+	select {
+	case <-c.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// exitCode is as Docker has it: 128 and the signal where one ended the process.
+func (c *Container) exitCode() int {
+	if c.ended == nil {
+		return 0
+	}
+	select {
+	case <-c.ended:
+		if st, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && st.Signaled() {
+			return 128 + int(st.Signal())
+		}
+		return c.code
+	default:
+		return 0
+	}
 }
 
 // StartDocker returns an engine that ends with the test.
@@ -135,7 +165,14 @@ func (d *Docker) run(c *Container, args []string) error {
 	}
 	// An image of OpenLambda's has its own server.
 	if strings.HasPrefix(args[len(args)-1], "/runtimes/") {
-		argv = []string{d.python, c.hostPath("/host/server.py"), "auto", "normal", "1", c.hostPath("/Handler"), c.hostPath("/host")}
+		server, err := os.MkdirTemp(filepath.Dir(d.socket), "server")
+		if err == nil {
+			err = sandbox.Install(server)
+		}
+		if err != nil {
+			return err
+		}
+		argv = []string{d.python, filepath.Join(server, "server.py"), "auto", "normal", "1", c.hostPath("/Handler"), c.hostPath("/host")}
 	}
 	out, err := os.CreateTemp(filepath.Dir(d.socket), "out")
 	if err != nil {
@@ -143,7 +180,7 @@ func (d *Docker) run(c *Container, args []string) error {
 	}
 	c.out, c.ended = out, make(chan struct{})
 	c.cmd = exec.Command(argv[0], argv[1:]...)
-	c.cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	c.cmd.Env = slices.Concat(os.Environ(), []string{"PYTHONDONTWRITEBYTECODE=1"}, c.Config.Env)
 	c.cmd.Stdout, c.cmd.Stderr = out, out
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := c.cmd.Start(); err != nil {
@@ -215,6 +252,15 @@ func (d *Docker) routes() http.Handler {
 		d.containers[c.ID] = c
 		reply(w, http.StatusCreated, map[string]any{"Id": c.ID, "Warnings": []string{}})
 	})
+	mux.HandleFunc("GET /images/{name}/json", func(w http.ResponseWriter, r *http.Request) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.noImage {
+			fail(w, http.StatusNotFound, "No such image: "+r.PathValue("name"))
+			return
+		}
+		reply(w, 200, map[string]any{"Id": "sha256:1"})
+	})
 	on("POST /containers/{id}/start", "start", func(w http.ResponseWriter, _ *http.Request, c *Container) {
 		// OpenLambda's own containers only spin; their server comes by exec.
 		if c.Config.Cmd[0] != "/spin" {
@@ -248,7 +294,7 @@ func (d *Docker) routes() http.Handler {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	on("GET /containers/{id}/json", "inspect", func(w http.ResponseWriter, _ *http.Request, c *Container) {
-		reply(w, 200, map[string]any{"Id": c.ID, "State": map[string]any{"Running": true, "Paused": c.paused, "Pid": 1}})
+		reply(w, 200, map[string]any{"Id": c.ID, "State": map[string]any{"Running": c.running(), "Paused": c.paused, "ExitCode": c.exitCode(), "OOMKilled": c.OOMKilled}})
 	})
 	on("GET /containers/{id}/logs", "logs", func(w http.ResponseWriter, _ *http.Request, c *Container) {
 		text, _ := os.ReadFile(c.out.Name())

@@ -75,6 +75,7 @@ func Config(t testing.TB) config.Config {
 	dir := ShortDir(t)
 	c := config.Default(dir)
 	c.WorkerURL, c.WorkerPort = "127.0.0.1", FreePorts(t, 1)[0]
+	c.Invocation, c.Concurrency = config.Import, 0
 	c.RegistryCacheMS, c.Limits, c.LogOutput = 0, config.Limits{}, false
 	require.NoError(t, os.MkdirAll(c.Registry, 0o755))
 	return c
@@ -103,9 +104,12 @@ type Serving struct {
 }
 
 // Serve runs a worker until the test ends.
-func Serve(t testing.TB, c config.Config, p sandbox.Maker) *Serving {
+func Serve(t testing.TB, c config.Config, p sandbox.Maker) *Serving { return ServeLog(t, c, p, Log()) }
+
+// ServeLog is Serve with a log.
+func ServeLog(t testing.TB, c config.Config, p sandbox.Maker, log *slog.Logger) *Serving {
 	c = Parsed(t, c)
-	w := api.New(c, p, Log())
+	w := api.New(c, p, log)
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Serving{Worker: w, Config: c, Base: "http://" + c.Address(), T: t, cancel: cancel, done: make(chan error, 1)}
 	go func() { s.done <- w.Serve(ctx) }()
@@ -199,6 +203,13 @@ func OnDocker(t testing.TB, c config.Config) (*Serving, *Docker) {
 	p, err := docker.New(Parsed(t, c), Log())
 	require.NoError(t, err)
 	return Serve(t, c, p), d
+}
+
+// DockerMaker is the maker that DOCKER_HOST names.
+func DockerMaker(t testing.TB, c config.Config, log *slog.Logger) sandbox.Maker {
+	p, err := docker.New(Parsed(t, c), log)
+	require.NoError(t, err)
+	return p
 }
 
 // SmallDisk puts dir on a file system of its own with little room.

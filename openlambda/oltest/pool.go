@@ -39,6 +39,9 @@ type Sandbox struct {
 	Pauses, Unpauses, Requests atomic.Int32
 }
 
+// Check finds nothing wrong.
+func (p *Pool) Check(context.Context) error { return nil }
+
 // Reap removes nothing.
 func (p *Pool) Reap(context.Context) error { return nil }
 
@@ -85,6 +88,9 @@ func (f *Sandbox) accept() {
 		}()
 	}
 }
+
+// Death is none.
+func (f *Sandbox) Death(context.Context) sandbox.Death { return sandbox.Death{} }
 
 // Dial and the others are sandbox.Sandbox's.
 func (f *Sandbox) Dial(ctx context.Context) (net.Conn, error) {

@@ -6,7 +6,6 @@ import (
 	"container/list"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/openlambda/config"
+	"github.com/ds2-lab/alps/openlambda/olyaml"
 	"github.com/ds2-lab/alps/openlambda/registry"
 	"github.com/ds2-lab/alps/openlambda/stats"
 )
@@ -44,8 +44,10 @@ func (c *codeUse) drop(log *slog.Logger) {
 type Function struct {
 	p      *Pool
 	ID     config.Function
-	Labels config.Function // what the containers say they are
-	min    int             // instances kept without requests
+	Labels config.Function                // what the containers say they are
+	stats  atomic.Pointer[stats.Function] // once there is code
+	log    *slog.Logger
+	min    int // instances kept without requests
 
 	pull sync.Mutex // one look at the registry at a time
 
@@ -59,6 +61,8 @@ type Function struct {
 	timer     *time.Timer
 	failures  int // starts in a row
 	failed    time.Time
+	refused   error  // why the image cannot run this code
+	died      string // the sandbox whose replacement comes next
 	closed    bool
 	pending   sync.WaitGroup // starts and destructions under way
 }
@@ -89,10 +93,15 @@ func (f *Function) Refresh(ctx context.Context) error {
 	if ok {
 		return nil
 	}
-	defer f.p.stats.Since(stats.Pull, time.Now())
+	begun := time.Now()
+	defer func() { f.Stats().Since(stats.Pull, begun) }()
 	code, err := f.p.registry.Pull(context.WithoutCancel(ctx), f.ID.Name, have)
 	if err != nil {
 		return err
+	}
+	f.stats.CompareAndSwap(nil, f.p.stats.Function(f.ID.Name))
+	if code.Version != have {
+		f.p.OnCode(f.ID.Name, code.Function)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -103,7 +112,8 @@ func (f *Function) Refresh(ctx context.Context) error {
 	if code.Version == have {
 		return nil
 	}
-	f.p.log.Info("code", "function", f.ID.Name, "dir", code.Dir)
+	f.log.Info("pulled code", "request", RequestID(ctx), "dir", code.Dir)
+	f.refused = nil
 	old := f.code
 	f.code = &codeUse{Code: code}
 	f.code.users.Store(1)
@@ -111,10 +121,28 @@ func (f *Function) Refresh(ctx context.Context) error {
 		f.retire(in)
 	}
 	if old != nil {
-		old.drop(f.p.log)
+		old.drop(f.log)
 	}
-	f.scale()
+	f.scale("")
 	return nil
+}
+
+// Stats is the function's statistics; until there is code, those of no function.
+func (f *Function) Stats() *stats.Function {
+	if s := f.stats.Load(); s != nil {
+		return s
+	}
+	return f.p.none
+}
+
+// Says is what the function's files say about it.
+func (f *Function) Says() olyaml.Function {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.code == nil {
+		return olyaml.Function{}
+	}
+	return f.code.Function
 }
 
 // Acquire takes a slot of an instance, waiting in the queue for it, and says how
@@ -122,18 +150,21 @@ func (f *Function) Refresh(ctx context.Context) error {
 func (f *Function) Acquire(ctx context.Context) (*Instance, time.Duration, error) {
 	begun := time.Now()
 	in, err := f.wait(ctx)
-	return in, f.p.stats.Since(stats.Wait, begun), err
+	return in, f.Stats().Since(stats.Wait, begun), err
 }
 
 func (f *Function) wait(ctx context.Context) (*Instance, error) {
 	f.mu.Lock()
-	if f.closed {
+	if err := f.refused; f.closed || err != nil {
 		f.mu.Unlock()
-		return nil, ErrClosed
+		if err == nil {
+			err = ErrClosed
+		}
+		return nil, err
 	}
 	if in := f.free(); in != nil {
 		in.take()
-		f.scale()
+		f.scale(RequestID(ctx))
 		f.mu.Unlock()
 		return in, nil
 	}
@@ -142,8 +173,8 @@ func (f *Function) wait(ctx context.Context) (*Instance, error) {
 		return nil, ErrQueueFull
 	}
 	ready := make(chan grant, 1)
-	place := f.waiting.PushBack(ready)
-	f.scale()
+	queued := f.waiting.PushBack(ready)
+	f.scale(RequestID(ctx))
 	f.mu.Unlock()
 	select {
 	case g := <-ready:
@@ -158,7 +189,7 @@ func (f *Function) wait(ctx context.Context) (*Instance, error) {
 			f.Release(g.in)
 		}
 	default:
-		f.waiting.Remove(place)
+		f.waiting.Remove(queued)
 		f.mu.Unlock()
 	}
 	return nil, ctx.Err()
@@ -176,7 +207,7 @@ func (in *Instance) take() {
 func (f *Function) free() *Instance {
 	var best *Instance
 	for _, in := range f.instances {
-		if in.SB == nil || in.inflight >= f.p.config.Concurrency {
+		if in.SB == nil || in.inflight >= f.slots() {
 			continue
 		}
 		if best == nil || in.inflight < best.inflight || in.inflight == best.inflight && best.paused.Load() && !in.paused.Load() {
@@ -191,12 +222,15 @@ func (f *Function) Release(in *Instance) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	in.inflight--
+	if in.code.Function.Fresh {
+		f.retire(in) // the next request gets a sandbox of its own
+	}
 	if in.retired && in.inflight == 0 {
 		f.end(in)
 	}
 	f.dispatch()
-	f.scale()
-	if in.inflight == 0 && !in.retired && f.p.config.Concurrency == 1 {
+	f.scale("")
+	if in.inflight == 0 && !in.retired && f.slots() == 1 {
 		if in.idle == nil {
 			in.idle = time.AfterFunc(IdlePause, in.rest)
 		} else {
@@ -219,94 +253,12 @@ func (f *Function) dispatch() {
 
 func (f *Function) next() chan grant { return f.waiting.Remove(f.waiting.Front()).(chan grant) }
 
-// start orders an instance of the current code.
-func (f *Function) start() {
-	in := &Instance{F: f, code: f.code}
-	in.code.users.Add(1)
-	f.instances = append(f.instances, in)
-	f.pending.Go(func() {
-		sb, err := f.p.create(f, in.code.Dir)
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if err != nil {
-			in.code.drop(f.p.log)
-			f.lost(in)
-			f.failures++
-			f.failed = time.Now()
-			f.p.log.Error("start", "function", f.ID.Name, "uid", f.Labels.UID, "err", err)
-			// With others running or coming there is still hope.
-			for len(f.instances) == 0 && f.waiting.Len() > 0 {
-				f.next() <- grant{err: fmt.Errorf("could not create Sandbox: %w", err)}
-			}
-			f.scale()
-			return
-		}
-		f.failures = 0
-		in.SB = sb
-		if in.retired || f.closed {
-			f.lost(in)
-			f.end(in)
-			f.scale()
-			return
-		}
-		go f.watch(in)
-		f.dispatch()
-		f.scale()
-	})
-}
-
-// watch replaces an instance whose sandbox ends. One that did not live long is
-// as one that did not start.
-func (f *Function) watch(in *Instance) {
-	born := time.Now()
-	<-in.SB.Dead()
-	f.mu.Lock()
-	if !in.retired && time.Since(born) < shortLife {
-		f.failures++
-		f.failed = time.Now()
+// slots is how many requests an instance takes at once.
+func (f *Function) slots() int {
+	if f.code != nil && f.code.Function.Fresh {
+		return 1
 	}
-	f.mu.Unlock()
-	f.Discard(in)
-}
-
-// Discard takes an instance out that does not work any more.
-func (f *Function) Discard(in *Instance) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if in.retired {
-		return
-	}
-	f.retire(in)
-	f.scale()
-}
-
-// retire ends an instance as soon as its requests have.
-func (f *Function) retire(in *Instance) {
-	if in.retired {
-		return
-	}
-	in.retired = true
-	f.lost(in)
-	if in.SB != nil && in.inflight == 0 {
-		f.end(in)
-	}
-}
-
-// lost takes an instance off the list.
-func (f *Function) lost(in *Instance) {
-	f.instances = slices.DeleteFunc(f.instances, func(x *Instance) bool { return x == in })
-}
-
-// end destroys an instance, once.
-func (f *Function) end(in *Instance) {
-	if in.ended {
-		return
-	}
-	in.ended = true
-	if in.idle != nil {
-		in.idle.Stop()
-	}
-	f.pending.Go(in.destroy)
+	return f.p.config.Concurrency
 }
 
 // close ends all instances and returns when they are gone.

@@ -55,3 +55,37 @@ func (p *Pool) Debug() string {
 	}
 	return b.String() + "\n"
 }
+
+// Listed is a function as others see it.
+type Listed struct {
+	Name    string `json:"name"`
+	UID     string `json:"uid"`
+	Port    string `json:"port,omitempty"`
+	Running int    `json:"running"` // sandboxes, by state
+	Paused  int    `json:"paused"`
+	Waiting int    `json:"waiting"`           // requests in the queue
+	Refused string `json:"refused,omitempty"` // why the image cannot run it
+}
+
+// List is every function that was called or is configured.
+func (p *Pool) List() []Listed {
+	out := []Listed{}
+	for _, f := range p.All() {
+		f.mu.Lock()
+		l := Listed{Name: f.ID.Name, UID: f.Labels.UID, Port: f.ID.Port, Waiting: f.waiting.Len()}
+		for _, in := range f.instances {
+			switch in.state() {
+			case "running":
+				l.Running++
+			case "paused":
+				l.Paused++
+			}
+		}
+		if f.refused != nil {
+			l.Refused = f.refused.Error()
+		}
+		f.mu.Unlock()
+		out = append(out, l)
+	}
+	return out
+}

@@ -51,7 +51,7 @@ func (in *Instance) Wake(ctx context.Context) error {
 	if !in.paused.Load() {
 		return nil
 	}
-	defer in.F.p.stats.Since(stats.Unpause, time.Now())
+	defer in.F.Stats().Since(stats.Unpause, time.Now())
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sandbox.Deadline)
 	defer cancel()
 	if err := in.SB.Unpause(ctx); err != nil {
@@ -75,23 +75,22 @@ func (in *Instance) rest() {
 	defer cancel()
 	begun := time.Now()
 	if err := in.SB.Pause(ctx); err != nil {
-		in.F.p.log.Warn("discard sandbox", "function", in.F.ID.Name, "sandbox", in.SB, "pause", err)
+		in.F.log.Warn("sandbox cannot be paused and goes", "sandbox", in.SB, "err", err)
 		in.F.Discard(in)
 		return
 	}
-	in.F.p.stats.Since(stats.Pause, begun)
+	in.F.Stats().Since(stats.Pause, begun)
 	in.paused.Store(true)
 }
 
 // destroy ends the sandbox and lets go of its code.
 func (in *Instance) destroy() {
-	p := in.F.p
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), sandbox.Deadline)
 	defer cancel()
 	if err := in.SB.Destroy(ctx); err != nil {
-		p.log.Error("destroy sandbox", "function", in.F.ID.Name, "sandbox", in.SB, "err", err)
+		in.F.log.Error("sandbox cannot be removed", "sandbox", in.SB, "err", err)
 	}
-	p.stats.Since(stats.Destroy, begun)
-	in.code.drop(p.log)
+	in.F.Stats().Since(stats.Destroy, begun)
+	in.code.drop(in.F.log)
 }

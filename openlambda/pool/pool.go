@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ds2-lab/alps/openlambda/config"
+	"github.com/ds2-lab/alps/openlambda/olyaml"
 	"github.com/ds2-lab/alps/openlambda/registry"
 	"github.com/ds2-lab/alps/openlambda/sandbox"
 	"github.com/ds2-lab/alps/openlambda/stats"
@@ -39,10 +40,14 @@ type Pool struct {
 	registry *registry.Registry
 	log      *slog.Logger
 	stats    *stats.Stats
+	none     *stats.Function
 	life     context.Context // of everything that outlives a request
 	end      context.CancelFunc
 
 	lastDir atomic.Int64 // of scratch
+
+	// OnCode is called with what a function's files say, whenever they are new.
+	OnCode func(name string, f olyaml.Function)
 
 	mu        sync.Mutex
 	functions map[config.Function]*Function
@@ -50,20 +55,40 @@ type Pool struct {
 
 // New returns a pool whose sandboxes m makes. Its gauges are registered in s.
 func New(c config.Config, m sandbox.Maker, log *slog.Logger, s *stats.Stats) *Pool {
-	p := &Pool{config: c, maker: m, log: log, stats: s, registry: registry.New(c.Registry, workdir.Code(c)), functions: map[config.Function]*Function{}}
+	p := &Pool{config: c, maker: m, log: log, stats: s, none: s.Function(""), registry: registry.New(c.Registry, workdir.Code(c)), OnCode: func(string, olyaml.Function) {}, functions: map[config.Function]*Function{}}
 	s.Registry.MustRegister(gauges{p})
 	p.life, p.end = context.WithCancel(context.Background())
 	p.lastDir.Store(1000)
 	return p
 }
 
+// Registry is where the functions' code comes from.
+func (p *Pool) Registry() *registry.Registry { return p.registry }
+
+// Check says why no function at all can be served.
+func (p *Pool) Check(ctx context.Context) error { return p.maker.Check(ctx) }
+
 // Reap removes the sandboxes that a worker before this one left.
 func (p *Pool) Reap(ctx context.Context) error { return p.maker.Reap(ctx) }
+
+type requestKey struct{}
+
+// WithRequest returns ctx with the id of the request that it belongs to.
+func WithRequest(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestKey{}, id)
+}
+
+// RequestID is the id that WithRequest gave, "" if none.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}
 
 // Warm starts the configured functions; one that does not start is an error.
 func (p *Pool) Warm(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(StartsAtOnce)
+	var done atomic.Int32
 	for _, id := range p.config.Functions {
 		g.Go(func() error {
 			begun := time.Now()
@@ -74,10 +99,15 @@ func (p *Pool) Warm(ctx context.Context) error {
 				in, _, err = f.Acquire(ctx)
 			}
 			if err != nil {
-				return fmt.Errorf("function %s: %w", id.Name, err)
+				who := fmt.Sprintf("function %s (uid %s)", id.Name, f.Labels.UID)
+				if id.Port != "" {
+					who = fmt.Sprintf("function %s (uid %s, port %s)", id.Name, f.Labels.UID, id.Port)
+				}
+				return fmt.Errorf("%s: %w", who, err)
 			}
 			f.Release(in)
-			p.log.Info("function", "name", id.Name, "uid", f.Labels.UID, "port", id.Port, "took", time.Since(begun).Round(time.Millisecond))
+			p.log.Info("function is ready", "function", id.Name, "uid", f.Labels.UID, "port", id.Port,
+				"number", done.Add(1), "of", len(p.config.Functions), "took", time.Since(begun).Round(time.Millisecond))
 			return nil
 		})
 	}
@@ -104,18 +134,32 @@ func (p *Pool) function(id config.Function) *Function {
 	defer p.mu.Unlock()
 	f, ok := p.functions[id]
 	if !ok {
-		f = &Function{p: p, ID: id, Labels: id, min: p.config.Instances.Min}
+		f = &Function{p: p, ID: id, Labels: id, log: p.log.With("function", id.Name), min: p.config.Instances.Min}
 		if slices.Contains(p.config.Functions, id) {
 			f.min = max(1, f.min)
 		} else {
 			f.Labels.UID = p.config.SealPriority
 		}
 		if f.Labels.UID == "" {
-			f.Labels.UID = "0"
+			f.Labels.UID = p.uidOf(id.Name)
 		}
 		p.functions[id] = f
 	}
 	return f
+}
+
+// uidOf is the UID that a function's name makes. Another name's that is the same
+// goes on to the next. The caller holds mu.
+func (p *Pool) uidOf(name string) string {
+	taken := map[string]bool{}
+	for _, other := range p.functions {
+		taken[other.Labels.UID] = taken[other.Labels.UID] || other.ID.Name != name
+	}
+	for salt := 0; ; salt++ {
+		if uid := config.UIDOf(name, salt); !taken[uid] {
+			return uid
+		}
+	}
 }
 
 // Forget drops a function that turned out not to exist, so that names which
@@ -147,13 +191,13 @@ func (p *Pool) All() []*Function {
 }
 
 // create makes a sandbox in a directory of its own.
-func (p *Pool) create(f *Function, code string) (sandbox.Sandbox, error) {
-	defer p.stats.Since(stats.Create, time.Now())
+func (p *Pool) create(f *Function, code *codeUse) (sandbox.Sandbox, error) {
+	defer f.Stats().Since(stats.Create, time.Now())
 	host := filepath.Join(workdir.Scratch(p.config), fmt.Sprintf("%d-%s", p.lastDir.Add(1), f.ID.Name))
 	if err := os.Mkdir(host, 0o700); err != nil {
 		return nil, err
 	}
-	sb, err := p.maker.Start(p.life, sandbox.Spec{Function: f.Labels, CodeDir: code, HostDir: host})
+	sb, err := p.maker.Start(p.life, sandbox.Spec{Function: f.Labels, CodeDir: code.Dir, Env: code.Function.Env(), HostDir: host})
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(host))
 	}

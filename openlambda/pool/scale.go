@@ -13,7 +13,10 @@ const scaleEvery = time.Second
 // retryMost bounds the wait between attempts to keep instances.min.
 const retryMost = 30 * time.Second
 
-// shortLife is less than a sandbox lives that is any good.
+// slowStart is when a start that goes on is worth a line in the log.
+const slowStart = 15 * time.Second
+
+// shortLife: a sandbox that dies sooner counts as a failed start.
 const shortLife = 5 * time.Second
 
 // coming is how many of those who wait have a place in instances that start.
@@ -27,7 +30,7 @@ func (f *Function) coming() int {
 	if len(f.instances) == 0 {
 		n = 1 // the next to wait starts it
 	}
-	return n * f.p.config.Concurrency
+	return n * f.slots()
 }
 
 // desired is how many instances there should be: as OpenLambda, one per second
@@ -37,8 +40,8 @@ func (f *Function) desired() int {
 	for _, in := range f.instances {
 		outstanding += in.inflight
 	}
-	n := int(float64(outstanding) * f.avg.mean().Seconds() / float64(min(f.p.config.Concurrency, max(1, outstanding))))
-	busy := (outstanding + f.p.config.Concurrency - 1) / f.p.config.Concurrency
+	n := int(float64(outstanding) * f.avg.mean().Seconds() / float64(min(f.slots(), max(1, outstanding))))
+	busy := (outstanding + f.slots() - 1) / f.slots()
 	n = min(n, busy)
 	if outstanding > 0 || len(f.instances) > 0 {
 		n = max(n, 1)
@@ -50,9 +53,10 @@ func (f *Function) desired() int {
 	return n
 }
 
-// scale goes one step towards the number desired.
-func (f *Function) scale() {
-	if f.closed || f.code == nil {
+// scale goes one step towards the number desired. request is the id of the
+// request that asks for it, if one does.
+func (f *Function) scale(request string) {
+	if f.closed || f.code == nil || f.refused != nil {
 		return
 	}
 	have, want := len(f.instances), f.desired()
@@ -70,7 +74,7 @@ func (f *Function) scale() {
 	if wait <= 0 {
 		f.scaled = time.Now()
 		if have < want {
-			f.start()
+			f.start(request)
 		} else if in := f.spare(); in != nil {
 			f.retire(in)
 		}
@@ -83,7 +87,7 @@ func (f *Function) scale() {
 		f.timer = time.AfterFunc(wait, func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			f.scale()
+			f.scale("")
 		})
 	} else {
 		f.timer.Reset(wait)

@@ -7,7 +7,6 @@
 package registry
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -23,6 +22,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/openlambda/config"
+	"github.com/ds2-lab/alps/openlambda/olyaml"
 )
 
 // ErrNotFound is a function that no place has.
@@ -30,8 +30,9 @@ var ErrNotFound = errors.New("lambda not found")
 
 // Code is a function's code as it was at one moment.
 type Code struct {
-	Dir     string // holds f.py; belongs to the caller, who removes it
-	Version string // changes when the code does
+	Dir      string // belongs to the caller, who removes it
+	Version  string // changes when the code does
+	Function olyaml.Function
 }
 
 // Registry is safe for use by several goroutines.
@@ -135,33 +136,12 @@ func (r *Registry) make(name, version string, fill func(dir string) error) (Code
 	if err == nil {
 		err = fill(dir)
 	}
+	var f olyaml.Function
 	if err == nil {
-		err = inspect(filepath.Join(dir, "f.py"))
+		f, err = olyaml.Read(dir)
 	}
 	if err != nil {
 		return Code{}, errors.Join(err, os.RemoveAll(dir))
 	}
-	return Code{Dir: dir, Version: version}, nil
-}
-
-// inspect refuses code that this worker cannot run.
-func inspect(path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New("no f.py in it")
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, 1<<20)
-	for n := 1; sc.Scan(); n++ {
-		// As OpenLambda reads it: spaces anywhere, the comment from the line's start.
-		list, ok := strings.CutPrefix(strings.ReplaceAll(sc.Text(), " ", ""), "#ol-install:")
-		if ok && strings.Trim(list, ",\t") != "" {
-			return fmt.Errorf("f.py:%d: ol-install: %s: packages belong in the image, nothing is installed when a function is called", n, list)
-		}
-	}
-	return sc.Err()
+	return Code{Dir: dir, Version: version, Function: f}, nil
 }

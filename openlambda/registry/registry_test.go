@@ -163,14 +163,41 @@ func TestBrokenArchives(t *testing.T) {
 	require.ErrorContains(t, err, "no f.py in it")
 }
 
-func TestOlInstallIsRefused(t *testing.T) {
+// Names and schedules are read without the code; what changed is read again.
+func TestNamesAndPeek(t *testing.T) {
 	r, dir := directory(t)
-	put(t, dir, "a.py", []byte("# ol-import: numpy\n# ol-install: numpy, pandas\n"+code))
-	_, err := r.Pull(t.Context(), "a", "")
-	require.ErrorContains(t, err, "lambda a: f.py:2: ol-install: numpy,pandas: packages belong in the image")
-	put(t, dir, "b.py", []byte("# ol-install:\nx = '# ol-install: numpy'\n"+code))
-	_, err = r.Pull(t.Context(), "b", "")
-	require.NoError(t, err, "an empty list, and a word in the middle of a line")
+	const yaml = "triggers:\n  cron:\n    - schedule: \"@every 1m\"\n"
+	put(t, dir, "a.py", []byte(code))
+	put(t, dir, "b/f.py", []byte(code))
+	put(t, dir, "b/ol.yaml", []byte(yaml))
+	put(t, dir, "c.tar.gz", archive(t, member{name: "./ol.yaml", text: yaml}, member{name: "f.py", text: code}))
+	put(t, dir, "c/f.py", []byte(code))
+	put(t, dir, "bad/ol.yaml", []byte("x: 1\n"))
+	put(t, dir, "notes.txt", nil)
+	names, err := r.Names()
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b", "bad", "c"}, names)
+	for name, crons := range map[string]int{"a": 0, "b": 1, "c": 1} {
+		f, version, err := r.Peek(name, "")
+		require.NoError(t, err, name)
+		require.Len(t, f.Cron, crons, name)
+		again, same, err := r.Peek(name, version)
+		require.NoError(t, err)
+		require.Equal(t, version, same)
+		require.Empty(t, again.Cron, "nothing is read")
+	}
+	_, before, _ := r.Peek("b", "")
+	put(t, dir, "b/ol.yaml", []byte("environment:\n  A: b\n"))
+	f, after, err := r.Peek("b", before)
+	require.NoError(t, err)
+	require.NotEqual(t, before, after)
+	require.Empty(t, f.Cron)
+	_, _, err = r.Peek("bad", "")
+	require.ErrorContains(t, err, "ol.yaml:1:1: x: no such key")
+	_, _, err = r.Peek("none", "")
+	require.ErrorIs(t, err, ErrNotFound)
+	_, err = New("http://localhost/x", "").Names()
+	require.ErrorIs(t, err, ErrNoList)
 }
 
 func TestWeb(t *testing.T) {

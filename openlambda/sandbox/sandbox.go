@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package sandbox is what the worker knows of a function's container: how one is
+// asked for, what can be done to it, how a request gets into it and the answer
+// out of it; and the program that runs in it.
 package sandbox
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -19,13 +23,17 @@ import (
 // Spec is what a sandbox is made of.
 type Spec struct {
 	Function config.Function
-	CodeDir  string // holds f.py
-	HostDir  string // empty; for socket and pipe
+	CodeDir  string   // holds the function's files
+	Env      []string // NAME=value
+	HostDir  string   // empty; for socket and pipe
 }
 
 // Maker makes sandboxes.
 type Maker interface {
-	// Start returns once the function answers.
+	// Check returns why no sandbox can be made at all, such as a missing image.
+	Check(context.Context) error
+	// Start returns once the function answers. An error that is ErrRefused stays
+	// until the function's code changes.
 	Start(context.Context, Spec) (Sandbox, error)
 	// Reap removes what a crashed worker left.
 	Reap(context.Context) error
@@ -39,34 +47,55 @@ type Sandbox interface {
 	Destroy(context.Context) error
 	// Dead is closed when the container ended by itself or was ended from outside.
 	Dead() <-chan struct{}
+	// Death is why: once Dead is closed, or after an exchange that got no answer.
+	Death(context.Context) Death
 	String() string
+}
+
+// Death is why a sandbox, or a process in it, ended.
+type Death struct {
+	Kind string // "oom", "signal", "exit", "gone"; "" where nothing is known
+	Text string // a sentence's end, as "it was out of memory: limits.mem_mb is 50"
 }
 
 // ErrNotSent is an exchange in which the function has not seen the request.
 var ErrNotSent = errors.New("not sent")
 
-var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 16<<10) }}
+// ErrRefused is a function that this worker's image cannot run.
+var ErrRefused = errors.New("refused")
+
+var (
+	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 16<<10) }}
+	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 4<<10) }}
+)
 
 // Exchange sends one request over a connection of its own, for the far side
 // forks at accept, and calls answer with the response. When ctx ends the
-// connection is closed, and an invocation that is a process ends with it.
-func Exchange(ctx context.Context, s Sandbox, body []byte, answer func(*http.Response) error) error {
+// connection is closed, and an invocation that is a process ends with it. The
+// request's body is body.
+func Exchange(ctx context.Context, s Sandbox, req *http.Request, body []byte, answer func(*http.Response) error) error {
 	conn, err := s.Dial(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	head := make([]byte, 0, 128+len(body))
-	head = append(head, "POST / HTTP/1.1\r\nHost: sandbox\r\nContent-Length: "...)
-	head = strconv.AppendInt(head, int64(len(body)), 10)
-	head = append(append(head, "\r\n\r\n"...), body...)
+	req.Body, req.ContentLength = http.NoBody, int64(len(body))
+	if len(body) > 0 {
+		req.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	bw := writers.Get().(*bufio.Writer)
+	defer writers.Put(bw)
+	bw.Reset(conn)
 	// A server that refuses without reading everything has answered all the same.
-	_, writeErr := conn.Write(head)
+	writeErr := req.Write(bw)
+	if writeErr == nil {
+		writeErr = bw.Flush()
+	}
 	br := readers.Get().(*bufio.Reader)
 	defer readers.Put(br)
 	br.Reset(conn)
-	resp, err := http.ReadResponse(br, nil)
+	resp, err := http.ReadResponse(br, req)
 	if err != nil {
 		return errors.Join(err, writeErr)
 	}

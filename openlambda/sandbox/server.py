@@ -7,11 +7,12 @@ HANDLER (/handler) holds f.py; HOST (/host) gets the unix socket ol.sock, where
 this answers HTTP, and has the fifo server_pipe, which is told "ready" or
 "error: ..." once.
 
-A handler has one of two forms. OpenLambda's is f(event): the body is any JSON,
-the answer is the result as JSON. The ALPS artifact's is main(n, rounds): the
-body is {"n": "30", "id": "20", "job": "fib", "rounds": "1"}, the answer's last
-line is "id start elapsed pid n job": start in seconds since the epoch, elapsed
-in seconds, pid as seen in the container.
+A handler has one of four forms (_ol_entry.py). OpenLambda's is f(event): the body
+is any JSON, or nothing, which is {}; the answer is the result as JSON. An app is
+WSGI's or ASGI's and has the whole request and the whole answer. The ALPS
+artifact's is main(n, rounds): the body is {"n": "30", "id": "20", "job": "fib",
+"rounds": "1"}, the answer's last line is "id start elapsed pid n job": start in
+seconds since the epoch, elapsed in seconds, pid as seen in the container.
 
 MODE says where the handler runs:
 import: in this process; THREADS at once, 1 means in the main thread.
@@ -19,9 +20,13 @@ fork: in a child of this process, which has imported the handler already. The
   parent does as little as it can, accept and fork, so the child's CPU time is
   the invocation's and nothing of it hides in the parent.
 exec: in a new interpreter, as the artifact has it.
-auto (default): fork for main(n, rounds), import for f(event).
+auto (default): fork for main(n, rounds), import for the others.
 
 In fork and exec mode a client that goes away takes its invocation with it.
+
+Connections lie in a table of descriptors of their own (_ol_keep.py), where a
+handler's thread does not reach them; but not for main(n, rounds), whose processes
+do no more than they are measured for.
 
 SCHED is normal, fifo or rr: the kernel's policy for invocations. With a
 real-time one this process runs one priority above them. Below, it would hardly
@@ -33,8 +38,6 @@ before it forks, to stand for a platform that needs more than this one. 0: none.
 """
 import fcntl
 import gc
-import importlib.util
-import json
 import os
 import signal
 import socket
@@ -42,23 +45,20 @@ import sys
 import time
 import traceback
 
-MAX_REQUEST = 8 << 20
+sys.path[:] = [p for p in sys.path if p != ""]
+import _ol_entry
+import _ol_keep
+from _ol_http import Reply, answer, read_request
+
+# What lies beside this file is no module of the function's.
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:] = [p for p in sys.path if os.path.abspath(p) != HERE]
+
 POLICIES = {"fifo": os.SCHED_FIFO, "rr": os.SCHED_RR}
 ACCEPT_PRIORITY, RUN_PRIORITY = 2, 1
 
 
-def load(handler):
-    sys.path[:0] = [handler, "/packages"]
-    spec = importlib.util.spec_from_file_location("f", os.path.join(handler, "f.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["f"] = module
-    spec.loader.exec_module(module)
-    if not hasattr(module, "f") and not hasattr(module, "main"):
-        raise AttributeError("f.py has neither f(event) nor main(n, rounds)")
-    return module
-
-
-def take_turn(policy):
+def go_last(policy):
     """Puts the calling thread behind all invocations under a real-time policy.
 
     Lowering the priority alone would put it before them.
@@ -67,134 +67,117 @@ def take_turn(policy):
     os.sched_yield()
 
 
-def read_request(conn):
-    """Returns (method, body) of one HTTP request."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        part = conn.recv(65536)
-        if not part or len(data) > 65536:
-            raise ValueError("incomplete request")
-        data += part
-    head, _, body = data.partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
-    length = 0
-    for line in lines[1:]:
-        key, _, value = line.partition(":")
-        if key.strip().lower() == "content-length":
-            length = int(value)
-    if not 0 <= length <= MAX_REQUEST:
-        raise ValueError("request of %d bytes" % length)
-    parts = [body]
-    missing = length - len(body)
-    while missing > 0:
-        part = conn.recv(65536)
-        if not part:
-            raise ValueError("incomplete body")
-        parts.append(part)
-        missing -= len(part)
-    return lines[0].split(" ")[0], b"".join(parts)
-
-
-def answer(conn, status, text, kind="text/plain; charset=utf-8"):
-    body = text.encode()
-    head = "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-    conn.sendall((head % (status, kind, len(body))).encode() + body)
-
-
-def parse(module, body):
-    """Turns a body into a call that returns (content type, answer)."""
-    event = json.loads(body)
-    if not hasattr(module, "main"):
-        return lambda started: ("application/json", json.dumps(module.f(event)))
-    n, rounds = int(event["n"]), int(event.get("rounds", 1))
-    if n < 0 or rounds < 0:
-        raise ValueError("n and rounds must not be negative")
-
-    def run(started):
-        result = module.main(n, rounds)
-        return "text/plain; charset=utf-8", "%s\n%s %.6f %.6f %d %s %s\n" % (
-            result, event.get("id", "0"), started, time.time() - started, os.getpid(), n, event.get("job", ""))
-    return run
-
-
-def invoke(conn, module, started, guard=None):
-    """Serves one request; it always answers. guard wraps the handler's run."""
-    body = b""
-    try:
+def flush():
+    """Hands on what the handler printed; a process may end here."""
+    for stream in (sys.stdout, sys.stderr):
         try:
-            method, body = read_request(conn)
-            if method != "POST":
-                return answer(conn, "405 Method Not Allowed", "POST only\n")
-            run = parse(module, body)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
-            return answer(conn, "400 Bad Request", "bad POST data: \"%s\": %r\n" % (body[:1000].decode("utf-8", "replace"), err))
-        kind, text = guard(run, started) if guard else run(started)
-        answer(conn, "200 OK", text, kind)
-    except ConnectionError:
-        pass  # nobody listens any more
-    except BaseException:
-        fail(conn)
+            stream.flush()
+        except BaseException:
+            pass  # it was closed, or replaced by something of the handler's
 
 
-def fail(conn):
-    """Answers with the exception that is being handled."""
-    try:
-        answer(conn, "500 Internal Server Error", traceback.format_exc())
-    except OSError:
+class Nothing:
+    """Surrounds a handler's run where nothing needs to."""
+
+    def begin(self):
+        pass
+
+    def end(self):
         pass
 
 
-def until_gone(conn):
-    """A guard: while the handler runs, the client's end ends this process.
+class UntilGone:
+    """While the handler runs, the client's end ends this process.
 
     The kernel does it: SIGIO, whose default action is to terminate, when the
-    other side closes. It costs nothing meanwhile.
+    other side closes. It costs nothing meanwhile. It ends before the first byte
+    of the answer, for room in the socket's buffer is such a signal, too.
     """
-    def guard(run, started):
-        flags = fcntl.fcntl(conn, fcntl.F_GETFL)
-        fcntl.fcntl(conn, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(conn, fcntl.F_SETFL, flags | os.O_ASYNC)
+
+    def __init__(self, channel):
+        self.channel, self.flags = channel, None
+
+    def begin(self):
+        self.flags = self.channel.fcntl(fcntl.F_GETFL)
+        self.channel.fcntl(fcntl.F_SETOWN, os.getpid())
+        self.channel.fcntl(fcntl.F_SETFL, self.flags | os.O_ASYNC)
         try:
-            if conn.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"":
+            if self.channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"":
                 os._exit(0)  # it went before
         except BlockingIOError:
             pass
+
+    def end(self):
+        if self.flags is not None:
+            self.channel.fcntl(fcntl.F_SETFL, self.flags)
+            self.flags = None
+
+
+class InPolicy:
+    """The handler runs under a real-time policy, this thread does not."""
+
+    def __init__(self, sched):
+        self.sched, self.old = sched, None
+
+    def begin(self):
+        self.old = os.sched_getscheduler(0), os.sched_getparam(0)
+        go_last(POLICIES[self.sched])
+
+    def end(self):
+        if self.old is not None:
+            os.sched_setscheduler(0, *self.old)
+            self.old = None
+
+
+def invoke(channel, entry, started, around):
+    """Serves one request; it always answers. around surrounds the handler's run,
+    until the first byte of the answer or the handler's end."""
+    reply = None
+    try:
         try:
-            return run(started)
-        finally:
-            fcntl.fcntl(conn, fcntl.F_SETFL, flags)
-    return guard
-
-
-def in_policy(sched):
-    """A guard: the handler runs under a real-time policy, this thread does not."""
-    def guard(run, started):
-        old, param = os.sched_getscheduler(0), os.sched_getparam(0)
-        take_turn(POLICIES[sched])
+            request = read_request(channel)
+            reply = Reply(channel, request.method, around.end)
+            run = entry(request)
+        except _ol_entry.BadRequest as err:
+            return reply.whole("400 Bad Request", "bad POST data: \"%s\": %s\n" % (request.body[:1000].decode("utf-8", "replace"), err))
+        except ValueError as err:
+            return answer(channel, "400 Bad Request", "bad request: %s\n" % err)
+        around.begin()
         try:
-            return run(started)
+            finish = run(started, reply)
         finally:
-            os.sched_setscheduler(0, old, param)
-    return guard if sched in POLICIES else None
+            around.end()
+        finish()
+    except BaseException:  # also where nobody listens any more
+        (reply or Reply(channel, "")).fail()
+    finally:
+        flush()
 
 
-def in_child(conn, mode, handler, module):
+def in_child(conn, mode, handler, entry):
     started = time.time()
     policy = os.sched_getscheduler(0)  # the parent's
     if policy in POLICIES.values():
-        take_turn(policy)
+        go_last(policy)
     if mode == "exec":
         os.dup2(conn.fileno(), 3, inheritable=True)
         # The interpreter starts anew; the fork's time is what counts as start.
         os.execv(sys.executable, [sys.executable, os.path.abspath(__file__), "once", handler, repr(started)])
-    invoke(conn, module, started, until_gone(conn))
+    channel = channel_of(conn, entry)
+    invoke(channel, entry, started, UntilGone(channel))
 
 
-def refuse(conn, err):
+def channel_of(conn, entry):
+    if entry.artifact:
+        return _ol_keep.Direct(conn)
+    return _ol_keep.take(_ol_keep.Keeper(), conn)
+
+
+def refuse(channel, err):
     """Answers where limits.procs leaves no process or thread."""
     try:
-        conn.recv(65536)  # what is unread would reset the connection
-        answer(conn, "503 Service Unavailable", "nothing to run this invocation in: %s (limits.procs)\n" % err)
+        channel.recv(65536)  # what is unread would reset the connection
+        answer(channel, "503 Service Unavailable", "nothing to run this invocation in: %s (limits.procs)\n" % err)
     except OSError:
         pass  # the client went before it was answered
 
@@ -202,25 +185,30 @@ def refuse(conn, err):
 def once(conn, handler, started):
     """The new interpreter of mode exec."""
     try:
-        module = load(handler)
+        entry = _ol_entry.load(handler, checked=True)
+        if not entry.artifact:
+            _ol_keep.prepare()
+        channel = channel_of(conn, entry)
     except BaseException:
         conn.recv(65536)
-        return fail(conn)
-    invoke(conn, module, started, until_gone(conn))
+        return Reply(_ol_keep.Direct(conn), "").fail()
+    invoke(channel, entry, started, UntilGone(channel))
+    if isinstance(channel, _ol_keep.Kept):
+        os._exit(0)  # threads that the handler left end with it
 
 
-def fork(listener, conn, mode, handler, module):
+def fork(listener, conn, mode, handler, entry):
     try:
         pid = os.fork()
     except OSError as err:
-        return refuse(conn, err)
+        return refuse(_ol_keep.Direct(conn), err)
     if pid == 0:
         code = 1
         try:
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            in_child(conn, mode, handler, module)
+            in_child(conn, mode, handler, entry)
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -251,39 +239,72 @@ def tell(host, text):
     """Says how the start went, if anybody made a pipe to hear it."""
     pipe = os.path.join(host, "server_pipe")
     if os.path.exists(pipe):
-        with open(pipe, "w") as f:
+        with open(pipe, "w", errors="backslashreplace") as f:
             f.write(text[:4000])  # less than a pipe holds
     print(text, flush=True)
 
 
-def serve_threads(listener, module, sched):
-    import threading
+def serve_import(listener, entry, sched, threads, cpu_us):
+    """Handlers run in this process, in its main thread or in one for each request."""
+    keeper = _ol_keep.Keeper()
+    if keeper.apart:
+        os.close(listener.fileno())  # in this table; the keeper accepts in its own
+    accept = lambda: listener.accept()[0]
+    around = (lambda: InPolicy(sched)) if sched in POLICIES else Nothing
 
-    def one(conn):
-        with conn:
-            invoke(conn, module, time.time(), in_policy(sched))
-    while True:
-        conn, _ = listener.accept()
+    def one(conn, its):
+        channel = _ol_keep.Kept(its, conn)
         try:
-            threading.Thread(target=one, args=(conn,), daemon=True).start()
+            invoke(channel, entry, time.time(), around())
+        finally:
+            channel.close()
+            if its is not keeper:
+                its.end()
+    if threads == 1:
+        while True:
+            conn = keeper.call(accept)
+            use_up(cpu_us)
+            one(conn, keeper)
+    import threading
+    while True:
+        conn = keeper.call(accept)
+        use_up(cpu_us)
+        its = None
+        try:
+            # Made by the keeper, so that it has the keeper's table.
+            its = keeper.call(lambda: _ol_keep.Keeper(own=False))
+            threading.Thread(target=one, args=(conn, its), daemon=True).start()
         except RuntimeError as err:
-            with conn:
-                refuse(conn, err)
+            channel = _ol_keep.Kept(keeper, conn)
+            refuse(channel, err)
+            channel.close()
+            if its is not None:
+                its.end()
 
 
 def serve(mode="auto", sched="normal", threads="1", handler="/handler", host="/host", platform="0"):
     try:
-        module = load(handler) if mode != "exec" else None
+        entry = None
+        if mode == "exec":
+            _ol_entry.check(handler)
+        else:
+            entry = _ol_entry.load(handler)
         if mode == "auto":
-            mode = "fork" if hasattr(module, "main") else "import"
+            mode = "fork" if entry.artifact else "import"
+        if entry is not None and (mode == "import" or not entry.artifact):
+            _ol_keep.prepare()
         listener = listen(os.path.join(host, "ol.sock"))
         if sched in POLICIES:
             os.sched_setscheduler(0, POLICIES[sched], os.sched_param(ACCEPT_PRIORITY))
-    except BaseException:
-        tell(host, "error: " + traceback.format_exc()[-3000:])
+    except BaseException as err:
+        if isinstance(err, _ol_entry.Refused):
+            tell(host, "refused: %s" % err)
+        else:
+            tell(host, "error: " + traceback.format_exc()[-3000:])
         raise SystemExit(1)
     # PID 1 ignores what it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    flush()  # what the handler printed when it was loaded, once
     # What is alive now stays: no child should touch its pages to count it.
     gc.collect()
     gc.freeze()
@@ -291,17 +312,13 @@ def serve(mode="auto", sched="normal", threads="1", handler="/handler", host="/h
         # The kernel reaps children itself; no handler interrupts accept.
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     tell(host, "ready")
-    if mode == "import" and threads != "1":
-        serve_threads(listener, module, sched)
-    guard = in_policy(sched)
+    if mode == "import":
+        serve_import(listener, entry, sched, int(threads), int(platform))
     while True:
         conn, _ = listener.accept()
         with conn:
             use_up(int(platform))
-            if mode == "import":
-                invoke(conn, module, time.time(), guard)
-            else:
-                fork(listener, conn, mode, handler, module)
+            fork(listener, conn, mode, handler, entry)
 
 
 if __name__ == "__main__":

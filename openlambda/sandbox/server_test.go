@@ -3,6 +3,7 @@
 package sandbox_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -33,39 +34,64 @@ type pyServer struct {
 	t      testing.TB
 	socket string
 	pid    int
+	ended  chan string // what it wrote after its first line
+}
+
+// rest is what the server wrote after its first line, once it has ended.
+func (s pyServer) rest() string { return <-s.ended }
+
+func write(t testing.TB, path, text string) {
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
 }
 
 // startServer runs the server on a handler's file. args are those before the
 // directories, then those after them.
 func startServer(t testing.TB, file string, args ...string) pyServer {
-	py := oltest.Python(t, "json")
-	dir := oltest.ShortDir(t)
 	code, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "f.py"), code, 0o644))
+	return startFiles(t, map[string]string{"f.py": string(code)}, nil, args...)
+}
+
+// startFiles runs the server on a function's files, with environment variables.
+func startFiles(t testing.TB, files map[string]string, env []string, args ...string) pyServer {
+	s, said := tryFiles(t, files, env, args...)
+	require.Equal(t, "ready\n", said)
+	return s
+}
+
+// tryFiles also returns what the server says first.
+func tryFiles(t testing.TB, files map[string]string, env []string, args ...string) (pyServer, string) {
+	py := oltest.Python(t, "json")
+	dir := oltest.ShortDir(t)
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
 	for i := len(args); i < 3; i++ {
 		args = append(args, []string{"auto", "normal", "1"}[i])
 	}
 	args = slices.Concat([]string{"server.py"}, args[:3], []string{dir, dir}, args[3:])
 	cmd := exec.Command(py, args...)
-	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	cmd.Env = slices.Concat(os.Environ(), []string{"PYTHONDONTWRITEBYTECODE=1"}, env)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	ready := make([]byte, 6)
-	_, err = io.ReadFull(out, ready)
+	lines := bufio.NewReader(out)
+	said, err := lines.ReadString('\n')
 	require.NoError(t, err)
-	require.Equal(t, "ready\n", string(ready))
-	return pyServer{t, filepath.Join(dir, "ol.sock"), cmd.Process.Pid}
+	ended := make(chan string, 1)
+	go func() {
+		rest, _ := io.ReadAll(lines)
+		ended <- string(rest)
+	}()
+	return pyServer{t, filepath.Join(dir, "ol.sock"), cmd.Process.Pid, ended}, said
 }
 
 // startCode runs the server on a handler's text.
 func startCode(t testing.TB, code string, args ...string) pyServer {
-	path := filepath.Join(t.TempDir(), "f.py")
-	require.NoError(t, os.WriteFile(path, []byte(code), 0o644))
-	return startServer(t, path, args...)
+	return startFiles(t, map[string]string{"f.py": code}, nil, args...)
 }
 
 func (s pyServer) post(body string) (status int, answer string) {
@@ -75,23 +101,32 @@ func (s pyServer) post(body string) (status int, answer string) {
 }
 
 func (s pyServer) try(method, body string) (int, string, error) {
-	conn, err := net.Dial("unix", s.socket)
+	resp, data, err := s.do(method, "/run/x", body, nil)
 	if err != nil {
-		return 0, "", err
+		return 0, data, err
 	}
-	defer conn.Close()
-	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}}
-	req, err := http.NewRequest(method, "http://x/", strings.NewReader(body))
+	return resp.StatusCode, data, nil
+}
+
+// do sends a request and reads the whole answer.
+func (s pyServer) do(method, target, body string, header http.Header) (*http.Response, string, error) {
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return net.Dial("unix", s.socket)
+	}}}
+	req, err := http.NewRequest(method, "http://host:81"+target, strings.NewReader(body))
 	if err != nil {
-		return 0, "", err
+		return nil, "", err
+	}
+	for k, v := range header {
+		req.Header[k] = v
 	}
 	resp, err := c.Do(req)
 	if err != nil {
-		return 0, "", err
+		return nil, "", err
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(data), err
+	return resp, string(data), err
 }
 
 func TestFunctionsCompute(t *testing.T) {
@@ -132,7 +167,7 @@ func TestServerAnswers(t *testing.T) {
 			}
 			code, _, err = s.try(http.MethodGet, "")
 			require.NoError(t, err)
-			require.Equal(t, 405, code)
+			require.Equal(t, 400, code, "it lacks n")
 			code, _ = s.post(`{"n": 10}`) // and it goes on
 			require.Equal(t, 200, code)
 		})

@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
+	"text/tabwriter"
 
 	"github.com/ds2-lab/alps/openlambda/config"
 )
@@ -20,18 +20,27 @@ const usage = `ol: a worker compatible with OpenLambda's Docker sandbox
   ol worker [-p PATH] [-o key=value,…] [-d]  run the worker; -d: in the background (also: worker up)
   ol status [-p PATH]                        is it running? (also: worker status)
   ol kill [-p PATH]                          stop it (also: worker down)
-  ol config [-p PATH] [-o key=value,…]       print the configuration as it takes effect
+  ol config [-p PATH] [-o key=value,…] [-json]
+                                             every key as it takes effect, and where it comes from
+  ol admin install [-p PATH] [-n NAME] [-c OL.YAML] [-r REQUIREMENTS.TXT] DIR
+                                             put a function into the registry
+  ol list [-p PATH]                          the functions, and which are warm
+  ol invoke NAME [-p PATH] [-d JSON | -f FILE] [-X METHOD] [-u /PATH?QUERY]
+                                             call a function and print its answer
+  ol logs NAME [-p PATH] [-f]                what a function printed, and what the worker logged about it
   ol functions init [-p PATH] [-ports 5002,…] [-invocation fork|exec] [-sched normal|fifo|rr]
                     [-cpus LIST] [-like one|artifact] [-binary OL]
                                              start the artifact's functions, one port each
   ol functions delete [-p PATH]              stop them and remove their containers
-PATH is ./default-ol unless given; for functions it is /run/ol.
+PATH is ./default-ol unless given; for functions it is /run/ol. A command and -h
+print its flags.
 `
 
 // verb is one of ol's commands.
 type verb struct {
 	run   func(*cli) error
 	flags func(*cli, *flag.FlagSet) // beside -p
+	arg   string                    // what the argument is; "": the command has none
 }
 
 func commands() map[string]verb {
@@ -39,19 +48,27 @@ func commands() map[string]verb {
 	overrides := func(c *cli, fs *flag.FlagSet) {
 		alias(fs, &c.overrides, "o", "options", "key=value,… over config.json")
 	}
-	initialise := verb{(*cli).init, func(c *cli, fs *flag.FlagSet) { alias(fs, &c.image, "i", "image", "container image") }}
-	worker := verb{(*cli).worker, func(c *cli, fs *flag.FlagSet) {
+	initialise := verb{run: (*cli).init, flags: func(c *cli, fs *flag.FlagSet) { alias(fs, &c.image, "i", "image", "container image") }}
+	worker := verb{run: (*cli).worker, flags: func(c *cli, fs *flag.FlagSet) {
 		overrides(c, fs)
 		fs.BoolVar(&c.detach, "d", false, "run in the background")
 		fs.BoolVar(&c.detach, "detach", false, "same as -d")
 	}}
-	status := verb{(*cli).status, none}
+	status := verb{run: (*cli).status, flags: none}
 	return map[string]verb{
 		"init": initialise, "new": initialise, "worker init": initialise, "worker": worker, "worker up": worker,
-		"status": status, "worker status": status, "kill": {(*cli).kill, none}, "worker down": {(*cli).down, none},
-		"config":           {(*cli).config, overrides},
-		"functions init":   {(*cli).functionsInit, (*cli).functionsFlags},
-		"functions delete": {(*cli).functionsDelete, none},
+		"status": status, "worker status": status, "kill": {run: (*cli).kill, flags: none}, "worker down": {run: (*cli).down, flags: none},
+		"config": {run: (*cli).config, flags: func(c *cli, fs *flag.FlagSet) {
+			overrides(c, fs)
+			fs.BoolVar(&c.json, "json", false, "print a config.json that has every key")
+		}},
+		"admin install": {run: (*cli).install, flags: (*cli).installFlags, arg: "DIR, a function's directory"},
+		"list":          {run: (*cli).list, flags: none},
+		"invoke":        {run: (*cli).invoke, flags: (*cli).invokeFlags, arg: "NAME, a function's"},
+		"logs": {run: (*cli).logs, flags: func(c *cli, fs *flag.FlagSet) { fs.BoolVar(&c.follow, "f", false, "go on as more comes") },
+			arg: "NAME, a function's"},
+		"functions init":   {run: (*cli).functionsInit, flags: (*cli).functionsFlags},
+		"functions delete": {run: (*cli).functionsDelete, flags: none},
 	}
 }
 
@@ -64,8 +81,11 @@ func alias(fs *flag.FlagSet, p *string, short, long, help string) {
 type cli struct {
 	stdout, stderr         io.Writer
 	path, overrides, image string
-	detach                 bool
+	detach, json, follow   bool
+	arg                    string // the command's argument
 	functions              functionFlags
+	call                   invokeFlags
+	pack                   installFlags
 }
 
 // run is the command ol. It returns the exit code: 1 for errors, 3 for a
@@ -95,12 +115,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fs.SetOutput(stderr)
 	alias(fs, &c.path, "p", "path", "the worker's directory")
 	cmd.flags(c, fs)
-	err := fs.Parse(rest)
+	err := c.parse(fs, rest, cmd.arg)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
-	}
-	if err == nil && fs.NArg() > 0 {
-		err = fmt.Errorf("unexpected argument %q", fs.Args())
 	}
 	if err == nil {
 		if c.path, err = filepath.Abs(c.path); err == nil {
@@ -108,29 +125,75 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "%s ol %s: %v\n", time.Now().Format("2006/01/02 15:04:05.000000"), name, err)
+		fmt.Fprintf(stderr, "ol %s: %v\n", name, err)
 		return 1
 	}
 	return 0
 }
 
-func (c *cli) configPath() string { return filepath.Join(c.path, "config.json") }
+// parse reads flags, and the argument if the command has one, in any order.
+func (c *cli) parse(fs *flag.FlagSet, rest []string, arg string) error {
+	for {
+		if err := fs.Parse(rest); err != nil {
+			return err
+		}
+		switch {
+		case fs.NArg() == 0 && arg != "" && c.arg == "":
+			return fmt.Errorf("want %s", arg)
+		case fs.NArg() == 0:
+			return nil
+		case arg == "" || c.arg != "":
+			return fmt.Errorf("unexpected argument %q", fs.Arg(0))
+		}
+		c.arg, rest = fs.Arg(0), fs.Args()[1:]
+	}
+}
 
+func (c *cli) configPath() string    { return filepath.Join(c.path, "config.json") }
+func (c *cli) overridesPath() string { return c.configPath() + ".overrides" }
+
+// read is the configuration that a worker started now would have.
 func (c *cli) read() (config.Config, error) {
+	cfg, _, err := c.readSources()
+	return cfg, err
+}
+
+func (c *cli) readSources() (config.Config, config.Sources, error) {
 	var o []string
 	if c.overrides != "" {
 		o = strings.Split(c.overrides, ",")
 	}
-	return config.Read(c.configPath(), o)
+	return config.ReadSources(c.configPath(), o)
 }
 
+// readRunning is the configuration of the worker that runs in PATH, or ran last:
+// with -o it has left what it made of it.
+func (c *cli) readRunning() (config.Config, error) {
+	if _, err := os.Stat(c.overridesPath()); err == nil {
+		return config.Read(c.overridesPath(), nil)
+	}
+	return config.Read(c.configPath(), nil)
+}
+
+// config prints each key once, its value as JSON, and where that comes from.
 func (c *cli) config() error {
-	cfg, err := c.read()
+	cfg, sources, err := c.readSources()
 	if err != nil {
 		return err
 	}
-	_, err = c.stdout.Write(cfg.JSON())
-	return err
+	if c.json {
+		_, err = c.stdout.Write(cfg.JSON())
+		return err
+	}
+	w := tabwriter.NewWriter(c.stdout, 0, 8, 2, ' ', 0)
+	for _, key := range config.Keys() {
+		source := sources[key]
+		if source == "" {
+			source = "default"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", key, cfg.Value(key), source)
+	}
+	return w.Flush()
 }
 
 func (c *cli) init() error {
@@ -165,13 +228,8 @@ func (c *cli) worker() error {
 	if err != nil {
 		return err
 	}
-	if c.overrides != "" {
-		if err := cfg.Write(c.configPath() + ".overrides"); err != nil {
-			return err
-		}
-	}
 	if c.detach {
 		return c.background(cfg)
 	}
-	return foreground(cfg, c.stderr)
+	return c.foreground(cfg)
 }

@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/ds2-lab/alps/openlambda/docker"
 	"github.com/ds2-lab/alps/openlambda/oltest"
 	"github.com/ds2-lab/alps/openlambda/workdir"
 
@@ -28,9 +27,6 @@ func write(t *testing.T, path, text string) {
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
 }
-
-// dated begins every complaint.
-var dated = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ol `)
 
 // olDir is a directory with a configuration, and the command line that uses it.
 type olDir struct {
@@ -89,6 +85,7 @@ func TestInit(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, path+"/worker", cfg.WorkerDir)
 		require.Equal(t, "my-image", cfg.Image)
+		require.Equal(t, config.Fork, cfg.Invocation)
 		for _, dir := range []string{"worker", "registry"} {
 			require.DirExists(t, filepath.Join(path, dir))
 		}
@@ -103,7 +100,7 @@ func TestInit(t *testing.T) {
 	require.FileExists(t, cmd.Dir+"/default-ol/config.json")
 }
 
-func TestExitCodesAndDatedErrors(t *testing.T) {
+func TestExitCodesAndErrors(t *testing.T) {
 	d := oltest.StartDocker(t)
 	dir := oltest.ShortDir(t)
 	for _, args := range [][]string{{"nonsense"}, {"functions"}, {"functions", "nonsense"}} {
@@ -115,8 +112,7 @@ func TestExitCodesAndDatedErrors(t *testing.T) {
 		{"worker", "-p", dir, "stray"}, {"functions", "init", "-p", dir, "-ports", "1"}, {"functions", "init", "-p", dir, "-like", "x"}} {
 		_, errOut, code := ol(t, d, args...)
 		require.Equal(t, 1, code, args)
-		lines := strings.Split(strings.TrimSpace(errOut), "\n")
-		require.Regexp(t, dated, lines[len(lines)-1], args)
+		require.Regexp(t, `(?m)^ol [a-z ]+: `, errOut, args)
 	}
 	for _, args := range [][]string{nil, {"help"}, {"-h"}, {"worker", "-h"}} {
 		_, _, code := ol(t, d, args...)
@@ -255,13 +251,26 @@ func TestWorkerMakesItsDirectory(t *testing.T) {
 
 func TestConfigPrintsWhatTakesEffect(t *testing.T) {
 	o := newOlDir(t)
-	out, _, code := o.ol("config", "-o", "invocation=fork,limits.procs=5")
+	out, _, code := o.ol("config", "-json", "-o", "invocation=fork,limits.procs=5")
 	require.Zero(t, code)
 	c, err := config.Parse("x", []byte(out), nil)
 	require.NoError(t, err)
 	require.Equal(t, "fork", c.Invocation)
 	require.Equal(t, 5, c.Limits.Procs)
 	require.Contains(t, out, `"cgroup_parent": "alps.slice"`)
+
+	// Each key is printed once, with where it comes from; -o goes over the old name
+	// that init wrote.
+	require.NoError(t, os.WriteFile(o.path+"/config.json", []byte(`{"worker_dir": "/w", "worker_port": "5000", "sandbox": "docker", "server_mode": "lambda",
+		"registry": "/r", "limits": {"max_runtime_default": 30}}`), 0o600))
+	out, errOut, code := o.ol("config", "-o", "limits.runtime_sec=20")
+	require.Zero(t, code, errOut)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	require.Len(t, lines, len(config.Keys()))
+	for _, want := range []string{`limits.max_runtime_default +20 +-o`, `worker_dir +"/w" +` + o.path + `/config.json`, `queue +32 +default`} {
+		require.Regexp(t, "(?m)^"+want+"$", out)
+	}
+	require.NotContains(t, out, "runtime_sec")
 }
 
 func TestFilesAreTheOwnersAlone(t *testing.T) {
@@ -323,74 +332,4 @@ func TestStorage(t *testing.T) {
 	require.NoError(t, unmount())
 	require.Error(t, s.Stop(), "its mounts went away under it")
 	require.NotContains(t, mounts(), c.WorkerDir)
-}
-
-// The artifact's functions: started twice is started once, one worker or one
-// per function, and deleted twice is deleted once.
-func TestFunctionsInitAndDelete(t *testing.T) {
-	d := oltest.StartDocker(t)
-	dir := oltest.ShortDir(t)
-	registry, err := filepath.Abs("../../functions")
-	require.NoError(t, err)
-	init := func(args ...string) {
-		out, errOut, code := ol(t, d, append([]string{"functions", "init", "-p", dir, "-registry", registry, "-ports", "5002,5014"}, args...)...)
-		require.Zero(t, code, errOut)
-		require.Equal(t, "ready\n", out)
-	}
-	remove := func() {
-		_, errOut, code := ol(t, d, "functions", "delete", "-p", dir)
-		require.Zero(t, code, errOut)
-		require.Empty(t, d.List())
-	}
-	t.Cleanup(remove)
-	call := func() {
-		status, body := oltest.Request(t, http.MethodPost, "http://127.0.0.1:5002/run/fib", `{"n":"20","id":"20","job":"fib"}`)
-		require.Equal(t, 200, status)
-		require.Regexp(t, `^6765\n20 [0-9.]+ [0-9.]+ [0-9]+ 20 fib\n$`, body)
-		status, _ = oltest.Request(t, http.MethodPost, "http://127.0.0.1:5014/run/featureExtractor", `{"n":"1","id":"1","job":"x"}`)
-		require.Equal(t, 200, status)
-	}
-	labels := func() (out []string) {
-		for _, c := range d.List() {
-			out = append(out, c.Config.Labels[docker.LabelUID]+" "+c.Config.Labels[docker.LabelName]+" "+c.Config.Labels[docker.LabelCluster])
-		}
-		return out
-	}
-	init()
-	init()
-	call()
-	require.Equal(t, 2, d.Count("create"), "the second init changed nothing")
-	require.ElementsMatch(t, []string{"3 fib " + dir + "/worker", "14 featureExtractor " + dir + "/worker"}, labels())
-
-	init("-like=artifact")
-	init("-like=artifact")
-	call()
-	require.Equal(t, 4, d.Count("create"))
-	require.ElementsMatch(t, []string{"3 fib " + dir + "/5002/worker", "14 featureExtractor " + dir + "/5014/worker"}, labels())
-
-	init("-sched=normal", "-invocation=exec")
-	call()
-	require.Len(t, d.List(), 2)
-	remove()
-	remove()
-}
-
-// ol functions delete and init touch the configurations of functions init only.
-func TestAnothersConfigurationStays(t *testing.T) {
-	o := newOlDir(t)
-	theirs := config.Default(o.path)
-	require.NoError(t, theirs.Write(o.path+"/config.json"))
-	write(t, o.path+"/80/config.json", `{"a": "web server's"}`)
-	write(t, o.path+"/81/config.json", "no JSON at all")
-	_, errOut, code := ol(t, o.d, "functions", "delete", "-p", o.path)
-	require.Zero(t, code, errOut)
-	_, errOut, code = ol(t, o.d, "functions", "init", "-p", o.path)
-	require.Equal(t, 1, code)
-	require.Contains(t, errOut, "is not of ol functions init: choose another directory by -p")
-	for _, path := range []string{"/config.json", "/80/config.json", "/81/config.json"} {
-		require.FileExists(t, o.path+path)
-	}
-	left, err := os.ReadFile(o.path + "/config.json")
-	require.NoError(t, err)
-	require.Equal(t, string(theirs.JSON()), string(left))
 }

@@ -23,7 +23,7 @@ func TestCompatNamesItsTests(t *testing.T) {
 	data, err := os.ReadFile("../../compat.md")
 	require.NoError(t, err)
 	tests := map[string]bool{}
-	for _, pkg := range []string{"..", "../../api", "../../config", "../../docker", "../../image", "../../pool", "../../registry", "../../sandbox", "../../workdir", "."} {
+	for _, pkg := range []string{"..", "../../api", "../../config", "../../docker", "../../image", "../../olyaml", "../../pool", "../../registry", "../../sandbox", "../../workdir", "."} {
 		dir, err := os.ReadDir(pkg)
 		require.NoError(t, err)
 		for _, f := range dir {
@@ -61,7 +61,7 @@ func TestCompatNamesItsTests(t *testing.T) {
 	for name := range commands() {
 		require.Contains(t, string(data), "`ol "+name, "no row")
 	}
-	for _, path := range []string{"/run/NAME", "/status", "/pid", "/stats", "/debug", "/metrics"} {
+	for _, path := range []string{"/run/NAME", "/status", "/pid", "/stats", "/debug", "/metrics", "/functions"} {
 		require.Contains(t, string(data), path, "no row")
 	}
 }

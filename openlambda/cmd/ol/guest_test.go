@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ds2-lab/alps/openlambda/api"
 	"github.com/ds2-lab/alps/openlambda/docker"
 	"github.com/ds2-lab/alps/openlambda/oltest"
 	"github.com/ds2-lab/alps/openlambda/workdir"
@@ -87,7 +88,7 @@ func TestGuestContainer(t *testing.T) {
 	require.Contains(t, body, "Resource temporarily unavailable")
 	code, body = s.Run("f", `"memory"`)
 	require.Equal(t, http.StatusBadGateway, code, body)
-	require.Contains(t, body, "ended without an answer")
+	require.Contains(t, body, "function f: ended without an answer: it was out of memory: limits.mem_mb is 64")
 	code, body = s.Run("f", "1")
 	require.Equal(t, 200, code, body)
 	require.NotEqual(t, id, containers(s)[0])
@@ -138,13 +139,13 @@ func TestGuestFaults(t *testing.T) {
 }
 
 func TestGuestImageMissing(t *testing.T) {
-	s := guestServe(t, func(c *config.Config) {
-		oltest.Handler(t, *c, "f", oltest.Echo)
-		c.Image = "no-such-image"
-	})
-	code, body := s.Run("f", "1")
-	require.Equal(t, 500, code)
-	require.Contains(t, body, `could not create Sandbox: docker: image "no-such-image" is not loaded`)
+	inGuest(t)
+	c := oltest.Config(t)
+	c.Image = "no-such-image"
+	c = oltest.Parsed(t, c)
+	d, err := docker.New(c, oltest.Log())
+	require.NoError(t, err)
+	require.ErrorContains(t, api.New(c, d, oltest.Log()).Serve(t.Context()), `docker: image "no-such-image" is not loaded`)
 }
 
 func TestGuestDiskFull(t *testing.T) {

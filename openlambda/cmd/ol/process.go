@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -35,19 +36,38 @@ const (
 	endLimit = api.DrainLimit + 2*sandbox.Deadline + pool.ReapLimit + 30*time.Second
 )
 
-// foreground runs the worker until a signal ends it.
-func foreground(cfg config.Config, stderr io.Writer) error {
+// foreground runs the worker until a signal ends it. What it says is in its log.
+func (c *cli) foreground(cfg config.Config) error {
 	if err := workdir.Claim(cfg); err != nil {
 		return err
 	}
 	defer os.Remove(workdir.PIDFile(cfg))
+	// What the other commands find this worker by.
+	err := os.Remove(c.overridesPath())
+	if c.overrides != "" {
+		err = cfg.Write(c.overridesPath())
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	w, err := newWorker(cfg, slog.New(slog.NewTextHandler(stderr, nil)))
+	w, err := newWorker(cfg, logger(cfg, c.stderr))
 	if err != nil {
 		return err
 	}
 	return w.Serve(ctx)
+}
+
+// logger writes the lines that log_format and log_level ask for.
+func logger(cfg config.Config, to io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // it was checked
+	o := &slog.HandlerOptions{Level: level}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(to, o))
+	}
+	return slog.New(slog.NewTextHandler(to, o))
 }
 
 // background runs this program again in a session of its own and returns when
@@ -84,7 +104,9 @@ func (c *cli) background(cfg config.Config) error {
 	died := make(chan error, 1)
 	go func() { died <- cmd.Wait() }()
 	late := time.After(readyLimit)
+	shown := before
 	for {
+		shown = c.progress(out, shown)
 		pid, err := askPID(cfg)
 		switch {
 		case err != nil:
@@ -97,13 +119,38 @@ func (c *cli) background(cfg config.Config) error {
 		}
 		select {
 		case err := <-died:
-			said, _ := io.ReadAll(io.NewSectionReader(out, before, 1<<16))
+			said, _ := io.ReadAll(io.NewSectionReader(out, shown, 1<<16))
 			return fmt.Errorf("the worker ended: %v:\n%s", err, bytes.TrimSpace(said))
 		case <-late:
 			return errors.Join(fmt.Errorf("not ready after %s; see %s", readyLimit, out.Name()), cmd.Process.Signal(syscall.SIGTERM))
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// progress shows what the starting worker logged about functions that are ready or
+// slow, and returns how far it has read. What remains tells why a worker ended.
+func (c *cli) progress(out *os.File, from int64) int64 {
+	said, err := io.ReadAll(io.NewSectionReader(out, from, 1<<16))
+	if err != nil {
+		return from
+	}
+	for line := range bytes.Lines(said) {
+		if line[len(line)-1] != '\n' {
+			break // the rest is to come
+		}
+		about := bytes.Contains(line, []byte("function is ready")) || bytes.Contains(line, []byte("is slow to start"))
+		if !about {
+			if bytes.Contains(line, []byte("sandbox is ready")) || bytes.Contains(line, []byte("pulled code")) {
+				from += int64(len(line))
+				continue
+			}
+			break
+		}
+		c.stderr.Write(line)
+		from += int64(len(line))
+	}
+	return from
 }
 
 // get asks a worker for one of its paths.
@@ -127,13 +174,13 @@ func askPID(cfg config.Config) (int, error) {
 }
 
 func (c *cli) status() error {
-	cfg, err := c.read()
+	cfg, err := c.readRunning()
 	if err != nil {
 		return err
 	}
 	resp, body, err := get(cfg, "/status")
 	if err != nil {
-		return fmt.Errorf("no worker answers: %w", err)
+		return fmt.Errorf("no worker of %s answers: %w (start it with: ol worker -d -p %s)", c.path, err, c.path)
 	}
 	fmt.Fprintf(c.stdout, "Worker Ping:\n  http://%s/status => %s [%s]\n\n", cfg.Address(), body, resp.Status)
 	return nil
@@ -141,7 +188,7 @@ func (c *cli) status() error {
 
 // kill stops the worker; that there is none is an error.
 func (c *cli) kill() error {
-	cfg, err := c.read()
+	cfg, err := c.readRunning()
 	if err != nil {
 		return err
 	}
@@ -155,7 +202,7 @@ func (c *cli) kill() error {
 
 // down stops the worker if there is one.
 func (c *cli) down() error {
-	cfg, err := c.read()
+	cfg, err := c.readRunning()
 	if err != nil {
 		return err
 	}

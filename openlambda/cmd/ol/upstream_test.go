@@ -39,9 +39,11 @@ var contract = []struct {
 	{"unknown", "POST", "/run/nope", "1", 500, 500, "lambda not found at any of these locations"},
 	{"bad name", "POST", "/run/a%20b", "1", 500, 500, "bad lambda name 'a b', can only contain letters, numbers, period, dash, and underscore\n"},
 	{"no name", "POST", "/run/", "1", 500, 500, "expected invocation format: /run/<lambda-name>"},
-	{"long path", "POST", "/run/echo/x", "1", 500, 500, "expected invocation format: /run/<lambda-name>"},
-	{"GET", "GET", "/run/echo", "", 405, 405, ""},
+	{"long path", "POST", "/run/echo/x", "1", 200, 500, ""},
+	{"GET", "GET", "/run/echo", "", 200, 405, ""},
 	{"other", "GET", "/nothing", "", 404, 404, "404 page not found"},
+	{"upload", "POST", "/registry/echo", "", 404, 404, "404 page not found"},
+	{"kafka", "POST", "/kafka/register/echo", "", 404, 404, "404 page not found"},
 }
 
 // useContract asks the worker at base everything above.

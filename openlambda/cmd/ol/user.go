@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/ds2-lab/alps/openlambda/config"
+	"github.com/ds2-lab/alps/openlambda/docker"
+	"github.com/ds2-lab/alps/openlambda/pool"
+	"github.com/ds2-lab/alps/openlambda/registry"
+)
+
+type invokeFlags struct{ data, file, method, path string }
+
+func (c *cli) invokeFlags(fs *flag.FlagSet) {
+	f := &c.call
+	fs.StringVar(&f.data, "d", "", "body; without it and -f there is none")
+	fs.StringVar(&f.file, "f", "", "file with the body; - is stdin")
+	fs.StringVar(&f.method, "X", http.MethodPost, "method")
+	fs.StringVar(&f.path, "u", "", "path below the function's, and query: /info?x=1")
+}
+
+// invoke calls a function. Its answer goes to stdout, a status that is none of
+// success to stderr.
+func (c *cli) invoke() error {
+	cfg, err := c.readRunning()
+	if err != nil {
+		return err
+	}
+	f := c.call
+	var body io.Reader = strings.NewReader(f.data)
+	switch {
+	case f.file != "" && f.data != "":
+		return errors.New("-d and -f: give one")
+	case f.file == "-":
+		body = os.Stdin
+	case f.file != "":
+		file, err := os.Open(f.file)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		body = file
+	}
+	if f.path != "" && !strings.HasPrefix(f.path, "/") && !strings.HasPrefix(f.path, "?") {
+		f.path = "/" + f.path
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	req, err := http.NewRequestWithContext(ctx, f.method, "http://"+cfg.Address()+"/run/"+c.arg+f.path, body)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("no worker of %s answers: %w (start it with: ol worker -d -p %s)", c.path, err, c.path)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(c.stdout, resp.Body); err != nil {
+		return err
+	}
+	if resp.StatusCode >= 400 {
+		return fmt.Errorf("%s: %s (request %s; see: ol logs %s -p %s)", c.arg, resp.Status, resp.Header.Get("X-Request-Id"), c.arg, c.path)
+	}
+	return nil
+}
+
+// list prints the functions of the registry, and what the worker knows of them.
+func (c *cli) list() error {
+	cfg, err := c.readRunning()
+	if err != nil {
+		return err
+	}
+	known := map[string][]pool.Listed{}
+	if _, body, err := get(cfg, "/functions"); err == nil {
+		var list []pool.Listed
+		if err := json.Unmarshal(body, &list); err != nil {
+			return fmt.Errorf("the worker's /functions: %w", err)
+		}
+		for _, l := range list {
+			known[l.Name] = append(known[l.Name], l)
+		}
+	} else {
+		fmt.Fprintf(c.stderr, "no worker of %s answers: what is warm is not known\n", c.path)
+	}
+	r := registry.New(cfg.Registry, "")
+	names, err := r.Names()
+	if err != nil && !errors.Is(err, registry.ErrNoList) {
+		return err
+	}
+	for name := range known {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	w := tabwriter.NewWriter(c.stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "FUNCTION\tUID\tPORT\tMETHODS\tCRON\tRUNNING\tPAUSED\tWAITING\t")
+	for _, name := range names {
+		methods, crons, note := "*", "", ""
+		if says, _, err := r.Peek(name, ""); err == nil {
+			methods = strings.Join(says.Allowed, ",")
+			for i, s := range says.Cron {
+				crons += strings.Repeat("; ", min(i, 1)) + s.Text
+			}
+		} else if !errors.Is(err, registry.ErrNotFound) {
+			note = oneLine(err.Error())
+		}
+		rows := known[name]
+		if rows == nil {
+			rows = []pool.Listed{{Name: name, UID: config.UIDOf(name, 0)}}
+		}
+		for _, l := range rows {
+			if l.Refused != "" {
+				note = oneLine(l.Refused)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", name, l.UID, l.Port, methods, crons, l.Running, l.Paused, l.Waiting, note)
+		}
+	}
+	return w.Flush()
+}
+
+func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }
+
+// logs prints the worker's lines about a function, then what its containers wrote.
+func (c *cli) logs() error {
+	cfg, err := c.readRunning()
+	if err != nil {
+		return err
+	}
+	if !config.ValidName(c.arg) {
+		return fmt.Errorf("%q is no function's name", c.arg)
+	}
+	path := filepath.Join(c.path, "worker.out")
+	if f, err := os.Open(path); err == nil {
+		defer f.Close()
+		sc := bufio.NewScanner(f)
+		sc.Buffer(nil, 1<<20)
+		for sc.Scan() {
+			line := sc.Text()
+			if strings.Contains(line+" ", "function="+c.arg+" ") || strings.Contains(line, `"function":"`+c.arg+`"`) {
+				fmt.Fprintln(c.stdout, line)
+			}
+		}
+		if err := sc.Err(); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	d, err := docker.New(cfg, logger(cfg, c.stderr))
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return d.Logs(ctx, c.arg, c.follow, c.stdout)
+}

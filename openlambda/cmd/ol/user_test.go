@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/openlambda/config"
+	"github.com/ds2-lab/alps/openlambda/oltest"
+)
+
+// status, kill, list, invoke and logs find the worker of PATH, also one that was
+// started with another port.
+func TestCommandsFindTheWorkerOfThePath(t *testing.T) {
+	o := newOlDir(t)
+	oltest.Handler(t, o.cfg, "echo", "def f(event):\n    print('got', event)\n    return event\n")
+	port := oltest.FreePorts(t, 1)[0]
+	o.up("-o", "worker_port="+port)
+	out, errOut, code := o.ol("status")
+	require.Zero(t, code, errOut)
+	require.Contains(t, out, ":"+port+"/status")
+
+	out, errOut, code = o.ol("invoke", "echo", "-d", `{"a": 1}`)
+	require.Zero(t, code, errOut)
+	require.JSONEq(t, `{"a": 1}`, out)
+	body := filepath.Join(o.path, "body")
+	require.NoError(t, os.WriteFile(body, []byte("[2]"), 0o600))
+	out, errOut, code = o.ol("invoke", "-f", body, "-u", "/x?y=1", "echo")
+	require.Zero(t, code, errOut)
+	require.Equal(t, "[2]", out)
+	_, errOut, code = o.ol("invoke", "nope", "-d", "1")
+	require.Equal(t, 1, code)
+	require.Regexp(t, `ol invoke: nope: 500 Internal Server Error \(request [0-9a-f]+-\d+; see: ol logs nope -p `, errOut)
+
+	out, errOut, code = o.ol("list")
+	require.Zero(t, code, errOut)
+	require.Regexp(t, `(?m)^echo +`+config.UIDOf("echo", 0)+` +\* +1 +0 +0`, out)
+
+	out, errOut, code = o.ol("logs", "echo")
+	require.Zero(t, code, errOut)
+	require.Contains(t, out, `msg="sandbox is ready" function=echo request=`, "the worker's lines")
+	require.Contains(t, out, "got {'a': 1}\ngot [2]\n", "and the function's")
+
+	out, errOut, code = o.ol("kill")
+	require.Zero(t, code, errOut)
+	require.Contains(t, out, "stopped successfully")
+	// A start without -o has what config.json says.
+	o.up()
+	out, _, code = o.ol("status")
+	require.Zero(t, code)
+	require.Contains(t, out, ":"+o.cfg.WorkerPort+"/status")
+}
+
+// One that was killed is found by what it left.
+func TestKillFindsWhatAWorkerWithOverridesLeft(t *testing.T) {
+	o := newOlDir(t)
+	oltest.Handler(t, o.cfg, "echo", oltest.Echo)
+	dir := filepath.Join(oltest.ShortDir(t), "w")
+	_, errOut, code := o.ol("worker", "-d", "-o", "worker_dir="+dir)
+	require.Zero(t, code, errOut)
+	_, _, code = o.ol("invoke", "echo")
+	require.Zero(t, code)
+	var pid int
+	data, err := os.ReadFile(dir + "/worker.pid")
+	require.NoError(t, err)
+	_, err = fmt.Sscan(string(data), &pid)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	oltest.Eventually(t, func() bool { return oltest.Killed(pid) }, "it is dead")
+	_, errOut, code = o.ol("kill")
+	require.Zero(t, code, errOut)
+	require.Empty(t, o.d.List())
+}
+
+func TestListWithoutAWorker(t *testing.T) {
+	o := newOlDir(t)
+	oltest.Handler(t, o.cfg, "a", oltest.Echo)
+	write(t, o.cfg.Registry+"/b/f.py", oltest.Echo)
+	write(t, o.cfg.Registry+"/b/ol.yaml", "triggers:\n  http:\n    - method: GET\n  cron:\n    - schedule: \"@every 1h\"\n")
+	write(t, o.cfg.Registry+"/c/f.py", oltest.Echo)
+	write(t, o.cfg.Registry+"/c/ol.yaml", "nonsense: 1\n")
+	out, errOut, code := o.ol("list")
+	require.Zero(t, code, errOut)
+	require.Contains(t, errOut, "no worker of "+o.path+" answers")
+	require.Regexp(t, `(?m)^a +\d+ +\* `, out)
+	require.Regexp(t, `(?m)^b +\d+ +GET +@every 1h`, out)
+	require.Regexp(t, `(?m)^c .*ol.yaml:1:1: nonsense: no such key`, out)
+}
+
+// admin install packs a directory that the worker can run, and no other.
+func TestAdminInstall(t *testing.T) {
+	o := newOlDir(t)
+	dir := filepath.Join(oltest.ShortDir(t), "web")
+	write(t, dir+"/app.py", "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [environ['PATH_INFO'].encode()]\n")
+	_, errOut, code := o.ol("admin", "install", dir)
+	require.Equal(t, 1, code)
+	require.Contains(t, errOut, dir+": no f.py in it (if another file is its entry, say so in ol.yaml: environment: OL_ENTRY_FILE: app.py)")
+	yaml := filepath.Join(oltest.ShortDir(t), "my.yaml")
+	write(t, yaml, "environment:\n  OL_ENTRY_FILE: app.py\n")
+	out, errOut, code := o.ol("admin", "install", "-c", yaml, dir+"/", "-n", "shop")
+	require.Zero(t, code, errOut)
+	require.Equal(t, "Successfully installed lambda function: shop\n", out)
+	require.NoFileExists(t, dir+"/ol.yaml", "the source stays as it was")
+	o.up()
+	status, body := oltest.Request(t, http.MethodGet, "http://"+o.cfg.Address()+"/run/shop/a/b", "")
+	require.Equal(t, 200, status, body)
+	require.Equal(t, "/a/b", body)
+	write(t, yaml, "triggers:\n  kafka:\n    - topics: [a]\n")
+	_, errOut, code = o.ol("admin", "install", "-c", yaml, dir)
+	require.Equal(t, 1, code)
+	require.Contains(t, errOut, "this worker reads from no Kafka")
+	for _, x := range []struct{ arg, want string }{{"https://host/x.git", "git clone"}, {o.path + "/config.json", "is no directory"}, {"/no/such", "no such file"}} {
+		_, errOut, code = o.ol("admin", "install", x.arg)
+		require.Equal(t, 1, code)
+		require.Contains(t, errOut, x.want)
+	}
+}
+
+// The image is looked at before anything else: a worker without one does not start.
+func TestImageMissingAtTheStart(t *testing.T) {
+	o := newOlDir(t)
+	o.d.SetNoImage(true)
+	_, errOut, code := o.ol("worker", "-d", "-o", "image=nosuch")
+	require.Equal(t, 1, code)
+	require.Contains(t, errOut, `docker: image "nosuch" is not loaded`)
+	require.Contains(t, errOut, "openlambda:build")
+}
+
+// One format: every line of the log is of one kind, in both formats.
+func TestOneLogFormat(t *testing.T) {
+	for format, line := range map[string]string{"text": `^time=\S+ level=(DEBUG|INFO|WARN|ERROR) msg=`, "json": `^\{"time":"[^"]+","level":"(DEBUG|INFO|WARN|ERROR)","msg":`} {
+		o := newOlDir(t)
+		oltest.Handler(t, o.cfg, "f", "def f(event):\n    raise KeyError('boom')\n")
+		o.up("-o", "log_level=debug,log_format="+format)
+		status, _ := o.run("f", "1")
+		require.Equal(t, 500, status)
+		_, _, code := o.ol("kill")
+		require.Zero(t, code)
+		log := strings.TrimSpace(o.file("worker.out"))
+		for l := range strings.SplitSeq(log, "\n") {
+			require.Regexp(t, line, l)
+		}
+		require.Contains(t, log, "KeyError: 'boom'")
+	}
+}

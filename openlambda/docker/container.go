@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/internal/socket"
+	"github.com/ds2-lab/alps/openlambda/sandbox"
+)
+
+// dockerContainer is a sandbox.
+type dockerContainer struct {
+	docker   *Docker
+	function string
+	id       string
+	hostDir  string
+	ended    chan struct{}
+	death    sandbox.Death // once ended is closed
+	ours     atomic.Bool   // ended by Destroy
+	oomKills atomic.Int64  // seen in its cgroup
+}
+
+func (c *dockerContainer) String() string        { return c.id[:min(12, len(c.id))] }
+func (c *dockerContainer) Dead() <-chan struct{} { return c.ended }
+
+func (c *dockerContainer) Dial(ctx context.Context) (net.Conn, error) {
+	return socket.Dial(ctx, filepath.Join(c.hostDir, "ol.sock"))
+}
+
+// start starts the container and waits until its server has said how it went.
+func (c *dockerContainer) start(ctx context.Context, pipe *os.File) error {
+	if _, err := c.docker.api.ContainerStart(ctx, c.id, client.ContainerStartOptions{}); err != nil {
+		return fmt.Errorf("docker: start: %w", err)
+	}
+	go c.watch()
+	said := make(chan string, 1)
+	go func() {
+		b := make([]byte, 4096) // written at once
+		n, _ := pipe.Read(b)
+		said <- string(b[:n])
+	}()
+	select {
+	case s := <-said:
+		if why, ok := strings.CutPrefix(s, "refused: "); ok {
+			return fmt.Errorf("%w: %s", sandbox.ErrRefused, why)
+		}
+		if s != "ready" {
+			return fmt.Errorf("its server said: %s", s)
+		}
+		return nil
+	case <-c.ended:
+		return fmt.Errorf("its process ended before it was ready (%s); its last output:\n%s", c.death.Text, c.said())
+	case <-ctx.Done():
+		return fmt.Errorf("%w; its last output:\n%s", context.Cause(ctx), c.said())
+	}
+}
+
+// watch closes ended when the container has. While dockerd is away nobody
+// knows; its next word counts.
+func (c *dockerContainer) watch() {
+	defer close(c.ended)
+	for pause := 100 * time.Millisecond; !c.ours.Load(); pause = min(2*pause, 2*time.Second) {
+		wait := c.docker.api.ContainerWait(context.Background(), c.id, client.ContainerWaitOptions{})
+		select {
+		case <-wait.Result:
+			if !c.ours.Load() {
+				c.death = c.examine()
+			}
+			return
+		case err := <-wait.Error:
+			if gone(err) {
+				c.death = sandbox.Death{Kind: "gone", Text: "it was removed from outside"}
+				return
+			}
+			if !c.ours.Load() {
+				c.docker.log.Warn("cannot watch sandbox", "function", c.function, "sandbox", c, "err", err)
+			}
+		}
+		time.Sleep(pause)
+	}
+}
+
+func (c *dockerContainer) Pause(ctx context.Context) error {
+	_, err := c.docker.api.ContainerPause(ctx, c.id, client.ContainerPauseOptions{})
+	return err
+}
+
+func (c *dockerContainer) Unpause(ctx context.Context) error {
+	_, err := c.docker.api.ContainerUnpause(ctx, c.id, client.ContainerUnpauseOptions{})
+	return err
+}
+
+// Destroy removes the container, and logs the last of its output if log_output is on.
+func (c *dockerContainer) Destroy(ctx context.Context) error {
+	c.awaitOwnEnd(ctx)
+	c.ours.Store(true)
+	if c.docker.config.LogOutput {
+		if out := c.logs(); out != "" {
+			c.docker.log.Info("output", "function", c.function, "sandbox", c, "text", out)
+		}
+	}
+	return errors.Join(c.docker.remove(ctx, c.id), os.RemoveAll(c.hostDir))
+}
+
+// logs is the last of what the container wrote.
+func (c *dockerContainer) logs() string {
+	ctx, cancel := context.WithTimeout(context.Background(), sandbox.Deadline)
+	defer cancel()
+	r, err := c.docker.api.ContainerLogs(ctx, c.id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: "20"})
+	if err != nil {
+		return "(no log: " + err.Error() + ")"
+	}
+	defer r.Close()
+	var b strings.Builder
+	_, _ = stdcopy.StdCopy(&b, &b, io.LimitReader(r, 1<<16))
+	return b.String()
+}
+
+// awaitOwnEnd returns at once if the container runs. One that has ended by itself is
+// examined first, for its removal would hide why.
+func (c *dockerContainer) awaitOwnEnd(ctx context.Context) {
+	r, err := c.docker.api.ContainerInspect(ctx, c.id, client.ContainerInspectOptions{})
+	if err != nil || r.Container.State == nil || r.Container.State.Running || r.Container.State.Paused {
+		return
+	}
+	select {
+	case <-c.ended:
+	case <-time.After(noticed):
+	}
+}
+
+// said is logs, or that there are none.
+func (c *dockerContainer) said() string {
+	if out := strings.TrimSpace(c.logs()); out != "" {
+		return out
+	}
+	return "(nothing)"
+}
+
+// examine says why the container ended, from what Docker keeps of it.
+func (c *dockerContainer) examine() sandbox.Death {
+	ctx, cancel := context.WithTimeout(context.Background(), sandbox.Deadline)
+	defer cancel()
+	r, err := c.docker.api.ContainerInspect(ctx, c.id, client.ContainerInspectOptions{})
+	if err != nil || r.Container.State == nil {
+		return sandbox.Death{Kind: "gone", Text: "it was removed from outside"}
+	}
+	st := r.Container.State
+	switch {
+	case st.OOMKilled:
+		return c.outOfMemory()
+	case st.ExitCode > 128 && st.ExitCode < 128+65:
+		sig := unix.Signal(st.ExitCode - 128)
+		return sandbox.Death{Kind: "signal", Text: fmt.Sprintf("it was ended by signal %d (%s)", int(sig), unix.SignalName(sig))}
+	}
+	return sandbox.Death{Kind: "exit", Text: fmt.Sprintf("its server ended with exit code %d", st.ExitCode)}
+}
+
+func (c *dockerContainer) outOfMemory() sandbox.Death {
+	if mb := c.docker.config.Limits.MemMB; mb > 0 {
+		return sandbox.Death{Kind: "oom", Text: fmt.Sprintf("it was out of memory: limits.mem_mb is %d", mb)}
+	}
+	return sandbox.Death{Kind: "oom", Text: "the host was out of memory, and the kernel ended it"}
+}
+
+// noticed is how long Docker may need to say that a container has ended.
+const noticed = 2 * time.Second
+
+// Death says why an exchange got no answer: the container has ended, or the kernel
+// killed a process in it for want of memory.
+func (c *dockerContainer) Death(ctx context.Context) sandbox.Death {
+	select {
+	case <-c.ended:
+		return c.death
+	default:
+	}
+	if c.killedForMemory(ctx) {
+		return c.outOfMemory()
+	}
+	wait := noticed
+	if c.docker.config.Invocation != "import" {
+		wait /= 20 // the container goes on as a rule
+	}
+	select {
+	case <-c.ended:
+		return c.death
+	case <-time.After(wait):
+	case <-ctx.Done():
+	}
+	return sandbox.Death{}
+}
+
+// killedForMemory says whether the container's cgroup counts more kills for want of
+// memory than when it was last asked.
+func (c *dockerContainer) killedForMemory(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, noticed)
+	defer cancel()
+	r, err := c.docker.api.ContainerInspect(ctx, c.id, client.ContainerInspectOptions{})
+	if err != nil || r.Container.State == nil || r.Container.State.Pid <= 0 {
+		return false
+	}
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", r.Container.State.Pid))
+	if err != nil {
+		return false
+	}
+	_, path, _ := strings.Cut(strings.TrimSpace(string(groups)), "0::")
+	events, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", path, "memory.events"))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(events)) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == "oom_kill" {
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			return n > c.oomKills.Swap(n)
+		}
+	}
+	return false
+}
+
+// Logs copies what the containers of a function wrote to w, and with follow what
+// they write until ctx ends. Containers of another worker are not seen.
+func (d *Docker) Logs(ctx context.Context, function string, follow bool, w io.Writer) error {
+	list, err := d.api.ContainerList(ctx, client.ContainerListOptions{All: true,
+		Filters: client.Filters{}.Add("label", LabelCluster+"="+d.config.WorkerDir).Add("label", LabelName+"="+function)})
+	if err != nil {
+		return d.explain(err)
+	}
+	var g errgroup.Group
+	out := &lockedWriter{w: w}
+	for _, c := range list.Items {
+		g.Go(func() error {
+			r, err := d.api.ContainerLogs(ctx, c.ID, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Follow: follow})
+			if err != nil {
+				return d.explain(err)
+			}
+			defer r.Close()
+			_, err = stdcopy.StdCopy(out, out, r)
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// lockedWriter lets several write whole pieces.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ds2-lab/alps/openlambda/sandbox"
+)
+
+// start orders an instance of the current code. request is the id of the one that
+// waits for it, "" if none does.
+func (f *Function) start(request string) {
+	in := &Instance{F: f, code: f.code}
+	log := f.log
+	if request != "" {
+		log = log.With("request", request)
+	}
+	if f.died != "" {
+		log = log.With("replaces", f.died)
+		f.died = ""
+	}
+	begun := time.Now()
+	slow := time.AfterFunc(slowStart, func() { log.Warn("sandbox is slow to start", "since", time.Since(begun).Round(time.Second)) })
+	in.code.users.Add(1)
+	f.instances = append(f.instances, in)
+	f.pending.Go(func() {
+		sb, err := f.p.create(f, in.code)
+		slow.Stop()
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if err != nil {
+			in.code.drop(f.log)
+			f.lost(in)
+			f.failures++
+			f.failed = time.Now()
+			log.Error("sandbox did not start", "took", time.Since(begun).Round(time.Millisecond), "err", err)
+			err = fmt.Errorf("could not create Sandbox: %w", err)
+			if errors.Is(err, sandbox.ErrRefused) && in.code == f.code {
+				f.refused = fmt.Errorf("function %s: %w", f.ID.Name, err)
+			}
+			// With others running or coming there is still hope.
+			for len(f.instances) == 0 && f.waiting.Len() > 0 {
+				f.next() <- grant{err: err}
+			}
+			f.scale("")
+			return
+		}
+		f.failures = 0
+		f.Stats().ColdStarts.Inc()
+		log.Info("sandbox is ready", "sandbox", sb, "took", time.Since(begun).Round(time.Millisecond))
+		in.SB = sb
+		if in.retired || f.closed {
+			f.lost(in)
+			f.end(in)
+			f.scale("")
+			return
+		}
+		go f.watch(in)
+		f.dispatch()
+		f.scale("")
+	})
+}
+
+// watch replaces an instance whose sandbox ends. One that did not live long is
+// as one that did not start.
+func (f *Function) watch(in *Instance) {
+	born := time.Now()
+	<-in.SB.Dead()
+	death := in.SB.Death(f.p.life)
+	f.mu.Lock()
+	if death.Kind != "" || !in.ended {
+		f.Stats().Died(death.Kind)
+		f.log.Warn("sandbox died", "sandbox", in.SB, "reason", death.Text, "lived", time.Since(born).Round(time.Millisecond), "requests", in.inflight)
+		f.died = in.SB.String()
+	}
+	if !in.retired && time.Since(born) < shortLife {
+		f.failures++
+		f.failed = time.Now()
+	}
+	f.mu.Unlock()
+	f.Discard(in)
+}
+
+// Discard takes an instance out that does not work any more.
+func (f *Function) Discard(in *Instance) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if in.retired {
+		return
+	}
+	f.retire(in)
+	f.scale("")
+}
+
+// retire ends an instance as soon as its requests have.
+func (f *Function) retire(in *Instance) {
+	if in.retired {
+		return
+	}
+	in.retired = true
+	f.lost(in)
+	if in.SB != nil && in.inflight == 0 {
+		f.end(in)
+	}
+}
+
+// lost takes an instance off the list.
+func (f *Function) lost(in *Instance) {
+	f.instances = slices.DeleteFunc(f.instances, func(x *Instance) bool { return x == in })
+}
+
+// end destroys an instance, once.
+func (f *Function) end(in *Instance) {
+	if in.ended {
+		return
+	}
+	in.ended = true
+	if in.idle != nil {
+		in.idle.Stop()
+	}
+	f.pending.Go(in.destroy)
+}
