@@ -94,7 +94,7 @@ func (h Kernel) Soak(ctx context.Context, f KernelSoakFlags) error {
 		return err
 	}
 	o.Src = f.Src
-	return h.guestTests(ctx, o, []string{"ALPS_SOAK=" + cmp.Or(f.Length, 10*time.Minute).String()}, "-timeout=5h", "-run=TestSoak", "./experiments/guest")
+	return h.guestTests(ctx, o, longRing, []string{"ALPS_SOAK=" + cmp.Or(f.Length, 10*time.Minute).String()}, "-timeout=5h", "-run=TestSoak", "./experiments/guest")
 }
 
 // KernelCostFlags are the flags of kernel:cost.

@@ -182,17 +182,17 @@ func (h Test) Guest(ctx context.Context, f TestGuestFlags) error {
 		return err
 	}
 	o.Src = f.Src
-	return h.guestTests(ctx, o, nil, "-timeout=40m", "-run=Guest", "./vm", "./experiments/guest")
+	return h.guestTests(ctx, o, nil, nil, "-timeout=40m", "-run=Guest", "./vm", "./experiments/guest")
 }
 
-// guestTests runs tests that boot guests, on parts made before.
-func (h Host) guestTests(ctx context.Context, o guest.Options, env []string, args ...string) error {
+// guestTests runs tests that boot guests, on parts made before. Those of the rings more have to run, too.
+func (h Host) guestTests(ctx context.Context, o guest.Options, more []ring.Ring, env []string, args ...string) error {
 	p, err := guest.Prepare(ctx, o)
 	if err != nil {
 		return err
 	}
 	// Inside the guest these tests ask for ring.Docker, ring.Hook, ring.Trace, ring.Window and ring.SMP.
-	rings := []ring.Ring{ring.Guest}
+	rings := append([]ring.Ring{ring.Guest}, more...)
 	kernels, err := kernel.List(filepath.Join(o.Root, "kernel"))
 	if err != nil {
 		return err
@@ -209,14 +209,24 @@ func (h Host) guestTests(ctx context.Context, o guest.Options, env []string, arg
 	return h.goTest(ctx, env, append([]string{"-count=1", "-p=1", "-v"}, args...)...)
 }
 
+// longRing is for tests that run nowhere else.
+var longRing = []ring.Ring{ring.Long}
+
 // TestWeeklyFlags are the flags of test:weekly.
 type TestWeeklyFlags struct {
 	Kills int    // 5 without it
 	Src   string // of Linux 6.12, where the distribution has no package of it
 }
 
-// Weekly runs what takes long (ring.Long, but for kernel:soak): guests with kernel 6.12, runs that are killed, runs in shards.
+// Weekly runs what takes long (ring.Long, but for kernel:soak): a guest with 24 CPUs, guests with kernel 6.12, runs that are killed, runs in shards.
 func (h Test) Weekly(ctx context.Context, f TestWeeklyFlags) error {
+	o, err := h.rig(ctx, "")
+	if err != nil {
+		return err
+	}
+	if err := h.guestTests(ctx, o, longRing, nil, "-timeout=2h", "-run=^TestGuestVirtualTimeWith24CPUs$", "./vm"); err != nil {
+		return err
+	}
 	if err := h.TestKill(ctx, TestKillFlags{Kills: cmp.Or(f.Kills, 5)}); err != nil {
 		return err
 	}
@@ -235,7 +245,7 @@ func (h Host) TestKill(ctx context.Context, f TestKillFlags) error {
 	if err != nil {
 		return err
 	}
-	return h.guestTests(ctx, o, []string{fmt.Sprint("ALPS_KILLS=", cmp.Or(f.Kills, 20))}, "-timeout=3h", "-run=TestGuestKilled|TestGuestShards", "./experiments/execute")
+	return h.guestTests(ctx, o, longRing, []string{fmt.Sprint("ALPS_KILLS=", cmp.Or(f.Kills, 20))}, "-timeout=3h", "-run=TestGuestKilled|TestGuestShards", "./experiments/execute")
 }
 
 // Bench runs the benchmarks, with allocations.
