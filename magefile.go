@@ -187,6 +187,13 @@ func (Kernel) Diff(ctx context.Context,
 	return targets.Kernel{Host: host()}.Diff(ctx, targets.KernelDiffFlags{Name: value(name), Stat: value(stat)})
 }
 
+// Peers builds schedulers of the kernel's own tools/sched_ext, to compare with, and prints their folder.
+func (Kernel) Peers(ctx context.Context,
+	force *bool, // build even if they are cached
+) error {
+	return targets.Kernel{Host: host()}.Peers(ctx, targets.KernelPeersFlags{Force: value(force)})
+}
+
 // Soak runs everything at once in a debug kernel: load, policy updates, attach
 // and detach, CPUs and cgroups that come and go; then it reads the kernel's log.
 func (Kernel) Soak(ctx context.Context,

@@ -3,17 +3,19 @@
 package kernel
 
 import (
-	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"github.com/ds2-lab/alps/internal/command"
 )
 
-// Diff prints what a kernel's series changes: lines added and removed per file,
-// and, if whole is asked for, the patches themselves.
-func Diff(dir, name string, whole bool, w io.Writer) error {
+// Diff prints what a kernel's series changes: for each patch the files and how
+// many lines (git apply --stat), and, if whole is asked for, the patches
+// themselves.
+func Diff(ctx context.Context, dir, name string, whole bool, w io.Writer) error {
 	kernels, err := List(dir)
 	if err != nil {
 		return err
@@ -30,48 +32,30 @@ func Diff(dir, name string, whole bool, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("kernel %s: %w", k.Name.V, err)
 	}
-	var patches [][]byte
 	for _, path := range series {
-		data, err := os.ReadFile(path)
+		fmt.Fprintln(w, filepath.Base(path))
+		patch, err := os.Open(path)
 		if err != nil {
 			return fmt.Errorf("kernel %s: %w", k.Name.V, err)
 		}
-		patches = append(patches, data)
-		fmt.Fprintf(w, "%s\n", filepath.Base(path))
-		for _, f := range changes(data) {
-			fmt.Fprintf(w, "  %4d + %4d -  %s\n", f.added, f.removed, f.path)
+		// Below a repository's root git would leave out files that are elsewhere in it.
+		err = command.Run(ctx, command.Cmd{Args: []string{"git", "apply", "--stat", "--summary"}, Dir: os.TempDir(), Stdin: patch, Stdout: w})
+		patch.Close()
+		if err != nil {
+			return fmt.Errorf("kernel %s: %w", k.Name.V, err)
 		}
 	}
-	if whole {
-		_, err = w.Write(append([]byte("\n"), bytes.Join(patches, []byte("\n"))...))
+	if !whole {
+		return nil
 	}
-	return err
-}
-
-// change is what a patch does to one file.
-type change struct {
-	path           string
-	added, removed int
-}
-
-// changes reads a patch in the unified format.
-func changes(patch []byte) []change {
-	var list []change
-	for line := range strings.Lines(string(patch)) {
-		if path, ok := strings.CutPrefix(line, "+++ b/"); ok {
-			path, _, _ = strings.Cut(strings.TrimSpace(path), "\t")
-			list = append(list, change{path: path})
-			continue
+	for _, path := range series {
+		patch, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("kernel %s: %w", k.Name.V, err)
 		}
-		if len(list) == 0 || strings.HasPrefix(line, "--- ") || line == "-- \n" {
-			continue
-		}
-		switch last := &list[len(list)-1]; line[0] {
-		case '+':
-			last.added++
-		case '-':
-			last.removed++
+		if _, err := fmt.Fprintf(w, "\n%s", patch); err != nil {
+			return err
 		}
 	}
-	return list
+	return nil
 }

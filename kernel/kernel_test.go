@@ -190,29 +190,21 @@ func TestAForeignTreeIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "kernel/sched/fair.c")
 }
 
-func TestDiffCountsWhatTheSeriesChanges(t *testing.T) {
-	require.Equal(t, []change{{"a.c", 2, 1}, {"b.h", 1, 0}}, changes([]byte(`a line of the message
---- a/a.c
-+++ b/a.c
-@@ -1,2 +1,3 @@
- same
--old
-+new
-+newer
---- /dev/null
-+++ b/b.h
-@@ -0,0 +1 @@
-+int b;
--- 
-2.39
-`)))
+func TestDiffNamesTheFilesOfASeries(t *testing.T) {
 	var short, whole bytes.Buffer
-	require.NoError(t, Diff(".", "6.1", false, &short))
-	require.Regexp(t, `(?m)^ +[0-9]+ \+ +[0-9]+ -  kernel/sched/fair\.c$`, short.String())
+	require.NoError(t, Diff(t.Context(), ".", "6.1", false, &short))
+	require.Regexp(t, `(?m)^0001-.*\.patch$`, short.String())
+	require.Regexp(t, `(?m)^ kernel/sched/fair\.c +\| +[0-9]+ `, short.String())
+	require.Contains(t, short.String(), "include/linux/sched.h ", "also what is not below the current directory")
+	require.Contains(t, short.String(), "create kernel/sched/alps.c")
 	require.NotContains(t, short.String(), "@@")
-	require.NoError(t, Diff(".", "6.1", true, &whole))
-	require.Contains(t, whole.String(), "@@")
-	require.ErrorContains(t, Diff(".", "9.9", false, &short), `kernel "9.9" is not in kernels.yaml`)
+	require.NoError(t, Diff(t.Context(), ".", "6.1", true, &whole))
+	require.True(t, strings.HasPrefix(whole.String(), short.String()))
+	require.Contains(t, whole.String(), "+++ b/kernel/sched/fair.c")
+	short.Reset()
+	require.NoError(t, Diff(t.Context(), ".", "7.3", false, &short))
+	require.Equal(t, "7.3: no series\n", short.String())
+	require.ErrorContains(t, Diff(t.Context(), ".", "9.9", false, &short), `kernel "9.9" is not in kernels.yaml`)
 }
 
 // The debug fragment and one's own come on top, and make another kernel.

@@ -56,6 +56,18 @@ func Prebuilt() Group {
 	}}
 }
 
+// Peers builds the schedulers of the kernel's tools/sched_ext.
+func Peers() Group {
+	return Group{"peers", []Package{
+		{"gcc", ""}, {"make", ""}, {"pkg-config", ""}, {"python3", ""}, {"xz-utils", "xz"}, {"tar", ""},
+		{"libc6-dev", "/usr/include/x86_64-linux-gnu/sys/types.h"},
+		{"linux-libc-dev", "/usr/include/x86_64-linux-gnu/asm/types.h"},
+		{"libelf-dev", "/usr/include/libelf.h"}, {"libssl-dev", "/usr/include/openssl/ssl.h"},
+		{"zlib1g-dev", "/usr/include/zlib.h"},
+		{"debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"},
+	}}
+}
+
 // BPF compiles BPF C.
 func BPF() Group {
 	return Group{"bpf", []Package{
@@ -119,7 +131,7 @@ func Browser() Group {
 
 // All is every group.
 func All() []Group {
-	return []Group{Kernel(), Prebuilt(), BPF(), Image(), QEMU(), QEMUBuild(), Functions(), Race(), Browser()}
+	return []Group{Kernel(), Prebuilt(), Peers(), BPF(), Image(), QEMU(), QEMUBuild(), Functions(), Race(), Browser()}
 }
 
 // ErrNeedRoot is returned when packages are missing and there is neither root

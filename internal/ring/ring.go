@@ -36,6 +36,7 @@ const (
 	Hooks    Ring = "hooks"    // a guest whose kernel has the hooks
 	NoHooks  Ring = "nohooks"  // a guest whose kernel has none: test:guest -kernel=6.12
 	SchedExt Ring = "schedext" // a guest whose kernel has sched_ext: test:guest -kernel=6.12
+	Peers    Ring = "peers"    // a guest whose kernel the peers are of: test:guest -kernel=7.3
 	Long     Ring = "long"     // minutes to hours: test:weekly, kernel:soak
 	Upstream Ring = "upstream" // OpenLambda's own ol, named by OL_UPSTREAM
 )
@@ -45,7 +46,7 @@ const EnvMustRun = "MUST_RUN"
 
 // All are the rings.
 func All() []Ring {
-	return []Ring{Python, Clang, Network, QEMU, KVM, Chromium, Root, Guest, Docker, Hook, Trace, Window, SMP, Hooks, NoHooks, SchedExt, Long, Upstream}
+	return []Ring{Python, Clang, Network, QEMU, KVM, Chromium, Root, Guest, Docker, Hook, Trace, Window, SMP, Hooks, NoHooks, SchedExt, Peers, Long, Upstream}
 }
 
 // Must reports whether the tests of r have to run.

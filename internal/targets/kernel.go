@@ -7,11 +7,14 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ds2-lab/alps/experiments/execute"
+	"github.com/ds2-lab/alps/internal/deps"
 	"github.com/ds2-lab/alps/internal/tree"
 	"github.com/ds2-lab/alps/kernel"
+	"github.com/ds2-lab/alps/kernel/peers"
 )
 
 // List lists the kernels that kernel/kernels.yaml declares.
@@ -76,7 +79,26 @@ func (h Kernel) Diff(ctx context.Context, f KernelDiffFlags) error {
 	if err != nil {
 		return err
 	}
-	return kernel.Diff(filepath.Join(root, "kernel"), f.Name, !f.Stat, h.Out)
+	return kernel.Diff(ctx, filepath.Join(root, "kernel"), f.Name, !f.Stat, h.Out)
+}
+
+// KernelPeersFlags are the flags of kernel:peers.
+type KernelPeersFlags struct {
+	Force bool // build even if they are cached
+}
+
+// Peers builds schedulers of the kernel's own tools/sched_ext, to compare with, and prints their folder.
+func (h Kernel) Peers(ctx context.Context, f KernelPeersFlags) error {
+	if err := deps.Ensure(ctx, h.Console, deps.Peers()); err != nil {
+		return err
+	}
+	b, err := peers.Build(ctx, peers.Options{Force: f.Force, Progress: h.Console})
+	if err != nil {
+		return err
+	}
+	h.Console.Printf("%s of %s", strings.Join(peers.Names(), ", "), b.Source)
+	fmt.Fprintln(h.Out, b.Dir)
+	return nil
 }
 
 // KernelSoakFlags are the flags of kernel:soak.

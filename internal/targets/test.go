@@ -19,6 +19,7 @@ import (
 	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/internal/tree"
 	"github.com/ds2-lab/alps/kernel"
+	"github.com/ds2-lab/alps/kernel/peers"
 )
 
 // The rings of tests (package ring) and the targets that run them. With CI=true a
@@ -197,12 +198,17 @@ func (h Host) guestTests(ctx context.Context, o guest.Options, more []ring.Ring,
 	if err != nil {
 		return err
 	}
-	if k, err := kernel.Find(kernels, p.Kernel.Name); err != nil {
+	k, err := kernel.Find(kernels, p.Kernel.Name)
+	if err != nil {
 		return err
-	} else if k.Patches.V != "" {
+	}
+	if k.Patches.V != "" {
 		rings = append(rings, ring.Hooks)
 	} else {
 		rings = append(rings, ring.NoHooks, ring.SchedExt)
+	}
+	if k.Name.V == peers.Kernel {
+		rings = append(rings, ring.Peers)
 	}
 	env = append(env, must(rings...)...)
 	env = append(env, "ALPS_KERNEL="+p.Kernel.BzImage, "ALPS_INITRD="+p.Kernel.Initrd, "ALPS_KERNEL_NAME="+p.Kernel.Name, "ALPS_KERNEL_SRC="+o.Src, "ALPS_LAMBDA="+p.Lambda.Path)
