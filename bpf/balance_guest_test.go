@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/bpf"
-	"github.com/ds2-lab/alps/internal/play"
+	"github.com/ds2-lab/alps/internal/cgrouptest"
 )
 
 // The order holds within a runqueue, and CFS moves tasks between runqueues by
@@ -20,7 +20,7 @@ import (
 func TestGuestOrderAcrossCPUs(t *testing.T) {
 	b := load(t, bpf.Options{})
 	t.Setenv("ALPS_CPU", "-1") // nobody is bound to a CPU
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	cpus := runtime.NumCPU()
 	var all []string
 	policy := map[string]bpf.Entry{}
@@ -46,13 +46,13 @@ func TestGuestOrderAcrossCPUs(t *testing.T) {
 		return first, last
 	}
 	time.Sleep(time.Second)
-	plainFirst, _ := sum(play.Shares(t, all, 2*time.Second))
+	plainFirst, _ := sum(cgrouptest.Shares(t, all, 2*time.Second))
 	require.NoError(t, b.AttachHooks())
 	rule(t, b, policy)
 	time.Sleep(time.Second)
 	before := usages(t, all)
 	begun := time.Now()
-	shares := play.Shares(t, all, 4*time.Second)
+	shares := cgrouptest.Shares(t, all, 4*time.Second)
 	busy := float64(usages(t, all)-before) / float64(time.Since(begun)) / float64(cpus)
 	rankedFirst, _ := sum(shares)
 	t.Logf("%d CPUs, as many functions that come first and as many that come last: the first have %.3f of the CPU time under CFS, %.3f in order (1 if no last one ran while a first one waited); CPUs %.3f busy; shares %.3f",
@@ -64,7 +64,7 @@ func TestGuestOrderAcrossCPUs(t *testing.T) {
 
 func usages(t *testing.T, dirs []string) (sum time.Duration) {
 	for _, dir := range dirs {
-		sum += play.Usage(t, dir)
+		sum += cgrouptest.Usage(t, dir)
 	}
 	return sum
 }

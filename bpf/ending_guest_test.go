@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/bpf"
-	"github.com/ds2-lab/alps/internal/play"
+	"github.com/ds2-lab/alps/internal/cgrouptest"
 )
 
 // ended says whether a process is no more than a zombie.
@@ -31,30 +31,30 @@ func ended(pid int) bool {
 // the order it would wait for a quarter of an hour.
 func TestGuestWhoMustEndWaitsForNoRank(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	write := func(path, what string) { require.NoError(t, os.WriteFile(path, []byte(what), 0o644)) }
 	write("/sys/fs/cgroup/cgroup.subtree_control", "+memory")
 	write(p.Dir+"/cgroup.subtree_control", "+memory")
-	kill := func(v play.Process) { require.NoError(t, syscall.Kill(v.PID, syscall.SIGKILL)) }
+	kill := func(v cgrouptest.Process) { require.NoError(t, syscall.Kill(v.PID, syscall.SIGKILL)) }
 	ways := []struct {
 		name string
-		end  func(dir string, v play.Process)
+		end  func(dir string, v cgrouptest.Process)
 	}{
-		{"killed", func(_ string, v play.Process) { kill(v) }},
-		{"killed as a cgroup", func(dir string, _ play.Process) { write(dir+"/cgroup.kill", "1") }},
-		{"killed while frozen", func(dir string, v play.Process) {
+		{"killed", func(_ string, v cgrouptest.Process) { kill(v) }},
+		{"killed as a cgroup", func(dir string, _ cgrouptest.Process) { write(dir+"/cgroup.kill", "1") }},
+		{"killed while frozen", func(dir string, v cgrouptest.Process) {
 			write(dir+"/cgroup.freeze", "1")
 			time.Sleep(100 * time.Millisecond)
 			kill(v)
 		}},
-		{"out of memory", func(dir string, _ play.Process) { write(dir+"/memory.max", fmt.Sprint(play.Gluttony/4)) }},
+		{"out of memory", func(dir string, _ cgrouptest.Process) { write(dir+"/memory.max", fmt.Sprint(cgrouptest.Gluttony/4)) }},
 	}
 	first, last := p.Group("first"), p.Group("last")
 	p.Hog(first)
 	p.Hog(last)
 	policy := map[string]bpf.Entry{first: {BiasUS: 1000, SliceUS: 5_000_000}, last: {BiasUS: 2_000_000_000, SliceUS: 5_000_000}}
 	var dirs []string
-	var victims []play.Process
+	var victims []cgrouptest.Process
 	for i := range ways {
 		dir := p.Group(fmt.Sprint("victim", i))
 		v := p.Start(dir, "glutton")
@@ -68,7 +68,7 @@ func TestGuestWhoMustEndWaitsForNoRank(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	for i, way := range ways {
 		others := []string{first, last}
-		require.Greater(t, play.Shares(t, append(others, dirs[i:]...), 500*time.Millisecond)[0], 0.9, "the order has no effect")
+		require.Greater(t, cgrouptest.Shares(t, append(others, dirs[i:]...), 500*time.Millisecond)[0], 0.9, "the order has no effect")
 		begun := time.Now()
 		way.end(dirs[i], victims[i])
 		require.Eventually(t, func() bool { return ended(victims[i].PID) }, 20*time.Second, 5*time.Millisecond, way.name)
@@ -77,7 +77,7 @@ func TestGuestWhoMustEndWaitsForNoRank(t *testing.T) {
 		require.Less(t, took, time.Second, way.name)
 	}
 	// What ended is forgotten, and the order holds again.
-	require.Greater(t, play.Shares(t, []string{first, last}, 500*time.Millisecond)[0], 0.9)
+	require.Greater(t, cgrouptest.Shares(t, []string{first, last}, 500*time.Millisecond)[0], 0.9)
 	s, err := b.Sweep()
 	require.NoError(t, err)
 	for _, u := range s.Usage {

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/bpf"
-	"github.com/ds2-lab/alps/internal/play"
+	"github.com/ds2-lab/alps/internal/cgrouptest"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
@@ -22,7 +22,7 @@ import (
 // binary is copied there by experiments/guest's guest test.
 
 func TestMain(m *testing.M) {
-	play.Main()
+	cgrouptest.Main()
 	if os.Getenv("ALPS_PLAY") == "load" {
 		_, err := bpf.Load(bpf.Options{})
 		fmt.Println(err)

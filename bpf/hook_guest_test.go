@@ -16,12 +16,12 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/ds2-lab/alps/bpf"
-	"github.com/ds2-lab/alps/internal/play"
+	"github.com/ds2-lab/alps/internal/cgrouptest"
 )
 
 func TestGuestHooksSteer(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	var hogs []string
 	policy := map[string]bpf.Entry{}
 	for i := range 3 {
@@ -44,18 +44,18 @@ func TestGuestHooksSteer(t *testing.T) {
 	require.NoError(t, b.SetPolicy(nil))
 	short.Turnaround(t, 1)
 	back := short.Turnaround(t, 7)
-	fair := play.Shares(t, hogs, 2*time.Second)
+	fair := cgrouptest.Shares(t, hogs, 2*time.Second)
 	t.Logf("short task of %s: CFS %s, attached without entries %s, preferred %s, entries gone %s; hogs' shares then %.2f",
-		play.ShortCPU, cfs, attachedEmpty, ranked, back, fair)
+		cgrouptest.ShortCPU, cfs, attachedEmpty, ranked, back, fair)
 
 	// Four busy groups share one CPU; a preferred one waits for at most a slice.
-	require.Greater(t, cfs, 5*play.ShortCPU/2)
-	require.Greater(t, attachedEmpty, 5*play.ShortCPU/2)
+	require.Greater(t, cfs, 5*cgrouptest.ShortCPU/2)
+	require.Greater(t, attachedEmpty, 5*cgrouptest.ShortCPU/2)
 	// A running hog may finish its 60 ms, and where nothing disturbs their common
 	// rhythm the short task comes at the beginning of one every time.
-	require.Less(t, ranked, play.ShortCPU+80*time.Millisecond)
+	require.Less(t, ranked, cgrouptest.ShortCPU+80*time.Millisecond)
 	require.Less(t, ranked, cfs*8/10)
-	require.Greater(t, back, 5*play.ShortCPU/2)
+	require.Greater(t, back, 5*cgrouptest.ShortCPU/2)
 	for _, s := range fair {
 		require.InDelta(t, 1.0/3, s, 0.05)
 	}
@@ -65,7 +65,7 @@ func TestGuestHooksSteer(t *testing.T) {
 // their fair share again, in every window.
 func TestGuestNoMemory(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	dirs := []string{p.Group("a"), p.Group("b")}
 	for _, dir := range dirs {
 		p.Hog(dir)
@@ -74,7 +74,7 @@ func TestGuestNoMemory(t *testing.T) {
 	policy := func(first, second uint32) {
 		rule(t, b, map[string]bpf.Entry{dirs[0]: {BiasUS: first, SliceUS: 50_000}, dirs[1]: {BiasUS: second, SliceUS: 50_000}})
 	}
-	share := func(d time.Duration) float64 { return play.Shares(t, dirs, d)[0] }
+	share := func(d time.Duration) float64 { return cgrouptest.Shares(t, dirs, d)[0] }
 	const settle, window = 100 * time.Millisecond, 300 * time.Millisecond
 	for _, end := range []struct {
 		what string
@@ -114,7 +114,7 @@ func TestGuestNoMemory(t *testing.T) {
 // as it is busy. ALPS_SUSTAIN lengthens it.
 func TestGuestFavoursForGood(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	dirs := []string{p.Group("a"), p.Group("b"), p.Group("c")}
 	for _, dir := range dirs {
 		p.Hog(dir)
@@ -128,7 +128,7 @@ func TestGuestFavoursForGood(t *testing.T) {
 	}
 	var all []float64
 	for range 5 {
-		all = append(all, play.Shares(t, dirs, sustain/5)[0])
+		all = append(all, cgrouptest.Shares(t, dirs, sustain/5)[0])
 	}
 	t.Logf("share of the favoured one over %s: %.3f", sustain, all)
 	for _, s := range all {
@@ -139,7 +139,7 @@ func TestGuestFavoursForGood(t *testing.T) {
 // Equals take turns: who is interrupted before his first tick keeps his turn.
 func TestGuestEqualsTakeTurns(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	policy := map[string]bpf.Entry{}
 	var dirs []string
 	for i := range 3 {
@@ -151,7 +151,7 @@ func TestGuestEqualsTakeTurns(t *testing.T) {
 	require.NoError(t, b.AttachHooks())
 	rule(t, b, policy)
 	time.Sleep(200 * time.Millisecond)
-	shares := play.Shares(t, dirs, 1200*time.Millisecond)
+	shares := cgrouptest.Shares(t, dirs, 1200*time.Millisecond)
 	t.Logf("shares of three of one rank: %.3f", shares)
 	for _, s := range shares {
 		require.InDelta(t, 1.0/3, s, 0.05)
@@ -162,7 +162,7 @@ func TestGuestEqualsTakeTurns(t *testing.T) {
 // that were queued before it was over: one slice each, a tick late.
 func TestGuestStarvationIsBounded(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	const (
 		step  = 100 * time.Millisecond
 		slice = 20 * time.Millisecond
@@ -184,7 +184,7 @@ func TestGuestStarvationIsBounded(t *testing.T) {
 	require.NoError(t, b.AttachHooks())
 	last.Longest(t)
 	rule(t, b, policy)
-	used := play.Shares(t, append(dirs, dir), 5*time.Second)
+	used := cgrouptest.Shares(t, append(dirs, dir), 5*time.Second)
 	require.NoError(t, b.SetPolicy(nil)) // it answers sooner then
 	longest := last.Longest(t)
 	bound := (ranks-1)*step + 2*(slice+tick)
@@ -197,7 +197,7 @@ func TestGuestStarvationIsBounded(t *testing.T) {
 // competes with their parent, not with them.
 func TestGuestSystemStaysReachable(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	policy := map[string]bpf.Entry{}
 	for i := range 4 {
 		dir := p.Group("f" + strconv.Itoa(i))
@@ -205,7 +205,7 @@ func TestGuestSystemStaysReachable(t *testing.T) {
 		policy[dir] = bpf.Entry{BiasUS: 1, SliceUS: 10_000_000}
 	}
 	// A busy daemon beside them.
-	system := play.NewParent(t)
+	system := cgrouptest.NewParent(t)
 	system.Hog(system.Dir)
 	require.NoError(t, b.AttachHooks())
 	rule(t, b, policy)
@@ -253,7 +253,7 @@ func waitedOutTurns(t *testing.T, waited, slice time.Duration) {
 // its slice holds in nested cgroups too, whatever interrupts them.
 func TestGuestNested(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	f, other := p.Group("f"), p.Group("other")
 	p.Hog(p.Group("f/inner0"))
 	inner := p.Start(p.Group("f/inner1"), "gaps")
@@ -268,7 +268,7 @@ func TestGuestNested(t *testing.T) {
 	rule(t, b, map[string]bpf.Entry{f: {BiasUS: 1, SliceUS: 100_000}, other: {BiasUS: 1e9, SliceUS: 1000}})
 	time.Sleep(200 * time.Millisecond)
 	inner.Longest(t)
-	share := play.Shares(t, []string{f, other}, time.Second)[0]
+	share := cgrouptest.Shares(t, []string{f, other}, time.Second)[0]
 	ranked := inner.Longest(t)
 	require.NoError(t, b.SetPolicy(nil))
 	t.Logf("share of the function with nested cgroups %.3f; one of two processes in them waited %s at most under CFS, %s with slices of 100 ms", share, cfs, ranked)
@@ -281,7 +281,7 @@ func TestGuestNested(t *testing.T) {
 // his slice, whatever interrupts him; over several slices all have the same.
 func TestGuestSlicesWithoutOrder(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	hog, gaps := p.Group("hog"), p.Group("gaps")
 	p.Hog(hog)
 	waits := p.Start(gaps, "gaps")
@@ -291,7 +291,7 @@ func TestGuestSlicesWithoutOrder(t *testing.T) {
 	rule(t, b, map[string]bpf.Entry{hog: {SliceUS: 80_000}, gaps: {SliceUS: 80_000}})
 	time.Sleep(200 * time.Millisecond)
 	waits.Longest(t)
-	share := play.Shares(t, []string{hog, gaps}, 3*time.Second)[0]
+	share := cgrouptest.Shares(t, []string{hog, gaps}, 3*time.Second)[0]
 	longest := waits.Longest(t)
 	require.NoError(t, b.SetPolicy(nil))
 	time.Sleep(200 * time.Millisecond)
@@ -321,7 +321,7 @@ func TestGuestOnlyRoot(t *testing.T) {
 // A removed cgroup leaves nothing behind that another could inherit.
 func TestGuestRemovedCgroupIsForgotten(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	gone, stays := p.Group("gone"), p.Group("stays")
 	require.NoError(t, b.AttachObserver())
 	rule(t, b, map[string]bpf.Entry{gone: {BiasUS: 1}, stays: {BiasUS: 2}})
@@ -337,7 +337,7 @@ func TestGuestRemovedCgroupIsForgotten(t *testing.T) {
 // SFS: an invocation that has not used its slice goes before those that have.
 func TestGuestSFS(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	long, short := p.Group("long"), p.Group("short")
 	require.NoError(t, b.AttachObserver())
 	require.NoError(t, b.AttachHooks())
@@ -363,8 +363,8 @@ func TestGuestSFS(t *testing.T) {
 	rule(t, b, map[string]bpf.Entry{long: e, short: e})
 	late := median(4)
 	stop()
-	t.Logf("invocation of %s beside an endless one: CFS %s, SFS %s, SFS with a slice too small for it %s", play.ShortCPU, cfs, sfs, late)
-	require.Greater(t, cfs, 17*play.ShortCPU/10)
-	require.Less(t, sfs, 13*play.ShortCPU/10)
-	require.Greater(t, late, 15*play.ShortCPU/10)
+	t.Logf("invocation of %s beside an endless one: CFS %s, SFS %s, SFS with a slice too small for it %s", cgrouptest.ShortCPU, cfs, sfs, late)
+	require.Greater(t, cfs, 17*cgrouptest.ShortCPU/10)
+	require.Less(t, sfs, 13*cgrouptest.ShortCPU/10)
+	require.Greater(t, late, 15*cgrouptest.ShortCPU/10)
 }

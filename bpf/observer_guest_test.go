@@ -11,12 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/bpf"
-	"github.com/ds2-lab/alps/internal/play"
+	"github.com/ds2-lab/alps/internal/cgrouptest"
 )
 
 func TestGuestObserver(t *testing.T) {
 	b := loadObserver(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	dir := p.Group("function")
 	nested := p.Group("function/inside")
 	rule(t, b, map[string]bpf.Entry{dir: {}})
@@ -37,10 +37,10 @@ func TestGuestObserver(t *testing.T) {
 		require.True(t, e.Arrive <= e.Start && e.Start <= e.Exec && e.Exec < e.End, "%+v", e)
 
 		life := time.Duration(e.End - e.Arrive)
-		require.GreaterOrEqual(t, life, play.ShortCPU)
+		require.GreaterOrEqual(t, life, cgrouptest.ShortCPU)
 		// Its other threads wait too, so it can be more; a hog is beside it, so it is much.
 		require.Greater(t, e.Wait, life-e.CPU-time.Duration(e.Tasks)*5*time.Millisecond)
-		require.Greater(t, e.Wait, play.ShortCPU/2)
+		require.Greater(t, e.Wait, cgrouptest.ShortCPU/2)
 
 		var count, total uint64
 		for i, n := range e.Slices {
@@ -69,7 +69,7 @@ func TestGuestObserver(t *testing.T) {
 // The CPU that goes to what is no invocation and comes back is not lost to one.
 func TestGuestOnlyAnotherInvocationEndsATurn(t *testing.T) {
 	b := loadObserver(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	dir, other := p.Group("function"), p.Group("other")
 	rule(t, b, map[string]bpf.Entry{dir: {}, other: {}})
 	require.NoError(t, b.AttachObserver())
@@ -96,14 +96,14 @@ func TestGuestOnlyAnotherInvocationEndsATurn(t *testing.T) {
 	require.True(t, hog.Scan())
 	many, all := switches()
 	stop()
-	t.Logf("%d invocations of %s: beside a hog that is none %d switches, %d for the kernel; beside one that is another's %d and %d", n, play.ShortCPU, few, kernel, many, all)
+	t.Logf("%d invocations of %s: beside a hog that is none %d switches, %d for the kernel; beside one that is another's %d and %d", n, cgrouptest.ShortCPU, few, kernel, many, all)
 	require.Greater(t, many, max(2*few, n))
 	require.LessOrEqual(t, many, all+2*n) // threads that ended are not in the kernel's
 }
 
 func TestGuestThreadsAndChildrenCount(t *testing.T) {
 	b := loadObserver(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	dir := p.Group("function")
 	rule(t, b, map[string]bpf.Entry{dir: {}})
 	require.NoError(t, b.AttachObserver())
@@ -114,9 +114,9 @@ func TestGuestThreadsAndChildrenCount(t *testing.T) {
 	require.Len(t, events(), 1, "a child of an invocation is none")
 	e := events()[0]
 	t.Logf("a process with a thread and a child of %s each: %s of CPU (rusage %s), %d tasks, %d + %d switches (rusage of process and child %d + %d)",
-		play.ShortCPU, e.CPU, used.CPU, e.Tasks, e.SwitchesVol, e.SwitchesInvol, used.Vol, used.Invol)
+		cgrouptest.ShortCPU, e.CPU, used.CPU, e.Tasks, e.SwitchesVol, e.SwitchesInvol, used.Vol, used.Invol)
 	require.Equal(t, pid, e.PID)
-	require.GreaterOrEqual(t, e.CPU, 3*play.ShortCPU)
+	require.GreaterOrEqual(t, e.CPU, 3*cgrouptest.ShortCPU)
 	require.InDelta(t, float64(used.CPU), float64(e.CPU), 0.1*float64(used.CPU)+4e6)
 	require.GreaterOrEqual(t, e.Tasks, uint32(3))
 	require.InDelta(t, float64(used.Vol), float64(e.SwitchesVol), 0.2*float64(used.Vol)+float64(e.Tasks))
@@ -125,7 +125,7 @@ func TestGuestThreadsAndChildrenCount(t *testing.T) {
 // What could not be reported is counted.
 func TestGuestLossIsCounted(t *testing.T) {
 	b := loadObserver(t, bpf.Options{RingBytes: 4096})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	dir := p.Group("function")
 	rule(t, b, map[string]bpf.Entry{dir: {}})
 	require.NoError(t, b.AttachObserver())
@@ -146,7 +146,7 @@ func TestGuestLossIsCounted(t *testing.T) {
 func TestGuestObserverRecoversFromAStorm(t *testing.T) {
 	const room = 50
 	b := loadObserver(t, bpf.Options{Running: room, Tasks: room})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	dir := p.Group("function")
 	rule(t, b, map[string]bpf.Entry{dir: {}})
 	require.NoError(t, b.AttachObserver())
@@ -186,7 +186,7 @@ func TestGuestResumes(t *testing.T) {
 	const pin = "/sys/fs/bpf/alpstest"
 	b := load(t, bpf.Options{Pin: pin})
 	require.False(t, b.Resumed)
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	dir := p.Group("function")
 	rule(t, b, map[string]bpf.Entry{dir: {BiasUS: 3}})
 	require.NoError(t, b.AttachObserver())

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/bpf"
-	"github.com/ds2-lab/alps/internal/play"
+	"github.com/ds2-lab/alps/internal/cgrouptest"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
@@ -28,7 +28,7 @@ func TestSoak(t *testing.T) {
 	const updates, attachments = 10_000, 500
 	t.Setenv("ALPS_CPU", "-1")
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	var functions []bpf.Function
 	var dirs []string
 	for i := range 6 {

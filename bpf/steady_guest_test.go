@@ -14,7 +14,7 @@ import (
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
-	"github.com/ds2-lab/alps/internal/play"
+	"github.com/ds2-lab/alps/internal/cgrouptest"
 )
 
 // steady is the entry of a function whose invocations took so long.
@@ -40,7 +40,7 @@ func unguarded() policy.SteadyParams {
 
 // turnarounds has n invocations end, one after the other, and returns the mean
 // time from the first time on a CPU to the end, and the mean CPU time.
-func turnarounds(t *testing.T, warm play.Process, events func() []bpf.Event, group string, n int) (mean, cpu time.Duration) {
+func turnarounds(t *testing.T, warm cgrouptest.Process, events func() []bpf.Event, group string, n int) (mean, cpu time.Duration) {
 	id := idOf(t, group)
 	of := func() (mine []bpf.Event) {
 		for _, e := range events() {
@@ -64,7 +64,7 @@ func turnarounds(t *testing.T, warm play.Process, events func() []bpf.Event, gro
 // nothing but the tables.
 func TestGuestSteadyOrdersByIndex(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	long, short := p.Group("long"), p.Group("short")
 	p.Hog(long)
 	task := p.Start(short, "short")
@@ -82,9 +82,9 @@ func TestGuestSteadyOrdersByIndex(t *testing.T) {
 	for _, ns := range task.Numbers(t, 2) {
 		last = max(last, time.Duration(ns))
 	}
-	t.Logf("task of %s beside a busy function: CFS %s, as the one of the lower index %s, as the one of the higher %s", play.ShortCPU, cfs, first, last)
-	require.Greater(t, cfs, 17*play.ShortCPU/10)
-	require.Less(t, first, play.ShortCPU+2*rules.GroupSlice)
+	t.Logf("task of %s beside a busy function: CFS %s, as the one of the lower index %s, as the one of the higher %s", cgrouptest.ShortCPU, cfs, first, last)
+	require.Greater(t, cfs, 17*cgrouptest.ShortCPU/10)
+	require.Less(t, first, cgrouptest.ShortCPU+2*rules.GroupSlice)
 	require.Greater(t, last, time.Second)
 }
 
@@ -93,7 +93,7 @@ func TestGuestSteadyOrdersByIndex(t *testing.T) {
 // they are alike, for then the old one is about to end.
 func TestGuestSteadyCountsUsedTime(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	old, young := p.Group("old"), p.Group("young")
 	require.NoError(t, b.AttachObserver())
 	require.NoError(t, b.AttachHooks())
@@ -122,7 +122,7 @@ func TestGuestSteadyCountsUsedTime(t *testing.T) {
 // the function gets the CPU for its sake, and it gets it within the function.
 func TestGuestSteadySeesWhoNeverRan(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	mixed, between := p.Group("mixed"), p.Group("between")
 	require.NoError(t, b.AttachObserver())
 	require.NoError(t, b.AttachHooks())
@@ -139,7 +139,7 @@ func TestGuestSteadySeesWhoNeverRan(t *testing.T) {
 	// The warm process is none that never ran: its index is the function's own.
 	warm := p.Start(mixed, "parent")
 	mean, cpu := turnarounds(t, warm, events, mixed, 5)
-	share := play.Shares(t, []string{mixed, between}, time.Second)[0]
+	share := cgrouptest.Shares(t, []string{mixed, between}, time.Second)[0]
 	require.NoError(t, b.SetPolicy(nil))
 	stop()
 	t.Logf("invocation of %s in the function of an endless one, beside another function: %s; after that the function has %.3f of the CPU", cpu, mean, share)
@@ -152,7 +152,7 @@ func TestGuestSteadySeesWhoNeverRan(t *testing.T) {
 // the guard lets it, and then gets a slice of the guard's.
 func TestGuestSteadyGuardIsBounded(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	const tick = 4 * time.Millisecond
 	rules := policy.DefaultSteady()
 	rules.GuardWait, rules.GuardEvery, rules.GuardSlice = 300*time.Millisecond, 200*time.Millisecond, 40*time.Millisecond
@@ -174,7 +174,7 @@ func TestGuestSteadyGuardIsBounded(t *testing.T) {
 	rule(t, b, entries)
 	time.Sleep(time.Second)
 	last.Longest(t)
-	shares := play.Shares(t, dirs, 5*time.Second)
+	shares := cgrouptest.Shares(t, dirs, 5*time.Second)
 	require.NoError(t, b.SetPolicy(nil))
 	longest := last.Longest(t)
 	bound := rules.GuardWait + rules.GuardEvery + 2*tick
@@ -189,7 +189,7 @@ func TestGuestSteadyGuardIsBounded(t *testing.T) {
 // of them are busy: in the end the order is that of the last policy.
 func TestGuestSteadyIsSwitchedUnderLoad(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	first, last, warm := p.Group("first"), p.Group("last"), p.Group("warm")
 	require.NoError(t, b.AttachObserver())
 	require.NoError(t, b.AttachHooks())
@@ -233,10 +233,10 @@ func TestGuestSteadyIsSwitchedUnderLoad(t *testing.T) {
 	require.NoError(t, b.SetHooksEnabled(true))
 	rule(t, b, steadily)
 	time.Sleep(100 * time.Millisecond)
-	share := play.Shares(t, []string{first, last}, time.Second)[0]
+	share := cgrouptest.Shares(t, []string{first, last}, time.Second)[0]
 	require.NoError(t, b.SetPolicy(nil))
 	time.Sleep(100 * time.Millisecond)
-	fair := play.Shares(t, []string{first, last}, time.Second)[0]
+	fair := cgrouptest.Shares(t, []string{first, last}, time.Second)[0]
 	require.NoError(t, os.WriteFile("/proc/sys/kernel/sched_alps", []byte("0"), 0))
 	t.Logf("share of the first %.3f; without a policy %.3f", share, fair)
 	require.Greater(t, share, 0.9)
@@ -268,12 +268,12 @@ func hookCost(t *testing.T, b *bpf.Backend, f func()) (ns, calls float64) {
 // functions with invocations that begin and end.
 func TestGuestSteadyCost(t *testing.T) {
 	b := load(t, bpf.Options{})
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	require.NoError(t, b.AttachObserver())
 	require.NoError(t, b.AttachHooks())
 	const functions = 8
 	ranked, steadily := map[string]bpf.Entry{}, map[string]bpf.Entry{}
-	var parents []play.Process
+	var parents []cgrouptest.Process
 	rules := policy.DefaultSteady()
 	for i := range functions {
 		dir := p.Group(fmt.Sprint("f", i))

@@ -130,8 +130,8 @@ func (g greeted) Read(p []byte) (int, error) { return g.in.Read(p) }
 
 // Run runs c in the guest. The error is an *ExitError if it ended with
 // another code than 0.
-func (m *Machine) Run(ctx context.Context, c Cmd) error {
-	s, err := m.session(ctx)
+func (g *Guest) Run(ctx context.Context, c Cmd) error {
+	s, err := g.session(ctx)
 	if err != nil {
 		return fmt.Errorf("guest: %s: %w", c.Line, err)
 	}
@@ -145,14 +145,14 @@ func (m *Machine) Run(ctx context.Context, c Cmd) error {
 	go func() { done <- s.Run(c.Line) }()
 	select {
 	case err = <-done:
-	case <-m.Gone():
+	case <-g.Gone():
 		err = errors.New("it was shut down")
 	case <-ctx.Done():
 		// sshd answers a close only when the command has ended: do not wait.
 		s.Signal(ssh.SIGTERM)
 		return fmt.Errorf("guest: %s: %w", c.Line, context.Cause(ctx))
 	}
-	return m.explain(c.Line, err, tail.String())
+	return g.explain(c.Line, err, tail.String())
 }
 
 // feed copies in to the session's standard input. A session given a reader
@@ -172,7 +172,7 @@ func feed(s *ssh.Session, in io.Reader) error {
 	return nil
 }
 
-func (m *Machine) explain(line string, err error, stderr string) error {
+func (g *Guest) explain(line string, err error, stderr string) error {
 	var exit *ssh.ExitError
 	switch {
 	case err == nil:
@@ -186,8 +186,8 @@ func (m *Machine) explain(line string, err error, stderr string) error {
 	}
 	// A guest that died is reported by how it died, once that is known.
 	select {
-	case <-m.Gone():
-		if fault := m.Fault(); fault != nil {
+	case <-g.Gone():
+		if fault := g.Fault(); fault != nil {
 			err = fault
 		}
 	case <-time.After(faultDelay):
@@ -199,14 +199,14 @@ func (m *Machine) explain(line string, err error, stderr string) error {
 const faultDelay = time.Second
 
 // session opens a session, which a guest that froze never grants.
-func (m *Machine) session(ctx context.Context) (*ssh.Session, error) {
+func (g *Guest) session(ctx context.Context) (*ssh.Session, error) {
 	type result struct {
 		s   *ssh.Session
 		err error
 	}
 	got := make(chan result, 1)
 	go func() {
-		s, err := m.client.NewSession()
+		s, err := g.client.NewSession()
 		got <- result{s, err}
 	}()
 	select {
@@ -215,8 +215,8 @@ func (m *Machine) session(ctx context.Context) (*ssh.Session, error) {
 			return nil, fmt.Errorf("%w: %w", ErrGone, r.err)
 		}
 		return r.s, nil
-	case <-m.Gone():
-		return nil, errors.Join(ErrGone, m.Fault())
+	case <-g.Gone():
+		return nil, errors.Join(ErrGone, g.Fault())
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -227,41 +227,41 @@ const answerLimit = 15 * time.Second
 
 // Froze reports whether the guest runs no commands any more although nothing
 // has killed it but, perhaps, its watchdog.
-func (m *Machine) Froze(ctx context.Context) bool {
+func (g *Guest) Froze(ctx context.Context) bool {
 	var fault *Fault
-	if errors.As(m.Fault(), &fault) {
+	if errors.As(g.Fault(), &fault) {
 		return fault.Frozen
 	}
-	_, err := m.LastWords(ctx, "true")
+	_, err := g.LastWords(ctx, "true")
 	return err != nil
 }
 
 // LastWords runs line for a message about a failure: soon, or not at all, even
 // if ctx has ended.
-func (m *Machine) LastWords(ctx context.Context, line string) (string, error) {
+func (g *Guest) LastWords(ctx context.Context, line string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
-	return m.Output(ctx, line)
+	return g.Output(ctx, line)
 }
 
 // Output runs line and returns what it wrote to standard output, trimmed.
-func (m *Machine) Output(ctx context.Context, line string) (string, error) {
+func (g *Guest) Output(ctx context.Context, line string) (string, error) {
 	var b strings.Builder
-	err := m.Run(ctx, Cmd{Line: line, Stdout: &b})
+	err := g.Run(ctx, Cmd{Line: line, Stdout: &b})
 	return strings.TrimSpace(b.String()), err
 }
 
 // WaitDocker waits until dockerd answers.
-func (m *Machine) WaitDocker(ctx context.Context, limit time.Duration) error {
+func (g *Guest) WaitDocker(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
-		_, err := m.Output(ctx, "docker version --format '{{.Server.Version}}'")
+		_, err := g.Output(ctx, "docker version --format '{{.Server.Version}}'")
 		if err == nil {
 			return nil
 		}
 		if ctx.Err() != nil {
-			log, _ := m.LastWords(ctx, "journalctl -u docker -n 15 --no-pager -o cat")
+			log, _ := g.LastWords(ctx, "journalctl -u docker -n 15 --no-pager -o cat")
 			return fmt.Errorf("guest: Docker is not up after %s:\n%s", limit, log)
 		}
 		select {
@@ -279,8 +279,8 @@ type Info struct {
 }
 
 // Info asks the guest.
-func (m *Machine) Info(ctx context.Context) (Info, error) {
-	out, err := m.Output(ctx, "uname -r; nproc --all; docker version --format '{{.Server.Version}}'")
+func (g *Guest) Info(ctx context.Context) (Info, error) {
+	out, err := g.Output(ctx, "uname -r; nproc --all; docker version --format '{{.Server.Version}}'")
 	if err != nil {
 		return Info{}, err
 	}

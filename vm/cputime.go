@@ -14,8 +14,8 @@ import (
 // CPUTime is the CPU time that the guest's QEMU has used on the host, with all
 // its threads. It tells what a guest costs also where other processes compete
 // for the host's CPUs.
-func (m *Machine) CPUTime() (time.Duration, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.qemu.PID))
+func (g *Guest) CPUTime() (time.Duration, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.qemu.PID))
 	if err != nil {
 		return 0, fmt.Errorf("vm: %w", err)
 	}

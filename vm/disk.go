@@ -17,32 +17,32 @@ import (
 
 // disk makes the overlay that the guest writes to, or finds the one that was
 // kept under a name.
-func (m *Machine) disk(ctx context.Context) error {
-	c := m.Config
+func (g *Guest) disk(ctx context.Context) error {
+	c := g.Config
 	switch {
 	case c.Writable:
 		return nil
 	case c.from != "":
-		return overlay(ctx, filepath.Join(c.from, snapshotDisk), m.paths.overlay)
+		return overlay(ctx, filepath.Join(c.from, snapshotDisk), g.paths.overlay)
 	case c.overlay != "":
-		m.paths.overlay = c.overlay
+		g.paths.overlay = c.overlay
 		return overlay(ctx, c.Disk, c.overlay)
 	case c.Keep == "":
-		return overlay(ctx, c.Disk, m.paths.overlay)
+		return overlay(ctx, c.Disk, g.paths.overlay)
 	}
 	dir, err := cache.Dir("disk")
 	if err != nil {
 		return err
 	}
-	m.paths.overlay = filepath.Join(dir, c.Keep+".qcow2")
-	base, err := backing(ctx, m.paths.overlay)
+	g.paths.overlay = filepath.Join(dir, c.Keep+".qcow2")
+	base, err := backing(ctx, g.paths.overlay)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return overlay(ctx, c.Disk, m.paths.overlay)
+		return overlay(ctx, c.Disk, g.paths.overlay)
 	case err != nil:
 		return err
 	case base != c.Disk:
-		return fmt.Errorf("vm: the disk kept as %s lies over another image than the present one: use it with the revision it was made with, or delete %s", c.Keep, m.paths.overlay)
+		return fmt.Errorf("vm: the disk kept as %s lies over another image than the present one: use it with the revision it was made with, or delete %s", c.Keep, g.paths.overlay)
 	}
 	return nil
 }

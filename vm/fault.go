@@ -46,48 +46,48 @@ func (f *faults) set(err error) {
 }
 
 // Gone is closed when the guest has died or QEMU has ended.
-func (m *Machine) Gone() <-chan struct{} { return m.faults.gone }
+func (g *Guest) Gone() <-chan struct{} { return g.faults.gone }
 
 // Fault says how the guest died; nil while it lives and after it was shut down.
-func (m *Machine) Fault() error {
-	m.faults.mu.Lock()
-	defer m.faults.mu.Unlock()
-	return m.faults.err
+func (g *Guest) Fault() error {
+	g.faults.mu.Lock()
+	defer g.faults.mu.Unlock()
+	return g.faults.err
 }
 
 // watch reads QEMU's events to their end.
-func (m *Machine) watch(events <-chan qmp.Event) {
+func (g *Guest) watch(events <-chan qmp.Event) {
 	for e := range events {
-		if what := m.died(e); what != "" {
-			fault := m.fault(what)
+		if what := g.died(e); what != "" {
+			fault := g.fault(what)
 			fault.Frozen = e.Event == "WATCHDOG"
-			m.faults.set(fault)
+			g.faults.set(fault)
 		} else if e.Event == "SHUTDOWN" {
-			m.faults.set(nil)
+			g.faults.set(nil)
 		}
 	}
 	// The monitor ends with QEMU, a moment before the process does.
 	what := "QEMU's monitor ended"
 	select {
-	case <-m.exited:
-		what = fmt.Sprintf("QEMU ended: %v", m.exitErr)
+	case <-g.exited:
+		what = fmt.Sprintf("QEMU ended: %v", g.exitErr)
 	case <-time.After(time.Second):
 	}
-	m.faults.set(m.fault(what))
+	g.faults.set(g.fault(what))
 }
 
 // died says what an event means if it means that the guest is dead.
-func (m *Machine) died(e qmp.Event) string {
+func (g *Guest) died(e qmp.Event) string {
 	switch e.Event {
 	case "GUEST_PANICKED":
-		return "its kernel panicked" + suffix(m.panicLine())
+		return "its kernel panicked" + suffix(g.panicLine())
 	case "WATCHDOG":
 		return "its watchdog fired: nothing ran in it for a while"
 	case "SHUTDOWN":
 		if e.Data["reason"] != "guest-reset" {
 			return "" // asked for, from inside or outside
 		}
-		if line := m.panicLine(); line != "" {
+		if line := g.panicLine(); line != "" {
 			return "its kernel panicked" + suffix(line)
 		}
 		return "it reset itself: a triple fault, or somebody's reboot"
@@ -102,14 +102,14 @@ func suffix(line string) string {
 	return ": " + line
 }
 
-func (m *Machine) fault(what string) *Fault {
+func (g *Guest) fault(what string) *Fault {
 	// A panic's message comes before its trace.
-	return &Fault{What: what, Lines: Tail(m.paths.console, 40), Console: m.paths.console}
+	return &Fault{What: what, Lines: Tail(g.paths.console, 40), Console: g.paths.console}
 }
 
 // panicLine is the console's line about a panic, if there is one.
-func (m *Machine) panicLine() string {
-	data, err := os.ReadFile(m.paths.console)
+func (g *Guest) panicLine() string {
+	data, err := os.ReadFile(g.paths.console)
 	if err != nil {
 		return ""
 	}

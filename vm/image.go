@@ -174,24 +174,24 @@ func provision(ctx context.Context, base, disk string, o ImageOptions) error {
 	if err := command.Run(ctx, command.Cmd{Args: []string{"qemu-img", "convert", "-O", "qcow2", base, disk}}); err != nil {
 		return err
 	}
-	m, err := Start(ctx, Config{Kernel: o.Kernel, Initrd: o.Initrd, Disk: disk, Writable: true, Extra: o.Lambda, Accel: o.Accel, QEMU: o.QEMU})
+	g, err := Start(ctx, Config{Kernel: o.Kernel, Initrd: o.Initrd, Disk: disk, Writable: true, Extra: o.Lambda, Accel: o.Accel, QEMU: o.QEMU})
 	if err != nil {
 		return err
 	}
-	defer m.Close()
-	if err := m.WaitDocker(ctx, 3*time.Minute); err != nil {
+	defer g.Close()
+	if err := g.WaitDocker(ctx, 3*time.Minute); err != nil {
 		return err
 	}
 	if o.Lambda != "" {
 		// A tar on a raw disk: no copy through an emulated network.
-		if err := m.Run(ctx, Cmd{Line: "docker load -q -i /dev/vdb"}); err != nil {
+		if err := g.Run(ctx, Cmd{Line: "docker load -q -i /dev/vdb"}); err != nil {
 			return fmt.Errorf("load %s into Docker: %w", filepath.Base(o.Lambda), err)
 		}
 	}
-	if err := m.Run(ctx, Cmd{Line: "rm -rf /var/log/journal /tmp/*; sync"}); err != nil {
+	if err := g.Run(ctx, Cmd{Line: "rm -rf /var/log/journal /tmp/*; sync"}); err != nil {
 		return err
 	}
-	return m.PowerOff(ctx)
+	return g.PowerOff(ctx)
 }
 
 // ToolsDisk makes a read-only file system of dir's content, mounted by guests

@@ -35,7 +35,7 @@ func TestGuestJobs(t *testing.T) {
 		c.Accel, c.QEMU = VTime, builtQEMU(t)
 	}
 	binary := filepath.Join(t.TempDir(), "serve")
-	build := exec.Command("go", "test", "-c", "-trimpath", "-ldflags=-s -w", "-o", binary, "../internal/window")
+	build := exec.Command("go", "test", "-c", "-trimpath", "-ldflags=-s -w", "-o", binary, "../internal/ivshmem")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -44,11 +44,11 @@ func TestGuestJobs(t *testing.T) {
 	key, err := digest.New("job test/2").Str("binary", string(data)).Sum()
 	require.NoError(t, err)
 	begun := time.Now()
-	s, err := TakeSnapshot(t.Context(), c, Provision{Key: key, Run: func(ctx context.Context, m *Machine, dir string) error {
-		if err := m.Run(ctx, Cmd{Line: "cat >/run/serve && chmod +x /run/serve", Stdin: bytes.NewReader(data)}); err != nil {
+	s, err := TakeSnapshot(t.Context(), c, Provision{Key: key, Run: func(ctx context.Context, g *Guest, dir string) error {
+		if err := g.Run(ctx, Cmd{Line: "cat >/run/serve && chmod +x /run/serve", Stdin: bytes.NewReader(data)}); err != nil {
 			return err
 		}
-		return m.Run(ctx, Cmd{Line: NoWriteback + ` && sync && systemd-run -q -E ALPS_WINDOW=1 /run/serve -test.run=TestServe -test.timeout=0 &&
+		return g.Run(ctx, Cmd{Line: NoWriteback + ` && sync && systemd-run -q -E ALPS_WINDOW=1 /run/serve -test.run=TestServe -test.timeout=0 &&
 systemd-run -q sh -c 'sleep 2; ip link set eth0 down'`})
 	}}, progress.New(os.Stderr))
 	require.NoError(t, err)
@@ -56,32 +56,32 @@ systemd-run -q sh -c 'sleep 2; ip link set eth0 down'`})
 
 	jobs := []string{"the same", "the same", "another"}
 	outcomes := make([]string, len(jobs))
-	var g errgroup.Group
+	var side errgroup.Group
 	for i, job := range jobs {
-		g.Go(func() error {
+		side.Go(func() error {
 			begun := time.Now()
-			m, err := s.StartSilent(t.Context())
+			g, err := s.StartSilent(t.Context())
 			if err != nil {
 				return err
 			}
-			defer m.Close()
+			defer g.Close()
 			last := 0
-			out, err := m.Do(t.Context(), []byte(job), func(done, total int) { last = done })
+			out, err := g.Do(t.Context(), []byte(job), func(done, total int) { last = done })
 			outcomes[i] = string(out)
 			t.Logf("%s: %s, seen at work %v", job, progress.Round(time.Since(begun)), last > 0)
 			return err
 		})
 	}
-	require.NoError(t, g.Wait())
+	require.NoError(t, side.Wait())
 	require.Equal(t, 101, len(strings.Split(outcomes[0], "\n")))
 	require.True(t, strings.HasPrefix(outcomes[2], "another\n"))
 	if c.Accel == VTime {
 		require.Equal(t, outcomes[0], outcomes[1])
 	}
 
-	m, err := s.StartSilent(t.Context())
+	g, err := s.StartSilent(t.Context())
 	require.NoError(t, err)
-	defer m.Close()
-	_, err = m.Do(t.Context(), []byte("fail"), nil)
+	defer g.Close()
+	_, err = g.Do(t.Context(), []byte("fail"), nil)
 	require.EqualError(t, err, "asked to")
 }

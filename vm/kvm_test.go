@@ -76,39 +76,39 @@ func goesOn(t *testing.T, accel Accel) {
 	c := Config{Kernel: stubKernel(t, true), Disk: disk, Accel: accel, CPUs: 1, MemMiB: 512, silent: true, overlay: filepath.Join(dir, snapshotDisk)}
 
 	// digits is what the guest has counted, once it has printed so many more.
-	start := func(c Config) (m *Machine, digits func(more int) string) {
-		m, err := Start(t.Context(), c)
+	start := func(c Config) (g *Guest, digits func(more int) string) {
+		g, err := Start(t.Context(), c)
 		require.NoError(t, err)
-		t.Cleanup(m.kill)
-		return m, func(more int) string {
-			_, err := m.monitor.Do(t.Context(), "cont", nil)
+		t.Cleanup(g.kill)
+		return g, func(more int) string {
+			_, err := g.monitor.Do(t.Context(), "cont", nil)
 			require.NoError(t, err)
 			require.Eventually(t, func() bool {
-				console, err := os.ReadFile(m.Console())
+				console, err := os.ReadFile(g.Console())
 				digits, greeted := strings.CutPrefix(string(console), stubHello)
 				return err == nil && greeted == (c.from == "") && len(digits) >= more
 			}, busy, 10*time.Millisecond)
-			require.True(t, running(t.Context(), m.monitor))
-			_, err = m.monitor.Do(t.Context(), "stop", nil)
+			require.True(t, cpusRun(t.Context(), g.monitor))
+			_, err = g.monitor.Do(t.Context(), "stop", nil)
 			require.NoError(t, err)
-			require.False(t, running(t.Context(), m.monitor))
-			console, err := os.ReadFile(m.Console())
+			require.False(t, cpusRun(t.Context(), g.monitor))
+			console, err := os.ReadFile(g.Console())
 			require.NoError(t, err)
 			return string(console)
 		}
 	}
-	m, digits := start(c)
+	g, digits := start(c)
 	before, booted := strings.CutPrefix(digits(20), stubHello)
 	require.True(t, booted, "%q", before)
-	require.NoError(t, m.lock.Close())
-	require.False(t, ours.Abandoned(m.paths.dir), "QEMU uses the folder, whoever started it")
-	require.NoError(t, m.migrate(t.Context(), "migrate", "exec:cat >"+Quote(filepath.Join(dir, snapshotMemory))))
-	require.NoError(t, m.Close())
+	require.NoError(t, g.lock.Close())
+	require.False(t, ours.Abandoned(g.paths.dir), "QEMU uses the folder, whoever started it")
+	require.NoError(t, g.migrate(t.Context(), "migrate", "exec:cat >"+Quote(filepath.Join(dir, snapshotMemory))))
+	require.NoError(t, g.Close())
 
 	c.from, c.overlay = dir, ""
-	m, digits = start(c)
+	g, digits = start(c)
 	after := digits(20)
-	require.NoError(t, m.Fault())
+	require.NoError(t, g.Fault())
 	count := before + after
 	for i := 1; i < len(count); i++ {
 		require.Equal(t, "01234567"[(int(count[i-1]-'0')+1)%8], count[i], "after %d of %d digits, %d of them before it was stopped: %q", i, len(count), len(before), count)

@@ -11,16 +11,16 @@ import (
 )
 
 // pin puts the threads that run the guest's CPUs on CPUs of the host.
-func (m *Machine) pin(ctx context.Context) error {
-	if len(m.Config.Pin) == 0 {
+func (g *Guest) pin(ctx context.Context) error {
+	if len(g.Config.Pin) == 0 {
 		return nil
 	}
-	threads, err := m.cpuThreads(ctx)
+	threads, err := g.cpuThreads(ctx)
 	if err != nil {
 		return err
 	}
 	for i, tid := range threads {
-		cpu := m.Config.Pin[i%len(m.Config.Pin)]
+		cpu := g.Config.Pin[i%len(g.Config.Pin)]
 		var set unix.CPUSet
 		set.Set(cpu)
 		if err := unix.SchedSetaffinity(tid, &set); err != nil {
@@ -32,8 +32,8 @@ func (m *Machine) pin(ctx context.Context) error {
 
 // cpuThreads are the threads of QEMU that run the guest's CPUs, in order. Where
 // one thread runs them all it is there several times.
-func (m *Machine) cpuThreads(ctx context.Context) ([]int, error) {
-	raw, err := m.monitor.Do(ctx, "query-cpus-fast", nil)
+func (g *Guest) cpuThreads(ctx context.Context) ([]int, error) {
+	raw, err := g.monitor.Do(ctx, "query-cpus-fast", nil)
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,8 @@ import (
 // Shell gives in, out and errOut to a login shell in the guest until it ends. A
 // terminal becomes the guest's: its size follows, and what is typed, Ctrl-C
 // too, goes to the guest.
-func (m *Machine) Shell(ctx context.Context, in, out, errOut *os.File) error {
-	s, err := m.session(ctx)
+func (g *Guest) Shell(ctx context.Context, in, out, errOut *os.File) error {
+	s, err := g.session(ctx)
 	if err != nil {
 		return fmt.Errorf("guest: shell: %w", err)
 	}
@@ -28,7 +28,7 @@ func (m *Machine) Shell(ctx context.Context, in, out, errOut *os.File) error {
 	defer close(ended)
 	go func() {
 		select {
-		case <-m.Gone():
+		case <-g.Gone():
 			s.Close()
 		case <-ended:
 		}
@@ -47,7 +47,7 @@ func (m *Machine) Shell(ctx context.Context, in, out, errOut *os.File) error {
 	if err := s.Shell(); err != nil {
 		return fmt.Errorf("guest: shell: %w", err)
 	}
-	return m.explain("shell", s.Wait(), "")
+	return g.explain("shell", s.Wait(), "")
 }
 
 // terminal makes the terminal fd that of the session.

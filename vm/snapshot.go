@@ -34,8 +34,8 @@ const (
 // Provision makes of a guest what its snapshot is to be. The zero Provision
 // leaves it as it is once Docker is ready.
 type Provision struct {
-	Key string                                        // names what Run does, but for the Config
-	Run func(context.Context, *Machine, string) error // what it leaves in the directory comes with the snapshot; nil: nothing
+	Key string                                      // names what Run does, but for the Config
+	Run func(context.Context, *Guest, string) error // what it leaves in the directory comes with the snapshot; nil: nothing
 }
 
 // NoWriteback is a line for the shell of a guest whose snapshot is for jobs in
@@ -93,35 +93,35 @@ func HasSnapshot(ctx context.Context, c Config, p Provision) bool {
 
 // Start lets a guest go on from the snapshot. Its wall clock is set; the others
 // go on from where they were. It is for trying things, not for measuring.
-func (s Snapshot) Start(ctx context.Context) (*Machine, error) {
-	m, err := s.start(ctx, s.config)
+func (s Snapshot) Start(ctx context.Context) (*Guest, error) {
+	g, err := s.start(ctx, s.config)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.Run(ctx, Cmd{Line: fmt.Sprintf("date -s @%d >/dev/null", time.Now().Unix())}); err != nil {
-		m.Close()
+	if err := g.Run(ctx, Cmd{Line: fmt.Sprintf("date -s @%d >/dev/null", time.Now().Unix())}); err != nil {
+		g.Close()
 		return nil, err
 	}
-	return m, nil
+	return g, nil
 }
 
 // StartSilent starts a guest that waits to go on from the snapshot until it is
-// given a job through its window (Machine.Do). Nobody else can talk to it, so in
+// given a job through its window (Guest.Do). Nobody else can talk to it, so in
 // virtual time the same job makes it do the same.
-func (s Snapshot) StartSilent(ctx context.Context) (*Machine, error) {
+func (s Snapshot) StartSilent(ctx context.Context) (*Guest, error) {
 	c := s.config
 	c.silent, c.Shared = true, false
 	return s.start(ctx, c)
 }
 
-func (s Snapshot) start(ctx context.Context, c Config) (*Machine, error) {
+func (s Snapshot) start(ctx context.Context, c Config) (*Guest, error) {
 	now := time.Now()
 	_ = os.Chtimes(s.Dir, now, now) // prune looks at it
-	m, err := Start(ctx, c)
+	g, err := Start(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("%w (delete %s to have a new snapshot)", err, s.Dir)
 	}
-	return m, nil
+	return g, nil
 }
 
 // entryRE are the names of a cache's entries.
@@ -172,25 +172,25 @@ func (c Config) snapshotKey(ctx context.Context, p Provision) (string, error) {
 func (c Config) snapshot(ctx context.Context, p Provision, dir string) error {
 	c.Shared, c.Detached, c.Pin, c.GDBPort = false, false, nil, 0
 	c.overlay = filepath.Join(dir, snapshotDisk)
-	m, err := Start(ctx, c)
+	g, err := Start(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer m.kill()
-	if err := m.WaitDocker(ctx, 2*time.Minute); err != nil {
+	defer g.kill()
+	if err := g.WaitDocker(ctx, 2*time.Minute); err != nil {
 		return err
 	}
-	if err := m.Run(ctx, Cmd{Line: "sync"}); err != nil {
+	if err := g.Run(ctx, Cmd{Line: "sync"}); err != nil {
 		return err
 	}
 	if p.Run != nil {
-		if err := p.Run(ctx, m, dir); err != nil {
-			return fmt.Errorf("%w (console: %s)", err, m.Console())
+		if err := p.Run(ctx, g, dir); err != nil {
+			return fmt.Errorf("%w (console: %s)", err, g.Console())
 		}
 	}
-	m.client.Close()
+	g.client.Close()
 	if c.Window > 0 {
-		if err := m.awaitServer(ctx); err != nil {
+		if err := g.awaitServer(ctx); err != nil {
 			return err
 		}
 	} else {
@@ -200,19 +200,19 @@ func (c Config) snapshot(ctx context.Context, p Provision, dir string) error {
 			return context.Cause(ctx)
 		}
 	}
-	if _, err := m.monitor.Do(ctx, "stop", nil); err != nil {
+	if _, err := g.monitor.Do(ctx, "stop", nil); err != nil {
 		return err
 	}
-	return m.migrate(ctx, "migrate", "exec:cat >"+Quote(filepath.Join(dir, snapshotMemory)))
+	return g.migrate(ctx, "migrate", "exec:cat >"+Quote(filepath.Join(dir, snapshotMemory)))
 }
 
 // migrate moves the guest's memory out or in.
-func (m *Machine) migrate(ctx context.Context, command, uri string) error {
-	if _, err := m.monitor.Do(ctx, command, map[string]any{"uri": uri}); err != nil {
+func (g *Guest) migrate(ctx context.Context, command, uri string) error {
+	if _, err := g.monitor.Do(ctx, command, map[string]any{"uri": uri}); err != nil {
 		return err
 	}
 	for {
-		raw, err := m.monitor.Do(ctx, "query-migrate", nil)
+		raw, err := g.monitor.Do(ctx, "query-migrate", nil)
 		if err != nil {
 			return err
 		}
@@ -232,24 +232,24 @@ func (m *Machine) migrate(ctx context.Context, command, uri string) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-m.Gone():
-			return fmt.Errorf("%s: %w", command, m.Fault())
+		case <-g.Gone():
+			return fmt.Errorf("%s: %w", command, g.Fault())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
 // resume loads the memory of the snapshot that the guest starts from.
-func (m *Machine) resume(ctx context.Context) error {
-	if m.Config.from == "" {
+func (g *Guest) resume(ctx context.Context) error {
+	if g.Config.from == "" {
 		return nil
 	}
 	// It has not moved on a network that must be told: that would be an interrupt
 	// at a moment of the host's.
-	if _, err := m.monitor.Do(ctx, "migrate-set-parameters", map[string]any{"announce-rounds": 0}); err != nil {
+	if _, err := g.monitor.Do(ctx, "migrate-set-parameters", map[string]any{"announce-rounds": 0}); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoSnapshot, err)
 	}
-	if err := m.migrate(ctx, "migrate-incoming", "exec:cat "+Quote(filepath.Join(m.Config.from, snapshotMemory))); err != nil {
+	if err := g.migrate(ctx, "migrate-incoming", "exec:cat "+Quote(filepath.Join(g.Config.from, snapshotMemory))); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoSnapshot, err)
 	}
 	return nil

@@ -49,16 +49,16 @@ const (
 	controlName = "control"
 )
 
-func (m *Machine) writeState() error {
-	st := State{ID: m.ID, PID: m.qemu.PID, Owner: os.Getpid(), Since: time.Now(), SSHPort: m.paths.sshPort, GDBPort: m.Config.GDBPort,
-		Kernel: m.Config.Kernel, Accel: m.Config.Accel, CPUs: m.Config.cpus(), MemMiB: m.Config.memMiB(), Keep: m.Config.Keep,
-		Shared: m.Config.Shared, Console: m.paths.console, Checkout: checkout()}
-	if m.Config.Detached {
+func (g *Guest) writeState() error {
+	st := State{ID: g.ID, PID: g.qemu.PID, Owner: os.Getpid(), Since: time.Now(), SSHPort: g.paths.sshPort, GDBPort: g.Config.GDBPort,
+		Kernel: g.Config.Kernel, Accel: g.Config.Accel, CPUs: g.Config.cpus(), MemMiB: g.Config.memMiB(), Keep: g.Config.Keep,
+		Shared: g.Config.Shared, Console: g.paths.console, Checkout: checkout()}
+	if g.Config.Detached {
 		st.Owner = 0
 	}
 	data, err := json.Marshal(st)
 	if err == nil {
-		err = atomicfile.Write(filepath.Join(m.paths.dir, stateName), data, 0o600)
+		err = atomicfile.Write(filepath.Join(g.paths.dir, stateName), data, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("vm: %w", err)
@@ -94,7 +94,7 @@ func List() ([]State, error) {
 	}
 	var list []State
 	for _, f := range files {
-		if st, ok := readState(f); ok && st.alive() {
+		if st, ok := readState(f); ok && st.running() {
 			list = append(list, st)
 		}
 	}
@@ -144,7 +144,7 @@ func choose(list []State, id, here string) (State, error) {
 
 // Open enters a running guest; see Find. Guests that measure are not Shared, so
 // nobody disturbs them by accident.
-func Open(ctx context.Context, id string) (*Machine, error) {
+func Open(ctx context.Context, id string) (*Guest, error) {
 	st, err := Find(id)
 	if err != nil {
 		return nil, err
@@ -153,7 +153,7 @@ func Open(ctx context.Context, id string) (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vm: %s does not answer: %w (console: %s)", st.ID, err, st.Console)
 	}
-	return &Machine{ID: st.ID, Config: Config{Kernel: st.Kernel, Accel: st.Accel}, client: client, faults: newFaults(),
+	return &Guest{ID: st.ID, Config: Config{Kernel: st.Kernel, Accel: st.Accel}, client: client, faults: newFaults(),
 		paths: paths{dir: st.dir(), sshPort: st.SSHPort, console: st.Console}, exited: make(chan struct{})}, nil
 }
 
@@ -183,7 +183,7 @@ func (s State) Stop(ctx context.Context) (how string, err error) {
 	if err == nil {
 		defer mon.Disconnect()
 		how = "it did not power off; QEMU ended it"
-		if !running(ctx, mon) {
+		if !cpusRun(ctx, mon) {
 			how = "it was dead; QEMU ended it"
 		} else if _, err := mon.Do(ctx, "system_powerdown", nil); err == nil && s.ended(ctx, powerOffLimit(s.Accel)) {
 			return "powered off", nil
@@ -197,7 +197,7 @@ func (s State) Stop(ctx context.Context) (how string, err error) {
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
-	if s.alive() {
+	if s.running() {
 		if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
 			return "", fmt.Errorf("vm: kill QEMU of %s: %w", s.ID, err)
 		}
@@ -208,8 +208,8 @@ func (s State) Stop(ctx context.Context) (how string, err error) {
 	return "QEMU did not answer and was killed", nil
 }
 
-// running reports whether the guest's CPUs run; after a panic they do not.
-func running(ctx context.Context, mon *qmp.Monitor) bool {
+// cpusRun reports whether the guest's CPUs run; after a panic they do not.
+func cpusRun(ctx context.Context, mon *qmp.Monitor) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	raw, err := mon.Do(ctx, "query-status", nil)
@@ -219,7 +219,7 @@ func running(ctx context.Context, mon *qmp.Monitor) bool {
 
 func (s State) ended(ctx context.Context, limit time.Duration) bool {
 	end := time.Now().Add(limit)
-	for s.alive() {
+	for s.running() {
 		if ctx.Err() != nil || time.Now().After(end) {
 			return false
 		}
@@ -298,10 +298,10 @@ func readState(path string) (State, bool) {
 	return st, err == nil && st.ID == id && folderRE.MatchString(id)
 }
 
-// alive reports whether the guest's QEMU runs: its process number may be
+// running reports whether the guest's QEMU runs: its process number may be
 // another program's by now, but not with the guest's directory among its
 // arguments.
-func (s State) alive() bool {
+func (s State) running() bool {
 	args, err := os.ReadFile("/proc/" + strconv.Itoa(s.PID) + "/cmdline")
 	return err == nil && s.ID != "" && strings.Contains(string(args), "/"+s.ID+"/")
 }

@@ -46,7 +46,7 @@ func (s *screen) ask(t *testing.T, keys, answer string) {
 
 // A person at a terminal: size, Ctrl-C, Ctrl-Z, jobs, exit code. The quotes
 // keep what is typed from looking like what is answered.
-func testTerminal(t *testing.T, m *Machine) {
+func testTerminal(t *testing.T, g *Guest) {
 	host, tty, err := pty.Open()
 	require.NoError(t, err)
 	defer host.Close()
@@ -64,7 +64,7 @@ func testTerminal(t *testing.T, m *Machine) {
 		}
 	}()
 	ended := make(chan error, 1)
-	go func() { ended <- m.Shell(t.Context(), tty, tty, tty) }()
+	go func() { ended <- g.Shell(t.Context(), tty, tty, tty) }()
 	s.ask(t, "stty size\n", "30 100")
 	s.ask(t, "echo l''ogin $0\n", "login -bash")
 	require.NoError(t, pty.Setsize(host, &pty.Winsize{Rows: 41, Cols: 123}))

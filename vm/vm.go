@@ -62,7 +62,7 @@ type Config struct {
 	GDBPort  int    // QEMU waits for gdb on this port of the loopback; 0: it does not
 	Pin      []int  // host CPUs; the guest's i-th runs on the i-th of them, and around again
 	Detached bool   // the guest outlives this process: Stop ends it
-	Window   int    // MiB of memory shared with the guest (package window), a power of 2; 0: none
+	Window   int    // MiB of memory shared with the guest (package ivshmem), a power of 2; 0: none
 
 	from    string // snapshot to start from; "": boot
 	overlay string // where the overlay is to lie; "": with the guest's other files
@@ -173,7 +173,11 @@ func (c Config) args(p paths) []string {
 	case Single:
 		a = append(a, "-machine", "q35", "-accel", "tcg,thread=single,tb-size=512", "-cpu", "max")
 	default:
-		a = append(a, "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max")
+		thread := "multi"
+		if c.Initrd != "" {
+			thread = "single" // see Single: such a kernel patches its code at all times
+		}
+		a = append(a, "-machine", "q35", "-accel", "tcg,thread="+thread+",tb-size=512", "-cpu", "max")
 	}
 	a = append(a, "-kernel", c.Kernel, "-append", c.kernelArgs())
 	if c.Initrd != "" {

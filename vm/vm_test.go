@@ -31,6 +31,13 @@ func TestPlan(t *testing.T) {
 		require.Contains(t, got, want)
 	}
 	require.NotContains(t, got, "D.qcow2", "the disk itself is never written to")
+	require.NotContains(t, got, "-initrd")
+	require.NotContains(t, got, "apparmor")
+	debian := c
+	debian.Initrd = "I"
+	require.Contains(t, plan(t, debian), "-initrd I ")
+	require.Contains(t, plan(t, debian), "apparmor=0 ")
+	require.Contains(t, plan(t, debian), "tcg,thread=single", "QEMU's threads run code that is half patched")
 	c.Accel, c.QEMU = VTime, "Q"
 	require.Contains(t, plan(t, c), "Q -nodefaults")
 	require.Contains(t, plan(t, c), "-smp 5 ")
@@ -93,10 +100,10 @@ func TestTail(t *testing.T) {
 
 // A guest whose kernel finds no root must not be waited for.
 func TestAGuestThatDoesNotBootIsReported(t *testing.T) {
-	m := &Machine{Config: Config{Kernel: "/cache/kernel/abc/bzImage"}, paths: paths{console: filepath.Join(t.TempDir(), "c.log")}}
-	require.NoError(t, os.WriteFile(m.paths.console, []byte("last words\n"), 0o644))
-	err := m.failed(errors.New("no answer after 5m0s"))
-	require.EqualError(t, err, "vm: boot abc: no answer after 5m0s\n    last words\n(console: "+m.paths.console+")")
+	g := &Guest{Config: Config{Kernel: "/cache/kernel/abc/bzImage"}, paths: paths{console: filepath.Join(t.TempDir(), "c.log")}}
+	require.NoError(t, os.WriteFile(g.paths.console, []byte("last words\n"), 0o644))
+	err := g.failed(errors.New("no answer after 5m0s"))
+	require.EqualError(t, err, "vm: boot abc: no answer after 5m0s\n    last words\n(console: "+g.paths.console+")")
 }
 
 func TestStatesOfTheDeadAreSwept(t *testing.T) {
@@ -200,26 +207,26 @@ func TestHowAGuestDied(t *testing.T) {
 		{shutdown("host-qmp-quit"), "", ""},
 		{qmp.Event{Event: "STOP"}, "", ""},
 	} {
-		m := &Machine{paths: paths{console: filepath.Join(t.TempDir(), "c.log")}, faults: newFaults(), exited: make(chan struct{})}
-		require.NoError(t, os.WriteFile(m.paths.console, []byte(c.console), 0o644))
+		g := &Guest{paths: paths{console: filepath.Join(t.TempDir(), "c.log")}, faults: newFaults(), exited: make(chan struct{})}
+		require.NoError(t, os.WriteFile(g.paths.console, []byte(c.console), 0o644))
 		events := make(chan qmp.Event, 2)
 		events <- c.event
 		events <- shutdown("guest-reset") // a consequence
 		close(events)
-		close(m.exited)
-		m.watch(events)
-		<-m.Gone()
+		close(g.exited)
+		g.watch(events)
+		<-g.Gone()
 		if c.want == "" && c.event.Event == "SHUTDOWN" {
-			require.NoError(t, m.Fault())
+			require.NoError(t, g.Fault())
 			continue
 		}
 		var fault *Fault
-		require.ErrorAs(t, m.Fault(), &fault)
+		require.ErrorAs(t, g.Fault(), &fault)
 		require.Equal(t, c.event.Event == "WATCHDOG", fault.Frozen)
-		require.Equal(t, fault.Frozen, m.Froze(t.Context()))
+		require.Equal(t, fault.Frozen, g.Froze(t.Context()))
 		if c.want != "" {
 			require.Equal(t, c.want, fault.What)
-			require.Equal(t, Tail(m.paths.console, 40), fault.Lines)
+			require.Equal(t, Tail(g.paths.console, 40), fault.Lines)
 		}
 	}
 }

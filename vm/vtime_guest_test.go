@@ -50,15 +50,15 @@ func smpTests(t *testing.T) []byte {
 func virtualTime(t *testing.T, c Config, cpus int, binary []byte) {
 	c.CPUs = cpus
 	begun := time.Now()
-	m := startGuest(t, c)
-	require.NoError(t, m.Run(t.Context(), Cmd{Line: "cat >/tmp/smptest && chmod +x /tmp/smptest && sync", Stdin: bytes.NewReader(binary)}))
+	g := startGuest(t, c)
+	require.NoError(t, g.Run(t.Context(), Cmd{Line: "cat >/tmp/smptest && chmod +x /tmp/smptest && sync", Stdin: bytes.NewReader(binary)}))
 	// What boots beside the loops would take their time.
-	require.NoError(t, m.WaitDocker(t.Context(), 2*time.Minute))
-	require.NoError(t, m.Run(t.Context(), Cmd{Line: "systemctl is-system-running --wait >/dev/null; systemctl stop '*.timer' docker.socket docker containerd"}))
+	require.NoError(t, g.WaitDocker(t.Context(), 2*time.Minute))
+	require.NoError(t, g.Run(t.Context(), Cmd{Line: "systemctl is-system-running --wait >/dev/null; systemctl stop '*.timer' docker.socket docker containerd"}))
 	var log bytes.Buffer
-	err := m.Run(t.Context(), Cmd{Line: "MUST_RUN=smp /tmp/smptest -test.v -test.timeout 10m 2>&1", Stdout: &log})
+	err := g.Run(t.Context(), Cmd{Line: "MUST_RUN=smp /tmp/smptest -test.v -test.timeout 10m 2>&1", Stdout: &log})
 	t.Logf("%s of the host, in the guest:\n%s", progress.Round(time.Since(begun)), log.String())
 	require.NoError(t, err)
 	require.Contains(t, log.String(), "--- PASS: TestGuestEqualLoops")
-	m.Close()
+	g.Close()
 }

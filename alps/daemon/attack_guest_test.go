@@ -17,7 +17,7 @@ import (
 
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/policy"
-	"github.com/ds2-lab/alps/internal/play"
+	"github.com/ds2-lab/alps/internal/cgrouptest"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
@@ -41,7 +41,7 @@ func TestGuestSteadyUnderAttack(t *testing.T) {
 		tick  = 4 * time.Millisecond
 		tasks = 100
 	)
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	for _, dir := range []string{"/sys/fs/cgroup", p.Dir} {
 		require.NoError(t, os.WriteFile(dir+"/cgroup.subtree_control", []byte("+pids"), 0o644))
 	}

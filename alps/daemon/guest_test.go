@@ -21,7 +21,7 @@ import (
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
-	"github.com/ds2-lab/alps/internal/play"
+	"github.com/ds2-lab/alps/internal/cgrouptest"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
@@ -32,7 +32,7 @@ const (
 
 // TestMain makes this binary also the daemon under test, which can be killed.
 func TestMain(m *testing.M) {
-	play.Main()
+	cgrouptest.Main()
 	if os.Getenv("ALPS_PLAY") == "daemon" {
 		params := guestParams()
 		err := Run(context.Background(), Config{Socket: guestSocket, Pin: guestPin, Docker: "none", Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
@@ -59,7 +59,7 @@ func startDaemonProcess(t *testing.T) (*exec.Cmd, *client.Client) {
 // no invocation is lost; the next daemon takes up where it was.
 func TestGuestDaemonIsKilled(t *testing.T) {
 	ring.Need(t, ring.Hook, ring.Must(ring.Hook), "runs in the guest of the target test:guest")
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	favoured, other, busy := p.Group("favoured"), p.Group("other"), p.Group("busy")
 	dirs := []string{favoured, other}
 	for _, dir := range dirs {
@@ -116,7 +116,7 @@ func TestGuestDaemonIsKilled(t *testing.T) {
 		})
 	}
 	time.Sleep(500 * time.Millisecond)
-	share := play.Shares(t, dirs, time.Second)[0]
+	share := cgrouptest.Shares(t, dirs, time.Second)[0]
 	require.Greater(t, share, 0.9)
 	read(2)
 
@@ -126,7 +126,7 @@ func TestGuestDaemonIsKilled(t *testing.T) {
 	params := guestParams()
 	bound := 2 * params.Every()
 	time.Sleep(time.Until(killed.Add(bound + 100*time.Millisecond)))
-	fair := play.Shares(t, dirs, time.Second)[0]
+	fair := cgrouptest.Shares(t, dirs, time.Second)[0]
 	atDeath, whileDead := len(seen), invoked.Load()
 
 	_, api = startDaemonProcess(t)
@@ -136,7 +136,7 @@ func TestGuestDaemonIsKilled(t *testing.T) {
 	require.Len(t, s.Functions, 3, "hand-registered functions too")
 	require.NoError(t, api.SetPolicy(t.Context(), rules))
 	time.Sleep(300 * time.Millisecond)
-	again := play.Shares(t, dirs, time.Second)[0]
+	again := cgrouptest.Shares(t, dirs, time.Second)[0]
 	close(stop)
 	wg.Wait()
 	read(int(invoked.Load()))
@@ -159,7 +159,7 @@ func TestGuestDaemonIsKilled(t *testing.T) {
 // is withdrawn is asked for again, and the order is back.
 func TestGuestDaemonSaysWhomItDoesNotSteer(t *testing.T) {
 	ring.Need(t, ring.Hook, ring.Must(ring.Hook), "runs in the guest of the target test:guest")
-	p := play.NewParent(t)
+	p := cgrouptest.NewParent(t)
 	dirs := []string{p.Group("favoured"), p.Group("other")}
 	for _, dir := range dirs {
 		p.Hog(dir)
@@ -213,7 +213,7 @@ func TestGuestDaemonSaysWhomItDoesNotSteer(t *testing.T) {
 		require.Eventually(t, steered, 10*time.Second, 50*time.Millisecond, c.what)
 	}
 	time.Sleep(300 * time.Millisecond)
-	share := play.Shares(t, dirs, time.Second)[0]
+	share := cgrouptest.Shares(t, dirs, time.Second)[0]
 	t.Logf("afterwards the favoured one has %.3f", share)
 	require.Greater(t, share, 0.9)
 	require.Equal(t, calm, status().Conditions)

@@ -101,7 +101,7 @@ systemd-run --quiet --collect sh -c 'sleep 2; ip link set eth0 down'`
 }
 
 // provision makes of a booted guest the one that runs go on from.
-func (a Artifacts) provision(ctx context.Context, m *vm.Machine, dir string) error {
+func (a Artifacts) provision(ctx context.Context, m *vm.Guest, dir string) error {
 	g := &Guest{Machine: m, Artifacts: a}
 	step := a.opts.Progress.Step("guest: daemon, functions", 0, 0)
 	if err := g.setUp(ctx, nil, step); err != nil {

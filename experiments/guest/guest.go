@@ -19,7 +19,7 @@ import (
 
 // Guest is a virtual machine with daemon, worker and functions.
 type Guest struct {
-	Machine   *vm.Machine // nil where each run has its own
+	Machine   *vm.Guest // nil where each run has its own
 	Info      vm.Info
 	Artifacts Artifacts
 	Costs     Costs // of the functions, if Acquire made the guest

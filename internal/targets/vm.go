@@ -65,7 +65,7 @@ func (h Host) prepare(ctx context.Context, f GuestFlags) (guest.Artifacts, vm.Co
 }
 
 // fromSnapshot starts a guest in which Docker is ready.
-func (h Host) fromSnapshot(ctx context.Context, c vm.Config) (*vm.Machine, error) {
+func (h Host) fromSnapshot(ctx context.Context, c vm.Config) (*vm.Guest, error) {
 	s, err := vm.TakeSnapshot(ctx, c, vm.Provision{}, h.Console)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (h Host) fromSnapshot(ctx context.Context, c vm.Config) (*vm.Machine, error
 }
 
 // boot starts a guest as the flags say.
-func (h Host) boot(ctx context.Context, f GuestFlags, detached bool) (*vm.Machine, error) {
+func (h Host) boot(ctx context.Context, f GuestFlags, detached bool) (*vm.Guest, error) {
 	p, c, err := h.prepare(ctx, f)
 	if err != nil {
 		return nil, err
@@ -144,13 +144,13 @@ func (h Vm) Shell(ctx context.Context, f VmShellFlags) error {
 }
 
 // hintFunctions says how to have functions in a guest in which none are served.
-func (h Host) hintFunctions(ctx context.Context, m *vm.Machine) {
+func (h Host) hintFunctions(ctx context.Context, m *vm.Guest) {
 	if _, err := m.LastWords(ctx, "ss -Hltn 'sport = :5002' | grep -q ."); err != nil {
 		h.Console.Printf("no functions are served in it: go run mage.go functions:init -id=%s starts them", m.ID)
 	}
 }
 
-func (h Host) shell(ctx context.Context, m *vm.Machine) error {
+func (h Host) shell(ctx context.Context, m *vm.Guest) error {
 	return exitCode(m.Shell(ctx, os.Stdin, os.Stdout, os.Stderr))
 }
 

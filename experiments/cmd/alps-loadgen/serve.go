@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/experiments/loadgen"
-	"github.com/ds2-lab/alps/internal/window"
+	"github.com/ds2-lab/alps/internal/ivshmem"
 )
 
 // lookEvery is how often serve looks for a job. Idle time costs nothing in
@@ -23,7 +23,7 @@ const lookEvery = 10 * time.Second
 // what would be its standard input. So nothing but the guest's own clock says
 // when a run begins, and no packet comes in while it lasts.
 func serve(ctx context.Context) error {
-	w, err := window.InGuest()
+	w, err := ivshmem.InGuest()
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package window hands a job into a guest and its outcome out again through
+// Package ivshmem hands a job into a guest and its outcome out again through
 // memory that both share. It takes no interrupt and no device that answers in
 // its own time, so a guest in virtual time does not notice when the host looks.
 //
 // The window begins with a header of four words: what it holds, the length of
 // that, and how much of the job is done out of how much. What it holds comes after.
-package window
+package ivshmem
 
 import (
 	"bytes"
@@ -53,19 +53,19 @@ const (
 func Open(path string) (*Window, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return nil, fmt.Errorf("window: %w", err)
+		return nil, fmt.Errorf("ivshmem: %w", err)
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("window: %w", err)
+		return nil, fmt.Errorf("ivshmem: %w", err)
 	}
 	if st.Size() <= headerBytes {
-		return nil, fmt.Errorf("window: %s has %d bytes: more than %d are needed", path, st.Size(), headerBytes)
+		return nil, fmt.Errorf("ivshmem: %s has %d bytes: more than %d are needed", path, st.Size(), headerBytes)
 	}
 	mem, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
-		return nil, fmt.Errorf("window: map %s: %w", path, err)
+		return nil, fmt.Errorf("ivshmem: map %s: %w", path, err)
 	}
 	return &Window{mem, "/sys/class/net"}, nil
 }
@@ -77,7 +77,7 @@ const pciID = "0x1af4 0x1110"
 func InGuest() (*Window, error) {
 	devices, err := filepath.Glob("/sys/bus/pci/devices/*")
 	if err != nil {
-		return nil, fmt.Errorf("window: %w", err)
+		return nil, fmt.Errorf("ivshmem: %w", err)
 	}
 	for _, d := range devices {
 		vendor, _ := os.ReadFile(filepath.Join(d, "vendor"))
@@ -86,11 +86,11 @@ func InGuest() (*Window, error) {
 			continue
 		}
 		if err := os.WriteFile(filepath.Join(d, "enable"), []byte("1"), 0); err != nil {
-			return nil, fmt.Errorf("window: %w", err)
+			return nil, fmt.Errorf("ivshmem: %w", err)
 		}
 		return Open(filepath.Join(d, "resource2"))
 	}
-	return nil, errors.New("window: this machine has no memory that it shares with a host")
+	return nil, errors.New("ivshmem: this guest has no memory that it shares with a host")
 }
 
 // Close unmaps the window.
@@ -100,7 +100,7 @@ func (w *Window) word(i int) *uint64 { return (*uint64)(unsafe.Pointer(&w.mem[8*
 
 func (w *Window) put(holds uint64, data []byte) error {
 	if len(data) > len(w.mem)-headerBytes {
-		return fmt.Errorf("window: %d bytes do not fit into %d", len(data), len(w.mem)-headerBytes)
+		return fmt.Errorf("ivshmem: %d bytes do not fit into %d", len(data), len(w.mem)-headerBytes)
 	}
 	copy(w.mem[headerBytes:], data)
 	atomic.StoreUint64(w.word(wordLength), uint64(len(data)))
@@ -111,7 +111,7 @@ func (w *Window) put(holds uint64, data []byte) error {
 func (w *Window) data() ([]byte, error) {
 	n := atomic.LoadUint64(w.word(wordLength))
 	if n > uint64(len(w.mem)-headerBytes) {
-		return nil, fmt.Errorf("window: holds %d bytes of %d", n, len(w.mem)-headerBytes)
+		return nil, fmt.Errorf("ivshmem: holds %d bytes of %d", n, len(w.mem)-headerBytes)
 	}
 	return append([]byte(nil), w.mem[headerBytes:headerBytes+n]...), nil
 }
@@ -205,16 +205,16 @@ func (w *Window) Serve(ctx context.Context, wait func(context.Context) error, ru
 func onNetwork(sys string) (bool, error) {
 	devices, err := filepath.Glob(filepath.Join(sys, "*", "device"))
 	if err != nil {
-		return false, fmt.Errorf("window: %w", err)
+		return false, fmt.Errorf("ivshmem: %w", err)
 	}
 	for _, d := range devices {
 		data, err := os.ReadFile(filepath.Join(filepath.Dir(d), "flags"))
 		if err != nil {
-			return false, fmt.Errorf("window: %w", err)
+			return false, fmt.Errorf("ivshmem: %w", err)
 		}
 		flags, err := strconv.ParseUint(strings.TrimSpace(string(data)), 0, 64)
 		if err != nil {
-			return false, fmt.Errorf("window: %s: %w", d, err)
+			return false, fmt.Errorf("ivshmem: %s: %w", d, err)
 		}
 		if flags&unix.IFF_UP != 0 {
 			return true, nil

@@ -28,8 +28,8 @@ func bootLimit(a Accel) time.Duration {
 	return 5 * time.Minute
 }
 
-// Machine is a running guest. Close it.
-type Machine struct {
+// Guest is a running guest. Close it.
+type Guest struct {
 	Config Config
 	ID     string // among the running ones: List, Open
 
@@ -47,7 +47,7 @@ type Machine struct {
 
 // Start boots a guest and waits until it answers. If it does not, the error
 // carries the last lines of its console and the path of the whole log.
-func Start(ctx context.Context, c Config) (*Machine, error) {
+func Start(ctx context.Context, c Config) (*Guest, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -83,141 +83,141 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vm: %w", err)
 	}
-	m := &Machine{Config: c, ID: filepath.Base(dir), exited: make(chan struct{}), faults: newFaults(), paths: paths{
+	g := &Guest{Config: c, ID: filepath.Base(dir), exited: make(chan struct{}), faults: newFaults(), paths: paths{
 		dir: dir, sshPort: port, overlay: filepath.Join(dir, "overlay.qcow2"),
 		qmp: filepath.Join(dir, "qmp"), control: filepath.Join(dir, controlName),
 		console: filepath.Join(logs, "console-"+filepath.Base(dir)+".log"), window: filepath.Join(dir, "window")}}
-	if m.lock, err = ours.Hold(dir); err != nil {
+	if g.lock, err = ours.Hold(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("vm: %w", err), os.RemoveAll(dir))
 	}
-	if err := m.boot(ctx); err != nil {
-		m.kill()
+	if err := g.boot(ctx); err != nil {
+		g.kill()
 		return nil, err
 	}
 	if c.silent {
-		return m, nil
+		return g, nil
 	}
-	if err := m.mount(ctx); err != nil {
-		m.kill()
+	if err := g.mount(ctx); err != nil {
+		g.kill()
 		return nil, fmt.Errorf("vm: %w", err)
 	}
-	return m, nil
+	return g, nil
 }
 
-func (m *Machine) boot(ctx context.Context) error {
-	c := m.Config
-	if err := m.disk(ctx); err != nil {
+func (g *Guest) boot(ctx context.Context) error {
+	c := g.Config
+	if err := g.disk(ctx); err != nil {
 		return err
 	}
-	out, err := os.Create(filepath.Join(m.paths.dir, "qemu.log"))
+	out, err := os.Create(filepath.Join(g.paths.dir, "qemu.log"))
 	if err != nil {
 		return fmt.Errorf("vm: %w", err)
 	}
 	defer out.Close()
 	run, cancel := context.WithCancel(context.Background())
-	m.cancel = cancel
-	m.qemu, err = command.Start(run, command.Cmd{Args: c.args(m.paths), Dir: m.paths.dir, Stdout: out, Stderr: out, Files: []*os.File{m.lock}, Detached: c.Detached})
+	g.cancel = cancel
+	g.qemu, err = command.Start(run, command.Cmd{Args: c.args(g.paths), Dir: g.paths.dir, Stdout: out, Stderr: out, Files: []*os.File{g.lock}, Detached: c.Detached})
 	if err != nil {
-		close(m.exited)
+		close(g.exited)
 		return fmt.Errorf("vm: %w", err)
 	}
 	go func() {
-		m.exitErr = m.qemu.Wait()
-		close(m.exited)
+		g.exitErr = g.qemu.Wait()
+		close(g.exited)
 	}()
-	if err := m.writeState(); err != nil {
+	if err := g.writeState(); err != nil {
 		return err
 	}
 	limit := bootLimit(c.Accel)
 	ctx, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer after %s", limit))
 	defer stop()
-	if err := m.connect(ctx); err != nil {
-		return m.failed(err)
+	if err := g.connect(ctx); err != nil {
+		return g.failed(err)
 	}
 	if c.silent {
 		return nil
 	}
 	answered := untilAnswered(ctx, func(ctx context.Context, banner time.Duration) (*ssh.Client, error) {
-		return dial(ctx, m.paths.sshPort, banner)
+		return dial(ctx, g.paths.sshPort, banner)
 	})
 	select {
-	case m.client = <-answered:
+	case g.client = <-answered:
 		return nil
 	case <-ctx.Done():
-		return m.failed(context.Cause(ctx))
-	case <-m.Gone():
-		return m.failed(errors.Join(errGuestEnded, m.Fault()))
+		return g.failed(context.Cause(ctx))
+	case <-g.Gone():
+		return g.failed(errors.Join(errGuestEnded, g.Fault()))
 	}
 }
 
 // mount mounts what is not of the guest's own disk. Nothing in the guest waits
 // for these devices, so a slow host cannot make it give up on them.
-func (m *Machine) mount(ctx context.Context) error {
+func (g *Guest) mount(ctx context.Context) error {
 	line := "true"
-	if m.Config.Tools != "" {
+	if g.Config.Tools != "" {
 		line += " && { mountpoint -q /opt/alps || mount -o ro /dev/vdb /opt/alps; }" // there already in a snapshot
 	}
-	if m.Config.Share != "" {
+	if g.Config.Share != "" {
 		line += ` && { grep -qw 9p /proc/filesystems || { echo "this kernel has no 9p, through which a folder is shared: take one that is built here (kernel/kernels.yaml)" >&2; false; }; }` +
 			" && mkdir -p /mnt/share && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /mnt/share"
 	}
-	return m.Run(ctx, Cmd{Line: line})
+	return g.Run(ctx, Cmd{Line: line})
 }
 
 var errGuestEnded = errors.New("the guest ended before it answered")
 
 // connect waits for QEMU's monitor, listens to it, and lets the guest run: no
 // event can be missed.
-func (m *Machine) connect(ctx context.Context) error {
+func (g *Guest) connect(ctx context.Context) error {
 	for {
-		mon := qmp.New(m.paths.qmp)
+		mon := qmp.New(g.paths.qmp)
 		if err := mon.ConnectContext(ctx); err == nil {
-			m.monitor = mon
+			g.monitor = mon
 			break
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-m.exited:
-			log, _ := os.ReadFile(filepath.Join(m.paths.dir, "qemu.log"))
-			return fmt.Errorf("QEMU ended: %w: %s", m.exitErr, log)
+		case <-g.exited:
+			log, _ := os.ReadFile(filepath.Join(g.paths.dir, "qemu.log"))
+			return fmt.Errorf("QEMU ended: %w: %s", g.exitErr, log)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	events, err := m.monitor.Events(context.Background())
+	events, err := g.monitor.Events(context.Background())
 	if err != nil {
 		return err
 	}
-	go m.watch(events)
-	if err := m.pin(ctx); err != nil {
+	go g.watch(events)
+	if err := g.pin(ctx); err != nil {
 		return err
 	}
-	if err := m.resume(ctx); err != nil {
+	if err := g.resume(ctx); err != nil {
 		return err
 	}
-	if m.Config.silent {
+	if g.Config.silent {
 		return nil // Do lets it run
 	}
-	_, err = m.monitor.Do(ctx, "cont", nil)
+	_, err = g.monitor.Do(ctx, "cont", nil)
 	return err
 }
 
 // failed adds the end of the console to err.
-func (m *Machine) failed(err error) error {
+func (g *Guest) failed(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
 	var fault *Fault
 	if errors.As(err, &fault) {
-		return fmt.Errorf("vm: boot %s: %w", m.kernelName(), err) // it has the console's end
+		return fmt.Errorf("vm: boot %s: %w", g.kernelName(), err) // it has the console's end
 	}
-	return fmt.Errorf("vm: boot %s: %w\n%s(console: %s)", m.kernelName(), err, Tail(m.paths.console, 15), m.paths.console)
+	return fmt.Errorf("vm: boot %s: %w\n%s(console: %s)", g.kernelName(), err, Tail(g.paths.console, 15), g.paths.console)
 }
 
-func (m *Machine) kernelName() string { return filepath.Base(filepath.Dir(m.Config.Kernel)) }
+func (g *Guest) kernelName() string { return filepath.Base(filepath.Dir(g.Config.Kernel)) }
 
 // Console is the path of the serial console's log. It outlives the guest.
-func (m *Machine) Console() string { return m.paths.console }
+func (g *Guest) Console() string { return g.paths.console }
 
 // powerOffLimit is how long a guest may take to shut down.
 func powerOffLimit(a Accel) time.Duration {
@@ -228,71 +228,71 @@ func powerOffLimit(a Accel) time.Duration {
 }
 
 // PowerOff presses the guest's power button and waits until QEMU has ended.
-func (m *Machine) PowerOff(ctx context.Context) error {
-	if _, err := m.monitor.Do(ctx, "system_powerdown", nil); err != nil {
+func (g *Guest) PowerOff(ctx context.Context) error {
+	if _, err := g.monitor.Do(ctx, "system_powerdown", nil); err != nil {
 		return fmt.Errorf("vm: %w", err)
 	}
-	limit := powerOffLimit(m.Config.Accel)
+	limit := powerOffLimit(g.Config.Accel)
 	select {
-	case <-m.exited:
-		return m.exitErr
+	case <-g.exited:
+		return g.exitErr
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-time.After(limit):
-		return fmt.Errorf("vm: the guest did not power off within %s (console: %s)", limit, m.paths.console)
+		return fmt.Errorf("vm: the guest did not power off within %s (console: %s)", limit, g.paths.console)
 	}
 }
 
 // Close ends the guest and removes its files but for the console's log: at once
 // where its disk is thrown away, by its power button where changes are kept.
-func (m *Machine) Close() error {
+func (g *Guest) Close() error {
 	var err error
-	if m.Config.Keep != "" && m.Fault() == nil {
-		err = m.PowerOff(context.Background())
+	if g.Config.Keep != "" && g.Fault() == nil {
+		err = g.PowerOff(context.Background())
 	}
-	m.kill()
+	g.kill()
 	return err
 }
 
 // kill ends QEMU, asking it first.
-func (m *Machine) kill() {
-	m.once.Do(func() {
-		if m.client != nil {
-			m.client.Close()
+func (g *Guest) kill() {
+	g.once.Do(func() {
+		if g.client != nil {
+			g.client.Close()
 		}
-		if m.monitor != nil {
+		if g.monitor != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-			_, _ = m.monitor.Do(ctx, "quit", nil)
+			_, _ = g.monitor.Do(ctx, "quit", nil)
 			cancel()
 			select {
-			case <-m.exited:
+			case <-g.exited:
 			case <-time.After(2 * time.Second):
 			}
 		}
-		if m.cancel != nil {
-			m.cancel()
-			<-m.exited
+		if g.cancel != nil {
+			g.cancel()
+			<-g.exited
 		}
-		if m.monitor != nil {
-			m.monitor.Disconnect()
+		if g.monitor != nil {
+			g.monitor.Disconnect()
 		}
-		if m.lock != nil { // else somebody else has started it
-			m.lock.Close()
-			os.RemoveAll(m.paths.dir)
+		if g.lock != nil { // else somebody else has started it
+			g.lock.Close()
+			os.RemoveAll(g.paths.dir)
 		}
 	})
 }
 
 // Detach leaves a guest that is Detached, or was got from Open, as it is.
-func (m *Machine) Detach() {
-	m.lock.Close()
-	m.client.Close()
-	if m.monitor != nil {
-		m.monitor.Disconnect()
+func (g *Guest) Detach() {
+	g.lock.Close()
+	g.client.Close()
+	if g.monitor != nil {
+		g.monitor.Disconnect()
 	}
 }
 
 // DebugLine is the command that attaches gdb, for a guest with a GDBPort.
-func (m *Machine) DebugLine(vmlinux string) string {
-	return "gdb " + vmlinux + " -ex 'target remote 127.0.0.1:" + strconv.Itoa(m.Config.GDBPort) + "'"
+func (g *Guest) DebugLine(vmlinux string) string {
+	return "gdb " + vmlinux + " -ex 'target remote 127.0.0.1:" + strconv.Itoa(g.Config.GDBPort) + "'"
 }

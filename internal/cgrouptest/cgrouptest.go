@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package play makes a test binary also the processes under test: CPU hogs,
+// Package cgrouptest makes a test binary also the processes under test: CPU hogs,
 // short tasks, functions with invocations, each in a cgroup of its own. Guest
 // tests call Main first in their TestMain.
-package play
+package cgrouptest
 
 import (
 	"bufio"
