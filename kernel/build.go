@@ -5,7 +5,6 @@ package kernel
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,64 +32,6 @@ type Options struct {
 	Jobs     int      // 0: one per CPU
 	Progress *progress.Reporter
 }
-
-// Built is a kernel that is ready to boot.
-type Built struct {
-	Name         string `json:"name"`    // in kernels.yaml
-	Release      string `json:"release"` // what uname -r will say
-	Source       string `json:"source"`  // commit, package version or tree digest
-	ConfigDigest string `json:"config_digest"`
-	Key          string `json:"key"`
-	Compiler     string `json:"compiler"`
-
-	BzImage string `json:"-"`
-	Initrd  string `json:"-"` // its initramfs; "" if everything is built in
-	Config  string `json:"-"`
-	Hit     bool   `json:"-"` // it was built before
-}
-
-// Files of a kernel in the cache.
-const (
-	bzImageName = "bzImage"
-	initrdName  = "initrd"
-	configName  = "config"
-	metaName    = "kernel.json"
-
-	vmlinuxName = "vmlinux"
-)
-
-// Symbols is the path of the kernel with its symbols, for gdb and crash, that
-// belongs to the bzImage at path. A prebuilt kernel has none.
-func Symbols(path string) (string, error) {
-	vmlinux := filepath.Join(filepath.Dir(path), vmlinuxName)
-	if _, err := os.Stat(vmlinux); err == nil {
-		return vmlinux, nil
-	}
-	b, err := read(filepath.Dir(path), true)
-	if err != nil {
-		return "", fmt.Errorf("no symbols beside %s: %w", path, err)
-	}
-	return "", fmt.Errorf("kernel %s is Debian's: its symbols are in the package %s%s-dbg", b.Name, imagePrefix, b.Release)
-}
-
-// read is the kernel in a folder of the cache.
-func read(dir string, hit bool) (Built, error) {
-	data, err := os.ReadFile(filepath.Join(dir, metaName))
-	if err != nil {
-		return Built{}, fmt.Errorf("kernel: %w", err)
-	}
-	built := Built{Hit: hit, BzImage: filepath.Join(dir, bzImageName), Config: filepath.Join(dir, configName)}
-	if _, err := os.Stat(filepath.Join(dir, initrdName)); err == nil {
-		built.Initrd = filepath.Join(dir, initrdName)
-	}
-	if err := json.Unmarshal(data, &built); err != nil {
-		return Built{}, fmt.Errorf("kernel: %s: %w", filepath.Join(dir, metaName), err)
-	}
-	return built, nil
-}
-
-// meta is what read reads.
-func (b Built) meta() ([]byte, error) { return json.MarshalIndent(b, "", "\t") }
 
 const debugFragment = "config/debug.config"
 

@@ -5,11 +5,9 @@ package vm
 import (
 	"bufio"
 	"context"
-	"embed"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"strconv"
 	"strings"
@@ -319,12 +317,4 @@ func (t *tailBuffer) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(t.b)
-}
-
-func mustSub(f embed.FS) fs.FS {
-	sub, err := fs.Sub(f, "guest")
-	if err != nil {
-		panic(err) // the directory is embedded by name
-	}
-	return sub
 }

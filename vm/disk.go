@@ -13,6 +13,7 @@ import (
 
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/command"
+	"github.com/ds2-lab/alps/internal/digest"
 )
 
 // disk makes the overlay that the guest writes to, or finds the one that was
@@ -72,4 +73,28 @@ func backing(ctx context.Context, path string) (string, error) {
 		return "", fmt.Errorf("vm: %s: %w", path, err)
 	}
 	return info.Backing, nil
+}
+
+// ToolsDisk makes a read-only file system of dir's content, mounted by guests
+// at /opt/alps, and returns its path. It is keyed by that content.
+func ToolsDisk(ctx context.Context, dir string) (string, error) {
+	key, err := digest.New("tools disk/1").Dir("dir", dir).Sum()
+	if err != nil {
+		return "", err
+	}
+	e, err := cache.Get(ctx, "tools", key, func(ctx context.Context, out string) error {
+		image := filepath.Join(out, "tools.raw")
+		if err := os.WriteFile(image, nil, 0o644); err != nil {
+			return err
+		}
+		if err := os.Truncate(image, 256<<20); err != nil {
+			return err
+		}
+		return command.Run(ctx, command.Cmd{
+			Args: []string{"sh", "-c", `PATH=$PATH:/usr/sbin:/sbin exec mke2fs -q -F -t ext4 -O ^has_journal -L ALPS -d "$0" "$1"`, dir, image}})
+	})
+	if err != nil {
+		return "", fmt.Errorf("tools disk: %w", err)
+	}
+	return filepath.Join(e.Dir, "tools.raw"), nil
 }

@@ -19,7 +19,7 @@ import (
 func TestDocumentsNameTheLimitsOfTheCode(t *testing.T) {
 	root, err := tree.Root()
 	require.NoError(t, err)
-	unit, err := guestFiles.ReadFile("guest/etc/systemd/system.conf.d/alps.conf")
+	unit, err := os.ReadFile("disk/guest/etc/systemd/system.conf.d/alps.conf")
 	require.NoError(t, err)
 	watchdog := regexp.MustCompile(`RuntimeWatchdogSec=(\d+)s`).FindSubmatch(unit)
 	require.NotNil(t, watchdog)

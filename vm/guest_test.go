@@ -25,9 +25,7 @@ func guestConfig(t *testing.T) Config {
 	accel, why, err := Resolve(t.Context(), Auto, kernel)
 	require.NoError(t, err)
 	t.Logf("%s: %s", accel, why)
-	image, err := BuildImage(t.Context(), ImageOptions{Kernel: kernel, Initrd: os.Getenv("ALPS_INITRD"), Accel: accel, Lambda: os.Getenv("ALPS_LAMBDA"), Progress: progress.New(os.Stderr)})
-	require.NoError(t, err)
-	return Config{Kernel: kernel, Initrd: os.Getenv("ALPS_INITRD"), Disk: image.Path, Accel: accel, Shared: true, MemMiB: 1024}
+	return Config{Kernel: kernel, Initrd: os.Getenv("ALPS_INITRD"), Disk: os.Getenv("ALPS_DISK"), Accel: accel, Shared: true, MemMiB: 1024}
 }
 
 func startGuest(t *testing.T, c Config) *Guest {

@@ -25,6 +25,7 @@ import (
 	"github.com/ds2-lab/alps/kernel"
 	"github.com/ds2-lab/alps/openlambda/image"
 	"github.com/ds2-lab/alps/vm"
+	"github.com/ds2-lab/alps/vm/disk"
 	"github.com/ds2-lab/alps/vm/qemu"
 )
 
@@ -49,7 +50,7 @@ type Options struct {
 type Artifacts struct {
 	Kernel      kernel.Built
 	Fallback    bool // Kernel is not the one that was asked for
-	Image       vm.Image
+	Image       disk.Image
 	Lambda      image.Image
 	Tools       string // disk with our programs
 	ToolsDigest string
@@ -99,7 +100,7 @@ func Prepare(ctx context.Context, o Options) (Artifacts, error) {
 	if a.Lambda, err = image.Build(ctx, image.Options{Progress: o.Progress}); err != nil {
 		return Artifacts{}, err
 	}
-	if a.Image, err = vm.BuildImage(ctx, vm.ImageOptions{Kernel: a.Kernel.BzImage, Initrd: a.Kernel.Initrd, Accel: a.Accel, QEMU: a.QEMU.Path, Lambda: a.Lambda.Path, Progress: o.Progress}); err != nil {
+	if a.Image, err = disk.Build(ctx, disk.Options{Kernel: a.Kernel.BzImage, Initrd: a.Kernel.Initrd, Accel: a.Accel, QEMU: a.QEMU.Path, Lambda: a.Lambda.Path, Progress: o.Progress}); err != nil {
 		return Artifacts{}, err
 	}
 	a.Revision = revision(ctx, o.Root)

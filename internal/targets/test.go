@@ -211,7 +211,7 @@ func (h Host) guestTests(ctx context.Context, o guest.Options, more []ring.Ring,
 		rings = append(rings, ring.Peers)
 	}
 	env = append(env, must(rings...)...)
-	env = append(env, "ALPS_KERNEL="+p.Kernel.BzImage, "ALPS_INITRD="+p.Kernel.Initrd, "ALPS_KERNEL_NAME="+p.Kernel.Name, "ALPS_KERNEL_SRC="+o.Src, "ALPS_LAMBDA="+p.Lambda.Path)
+	env = append(env, "ALPS_KERNEL="+p.Kernel.BzImage, "ALPS_INITRD="+p.Kernel.Initrd, "ALPS_DISK="+p.Image.Path, "ALPS_KERNEL_NAME="+p.Kernel.Name, "ALPS_KERNEL_SRC="+o.Src)
 	return h.goTest(ctx, env, append([]string{"-count=1", "-p=1", "-v"}, args...)...)
 }
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package vm
+// Package disk makes the disk that every guest boots from: Debian with Docker and
+// the functions' container image in it.
+package disk
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"embed"
-	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,12 +17,12 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/ds2-lab/alps/internal/atomicfile"
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/command"
 	"github.com/ds2-lab/alps/internal/deps"
 	"github.com/ds2-lab/alps/internal/digest"
 	"github.com/ds2-lab/alps/internal/progress"
+	"github.com/ds2-lab/alps/vm"
 )
 
 // suite is the Debian release of the guest: the last with Docker 20.10, the
@@ -42,13 +42,13 @@ var guestFiles embed.FS
 //go:embed provision.sh
 var provisionScript string
 
-// ImageOptions say what goes into the disk.
-type ImageOptions struct {
-	Kernel   string // bzImage to provision with; required. Any kernel leaves the same disk
-	Initrd   string // its initramfs, or ""
-	Accel    Accel  // as resolved
-	QEMU     string // Config.QEMU
-	Lambda   string // docker-archive tar of the functions' image, loaded into Docker; "" for none
+// Options say what goes into the disk.
+type Options struct {
+	Kernel   string   // bzImage to provision with; required. Any kernel leaves the same disk
+	Initrd   string   // its initramfs, or ""
+	Accel    vm.Accel // as resolved
+	QEMU     string   // of vm.Config
+	Lambda   string   // docker-archive tar of the functions' image, loaded into Docker; "" for none
 	Progress *progress.Reporter
 }
 
@@ -59,11 +59,11 @@ type Image struct {
 	Hit    bool
 }
 
-// BuildImage returns the guest's disk, making it if one with the same content
+// Build returns the guest's disk, making it if one with the same content
 // is not cached: a base by mmdebstrap and mke2fs, then one boot in which the
 // functions' container image is loaded into Docker.
-func BuildImage(ctx context.Context, o ImageOptions) (Image, error) {
-	key, err := KeyPair()
+func Build(ctx context.Context, o Options) (Image, error) {
+	key, err := vm.KeyPair()
 	if err != nil {
 		return Image{}, err
 	}
@@ -154,10 +154,10 @@ rm -r root files`
 
 // writeGuestFiles lays out the embedded files and the ssh keys under dir.
 func writeGuestFiles(dir string, key ssh.Signer) error {
-	if err := os.CopyFS(dir, mustSub(guestFiles)); err != nil {
+	if err := os.CopyFS(dir, guestRoot()); err != nil {
 		return err
 	}
-	hostPEM, _, err := newKey()
+	hostPEM, _, err := vm.NewKey()
 	if err != nil {
 		return err
 	}
@@ -170,11 +170,11 @@ func writeGuestFiles(dir string, key ssh.Signer) error {
 }
 
 // provision boots base once and loads the container image.
-func provision(ctx context.Context, base, disk string, o ImageOptions) error {
+func provision(ctx context.Context, base, disk string, o Options) error {
 	if err := command.Run(ctx, command.Cmd{Args: []string{"qemu-img", "convert", "-O", "qcow2", base, disk}}); err != nil {
 		return err
 	}
-	g, err := Start(ctx, Config{Kernel: o.Kernel, Initrd: o.Initrd, Disk: disk, Writable: true, Extra: o.Lambda, Accel: o.Accel, QEMU: o.QEMU})
+	g, err := vm.Start(ctx, vm.Config{Kernel: o.Kernel, Initrd: o.Initrd, Disk: disk, Writable: true, Extra: o.Lambda, Accel: o.Accel, QEMU: o.QEMU})
 	if err != nil {
 		return err
 	}
@@ -184,72 +184,21 @@ func provision(ctx context.Context, base, disk string, o ImageOptions) error {
 	}
 	if o.Lambda != "" {
 		// A tar on a raw disk: no copy through an emulated network.
-		if err := g.Run(ctx, Cmd{Line: "docker load -q -i /dev/vdb"}); err != nil {
+		if err := g.Run(ctx, vm.Cmd{Line: "docker load -q -i /dev/vdb"}); err != nil {
 			return fmt.Errorf("load %s into Docker: %w", filepath.Base(o.Lambda), err)
 		}
 	}
-	if err := g.Run(ctx, Cmd{Line: "rm -rf /var/log/journal /tmp/*; sync"}); err != nil {
+	if err := g.Run(ctx, vm.Cmd{Line: "rm -rf /var/log/journal /tmp/*; sync"}); err != nil {
 		return err
 	}
 	return g.PowerOff(ctx)
 }
 
-// ToolsDisk makes a read-only file system of dir's content, mounted by guests
-// at /opt/alps, and returns its path. It is keyed by that content.
-func ToolsDisk(ctx context.Context, dir string) (string, error) {
-	key, err := digest.New("tools disk/1").Dir("dir", dir).Sum()
+// guestRoot is the embedded files as they lie below the guest's root.
+func guestRoot() fs.FS {
+	sub, err := fs.Sub(guestFiles, "guest")
 	if err != nil {
-		return "", err
+		panic(err) // the directory is embedded by name
 	}
-	e, err := cache.Get(ctx, "tools", key, func(ctx context.Context, out string) error {
-		image := filepath.Join(out, "tools.raw")
-		if err := os.WriteFile(image, nil, 0o644); err != nil {
-			return err
-		}
-		if err := os.Truncate(image, 256<<20); err != nil {
-			return err
-		}
-		return command.Run(ctx, command.Cmd{
-			Args: []string{"sh", "-c", `PATH=$PATH:/usr/sbin:/sbin exec mke2fs -q -F -t ext4 -O ^has_journal -L ALPS -d "$0" "$1"`, dir, image}})
-	})
-	if err != nil {
-		return "", fmt.Errorf("tools disk: %w", err)
-	}
-	return filepath.Join(e.Dir, "tools.raw"), nil
-}
-
-// KeyPair is the cache's ssh key; it opens every guest made with this cache.
-func KeyPair() (ssh.Signer, error) {
-	dir, err := cache.Dir("ssh")
-	if err != nil {
-		return nil, err
-	}
-	path := filepath.Join(dir, "id_ed25519")
-	data, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		if data, _, err = newKey(); err == nil {
-			err = atomicfile.Write(path, data, 0o600)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ssh key: %w", err)
-	}
-	signer, err := ssh.ParsePrivateKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("ssh key %s: %w (delete it to have a new one)", path, err)
-	}
-	return signer, nil
-}
-
-func newKey() (private []byte, public ssh.PublicKey, err error) {
-	pub, priv, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	block, err := ssh.MarshalPrivateKey(priv, "alps")
-	if err != nil {
-		return nil, nil, err
-	}
-	public, err = ssh.NewPublicKey(pub)
-	return pem.EncodeToMemory(block), public, err
+	return sub
 }
