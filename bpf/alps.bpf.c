@@ -28,11 +28,7 @@
 
 struct kernfs_node {
 	__u64 id;
-	struct kernfs_node *parent; /* before 6.15 */
-} relocate;
-
-struct kernfs_node___6_15 {
-	struct kernfs_node *__parent;
+	struct kernfs_node *parent; /* __parent since 6.15: the loader renames it */
 } relocate;
 
 struct cgroup {
@@ -287,16 +283,10 @@ static __always_inline struct event *invocation_of(struct task *t)
 	return e && e->arrive_ns == t->arrive_ns ? e : NULL;
 }
 
-static __always_inline struct kernfs_node *parent_of(struct kernfs_node *kn)
-{
-	struct kernfs_node___6_15 *renamed = (void *)kn;
-
-	return bpf_core_field_exists(renamed->__parent) ? renamed->__parent : kn->parent;
-}
-
 /* The function that a task in @cgrp serves: its nearest ancestor that is one. */
 static __always_inline struct function *function_at(struct kernfs_node *kn, __u64 *id)
 {
+#pragma unroll
 	for (int i = 0; i < MAX_DEPTH; i++) {
 		struct function *fn;
 
@@ -306,7 +296,7 @@ static __always_inline struct function *function_at(struct kernfs_node *kn, __u6
 		fn = bpf_map_lookup_elem(&functions, id);
 		if (fn)
 			return fn;
-		kn = parent_of(kn);
+		kn = kn->parent;
 	}
 	return NULL;
 }

@@ -133,6 +133,7 @@ func Load(o Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
+	renameParent(spec.Types, kernel)
 	// One body serves both orders of the tracepoint's arguments.
 	spec.Programs[alpsProgObserveSwitch] = spec.Programs[keep]
 	delete(spec.Programs, alpsProgObserveSwitch518)

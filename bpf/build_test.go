@@ -152,6 +152,25 @@ func TestForeignKernelsAreRefused(t *testing.T) {
 	require.ErrorContains(t, err, "EEVDF")
 }
 
+// A kernfs node's parent is called as the kernel calls it.
+func TestParentIsRenamed(t *testing.T) {
+	for parent, want := range map[string]string{"parent": "parent", "__parent": "__parent"} {
+		kernel := &btf.Struct{Name: "kernfs_node", Size: 8, Members: []btf.Member{{Name: parent, Type: &btf.Int{Name: "u64", Size: 8}}}}
+		b, err := btf.NewBuilder([]btf.Type{kernel}, nil)
+		require.NoError(t, err)
+		raw, err := b.Marshal(nil, nil)
+		require.NoError(t, err)
+		spec, err := btf.LoadSpecFromReader(strings.NewReader(string(raw)))
+		require.NoError(t, err)
+		own, err := loadAlps()
+		require.NoError(t, err)
+		renameParent(own.Types, spec)
+		var node *btf.Struct
+		require.NoError(t, own.Types.TypeByName("kernfs_node", &node))
+		require.Equal(t, []string{"id", want}, []string{node.Members[0].Name, node.Members[1].Name})
+	}
+}
+
 func TestEntriesAreChecked(t *testing.T) {
 	require.NoError(t, Entry{BiasUS: 1 << 30, SliceUS: 10_000_000}.check())
 	for why, e := range map[string]Entry{

@@ -56,3 +56,26 @@ func switchProgram(kernel *btf.Spec) (string, error) {
 	}
 	return alpsProgObserveSwitch518, nil
 }
+
+// renameParent makes the programs call a kernfs node's parent as the kernel
+// does: __parent since 6.15. In C a choice between the two would be safe only if
+// the compiler never moved an offset to where it is computed needlessly.
+func renameParent(own, kernel *btf.Spec) {
+	node := func(s *btf.Spec) []btf.Member {
+		var st *btf.Struct
+		if err := s.TypeByName("kernfs_node", &st); err != nil {
+			return nil
+		}
+		return st.Members
+	}
+	for _, m := range node(kernel) {
+		if m.Name != "__parent" {
+			continue
+		}
+		for i, m := range node(own) {
+			if m.Name == "parent" {
+				node(own)[i].Name = "__parent"
+			}
+		}
+	}
+}
