@@ -45,7 +45,7 @@ func effect(number, with, stat string, sign, threshold float64) check {
 			signed = stats.Interval{Lo: signed.Hi, Hi: signed.Lo}
 		}
 		f := finding{seen: fromTo(b, a, stat) + between(middle), verdict: classify(sign*(ratio-1), signed, threshold)}
-		f.threshold = "from " + format.Change(1+sign*threshold) + " on"
+		f.threshold = "from " + format.Change(1+sign*threshold)
 		if math.IsNaN(ratio) { // 0 of 0
 			f.verdict = NoEffect
 		}
@@ -92,7 +92,7 @@ func positive(number, stat string, paper float64) check {
 		if !isNone(middle) {
 			seen += fmt.Sprintf(" (%s to %s)", withUnit(middle.Lo, stat), withUnit(middle.Hi, stat))
 		}
-		return finding{seen, "from " + format.Percent(enough*paper) + " on", classify(v, middle, enough*paper)}
+		return finding{seen, "from " + format.Percent(enough*paper), classify(v, middle, enough*paper)}
 	}
 }
 

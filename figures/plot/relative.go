@@ -165,7 +165,7 @@ func ratioPlot(title string, ratios []Ratio, marks *Marks) *plot.Plot {
 	lo, hi := 1.0, 1.0
 	labels := make(names, len(ratios))
 	for i, r := range ratios {
-		labels[len(ratios)-1-i] = r.label
+		labels[len(ratios)-1-i] = r.label + " " // off the axis
 		for _, v := range []float64{r.Ratio, r.Middle.Lo, r.Middle.Hi} {
 			if v > 0 {
 				lo, hi = min(lo, v), max(hi, v)
@@ -178,14 +178,16 @@ func ratioPlot(title string, ratios []Ratio, marks *Marks) *plot.Plot {
 			a, b := vg.Point{X: x(1), Y: y(at - 0.35)}, vg.Point{X: x(r.Ratio), Y: y(at + 0.35)}
 			c.FillPolygon(r.look.colour, []vg.Point{a, {X: b.X, Y: a.Y}, b, {X: a.X, Y: b.Y}})
 			if r.Series != r.Base && r.Middle.Lo > 0 {
-				c.StrokeLines(Line(RGB(0x505050), 1.2, nil), []vg.Point{{X: x(r.Middle.Lo), Y: y(at)}, {X: x(r.Middle.Hi), Y: y(at)}})
+				middle := []vg.Point{{X: x(r.Middle.Lo), Y: y(at)}, {X: x(r.Middle.Hi), Y: y(at)}}
+				c.StrokeLines(Line(RGB(0xffffff), 2.6, nil), middle) // so that it is seen on a dark bar
+				c.StrokeLines(Line(RGB(0x505050), 1.2, nil), middle)
 			}
 			marks.Between(vg.Point{X: min(a.X, b.X), Y: a.Y}, vg.Point{X: max(a.X, b.X), Y: b.Y}, fmt.Sprintf("%s: %s, %s ms", r.label, r.text(), format.Short(r.Mean)))
 		}
 		c.StrokeLines(Line(RGB(0x1c1c1c), 0.8, nil), []vg.Point{{X: x(1), Y: y(-0.5)}, {X: x(1), Y: y(float64(len(ratios)) - 0.5)}})
 	}})
 	q.X.Scale, q.X.Tick.Marker = plot.LogScale{}, multiples{}
-	q.Y.Tick.Marker, q.Y.Tick.Length = labels, 0
+	q.Y.Tick.Marker, q.Y.Tick.Length, q.Y.Tick.Width = labels, vg.Points(4), 0
 	return q
 }
 

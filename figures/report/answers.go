@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/ds2-lab/alps/experiments/results"
@@ -21,6 +22,19 @@ type answer struct {
 	Note     string
 	Section  string // where there is more
 	Lines    []answerLine
+}
+
+// Lacks are the sentences of an answer on what is not there, each once.
+func (a answer) Lacks() []string {
+	var out []string
+	for _, l := range a.Lines {
+		for _, text := range []string{l.MeasuredLacks, l.SimLacks} {
+			if text != "" && !slices.Contains(out, text) {
+				out = append(out, text)
+			}
+		}
+	}
+	return out
 }
 
 // answerLine is a number of an answer. A number that lacks is "not measured" or "not

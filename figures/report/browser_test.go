@@ -29,7 +29,8 @@ func browser(t *testing.T) string {
 	return path
 }
 
-// frame shows the page in a frame of some width and says what sticks out.
+// frame shows the page in a frame of some width, says what sticks out, and uses it:
+// it points at the first bar, filters and sorts the claims.
 const frame = `<!doctype html><link rel="icon" href="data:,"><body><pre id="out">not loaded</pre>
 <iframe id="page" src="/index.html" style="width:%dpx;height:800px;border:0"></iframe>
 <script>
@@ -38,9 +39,20 @@ page.onload = () => {
   for (const x of d.querySelectorAll("details")) x.open = true;
   let wide = [];
   for (const e of d.body.querySelectorAll("*"))
-    if (!e.closest(".scroll") && e.getBoundingClientRect().right > w + 1) wide.push(e.tagName + "." + e.className);
-  out.textContent = "width=" + page.contentWindow.innerWidth + " overflow=" + (root.scrollWidth - w) + " pictures=" + d.querySelectorAll(".figure svg").length
-    + " claims=" + d.querySelectorAll(".claims tr[id]").length + " wide=[" + wide.slice(0, 5) + "]";
+    if (!e.closest(".scroll") && e.getBoundingClientRect().right > w + 1) wide.push(e.tagName + "." + (e.className.baseVal ?? e.className));
+  const shown = [...d.querySelectorAll(".figure svg")].filter(e => e.getBoundingClientRect().width > 0).length;
+  const bar = [...d.querySelectorAll(".marks rect")].find(e => e.dataset.text.includes("p50"));
+  bar.dispatchEvent(new PointerEvent("pointermove", {bubbles: true, clientX: 20, clientY: 20}));
+  const rows = () => [...d.querySelectorAll(".claims tbody tr")], pick = d.querySelector("select[name=simulated]");
+  const all = rows().length, first = rows()[0].id;
+  pick.value = "holds";
+  pick.dispatchEvent(new Event("change"));
+  const kept = rows().filter(r => !r.hidden), held = kept.every(r => r.dataset.simulated === "holds") && kept.length > 0 && kept.length < all;
+  d.querySelector("th[data-key=figure] button").click();
+  const figures = rows().map(r => r.dataset.figure), sorted = figures.every((f, i) => !i || figures[i-1].localeCompare(f, "en", {numeric: true}) <= 0);
+  out.textContent = "width=" + page.contentWindow.innerWidth + " overflow=" + (root.scrollWidth - w) + " pictures=" + shown
+    + " claims=" + all + " wide=[" + wide.slice(0, 5) + "] tip=" + d.getElementById("tip").textContent.includes("p50") + " filtered=" + held + " sorted=" + (sorted && rows()[0].id !== first)
+    + " contents=" + (getComputedStyle(d.querySelector("nav")).position === "sticky");
 };
 </script>`
 
@@ -78,7 +90,7 @@ func TestPageInBrowser(t *testing.T) {
 		dom, err := cmd.Output()
 		cancel()
 		require.NoError(t, err, log.String())
-		require.Contains(t, string(dom), fmt.Sprintf("width=%d overflow=0 pictures=32 claims=%d wide=[]", width, len(claims.All)))
+		require.Contains(t, string(dom), fmt.Sprintf("width=%d overflow=0 pictures=16 claims=%d wide=[] tip=true filtered=true sorted=true contents=true", width, len(claims.All)))
 		require.NotContains(t, log.String(), "CONSOLE", "the page has nothing to say to the console")
 	}
 	slices.Sort(asked)
