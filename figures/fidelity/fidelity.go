@@ -118,7 +118,7 @@ func beyond(root string, files map[string]string) error {
 	if n == nil || index == nil {
 		return fmt.Errorf("%s or %s is not there: %s", never.Experiment, plot.IndexFigure, first)
 	}
-	heat, err := n.Sheet().SVG()
+	heat, err := n.Sheet(false).SVG()
 	if err != nil {
 		return err
 	}

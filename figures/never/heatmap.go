@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,57 +46,100 @@ func heat(ratio float64) color.RGBA {
 	return color.RGBA{mix(end.R), mix(end.G), mix(end.B), 0xff}
 }
 
-// Sheet is a panel for each judged series: a row for each workload, a column for
-// each load of each machine. A cell that is lost has a frame.
-func (n *Grid) Sheet() plot.Sheet {
-	series := n.judgedSeries()
-	workloads := dataset.Distinct(n.cells, func(c Cell) string { return c.workload })
+// narrowMachines is how many machines stand beside each other on a screen of 390 px.
+const narrowMachines = 3
+
+// Sheet is a panel for each judged series: a row for each workload, a column for each
+// load of each machine. A cell that is lost has a frame. Narrow is for small screens: a
+// panel has a few machines only, and the next one the others.
+func (n *Grid) Sheet(narrow bool) plot.Sheet {
 	cores := dataset.Distinct(n.cells, func(c Cell) int { return c.cores })
 	loads := dataset.Distinct(n.cells, func(c Cell) float64 { return c.load })
+	across := len(cores)
+	if narrow {
+		across = min(across, narrowMachines)
+	}
+	var panels []heatPanel
+	for _, s := range n.judgedSeries() {
+		for some := range slices.Chunk(cores, across) {
+			panels = append(panels, heatPanel{s, some})
+		}
+	}
+	rows := len(dataset.Distinct(n.cells, func(c Cell) string { return c.workload }))
+	height := heatTop + heatCell*float64(rows)
+	marks := &plot.Marks{}
+	return plot.Sheet{
+		Width:       vg.Points(2*heatMargin + heatLabel + float64(across)*(heatCell*float64(len(loads))+heatGap)),
+		Height:      vg.Points(2*heatMargin + height*float64(len(panels)) + heatScale),
+		Title:       "Does it ever lose? Mean turnaround over that of the better of CFS and EEVDF, simulated",
+		Description: strings.Join(n.Conditions(), " "), Marks: marks,
+		Draw: func(c draw.Canvas) {
+			c.SetColor(color.White)
+			c.Fill(c.Rectangle.Path())
+			for i, p := range panels {
+				n.drawPanel(c, p, c.Max.Y-vg.Points(heatMargin+height*float64(i)+heatTop-heatHead), narrow, marks)
+			}
+			drawScale(c, narrow)
+		},
+	}
+}
+
+// heatPanel is of one series on some machines.
+type heatPanel struct {
+	series string
+	cores  []int
+}
+
+// drawPanel draws one panel below top.
+func (n *Grid) drawPanel(c draw.Canvas, p heatPanel, top vg.Length, narrow bool, marks *plot.Marks) {
+	workloads := dataset.Distinct(n.cells, func(c Cell) string { return c.workload })
+	loads := dataset.Distinct(n.cells, func(c Cell) float64 { return c.load })
 	pt := vg.Points
-	panel := heatTop + heatCell*float64(len(workloads))
-	width := 2*heatMargin + heatLabel + float64(len(cores))*(heatCell*float64(len(loads))+heatGap)
-	height := 2*heatMargin + panel*float64(len(series)) + heatScale
 	x := func(core, load int) vg.Length {
 		return pt(heatMargin + heatLabel + float64(core)*(heatCell*float64(len(loads))+heatGap) + heatCell*float64(load))
 	}
-	marks := &plot.Marks{}
-	return plot.Sheet{Width: pt(width), Height: pt(height), Title: "Does it ever lose? Mean turnaround over that of the better of CFS and EEVDF, simulated",
-		Description: strings.Join(n.Conditions(), " "), Marks: marks, Draw: func(c draw.Canvas) {
-			c.SetColor(color.White)
-			c.Fill(c.Rectangle.Path())
-			title, small := plot.Text(8), plot.Text(6)
-			for p, s := range series {
-				top := c.Max.Y - pt(heatMargin+panel*float64(p)+heatTop-heatHead)
-				c.FillText(title, vg.Point{X: pt(heatMargin), Y: top - pt(9)}, fmt.Sprintf("%s: mean turnaround over that of the better of CFS and EEVDF; lost: %d of %d cells", s, len(n.losses(s, turnaround)), len(n.cells)))
-				for i, k := range cores {
-					c.FillText(small, vg.Point{X: x(i, 0), Y: top - pt(20)}, coresText(k)+", load in %")
-					for j, l := range loads {
-						c.FillText(small, vg.Point{X: x(i, j), Y: top - pt(29)}, format.Fixed(100*l, 0))
-					}
+	title, small := plot.Text(8), plot.Text(6)
+	text := "%s: mean turnaround over that of the better of CFS and EEVDF; lost: %d of %d cells"
+	if narrow {
+		text = "%s: mean / that of the better of CFS and EEVDF; %d of %d lost"
+	}
+	c.FillText(title, vg.Point{X: pt(heatMargin), Y: top - pt(9)}, fmt.Sprintf(text, p.series, len(n.losses(p.series, turnaround)), len(n.cells)))
+	for i, k := range p.cores {
+		c.FillText(small, vg.Point{X: x(i, 0), Y: top - pt(20)}, coresText(k)+", load in %")
+		for j, l := range loads {
+			c.FillText(small, vg.Point{X: x(i, j), Y: top - pt(29)}, format.Fixed(100*l, 0))
+		}
+	}
+	for r, w := range workloads {
+		y := top - pt(heatHead+heatCell*float64(r+1))
+		c.FillText(small, vg.Point{X: pt(heatMargin), Y: y + pt(3)}, w)
+		for i, k := range p.cores {
+			for j, l := range loads {
+				at := Cell{w, k, l}
+				m, ok := n.means[at]
+				if !ok {
+					continue
 				}
-				for r, w := range workloads {
-					y := top - pt(heatHead+heatCell*float64(r+1))
-					c.FillText(small, vg.Point{X: pt(heatMargin), Y: y + pt(3)}, w)
-					for i, k := range cores {
-						for j, l := range loads {
-							at := Cell{w, k, l}
-							if _, ok := n.means[at]; ok {
-								square(c, x(i, j), y, n.ratio(at, s))
-								marks.Add(plot.Mark{X: x(i, j), Y: y, Width: pt(heatCell), Height: pt(heatCell),
-									Text: fmt.Sprintf("%s, %s, %s at %.0f %%: × %s of the better (%s ms)", s, w, coresText(k), 100*l, format.Fixed(n.ratio(at, s), 2), format.Short(n.means[at][s].mean))})
-							}
-						}
-					}
-				}
+				square(c, x(i, j), y, n.ratio(at, p.series))
+				marks.Add(plot.Mark{X: x(i, j), Y: y, Width: pt(heatCell), Height: pt(heatCell),
+					Text: fmt.Sprintf("%s, %s, %s at %.0f %%: × %s of the better (%s ms)", p.series, w, coresText(k), 100*l, format.Fixed(n.ratio(at, p.series), 2), format.Short(m[p.series].mean))})
 			}
-			steps := []float64{0.25, 0.35, 0.5, 0.7, 0.85, 0.95, 1, 1.05, 1.2, 1.5, 2, 3, 4}
-			for i, r := range steps {
-				at := vg.Point{X: pt(heatMargin + heatLabel + float64(i)*28), Y: c.Min.Y + pt(heatMargin)}
-				square(c, at.X, at.Y, r)
-				c.FillText(small, vg.Point{X: at.X, Y: at.Y + pt(heatCell+2)}, strconv.FormatFloat(r, 'g', -1, 64))
-			}
-		}}
+		}
+	}
+}
+
+// drawScale draws what colour a ratio has, at the bottom.
+func drawScale(c draw.Canvas, narrow bool) {
+	left, apart := heatMargin+heatLabel, 28.0
+	if narrow {
+		left, apart = heatMargin, 19
+	}
+	small := plot.Text(6)
+	for i, r := range []float64{0.25, 0.35, 0.5, 0.7, 0.85, 0.95, 1, 1.05, 1.2, 1.5, 2, 3, 4} {
+		at := vg.Point{X: vg.Points(left + float64(i)*apart), Y: c.Min.Y + vg.Points(heatMargin)}
+		square(c, at.X, at.Y, r)
+		c.FillText(small, vg.Point{X: at.X, Y: at.Y + vg.Points(heatCell+2)}, strconv.FormatFloat(r, 'g', -1, 64))
+	}
 }
 
 func coresText(n int) string {

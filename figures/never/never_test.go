@@ -37,9 +37,13 @@ func TestNever(t *testing.T) {
 	_, loads := n.by("load", func(c Cell) string { return format.Fixed(100*c.load, 0) })
 	require.Equal(t, []string{"steady", "0.500", "0.800"}, loads[2])
 	require.Equal(t, []string{"steady, P99 of the longest group", "0.50", "0.80"}, loads[3])
-	svg, err := n.Sheet().SVG()
+	svg, err := n.Sheet(false).SVG()
 	require.NoError(t, err)
 	require.Contains(t, string(svg), "steady: mean turnaround")
+	require.Equal(t, 2, strings.Count(string(svg), ": mean turnaround"), "a panel for each judged series")
+	small, err := n.Sheet(true).SVG()
+	require.NoError(t, err)
+	require.Equal(t, strings.Count(string(svg), "<rect "), strings.Count(string(small), "<rect "), "no cell is left out on a small screen")
 	require.Equal(t, 1+6, strings.Count(string(svg), "stroke:#1C1C1C"), "one cell is lost, and six of the scale")
 }
 

@@ -117,9 +117,14 @@ func (r *report) addNever() (*never.Grid, error) {
 	}
 	if n != nil {
 		p.File, p.Conditions = never.Experiment+"-sim", n.Conditions()
-		if err := r.write(&p, func() (plot.Sheet, error) { return n.Sheet(), nil }); err != nil {
+		if err := r.write(&p, func() (plot.Sheet, error) { return n.Sheet(false), nil }); err != nil {
 			return nil, err
 		}
+		small, err := n.Sheet(true).SVG()
+		if err != nil {
+			return nil, err
+		}
+		p.Narrow = inline(small)
 		p.Head, p.Lines = n.Summary()
 		if err := r.file(p.File+".tsv", []byte(n.TSV())); err != nil {
 			return nil, err
