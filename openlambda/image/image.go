@@ -3,11 +3,14 @@
 package image
 
 import (
+	"archive/tar"
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -35,11 +38,6 @@ const suite = "bookworm"
 var packages = []string{"python3-minimal", "python3-igraph", "python3-packaging"}
 
 var packageRE = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?$`)
-
-// layout makes the image one that OpenLambda's own worker can use as well: its
-// containers run /spin, and it starts the server in them by this path.
-const layout = `cd "$1/runtimes/python" && ln -s server.py server_legacy.py && cd ../.. &&
-printf '#!/bin/sh\nexec sleep infinity\n' >spin && chmod 755 spin`
 
 // trim removes what no function reads.
 const trim = `cd "$1" && rm -rf usr/share/doc usr/share/man usr/share/locale usr/share/zoneinfo usr/share/info \
@@ -70,31 +68,38 @@ func Build(ctx context.Context, o Options) (Image, error) {
 		return Image{}, err
 	}
 	all := slices.Concat(packages, o.Packages)
-	d := digest.New("lambda/3").Str("suite", suite).Str("tag", o.Tag).Str("packages", strings.Join(all, " ")).Str("layout", layout).Str("trim", trim)
-	names, err := fs.Glob(sandbox.Files, "*.py")
-	if err != nil {
-		return Image{}, err
-	}
-	for _, name := range names {
-		data, err := sandbox.Files.ReadFile(name)
-		if err != nil {
-			return Image{}, err
-		}
-		d = d.Str(name, string(data))
-	}
+	d := digest.New("lambda-root/1").Str("suite", suite).Str("packages", strings.Join(all, " ")).Str("trim", trim)
 	for _, w := range wheels {
 		d = d.File(filepath.Base(w), w)
 	}
-	key, err := d.Sum()
+	rootKey, err := d.Sum()
+	if err != nil {
+		return Image{}, err
+	}
+	server, err := serverLayer()
+	if err != nil {
+		return Image{}, err
+	}
+	key, err := digest.New("lambda/4").Str("root", rootKey).Str("server", string(server)).Str("tag", o.Tag).Sum()
 	if err != nil {
 		return Image{}, err
 	}
 	e, err := cache.Get(ctx, "lambda", key, func(ctx context.Context, dir string) error {
-		step := o.Progress.Step("functions' container image", 0, 0)
-		if err := build(ctx, dir, cmp.Or(o.Tag, "lambda:latest"), all, wheels); err != nil {
+		// Packages take minutes, and change seldom; the server is another layer.
+		root, err := cache.Get(ctx, "lambda-root", rootKey, func(ctx context.Context, dir string) error {
+			step := o.Progress.Step("functions' container image", 0, 0)
+			if err := makeRoot(ctx, filepath.Join(dir, "root.tar"), all, wheels); err != nil {
+				return fmt.Errorf("image lambda: %w", err)
+			}
+			step.Done("")
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := assemble(filepath.Join(dir, "lambda.tar"), cmp.Or(o.Tag, "lambda:latest"), filepath.Join(root.Dir, "root.tar"), server); err != nil {
 			return fmt.Errorf("image lambda: %w", err)
 		}
-		step.Done("")
 		return nil
 	})
 	if err != nil {
@@ -125,22 +130,39 @@ func (o Options) check() (wheels []string, err error) {
 	return wheels, err
 }
 
-func build(ctx context.Context, dir, label string, packages, wheels []string) error {
-	server, root := filepath.Join(dir, "server"), filepath.Join(dir, "root.tar")
-	if err := os.Mkdir(server, 0o755); err != nil {
-		return err
+// serverLayer is a tar that makes the image one that OpenLambda's own worker can use
+// as well: its containers run /spin, and it starts the server in them by a path.
+func serverLayer() ([]byte, error) {
+	names, err := fs.Glob(sandbox.Files, "*.py")
+	if err != nil {
+		return nil, err
 	}
-	defer os.RemoveAll(server)
-	if err := sandbox.Install(server); err != nil {
-		return err
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	add := func(h tar.Header, data []byte) {
+		h.Size = int64(len(data))
+		err = errors.Join(err, w.WriteHeader(&h))
+		_, writeErr := w.Write(data)
+		err = errors.Join(err, writeErr)
 	}
+	add(tar.Header{Typeflag: tar.TypeDir, Name: "runtimes/", Mode: 0o755}, nil)
+	add(tar.Header{Typeflag: tar.TypeDir, Name: "runtimes/python/", Mode: 0o755}, nil)
+	for _, name := range names {
+		data, readErr := sandbox.Files.ReadFile(name)
+		err = errors.Join(err, readErr)
+		add(tar.Header{Name: "runtimes/python/" + name, Mode: 0o644}, data)
+	}
+	add(tar.Header{Typeflag: tar.TypeSymlink, Name: "runtimes/python/server_legacy.py", Linkname: "server.py", Mode: 0o777}, nil)
+	add(tar.Header{Name: "spin", Mode: 0o755}, []byte("#!/bin/sh\nexec sleep infinity\n"))
+	err = errors.Join(err, w.Close())
+	return b.Bytes(), err
+}
+
+// makeRoot writes a tar of the file system with the packages.
+func makeRoot(ctx context.Context, root string, packages, wheels []string) error {
 	args := []string{"mmdebstrap", "--quiet", "--variant=essential", "--format=tar",
 		"--include=" + strings.Join(packages, ","),
-		`--aptopt=APT::Install-Recommends "false"`,
-		`--customize-hook=mkdir -p "$1/runtimes/python"`,
-		"--customize-hook=sync-in " + server + " /runtimes/python",
-		"--customize-hook=" + layout,
-	}
+		`--aptopt=APT::Install-Recommends "false"`}
 	for _, w := range wheels {
 		at := "/tmp/" + filepath.Base(w)
 		args = append(args, "--customize-hook=upload "+w+" "+at,
@@ -154,14 +176,20 @@ func build(ctx context.Context, dir, label string, packages, wheels []string) er
 	if sources := deps.DebianSources(suite); sources != "" {
 		args = append(args, sources)
 	}
-	if err := command.Run(ctx, command.Cmd{Args: args}); err != nil {
-		return err
-	}
-	layer, err := tarball.LayerFromFile(root)
+	return command.Run(ctx, command.Cmd{Args: args})
+}
+
+// assemble writes a docker-archive of both layers.
+func assemble(path, label, root string, server []byte) error {
+	base, err := tarball.LayerFromFile(root)
 	if err != nil {
 		return err
 	}
-	img, err := mutate.AppendLayers(empty.Image, layer)
+	top, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(server)), nil })
+	if err != nil {
+		return err
+	}
+	img, err := mutate.AppendLayers(empty.Image, base, top)
 	if err != nil {
 		return err
 	}
@@ -179,8 +207,5 @@ func build(ctx context.Context, dir, label string, packages, wheels []string) er
 	if err != nil {
 		return err
 	}
-	if err := tarball.WriteToFile(filepath.Join(dir, "lambda.tar"), tag, img); err != nil {
-		return err
-	}
-	return os.Remove(root)
+	return tarball.WriteToFile(path, tag, img)
 }
