@@ -31,6 +31,10 @@ const (
 // StartLimit bounds a cold start; emulated machines need most of it.
 const StartLimit = 2 * time.Minute
 
+// slowStart is when a start that goes on is worth a line in the log, with what the
+// container wrote until then.
+const slowStart = 15 * time.Second
+
 // Docker makes sandboxes by the Docker Engine API.
 type Docker struct {
 	api    *client.Client
@@ -126,7 +130,7 @@ func (d *Docker) create(s sandbox.Spec) client.ContainerCreateOptions {
 func (d *Docker) Start(ctx context.Context, s sandbox.Spec) (sandbox.Sandbox, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, StartLimit, fmt.Errorf("not ready after %s", StartLimit))
 	defer cancel()
-	if err := sandbox.Install(s.HostDir); err != nil {
+	if err := errors.Join(sandbox.Install(s.HostDir), os.Mkdir(filepath.Join(s.HostDir, "tmp"), 0o700)); err != nil {
 		return nil, err
 	}
 	pipe, err := readyPipe(s.HostDir)
@@ -139,6 +143,10 @@ func (d *Docker) Start(ctx context.Context, s sandbox.Spec) (sandbox.Sandbox, er
 		return nil, d.explain(err)
 	}
 	c := &dockerContainer{docker: d, function: s.Function.Name, id: created.ID, hostDir: s.HostDir, ended: make(chan struct{})}
+	slow := time.AfterFunc(slowStart, func() {
+		d.log.Warn("sandbox is slow to start", "function", s.Function.Name, "uid", s.Function.UID, "sandbox", c, "after", slowStart, "said", c.said())
+	})
+	defer slow.Stop()
 	if err := c.start(ctx, pipe); err != nil {
 		err = fmt.Errorf("function %s: %w", s.Function.Name, err)
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), sandbox.Deadline)

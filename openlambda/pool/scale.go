@@ -13,9 +13,6 @@ const scaleEvery = time.Second
 // retryMost bounds the wait between attempts to keep instances.min.
 const retryMost = 30 * time.Second
 
-// slowStart is when a start that goes on is worth a line in the log.
-const slowStart = 15 * time.Second
-
 // shortLife: a sandbox that dies sooner counts as a failed start.
 const shortLife = 5 * time.Second
 

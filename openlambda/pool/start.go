@@ -3,8 +3,10 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -24,12 +26,10 @@ func (f *Function) start(request string) {
 		f.died = ""
 	}
 	begun := time.Now()
-	slow := time.AfterFunc(slowStart, func() { log.Warn("sandbox is slow to start", "since", time.Since(begun).Round(time.Second)) })
 	in.code.users.Add(1)
 	f.instances = append(f.instances, in)
 	f.pending.Go(func() {
 		sb, err := f.p.create(f, in.code)
-		slow.Stop()
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if err != nil {
@@ -37,7 +37,11 @@ func (f *Function) start(request string) {
 			f.lost(in)
 			f.failures++
 			f.failed = time.Now()
-			log.Error("sandbox did not start", "took", time.Since(begun).Round(time.Millisecond), "err", err)
+			level := slog.LevelError
+			if f.p.life.Err() != nil {
+				level = slog.LevelDebug // given up because the worker ends
+			}
+			log.Log(context.Background(), level, "sandbox did not start", "took", time.Since(begun).Round(time.Millisecond), "err", err)
 			err = fmt.Errorf("could not create Sandbox: %w", err)
 			if errors.Is(err, sandbox.ErrRefused) && in.code == f.code {
 				f.refused = fmt.Errorf("function %s: %w", f.ID.Name, err)
