@@ -22,6 +22,7 @@ import (
 
 	"github.com/ds2-lab/alps/openlambda/config"
 	"github.com/ds2-lab/alps/openlambda/oltest"
+	"github.com/ds2-lab/alps/openlambda/sandbox"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -70,7 +71,9 @@ func tryFiles(t testing.TB, files map[string]string, env []string, args ...strin
 	for i := len(args); i < 3; i++ {
 		args = append(args, []string{"auto", "normal", "1"}[i])
 	}
-	args = slices.Concat([]string{"server.py"}, args[:3], []string{dir, dir}, args[3:])
+	server := oltest.ShortDir(t)
+	require.NoError(t, sandbox.Install(server))
+	args = slices.Concat([]string{filepath.Join(server, "server.py")}, args[:3], []string{dir, dir}, args[3:])
 	cmd := exec.Command(py, args...)
 	cmd.Env = slices.Concat(os.Environ(), []string{"PYTHONDONTWRITEBYTECODE=1"}, env)
 	cmd.Stderr = os.Stderr

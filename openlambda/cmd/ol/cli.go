@@ -113,6 +113,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	fs := flag.NewFlagSet("ol "+name, flag.ContinueOnError)
 	fs.SetOutput(stderr)
+	fs.Usage = func() {
+		fmt.Fprint(stderr, about(name))
+		fs.PrintDefaults()
+	}
 	alias(fs, &c.path, "p", "path", "the worker's directory")
 	cmd.flags(c, fs)
 	err := c.parse(fs, rest, cmd.arg)
@@ -129,6 +133,24 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// about is what usage says of a command.
+func about(name string) string {
+	var b strings.Builder
+	inside := false
+	for line := range strings.Lines(usage) {
+		switch {
+		case strings.HasPrefix(line, "  ol "):
+			inside = strings.HasPrefix(line+" ", "  ol "+name+" ") || strings.Contains(line, "(also: "+name) || strings.Contains(line, ", "+name+")")
+		case !strings.HasPrefix(line, "    "):
+			inside = false
+		}
+		if inside {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 // parse reads flags, and the argument if the command has one, in any order.

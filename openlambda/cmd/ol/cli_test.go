@@ -118,6 +118,13 @@ func TestExitCodesAndErrors(t *testing.T) {
 		_, _, code := ol(t, d, args...)
 		require.Zero(t, code, args)
 	}
+	// Each command's -h says what it does, then its flags.
+	for name := range commands() {
+		_, errOut, code := ol(t, d, append(strings.Fields(name), "-h")...)
+		require.Zero(t, code, name)
+		require.Regexp(t, `^  ol [a-z ]+`, errOut, name)
+		require.Contains(t, errOut, "-p ", name)
+	}
 }
 
 func TestWorkerInTheBackground(t *testing.T) {
