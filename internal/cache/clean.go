@@ -22,7 +22,7 @@ const tag = `Signature: 8a477f597d28d172789f06886806bc55
 
 // kinds are the directories that a cache has; a test holds them to what the callers
 // of Get and Dir say.
-var kinds = []string{"apt", "calibration", "ccache", kept, "history", "image", "image-base", "kernel", "lambda", "log", "mage", "peers", "probe", "qemu", "run", "snapshot", "ssh", "tools"}
+var kinds = []string{"apt", "calibration", "ccache", kept, "history", "image", "image-base", "kernel", "lambda", "lambda-root", "log", "mage", "peers", "probe", "qemu", "run", "snapshot", "ssh", "tools"}
 
 // Kinds are the directories that a cache has.
 func Kinds() []string { return slices.Clone(kinds) }
