@@ -4,8 +4,8 @@
 /*
  * ALPS in the kernel: two programs that answer CFS's hooks from one policy
  * (hooks.bpf.h, steady.bpf.h), an observer that reports every invocation once it
- * ends (observer.bpf.h), and the exception for processes that must end
- * (ending.bpf.h).
+ * ends (observer.bpf.h, and busy.bpf.h for invocations that are no processes), and
+ * the exception for processes that must end (ending.bpf.h).
  *
  * Most of this runs under the runqueue lock. It only looks up, and writes in
  * place: every map is preallocated, no loop is long, nothing sleeps.
@@ -20,7 +20,9 @@
 #define MAX_RUNNING   8192
 #define MAX_TASKS     16384
 #define MAX_DEPTH     8 /* of a task below its function's cgroup */
-#define TASK_DEAD     0x80
+#define TASK_INTERRUPTIBLE   1
+#define TASK_UNINTERRUPTIBLE 2
+#define TASK_DEAD	     0x80
 #define NSEC_PER_USEC 1000
 
 /* The kernel's types, as far as they are used; CO-RE finds the offsets. */
@@ -171,10 +173,13 @@ static __always_inline struct control *controls(void)
 /* The length of a slice on a CPU falls into one of these, see bucket_of(). */
 #define SLICE_BUCKETS 74
 
-/* One invocation: a process forked in a function's cgroup, until it ends. */
+/*
+ * One invocation: a process forked in a function's cgroup, until it ends; or a
+ * busy period, see busy.bpf.h.
+ */
 struct event {
 	__u64 cgroup_id; /* the function's */
-	__u64 arrive_ns; /* fork; all times are CLOCK_MONOTONIC */
+	__u64 arrive_ns; /* fork, or waking; all times are CLOCK_MONOTONIC */
 	__u64 exec_ns;	 /* last exec; 0: none */
 	__u64 start_ns;	 /* first on a CPU */
 	__u64 end_ns;	 /* last off a CPU: exit of the process's last thread */
@@ -187,7 +192,7 @@ struct event {
 	__u32 threads; /* of the process, alive; 0 when reported */
 	__u32 tasks;   /* threads and descendants there ever were */
 	__u32 fresh;   /* has not used its slice, under SFS */
-	__u32 pad;
+	__u32 busy;    /* a busy period */
 	__u32 slices[SLICE_BUCKETS];
 };
 
@@ -211,7 +216,7 @@ struct {
 	__uint(max_entries, 1 << 22);
 } slices SEC(".maps");
 
-/* Invocations under way, by tgid. */
+/* Invocations under way, by tgid; of functions with busy periods, by KEY_… */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_RUNNING);
@@ -226,10 +231,10 @@ struct task {
 	__u64 turn_ns;	 /* of its turn, before it was interrupted */
 	__u64 cpu_ns;	 /* accounted so far, as the next */
 	__u64 wait_ns;
-	__u32 root; /* tgid of the invocation */
+	__u32 root; /* tgid of the invocation, or another key in running */
+	__u32 awake; /* counted in the period's awake */
 	__u32 preempted_cpu; /* on which CPU it was interrupted, from 1; 0: it is not */
 	__u32 never_ran; /* it waits for its first time on a CPU: its place in never_ran, from 1 */
-	__u32 pad;
 	__u64 others_ns; /* CPU time of the invocation's other tasks, when it was last looked at */
 };
 
@@ -239,6 +244,45 @@ struct {
 	__type(key, __u32); /* pid */
 	__type(value, struct task);
 } tasks SEC(".maps");
+
+/* What an invocation of a function is. */
+enum source_kind {
+	SOURCE_PROCESS, /* a process forked in its cgroup */
+	SOURCE_BUSY,	/* a busy period of its cgroup */
+	SOURCE_THREADS, /* a busy period of one of its threads */
+};
+
+struct source {
+	__u32 kind;
+	__u32 forks; /* processes begun, unless they are invocations; ours to write */
+	__u64 idle_ns; /* a sleep that ends a busy period */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_FUNCTIONS);
+	__type(key, __u32); /* the function's slot */
+	__type(value, struct source);
+} sources SEC(".maps");
+
+/* Keys in running that are no pid. */
+#define KEY_FUNCTION (1U << 31) /* | slot */
+#define KEY_THREAD   (1U << 30) /* | pid */
+
+/* What is beside the event of a busy period. */
+struct period {
+	struct bpf_spin_lock lock;
+	__s32 awake; /* threads */
+	__u64 slept_ns; /* since when none is */
+	__u64 idle_ns;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_RUNNING);
+	__type(key, __u32); /* KEY_… */
+	__type(value, struct period);
+} periods SEC(".maps");
 
 /*
  * Whose turn a CPU interrupts: pid, or 0. What is no invocation, a daemon or the
@@ -275,6 +319,18 @@ static __always_inline void count(__u32 what)
 		__sync_fetch_and_add(n, 1);
 }
 
+/* @t is of a function whose invocations are busy periods. */
+static __always_inline bool is_busy(struct task *t)
+{
+	return t->root & (KEY_FUNCTION | KEY_THREAD);
+}
+
+/* NULL if there is no such slot. */
+static __always_inline struct source *source_of(struct function *fn)
+{
+	return bpf_map_lookup_elem(&sources, &fn->slot);
+}
+
 /* The invocation that @t belongs to, if it has not ended. */
 static __always_inline struct event *invocation_of(struct task *t)
 {
@@ -301,7 +357,21 @@ static __always_inline struct function *function_at(struct kernfs_node *kn, __u6
 	return NULL;
 }
 
+/* The pid of @p in its innermost namespace. */
+static __always_inline __u32 pid_inside(struct task_struct *p)
+{
+	struct pid *pid = BPF_CORE_READ(p, thread_pid);
+	__u32 nr = 0;
+
+	bpf_probe_read_kernel(&nr, sizeof(nr),
+			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      BPF_CORE_READ(pid, level) * bpf_core_type_size(struct upid) +
+				      bpf_core_field_offset(struct upid, nr));
+	return nr;
+}
+
 #include "hooks.bpf.h"
+#include "busy.bpf.h"
 #include "observer.bpf.h"
 #include "ending.bpf.h"
 

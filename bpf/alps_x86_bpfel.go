@@ -52,7 +52,7 @@ type alpsEvent struct {
 	Threads       uint32
 	Tasks         uint32
 	Fresh         uint32
-	Pad           uint32
+	Busy          uint32
 	Slices        [74]uint32
 }
 
@@ -72,6 +72,24 @@ type alpsGuard struct {
 	Se       uint64
 	QueuedNs uint64
 	ChosenNs uint64
+}
+
+type alpsPeriod struct {
+	_    structs.HostLayout
+	Lock struct {
+		_   structs.HostLayout
+		Val uint32
+	}
+	Awake   int32
+	SleptNs uint64
+	IdleNs  uint64
+}
+
+type alpsSource struct {
+	_      structs.HostLayout
+	Kind   uint32
+	Forks  uint32
+	IdleNs uint64
 }
 
 type alpsStale struct {
@@ -122,9 +140,9 @@ type alpsTask struct {
 	CpuNs        uint64
 	WaitNs       uint64
 	Root         uint32
+	Awake        uint32
 	PreemptedCpu uint32
 	NeverRan     uint32
-	Pad          uint32
 	OthersNs     uint64
 }
 
@@ -140,10 +158,13 @@ const (
 	alpsMapGuards            = "guards"
 	alpsMapInterrupted       = "interrupted"
 	alpsMapNeverRan          = "never_ran"
+	alpsMapPeriods           = "periods"
 	alpsMapPolicy            = "policy"
 	alpsMapRunning           = "running"
 	alpsMapSlices            = "slices"
+	alpsMapSources           = "sources"
 	alpsMapTasks             = "tasks"
+	alpsProgAdopt            = "adopt"
 	alpsProgAlpsBias         = "alps_bias"
 	alpsProgAlpsSlice        = "alps_slice"
 	alpsProgAskSteady        = "ask_steady"
@@ -155,7 +176,9 @@ const (
 	alpsProgObserveSignal    = "observe_signal"
 	alpsProgObserveSwitch    = "observe_switch"
 	alpsProgObserveSwitch518 = "observe_switch_5_18"
+	alpsProgObserveWakeup    = "observe_wakeup"
 	alpsProgObserveWakeupNew = "observe_wakeup_new"
+	alpsProgSettle           = "settle"
 	alpsProgSweep            = "sweep"
 	alpsProgTimeBias         = "time_bias"
 	alpsProgTimeNothing      = "time_nothing"
@@ -205,6 +228,7 @@ type alpsSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type alpsProgramSpecs struct {
+	Adopt            *ebpf.ProgramSpec `ebpf:"adopt"`
 	AlpsBias         *ebpf.ProgramSpec `ebpf:"alps_bias"`
 	AlpsSlice        *ebpf.ProgramSpec `ebpf:"alps_slice"`
 	AskSteady        *ebpf.ProgramSpec `ebpf:"ask_steady"`
@@ -216,7 +240,9 @@ type alpsProgramSpecs struct {
 	ObserveSignal    *ebpf.ProgramSpec `ebpf:"observe_signal"`
 	ObserveSwitch    *ebpf.ProgramSpec `ebpf:"observe_switch"`
 	ObserveSwitch518 *ebpf.ProgramSpec `ebpf:"observe_switch_5_18"`
+	ObserveWakeup    *ebpf.ProgramSpec `ebpf:"observe_wakeup"`
 	ObserveWakeupNew *ebpf.ProgramSpec `ebpf:"observe_wakeup_new"`
+	Settle           *ebpf.ProgramSpec `ebpf:"settle"`
 	Sweep            *ebpf.ProgramSpec `ebpf:"sweep"`
 	TimeBias         *ebpf.ProgramSpec `ebpf:"time_bias"`
 	TimeNothing      *ebpf.ProgramSpec `ebpf:"time_nothing"`
@@ -235,9 +261,11 @@ type alpsMapSpecs struct {
 	Guards      *ebpf.MapSpec `ebpf:"guards"`
 	Interrupted *ebpf.MapSpec `ebpf:"interrupted"`
 	NeverRan    *ebpf.MapSpec `ebpf:"never_ran"`
+	Periods     *ebpf.MapSpec `ebpf:"periods"`
 	Policy      *ebpf.MapSpec `ebpf:"policy"`
 	Running     *ebpf.MapSpec `ebpf:"running"`
 	Slices      *ebpf.MapSpec `ebpf:"slices"`
+	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
 }
 
@@ -276,9 +304,11 @@ type alpsMaps struct {
 	Guards      *ebpf.Map `ebpf:"guards"`
 	Interrupted *ebpf.Map `ebpf:"interrupted"`
 	NeverRan    *ebpf.Map `ebpf:"never_ran"`
+	Periods     *ebpf.Map `ebpf:"periods"`
 	Policy      *ebpf.Map `ebpf:"policy"`
 	Running     *ebpf.Map `ebpf:"running"`
 	Slices      *ebpf.Map `ebpf:"slices"`
+	Sources     *ebpf.Map `ebpf:"sources"`
 	Tasks       *ebpf.Map `ebpf:"tasks"`
 }
 
@@ -292,9 +322,11 @@ func (m *alpsMaps) Close() error {
 		m.Guards,
 		m.Interrupted,
 		m.NeverRan,
+		m.Periods,
 		m.Policy,
 		m.Running,
 		m.Slices,
+		m.Sources,
 		m.Tasks,
 	)
 }
@@ -310,6 +342,7 @@ type alpsVariables struct {
 //
 // It can be passed to loadAlpsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type alpsPrograms struct {
+	Adopt            *ebpf.Program `ebpf:"adopt"`
 	AlpsBias         *ebpf.Program `ebpf:"alps_bias"`
 	AlpsSlice        *ebpf.Program `ebpf:"alps_slice"`
 	AskSteady        *ebpf.Program `ebpf:"ask_steady"`
@@ -321,7 +354,9 @@ type alpsPrograms struct {
 	ObserveSignal    *ebpf.Program `ebpf:"observe_signal"`
 	ObserveSwitch    *ebpf.Program `ebpf:"observe_switch"`
 	ObserveSwitch518 *ebpf.Program `ebpf:"observe_switch_5_18"`
+	ObserveWakeup    *ebpf.Program `ebpf:"observe_wakeup"`
 	ObserveWakeupNew *ebpf.Program `ebpf:"observe_wakeup_new"`
+	Settle           *ebpf.Program `ebpf:"settle"`
 	Sweep            *ebpf.Program `ebpf:"sweep"`
 	TimeBias         *ebpf.Program `ebpf:"time_bias"`
 	TimeNothing      *ebpf.Program `ebpf:"time_nothing"`
@@ -330,6 +365,7 @@ type alpsPrograms struct {
 
 func (p *alpsPrograms) Close() error {
 	return _AlpsClose(
+		p.Adopt,
 		p.AlpsBias,
 		p.AlpsSlice,
 		p.AskSteady,
@@ -341,7 +377,9 @@ func (p *alpsPrograms) Close() error {
 		p.ObserveSignal,
 		p.ObserveSwitch,
 		p.ObserveSwitch518,
+		p.ObserveWakeup,
 		p.ObserveWakeupNew,
+		p.Settle,
 		p.Sweep,
 		p.TimeBias,
 		p.TimeNothing,

@@ -62,23 +62,29 @@ type Backend struct {
 	cpus    uint32 // that there can be
 	pending pending
 
+	busy     atomic.Bool    // some function's invocations are no processes
+	adoptDue bool           // threads of such functions may be unknown
 	suspects map[stale]bool // entries whose thread was gone at the last sweep
 }
 
 // programs observe; any kernel from 5.18 on takes them.
 type programs struct {
+	Adopt         *ebpf.Program `ebpf:"adopt"`
 	Forget        *ebpf.Program `ebpf:"forget"`
 	ObserveExec   *ebpf.Program `ebpf:"observe_exec"`
 	ObserveExit   *ebpf.Program `ebpf:"observe_exit"`
 	ObserveFork   *ebpf.Program `ebpf:"observe_fork"`
 	ObserveSignal *ebpf.Program `ebpf:"observe_signal"`
 	ObserveSwitch *ebpf.Program `ebpf:"observe_switch"`
+	ObserveWakeup *ebpf.Program `ebpf:"observe_wakeup"`
+	Settle        *ebpf.Program `ebpf:"settle"`
 	Sweep         *ebpf.Program `ebpf:"sweep"`
 }
 
 // all are the programs, loaded or not.
 func (p programs) all() []*ebpf.Program {
-	return []*ebpf.Program{p.Forget, p.ObserveExec, p.ObserveExit, p.ObserveFork, p.ObserveSignal, p.ObserveSwitch, p.Sweep}
+	return []*ebpf.Program{p.Adopt, p.Forget, p.ObserveExec, p.ObserveExit, p.ObserveFork, p.ObserveSignal, p.ObserveSwitch,
+		p.ObserveWakeup, p.Settle, p.Sweep}
 }
 
 // hookPrograms answer the hooks.
@@ -266,13 +272,7 @@ func (b *Backend) SetHooksEnabled(on bool) error {
 func (b *Backend) DetachHooks() error {
 	errs := []error{b.SetHooksEnabled(false)}
 	for _, name := range []string{"hook_bias", "hook_slice"} {
-		if l := b.links[name]; l != nil {
-			if b.pin != "" {
-				errs = append(errs, l.Unpin())
-			}
-			errs = append(errs, l.Close())
-			delete(b.links, name)
-		}
+		errs = append(errs, b.detach(name))
 	}
 	return errors.Join(errs...)
 }
@@ -291,7 +291,7 @@ func (b *Backend) AttachObserver() error {
 			return err
 		}
 	}
-	return nil
+	return b.followBusy()
 }
 
 func (b *Backend) attach(name string, p *ebpf.Program) error {
@@ -304,6 +304,23 @@ func (b *Backend) attach(name string, p *ebpf.Program) error {
 	}
 	b.links[name] = l
 	return b.pinLink(name, l)
+}
+
+// detach undoes attach.
+func (b *Backend) detach(name string) error {
+	l := b.links[name]
+	if l == nil {
+		return nil
+	}
+	delete(b.links, name)
+	var errs []error
+	if b.pin != "" {
+		errs = append(errs, l.Unpin())
+	}
+	if err := errors.Join(append(errs, l.Close())...); err != nil {
+		return fmt.Errorf("detach %s: %w", name, err)
+	}
+	return nil
 }
 
 // Close detaches everything and forgets what was pinned: from here on CFS

@@ -5,6 +5,8 @@ package bpf_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/internal/cgrouptest"
+	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // ended says whether a process is no more than a zombie.
@@ -84,5 +87,46 @@ func TestGuestWhoMustEndWaitsForNoRank(t *testing.T) {
 		if u.Map == bpf.MapEnding {
 			require.Zero(t, u.Used)
 		}
+	}
+}
+
+// Docker's own ways to end a container take as long as without an order: the
+// grace it gives, and what it does itself.
+func TestGuestContainersThatMustEndWaitForNoRank(t *testing.T) {
+	ring.Need(t, ring.Docker, ring.Must(ring.Docker), "runs in the guest of the target test:guest, with its Docker")
+	b := load(t, bpf.Options{})
+	docker := func(args ...string) string {
+		out, err := exec.Command("docker", args...).CombinedOutput()
+		require.NoError(t, err, "docker %s: %s", strings.Join(args, " "), out)
+		return strings.TrimSpace(string(out))
+	}
+	require.Eventually(t, func() bool { return exec.Command("docker", "info").Run() == nil }, time.Minute, 200*time.Millisecond)
+	hog := func() (id, dir string) {
+		id = docker("run", "-d", "--network=none", "--cgroup-parent=alps.slice", fmt.Sprint("--cpuset-cpus=", runtime.NumCPU()-1),
+			"lambda", "python3", "-c", "while True: pass")
+		t.Cleanup(func() { _ = exec.Command("docker", "rm", "-f", id).Run() })
+		return id, "/sys/fs/cgroup/alps.slice/docker-" + id + ".scope"
+	}
+	const grace = 2 * time.Second
+	_, first := hog()
+	policy, dirs := map[string]bpf.Entry{first: {BiasUS: 1000, SliceUS: 5_000_000}}, []string{first}
+	ways := [][]string{{"stop", "-t", fmt.Sprint(grace.Seconds())}, {"kill"}, {"rm", "-f"}}
+	var victims []string
+	for range ways {
+		id, dir := hog()
+		victims, dirs = append(victims, id), append(dirs, dir)
+		policy[dir] = bpf.Entry{BiasUS: 1_000_000_000, SliceUS: 5_000_000}
+	}
+	require.NoError(t, b.AttachObserver())
+	require.NoError(t, b.AttachHooks())
+	rule(t, b, policy)
+	time.Sleep(200 * time.Millisecond)
+	for i, way := range ways {
+		require.Greater(t, cgrouptest.Shares(t, append(dirs[:1:1], dirs[1+i:]...), 500*time.Millisecond)[0], 0.9, "the order has no effect")
+		begun := time.Now()
+		docker(append(way, victims[i])...)
+		took := time.Since(begun)
+		t.Logf("docker %s: %s", strings.Join(way, " "), took.Round(time.Millisecond))
+		require.Less(t, took, grace+4*time.Second, way)
 	}
 }

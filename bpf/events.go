@@ -16,17 +16,18 @@ import (
 )
 
 // Event is one finished invocation: a process forked in a function's cgroup by
-// a process that is not itself an invocation. CPU time and what follows it
-// count for all its threads and descendants; one that outlives the process is
-// counted until the process ends.
+// a process that is not itself an invocation, or a busy period (see Source). CPU
+// time and what follows it count for all its threads and descendants; one that
+// outlives the process is counted until the process ends.
 type Event struct {
-	Cgroup        CgroupID // the function's, which may be above the process's
-	PID           uint32
+	Cgroup        CgroupID    // the function's, which may be above the process's
+	Busy          bool        // a busy period, no process
+	PID           uint32      // of a busy period: of the process whose thread woke first
 	NSPID         uint32      // in its innermost PID namespace
-	Arrive        clock.KTime // fork
+	Arrive        clock.KTime // fork, or waking
 	Exec          clock.KTime // last exec, 0 if none
 	Start         clock.KTime // first on a CPU
-	End           clock.KTime // last off a CPU
+	End           clock.KTime // last off a CPU; of a busy period: since when all slept
 	CPU           time.Duration
 	Wait          time.Duration // runnable, but not on a CPU
 	SwitchesVol   uint32
@@ -83,7 +84,8 @@ func (b *Backend) SetFullSlices(on bool) {
 	}
 }
 
-// drainEvery is how often full slices are read while no invocation ends.
+// drainEvery is how often full slices are read while no invocation ends, and how
+// late a busy period is reported that no other follows.
 const drainEvery = 50 * time.Millisecond
 
 // Events calls f for every finished invocation until ctx ends. Those that
@@ -103,7 +105,14 @@ func (b *Backend) Events(ctx context.Context, f func(Event)) error {
 	stop := context.AfterFunc(ctx, func() { events.Close() })
 	defer stop()
 	var rec ringbuf.Record
+	var settled time.Time
 	for {
+		if b.busy.Load() && time.Since(settled) >= drainEvery {
+			settled = time.Now()
+			if err := b.settle(0); err != nil {
+				return err
+			}
+		}
 		events.SetDeadline(time.Now().Add(drainEvery))
 		err := events.ReadInto(&rec)
 		if errors.Is(err, ringbuf.ErrClosed) {
@@ -154,7 +163,7 @@ func decode(raw []byte) (Event, error) {
 		return Event{}, fmt.Errorf("event of %d bytes: %w", len(raw), err)
 	}
 	return Event{
-		Cgroup: CgroupID(e.CgroupId), PID: e.Pid, NSPID: e.Nspid,
+		Cgroup: CgroupID(e.CgroupId), Busy: e.Busy != 0, PID: e.Pid, NSPID: e.Nspid,
 		Arrive: clock.KTime(e.ArriveNs), Exec: clock.KTime(e.ExecNs), Start: clock.KTime(e.StartNs), End: clock.KTime(e.EndNs),
 		CPU: time.Duration(e.CpuNs), Wait: time.Duration(e.WaitNs), SwitchesVol: e.SwitchesVol, SwitchesInvol: e.SwitchesInvol,
 		Tasks: e.Tasks, Slices: e.Slices,

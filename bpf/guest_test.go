@@ -72,8 +72,21 @@ func rule(t *testing.T, b *bpf.Backend, policy map[string]bpf.Entry) {
 	t.Cleanup(func() { _ = os.WriteFile("/proc/sys/kernel/sched_alps", []byte("0"), 0) })
 }
 
-// watch collects events until stop is called.
+// watch collects the events of processes that exec until stop is called: Go's
+// runtime forks once to see whether pidfds work.
 func watch(t *testing.T, b *bpf.Backend) (events func() []bpf.Event, stop func()) {
+	return collect(t, b, func(e bpf.Event) bool { return e.Exec != 0 })
+}
+
+// watchAll collects all events.
+func watchAll(t *testing.T, b *bpf.Backend) (events func() []bpf.Event, stop func()) {
+	return collect(t, b, func(bpf.Event) bool { return true })
+}
+
+// drainWait is longer than a busy period's report takes.
+const drainWait = 100 * time.Millisecond
+
+func collect(t *testing.T, b *bpf.Backend, want func(bpf.Event) bool) (events func() []bpf.Event, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var mu sync.Mutex
 	var all []bpf.Event
@@ -82,8 +95,7 @@ func watch(t *testing.T, b *bpf.Backend) (events func() []bpf.Event, stop func()
 		done <- b.Events(ctx, func(e bpf.Event) {
 			mu.Lock()
 			defer mu.Unlock()
-			// Go's runtime forks once to see whether pidfds work.
-			if e.Exec != 0 {
+			if want(e) {
 				all = append(all, e)
 			}
 		})

@@ -9,7 +9,6 @@ static __always_inline struct event *begin(struct task_struct *child, __u64 cgro
 {
 	__u32 tgid = child->tgid;
 	struct event *e;
-	struct pid *pid;
 
 	if (bpf_map_update_elem(&running, &tgid, &no_event, BPF_ANY))
 		return NULL;
@@ -21,11 +20,7 @@ static __always_inline struct event *begin(struct task_struct *child, __u64 cgro
 	e->pid = tgid;
 	e->fresh = 1;
 	__sync_fetch_and_add(&fn->fresh, 1);
-	pid = BPF_CORE_READ(child, thread_pid);
-	bpf_probe_read_kernel(&e->nspid, sizeof(e->nspid),
-			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      BPF_CORE_READ(pid, level) * bpf_core_type_size(struct upid) +
-				      bpf_core_field_offset(struct upid, nr));
+	e->nspid = pid_inside(child);
 	return e;
 }
 
@@ -55,18 +50,32 @@ int BPF_PROG(observe_fork, struct task_struct *parent, struct task_struct *child
 {
 	__u32 pid = child->pid, parent_pid = parent->pid;
 	struct task *of = bpf_map_lookup_elem(&tasks, &parent_pid);
-	struct event *e = of ? invocation_of(of) : NULL;
+	bool busy = of && is_busy(of);
+	struct event *e = of && !busy ? invocation_of(of) : NULL;
 	struct task t = {};
 	bool begun = !e;
 
 	if (begun) {
 		__u64 id = 0, parent_id = 0;
 		struct function *fn;
+		struct source *src;
 
-		if (child->pid != child->tgid)
+		if (child->pid != child->tgid && !busy)
 			return 0;
 		fn = function_at(child->cgroups->dfl_cgrp->kn, &id);
-		if (!fn)
+		src = fn ? source_of(fn) : NULL;
+		if (!src)
+			return 0;
+		if (src->kind != SOURCE_PROCESS) {
+			struct task *own = enlist(child, fn, src, id);
+
+			if (own)
+				wake(child, own);
+			if (child->pid == child->tgid)
+				__sync_fetch_and_add(&src->forks, 1);
+			return 0;
+		}
+		if (child->pid != child->tgid)
 			return 0;
 		/* The function's own warm process comes from outside. */
 		if (!function_at(parent->cgroups->dfl_cgrp->kn, &parent_id) || parent_id != id)
@@ -103,6 +112,21 @@ int BPF_PROG(observe_exec, struct task_struct *p, int old_pid)
 
 	if (!t)
 		return 0;
+	if (is_busy(t)) {
+		if (pid != old) { /* its account goes by its pid */
+			__u64 id = 0;
+			struct function *fn = function_at(p->cgroups->dfl_cgrp->kn, &id);
+			struct source *src = fn ? source_of(fn) : NULL;
+
+			retire(t, old, bpf_ktime_get_ns());
+			if (src && src->kind != SOURCE_PROCESS) {
+				t = enlist(p, fn, src, id);
+				if (t)
+					wake(p, t);
+			}
+		}
+		return 0;
+	}
 	e = invocation_of(t);
 	if (e && p->tgid == e->pid)
 		e->exec_ns = bpf_ktime_get_ns();
@@ -213,6 +237,12 @@ static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, 
 	__u32 pid = p->pid, zero = 0, *preempted;
 
 	if (!e) {
+		if (is_busy(t) && !dead)
+			return; /* it was not seen to wake */
+		if (is_busy(t)) {
+			retire(t, pid, now);
+			return;
+		}
 		count(ORPHANS);
 		bpf_map_delete_elem(&tasks, &pid);
 		return;
@@ -240,6 +270,12 @@ static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, 
 	t->turn_ns = t->on_ns = 0;
 	if (!dead) {
 		__sync_fetch_and_add(&e->switches_vol, 1);
+		if (is_busy(t) && sleeps(p))
+			sleep(t, now);
+		return;
+	}
+	if (is_busy(t)) {
+		retire(t, pid, now);
 		return;
 	}
 	bpf_map_delete_elem(&tasks, &pid);
@@ -292,7 +328,7 @@ static __always_inline int switched(bool preempt, struct task_struct *prev, stru
 		task_on_cpu(t, next_pid);
 		if (t->never_ran)
 			runs_first(t);
-		if (t->cpu_ns || next_pid != t->root)
+		if (!is_busy(t) && (t->cpu_ns || next_pid != t->root))
 			return 0;
 		e = invocation_of(t);
 		if (e && !e->start_ns)

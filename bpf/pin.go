@@ -152,6 +152,9 @@ func (b *Backend) resume() error {
 	}
 	for _, f := range functions {
 		b.slots[f.ID] = f.slot
+		if f.Source != SourceProcess {
+			b.busy.Store(true)
+		}
 	}
 	return nil
 }

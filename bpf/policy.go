@@ -50,12 +50,15 @@ func (e Entry) check() error {
 	return nil
 }
 
-// Function is a cgroup whose processes are invocations.
+// Function is a cgroup in which invocations run.
 type Function struct {
 	ID     CgroupID
 	UID    string
 	Name   string
 	Cgroup string // its path, for people
+
+	Source Source        // of its invocations
+	Idle   time.Duration // the sleep that ends a busy period; 0: DefaultIdle
 
 	slot uint32
 }
@@ -166,7 +169,7 @@ func (f Function) value(slot uint32) alpsFunction {
 	return v
 }
 
-// SetFunctions makes functions the cgroups whose processes are invocations. A
+// SetFunctions makes functions the cgroups in which invocations run. A
 // set that is refused, by Check or for its size, changes nothing; if the kernel
 // fails in the middle, what was added is removed again.
 func (b *Backend) SetFunctions(functions []Function) error {
@@ -194,7 +197,10 @@ func (b *Backend) SetFunctions(functions []Function) error {
 	var added []CgroupID
 	var slot uint32
 	for _, f := range functions {
-		if _, ok := b.slots[f.ID]; ok {
+		if slot, ok := b.slots[f.ID]; ok {
+			if err := b.setSource(slot, f); err != nil {
+				return err
+			}
 			continue
 		}
 		for used[slot] {
@@ -213,8 +219,11 @@ func (b *Backend) SetFunctions(functions []Function) error {
 		}
 		b.slots[f.ID], used[slot] = slot, true
 		added = append(added, f.ID)
+		if err := b.setSource(slot, f); err != nil {
+			return err
+		}
 	}
-	return nil
+	return b.followBusy()
 }
 
 // forgetNeverRan lets the next owner of a slot begin without invocations.
@@ -228,6 +237,9 @@ func (b *Backend) forgetNeverRan(slot uint32) error {
 }
 
 func (b *Backend) removeFunction(id CgroupID) error {
+	if err := b.leaveBusy(id, b.slots[id]); err != nil {
+		return err
+	}
 	// The kernel forgets a cgroup that is removed by itself.
 	if err := b.maps.Functions.Delete(uint64(id)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("function cgroup %d: %w", id, err)
@@ -244,7 +256,12 @@ func (b *Backend) Functions() ([]Function, error) {
 	var v alpsFunction
 	it := b.maps.Functions.Iterate()
 	for it.Next(&id, &v) {
-		all = append(all, Function{ID: CgroupID(id), UID: text(v.Uid[:]), Name: text(v.Name[:]), Cgroup: text(v.Cgroup[:]), slot: v.Slot})
+		var s alpsSource
+		if err := b.maps.Sources.Lookup(v.Slot, &s); err != nil {
+			return nil, fmt.Errorf("functions: %w", err)
+		}
+		all = append(all, Function{ID: CgroupID(id), UID: text(v.Uid[:]), Name: text(v.Name[:]), Cgroup: text(v.Cgroup[:]),
+			Source: Source(s.Kind), Idle: time.Duration(s.IdleNs), slot: v.Slot})
 	}
 	if err := it.Err(); err != nil {
 		return nil, fmt.Errorf("functions: %w", err)

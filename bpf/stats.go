@@ -64,6 +64,7 @@ func (b *Backend) programs() ([]Program, error) {
 		{"observer: exec", false, b.progs.ObserveExec}, {"observer: rmdir", false, b.progs.Forget},
 		{"observer: signal", false, b.progs.ObserveSignal}, {"observer: exit", false, b.progs.ObserveExit},
 		{"observer: wakeup of a new task", false, b.hooks.ObserveWakeupNew}, {"observer: migration", false, b.hooks.ObserveMigrate},
+		{"observer: wakeup", false, b.progs.ObserveWakeup},
 	} {
 		if p.prog == nil {
 			continue // a kernel without hooks

@@ -47,6 +47,7 @@ const (
 	sweepRunning = iota
 	sweepTasks
 	sweepEnding
+	sweepBusy // the map tasks, of busy periods: settle does it
 )
 
 // initPIDNamespace is the inode of the first PID namespace (include/linux/proc_ns.h).
@@ -65,16 +66,31 @@ type Survey struct {
 func (b *Backend) Sweep() (Survey, error) {
 	s := Survey{Running: map[CgroupID]int{}}
 	suspects := map[stale]bool{}
+	if b.busy.Load() {
+		if err := b.adopt(); err != nil {
+			return s, fmt.Errorf("sweep: %w", err)
+		}
+	}
 	functions, err := b.Functions()
 	used := map[string]int{MapFunctions: len(functions)}
 	if err == nil {
 		used[MapRunning], err = each(b.maps.Running, func(pid uint32, e alpsEvent) {
-			suspects[stale{e.ArriveNs, pid, sweepRunning}] = true
-			s.Running[CgroupID(e.CgroupId)]++
+			if pid&keyBusy == 0 {
+				suspects[stale{e.ArriveNs, pid, sweepRunning}] = true
+			}
+			if e.ArriveNs != 0 { // else it lies between two busy periods
+				s.Running[CgroupID(e.CgroupId)]++
+			}
 		})
 	}
 	if err == nil {
-		used[MapTasks], err = each(b.maps.Tasks, func(pid uint32, t alpsTask) { suspects[stale{t.ArriveNs, pid, sweepTasks}] = true })
+		used[MapTasks], err = each(b.maps.Tasks, func(pid uint32, t alpsTask) {
+			from := uint32(sweepTasks)
+			if t.Root&keyBusy != 0 {
+				from = sweepBusy
+			}
+			suspects[stale{t.ArriveNs, pid, from}] = true
+		})
 	}
 	if err == nil {
 		used[MapEnding], err = each(b.maps.Ending, func(pid uint32, _ uint64) { suspects[stale{0, pid, sweepEnding}] = true })
@@ -102,6 +118,13 @@ func (b *Backend) Sweep() (Survey, error) {
 			delete(suspects, x)
 		case b.suspects[x]:
 			delete(suspects, x)
+			if x.From == sweepBusy {
+				if err := b.settle(x.PID); err != nil {
+					return s, fmt.Errorf("sweep: %w", err)
+				}
+				s.Swept++
+				continue
+			}
 			removed, err := b.progs.Sweep.Run(&ebpf.RunOptions{Context: x})
 			if err != nil {
 				return s, fmt.Errorf("sweep: %w", err)

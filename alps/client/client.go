@@ -55,17 +55,29 @@ type Rule struct {
 	Slice time.Duration `json:"slice_ns"` // 0: CFS's
 }
 
-// Function is a cgroup whose processes are invocations.
+// Function is a cgroup in which invocations run.
 type Function struct {
 	UID    string `json:"uid"`
 	Name   string `json:"name"`
 	Cgroup string `json:"cgroup"` // below /sys/fs/cgroup
 	ID     uint64 `json:"id"`     // the cgroup's
+
+	Source      string `json:"source,omitempty"`      // what an invocation is: see the constants; "": the daemon's default
+	Concurrency int    `json:"concurrency,omitempty"` // requests that are served at a time, under busy and auto; 0: 1
+	Idle        string `json:"idle,omitempty"`        // the sleep that ends a busy period, such as 5ms; "": 1ms
 }
+
+// What an invocation of a function is.
+const (
+	SourceProcess = "process" // a process forked in its cgroup
+	SourceBusy    = "busy"    // a busy period of the cgroup, or of a thread if its concurrency is over 1
+	SourceAuto    = "auto"    // busy if it uses the CPU but forks nothing, else process
+)
 
 // FunctionStatus is a function and whether its place in the order is ALPS's.
 type FunctionStatus struct {
 	Function
+	Counted string `json:"counted"` // what its invocations are at the moment: process, busy or threads
 	Steered bool   `json:"steered"`
 	Why     string `json:"why,omitempty"` // it is not
 }
@@ -207,6 +219,7 @@ type Event struct {
 	SwitchesVol   uint32 `json:"switches_vol"`
 	SwitchesInvol uint32 `json:"switches_invol"` // to another invocation: what only interrupts is no switch
 	Tasks         uint32 `json:"tasks"`
+	Busy          bool   `json:"busy,omitempty"` // a busy period: arrive_ns is when its first thread woke
 
 	// On a CPU without a switch, by length: the middle of the histogram's
 	// bucket, or exact if Exact.

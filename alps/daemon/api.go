@@ -164,6 +164,9 @@ func checkFunction(f client.Function) error {
 	case !utf8.ValidString(f.UID+f.Name) || strings.ContainsFunc(f.UID+f.Name, unicode.IsControl):
 		return fmt.Errorf("uid %q, name %q: control characters cannot be shown", f.UID, f.Name)
 	}
+	if err := checkSource(f); err != nil {
+		return err
+	}
 	return bpf.Function{UID: f.UID, Name: f.Name, Cgroup: f.Cgroup}.Check()
 }
 

@@ -67,6 +67,7 @@ type daemon struct {
 	dropped    uint64
 	readers    map[chan client.Event]bool
 	recent     []client.Event // at least the last keptEvents
+	accounts   map[bpf.CgroupID]*account
 
 	watch watch
 }
@@ -82,14 +83,15 @@ func newDaemon(c Config, o observer, b Backend, h host) (*daemon, error) {
 		c.Mode.Policy = policySteady
 	}
 	d := &daemon{config: c, observer: o, backend: b, log: c.Log, now: clock.Now, begun: clock.Now(), load: &loadMeter{cpus: c.CPUs}, host: h,
-		changed: make(chan struct{}, 1), functions: map[bpf.CgroupID]client.Function{}, readers: map[chan client.Event]bool{}}
+		changed: make(chan struct{}, 1), functions: map[bpf.CgroupID]client.Function{}, readers: map[chan client.Event]bool{}, accounts: map[bpf.CgroupID]*account{},
+		refused: map[bpf.CgroupID]client.Refusal{}}
 	// What a daemon before had registered.
 	known, err := o.Functions()
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range known {
-		d.functions[f.ID] = client.Function{UID: f.UID, Name: f.Name, Cgroup: f.Cgroup, ID: uint64(f.ID)}
+		d.functions[f.ID] = resumedFunction(f)
 	}
 	d.askControllers(d.functions)
 	if err := b.SetFunctions(known); err != nil {
@@ -104,15 +106,23 @@ func newDaemon(c Config, o observer, b Backend, h host) (*daemon, error) {
 }
 
 func (d *daemon) run(ctx context.Context, l net.Listener) error {
+	patterns, err := parsePatterns(d.config.Cgroups)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.serve(ctx, l) })
 	g.Go(func() error { return d.observer.Events(ctx, d.event) })
 	g.Go(func() error { return d.updates(ctx) })
 	g.Go(func() error { return d.sweeps(ctx) })
+	g.Go(func() error { return d.chooseSources(ctx) })
+	if len(patterns) > 0 {
+		g.Go(func() error { return d.discoverPaths(ctx, patterns) })
+	}
 	if d.config.Docker != "none" {
 		g.Go(func() error { return d.discover(ctx) })
 	}
-	err := g.Wait()
+	err = g.Wait()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
@@ -184,10 +194,11 @@ func (d *daemon) event(e bpf.Event) {
 	if d.learnt != nil {
 		d.learnt.record(f.UID, e.CPU)
 	}
+	d.accountOf(e.Cgroup).saw(e)
 	d.window.Add(policy.Record{UID: f.UID, Arrive: clock.KTime(e.Arrive), End: clock.KTime(e.End), CPU: e.CPU})
 	out := client.Event{UID: f.UID, Function: f.Name, Cgroup: uint64(e.Cgroup), PID: e.PID, NSPID: e.NSPID,
 		ArriveNS: uint64(e.Arrive), StartNS: uint64(e.Start), EndNS: uint64(e.End), CPUNS: uint64(e.CPU), WaitNS: uint64(e.Wait),
-		SwitchesVol: e.SwitchesVol, SwitchesInvol: e.SwitchesInvol, Tasks: e.Tasks}
+		SwitchesVol: e.SwitchesVol, SwitchesInvol: e.SwitchesInvol, Tasks: e.Tasks, Busy: e.Busy}
 	out.Slices, out.Exact = lengths(e)
 	d.recent = append(d.recent, out)
 	if n := len(d.recent) - keptEvents; n >= keptEvents {
@@ -267,8 +278,8 @@ func (d *daemon) setFunctions(next map[bpf.CgroupID]client.Function) error {
 		}
 		return d.backend.SetFunctions(functions)
 	}
-	if err := set(kernelFunctions(next)); err != nil {
-		return errors.Join(err, set(kernelFunctions(d.known())))
+	if err := set(d.kernelFunctions(next)); err != nil {
+		return errors.Join(err, set(d.kernelFunctions(d.known())))
 	}
 	d.mu.Lock()
 	d.functions = next
@@ -280,10 +291,13 @@ func (d *daemon) setFunctions(next map[bpf.CgroupID]client.Function) error {
 	return nil
 }
 
-func kernelFunctions(functions map[bpf.CgroupID]client.Function) []bpf.Function {
+func (d *daemon) kernelFunctions(functions map[bpf.CgroupID]client.Function) []bpf.Function {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	var all []bpf.Function
 	for id, f := range functions {
-		all = append(all, bpf.Function{ID: id, UID: f.UID, Name: f.Name, Cgroup: f.Cgroup})
+		a := d.accounts[id]
+		all = append(all, d.kernelFunction(f, a != nil && a.busy))
 	}
 	return all
 }

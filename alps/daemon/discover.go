@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,19 +35,19 @@ func (d *daemon) discover(ctx context.Context) error {
 		return fmt.Errorf("docker: %w", err)
 	}
 	defer api.Close()
-	found := map[bpf.CgroupID]client.Function{}
+	var own finder
 	for {
 		watch, cancel := context.WithCancel(ctx)
 		events := api.Events(watch, dockerapi.EventsListOptions{
 			Filters: dockerapi.Filters{}.Add("type", "container").Add("event", "start", "die").Add("label", label.UID)})
-		err := d.syncContainers(ctx, api, found)
+		err := d.syncContainers(ctx, api, &own)
 		for err == nil && ctx.Err() == nil {
 			select {
 			case <-events.Messages:
-				err = d.syncContainers(ctx, api, found)
+				err = d.syncContainers(ctx, api, &own)
 			case err = <-events.Err:
 			case <-time.After(resync):
-				err = d.syncContainers(ctx, api, found)
+				err = d.syncContainers(ctx, api, &own)
 			case <-ctx.Done():
 			}
 		}
@@ -63,10 +64,26 @@ func (d *daemon) discover(ctx context.Context) error {
 	}
 }
 
-// syncContainers lists the labelled containers and registers their cgroups;
-// found is what it registered before. One that cannot be a function keeps no
-// other from it.
-func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, found map[bpf.CgroupID]client.Function) error {
+// finder is one way in which functions are found, and what it has found.
+type finder struct {
+	yields  bool // to whoever else knows a cgroup by another uid
+	found   map[bpf.CgroupID]client.Function
+	refused map[bpf.CgroupID]client.Refusal
+}
+
+// same says whether now is what was found and refused before.
+func (f *finder) same(now map[bpf.CgroupID]client.Function) bool {
+	for id, fn := range now {
+		if f.found[id] != fn && f.refused[id].Function != fn {
+			return false
+		}
+	}
+	return len(now) == len(f.found)+len(f.refused)
+}
+
+// syncContainers lists the labelled containers and registers their cgroups. One
+// that cannot be a function keeps no other from it.
+func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, own *finder) error {
 	list, err := api.ContainerList(ctx, dockerapi.ContainerListOptions{Filters: dockerapi.Filters{}.Add("label", label.UID)})
 	if err != nil {
 		return err
@@ -85,28 +102,46 @@ func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, foun
 		if err != nil {
 			continue
 		}
-		// A uid that is there but empty is no uid.
-		now[id] = client.Function{UID: cmp.Or(c.Labels[label.UID], c.Labels[label.Name]), Name: c.Labels[label.Name], Cgroup: path, ID: uint64(id)}
+		now[id] = labelled(c.Labels, path, id)
 	}
-	return d.discovered(now, found)
+	return d.discovered(now, own)
 }
 
-// discovered makes now what was found among containers; found is what was.
-func (d *daemon) discovered(now, found map[bpf.CgroupID]client.Function) error {
+// labelled is the function that a container's labels make of its cgroup.
+func labelled(labels map[string]string, path string, id bpf.CgroupID) client.Function {
+	// A uid that is there but empty is no uid.
+	f := client.Function{UID: cmp.Or(labels[label.UID], labels[label.Name]), Name: labels[label.Name], Cgroup: path, ID: uint64(id),
+		Source: labels[label.Source], Idle: labels[label.Idle]}
+	if text, ok := labels[label.Concurrency]; ok {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			n = -1 // checkFunction refuses it
+		}
+		f.Concurrency = n
+	}
+	return f
+}
+
+// discovered makes now the functions that a finder has found.
+func (d *daemon) discovered(now map[bpf.CgroupID]client.Function, own *finder) error {
 	d.ops.Lock()
 	defer d.ops.Unlock()
 	next, log := d.known(), []func(){}
 	refused := map[bpf.CgroupID]client.Refusal{}
-	for id, f := range found {
+	for id, f := range own.found {
 		if _, ok := now[id]; !ok && next[id].ID != 0 {
 			log = append(log, func() { d.log.Info("function gone", "uid", f.UID, "name", f.Name) })
 			delete(next, id)
 		}
 	}
-	clear(found)
+	found := map[bpf.CgroupID]client.Function{}
 	for _, id := range slices.Sorted(maps.Keys(now)) {
 		f := now[id]
-		_, known := next[id]
+		other, known := next[id]
+		if known && own.yields && other.UID != f.UID {
+			refused[id] = client.Refusal{Function: f, Why: "it is known as " + other.UID + " already"}
+			continue
+		}
 		err := checkFunction(f)
 		if err == nil && !known && len(next) >= bpf.MaxFunctions {
 			err = fmt.Errorf("there are %d functions already, the most possible", len(next))
@@ -127,8 +162,12 @@ func (d *daemon) discovered(now, found map[bpf.CgroupID]client.Function) error {
 		}
 	}
 	d.mu.Lock()
-	d.refused = refused
+	for id := range own.refused {
+		delete(d.refused, id)
+	}
+	maps.Copy(d.refused, refused)
 	d.mu.Unlock()
+	own.found, own.refused = found, refused
 	d.check()
 	return err
 }

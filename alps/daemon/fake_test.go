@@ -30,6 +30,7 @@ type fakeKernel struct {
 	rivals     int
 	survey     bpf.Survey
 	refuses    error // to set functions
+	forks      map[bpf.CgroupID]uint32
 }
 
 // locked runs f alone.
@@ -71,6 +72,10 @@ func (k *fakeKernel) SetFunctions(f []bpf.Function) error {
 
 func (k *fakeKernel) Sweep() (bpf.Survey, error) {
 	return locked(k, func() bpf.Survey { return k.survey }), nil
+}
+
+func (k *fakeKernel) Forks() (map[bpf.CgroupID]uint32, error) {
+	return locked(k, func() map[bpf.CgroupID]uint32 { return k.forks }), nil
 }
 
 func (k *fakeKernel) HooksEnabled() (bool, error) {

@@ -19,7 +19,12 @@ type Config struct {
 	Pin    string       // directory on a BPF file system by which a killed daemon is resumed; "": DefaultPin
 	Hooks  bool         // attach the backend at once, even if the mode does not need it (Backend.Attach)
 	CPUs   []int        // CPUs the functions run on; nil: all
+	Source string       // of invocations, where a function does not say: client.SourceAuto and the like; "": auto
 	Log    *slog.Logger // nil discards
+
+	// Cgroups are patterns of paths of functions' cgroups, or names of platforms;
+	// see docs/observer.md.
+	Cgroups []string
 
 	// Delegated is for kernels without hooks: policies are learnt and
 	// published, and a scheduler in user space (package ghost) acts on them.
@@ -37,6 +42,7 @@ type observer interface {
 	Events(context.Context, func(bpf.Event)) error
 	Lost() (bpf.Lost, error)
 	Sweep() (bpf.Survey, error)
+	Forks() (map[bpf.CgroupID]uint32, error)
 }
 
 // Run loads and attaches the BPF programs and serves until ctx ends; then CFS

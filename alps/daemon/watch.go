@@ -113,7 +113,7 @@ func (d *daemon) survey(s bpf.Survey) {
 	for id, now := range used {
 		before, known := w.used[id]
 		if known && !w.seen[id] && s.Running[id]+w.survey.Running[id] == 0 && now-before > time.Duration(silentShare*float64(sweepEvery)) {
-			silent[id] = fmt.Sprintf("its processes use the CPU, but no invocation was seen for %s or more: an invocation is a process forked in its cgroup", sweepEvery)
+			silent[id] = fmt.Sprintf("its processes use the CPU, but no invocation was seen for %s or more: if a process that lives on serves its requests, give it the source busy (docs/observer.md)", sweepEvery)
 		}
 	}
 	w.survey, w.used, w.silent, w.seen = s, used, silent, nil
@@ -141,6 +141,11 @@ func (d *daemon) check() {
 	defer w.checking.Unlock()
 	state := d.backend.State()
 	d.mu.Lock()
+	counted := map[bpf.CgroupID]string{}
+	for id, f := range d.functions {
+		a := d.accounts[id]
+		counted[id] = d.kernelFunction(f, a != nil && a.busy).Source.String()
+	}
 	in := inputs{d.mode, state, maps.Clone(d.functions), maps.Clone(d.refused), d.published, d.lastErr, d.dropped}
 	d.mu.Unlock()
 	found := append(inCharge(in), d.losses(in)...)
@@ -158,7 +163,7 @@ func (d *daemon) check() {
 	w.mu.Unlock()
 	functions := []client.FunctionStatus{}
 	for _, id := range slices.Sorted(maps.Keys(in.functions)) {
-		f := client.FunctionStatus{Function: in.functions[id], Why: why}
+		f := client.FunctionStatus{Function: in.functions[id], Counted: counted[id], Why: why}
 		note := func(what, why string) {
 			found = append(found, finding{what, why, f.UID})
 			f.Why = cmp.Or(f.Why, why)

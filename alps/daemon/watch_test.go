@@ -85,8 +85,8 @@ func TestWhatIsNotSteeredIsSaid(t *testing.T) {
 			func(d *daemon, k *fakeKernel) { k.survey.Usage[0].Used = 8; d.sweep() }, "", ""},
 		{client.EventsLost, Config{}, func(_ *daemon, k *fakeKernel) { k.lost.Tasks++ }, func(*daemon, *fakeKernel) {}, "", ""},
 		{client.Refused, Config{}, func(d *daemon, _ *fakeKernel) {
-			require.NoError(t, d.discovered(map[bpf.CgroupID]client.Function{7: {Name: "f", Cgroup: "/alps.slice/c", ID: 7}}, nil))
-		}, func(d *daemon, _ *fakeKernel) { require.NoError(t, d.discovered(nil, nil)) }, "", ""},
+			require.NoError(t, d.discovered(map[bpf.CgroupID]client.Function{7: {Name: "f", Cgroup: "/alps.slice/c", ID: 7}}, &finder{}))
+		}, func(d *daemon, _ *fakeKernel) { require.NoError(t, d.discovered(nil, &finder{refused: d.refused})) }, "", ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			c.config.Mode = client.Mode{Policy: policyCFS}
@@ -202,9 +202,9 @@ func TestAWrongFunctionIsRefusedAlone(t *testing.T) {
 		1: {ID: 1, UID: hash, Cgroup: "/alps.slice/1"}, 2: {ID: 2, UID: strings.Repeat("u", 128), Cgroup: "/alps.slice/2"},
 		3: {ID: 3, UID: "", Cgroup: "/alps.slice/3"}, 4: {ID: 4, UID: "new\nline", Cgroup: "/alps.slice/4"}, 5: {ID: 5, UID: "good", Cgroup: "/alps.slice/5"},
 	}
-	found := map[bpf.CgroupID]client.Function{}
+	var found finder
 	for range 3 {
-		require.NoError(t, d.discovered(now, found))
+		require.NoError(t, d.discovered(now, &found))
 		require.NoError(t, d.update())
 	}
 	s := d.status()
@@ -221,10 +221,10 @@ func TestAWrongFunctionIsRefusedAlone(t *testing.T) {
 	for i := range bpf.MaxFunctions + 1 {
 		now[bpf.CgroupID(i+10)] = client.Function{ID: uint64(i + 10), UID: fmt.Sprint(i), Cgroup: "/x"}
 	}
-	require.NoError(t, d.discovered(now, found))
+	require.NoError(t, d.discovered(now, &found))
 	require.Len(t, k.functions, bpf.MaxFunctions)
 	require.Contains(t, d.status().Refused[3].Why, "the most possible")
-	require.NoError(t, d.discovered(nil, found))
+	require.NoError(t, d.discovered(nil, &found))
 	require.Empty(t, k.functions)
 	require.Empty(t, d.status().Refused)
 }

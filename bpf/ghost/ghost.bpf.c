@@ -5,6 +5,9 @@
  * A sched_ext scheduler that decides nothing: every task that wants a CPU is
  * reported to an agent in user space, and runs when and where that says.
  *
+ * Built once for each generation of the kernel's names, with the macro API: see
+ * package schedext.
+ *
  * It is the nearest thing to a ghOSt enclave that an unpatched kernel has. The
  * agent's decision arrives by a system call (commit), which leaves it for the
  * CPU to fetch and kicks the CPU.
@@ -77,14 +80,30 @@ struct sched_ext_ops {
 	void (*enqueue)(struct task_struct *p, __u64 enq_flags);
 	void (*dispatch)(__s32 cpu, struct task_struct *prev);
 	void (*quiescent)(struct task_struct *p, __u64 deq_flags);
+#if API < 619
 	void (*cpu_release)(__s32 cpu, struct scx_cpu_release_args *args);
+#endif
 	void (*exit)(struct scx_exit_info *info);
 	__u64 flags;
 	char name[128];
 };
 
+#if API == 612
 extern void scx_bpf_dispatch(struct task_struct *p, __u64 dsq_id, __u64 slice, __u64 enq_flags) __ksym;
+#define insert scx_bpf_dispatch
+#elif API == 613
+extern void scx_bpf_dsq_insert(struct task_struct *p, __u64 dsq_id, __u64 slice, __u64 enq_flags) __ksym;
+#define insert scx_bpf_dsq_insert
+#elif API == 619
+extern bool scx_bpf_dsq_insert___v2(struct task_struct *p, __u64 dsq_id, __u64 slice, __u64 enq_flags) __ksym;
+#define insert scx_bpf_dsq_insert___v2
+#endif
+
+#if API < 619
 extern __u32 scx_bpf_reenqueue_local(void) __ksym;
+#else
+extern void scx_bpf_reenqueue_local___v2(void) __ksym;
+#endif
 extern void scx_bpf_kick_cpu(__s32 cpu, __u64 flags) __ksym;
 extern struct task_struct *bpf_task_from_pid(__s32 pid) __ksym;
 extern void bpf_task_release(struct task_struct *p) __ksym;
@@ -163,7 +182,7 @@ static __always_inline void bypass(struct task_struct *p)
 
 	if (n)
 		__sync_fetch_and_add(n, 1);
-	scx_bpf_dispatch(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, 0);
+	insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, 0);
 }
 
 /* The agent places tasks; here they stay where they are, in nobody's idle CPU. */
@@ -243,7 +262,7 @@ void BPF_PROG(ghost_dispatch, __s32 cpu, struct task_struct *prev)
 		return;
 	bpf_map_delete_elem(&waiting, &pid);
 	if (BPF_CORE_READ(p, cpus_ptr, bits[0]) >> (key & (MAX_CPUS - 1)) & 1)
-		scx_bpf_dispatch(p, SCX_DSQ_LOCAL, slice, 0);
+		insert(p, SCX_DSQ_LOCAL, slice, 0);
 	else
 		bypass(p);
 	bpf_task_release(p);
@@ -253,12 +272,22 @@ void BPF_PROG(ghost_dispatch, __s32 cpu, struct task_struct *prev)
  * A task of another class needs the CPU. If that is the agent, what ran is his
  * to place again; after any other it goes on with what is left of its slice.
  */
+#if API < 619
 SEC("struct_ops/ghost_cpu_release")
 void BPF_PROG(ghost_cpu_release, __s32 cpu, struct scx_cpu_release_args *args)
 {
 	if (BPF_CORE_READ(args, task, pid) == agent)
 		scx_bpf_reenqueue_local();
 }
+#else
+SEC("tp_btf/sched_switch")
+int BPF_PROG(ghost_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	if (next->pid == agent)
+		scx_bpf_reenqueue_local___v2();
+	return 0;
+}
+#endif
 
 SEC("struct_ops/ghost_exit")
 void BPF_PROG(ghost_exit, struct scx_exit_info *info)
@@ -315,7 +344,9 @@ struct sched_ext_ops alps_ghost = {
 	.enqueue = (void *)ghost_enqueue,
 	.dispatch = (void *)ghost_dispatch,
 	.quiescent = (void *)ghost_quiescent,
+#if API < 619
 	.cpu_release = (void *)ghost_cpu_release,
+#endif
 	.exit = (void *)ghost_exit,
 	.flags = SCX_OPS_ENQ_LAST | SCX_OPS_SWITCH_PARTIAL,
 	.name = "alps_ghost",

@@ -8,8 +8,8 @@
 // When the process ends, or a task waits longer than the kernel's watchdog
 // allows (30 s), the kernel takes the scheduler out and runs everybody itself.
 //
-// It needs Linux 6.12 with CONFIG_SCHED_CLASS_EXT; kernel:build -name=6.12 makes
-// one.
+// It needs Linux 6.12 or later with CONFIG_SCHED_CLASS_EXT: kernel:build -name=6.12
+// builds one, kernel:build -name=7.3 gets Debian's.
 package ghost
 
 import (
@@ -25,6 +25,8 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/bpf/internal/schedext"
 )
 
 // What a message tells; the numbers are the BPF program's.
@@ -55,10 +57,52 @@ type Decision struct {
 	Preempt bool // what runs there
 }
 
+// objects are what all generations have in common, and what some have.
+type objects struct {
+	AlpsGhost   *ebpf.Map     `ebpf:"alps_ghost"`
+	Bypassed    *ebpf.Map     `ebpf:"bypassed"`
+	Ended       *ebpf.Map     `ebpf:"ended"`
+	Messages    *ebpf.Map     `ebpf:"messages"`
+	GhostCommit *ebpf.Program `ebpf:"ghost_commit"`
+
+	GhostSwitch *ebpf.Program // since 6.19
+}
+
+// generations of the object, the newest first.
+var generations = []schedext.Object{
+	{Name: "ghost619", Has: "scx_bpf_dsq_insert___v2", Load: loadGhost619},
+	{Name: "ghost613", Has: "scx_bpf_dsq_insert", Load: loadGhost613},
+	{Name: "ghost612", Has: "scx_bpf_dispatch", Load: loadGhost612},
+}
+
+// load gives the kernel the programs and maps of spec.
+func (o *objects) load(spec *ebpf.CollectionSpec) error {
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return err
+	}
+	defer coll.Close() // of what is not assigned
+	if err := coll.Assign(o); err != nil {
+		return err
+	}
+	o.GhostSwitch = coll.DetachProgram("ghost_switch")
+	return nil
+}
+
+// close lets go of all of them.
+func (o *objects) close() error {
+	var errs []error
+	for _, m := range []*ebpf.Map{o.AlpsGhost, o.Bypassed, o.Ended, o.Messages} {
+		errs = append(errs, m.Close())
+	}
+	return errors.Join(append(errs, o.GhostCommit.Close(), o.GhostSwitch.Close())...)
+}
+
 // Scheduler is in charge until it is closed.
 type Scheduler struct {
-	objs   ghostObjects
+	objs   objects
 	link   link.Link
+	agent  link.Link // tells where the agent takes a CPU; nil before 6.19
 	reader *ringbuf.Reader
 	record ringbuf.Record
 }
@@ -73,14 +117,14 @@ func Load() (*Scheduler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load scheduler: %w", err)
 	}
-	var ops *btf.Struct
-	if err := kernel.TypeByName("sched_ext_ops", &ops); err != nil {
-		return nil, fmt.Errorf("load scheduler: this kernel has no sched_ext: boot one built by kernel:build -name=6.12 (%w)", err)
+	generation, err := schedext.Choose(kernel, generations)
+	if err != nil {
+		return nil, fmt.Errorf("load scheduler: %w", err)
 	}
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("load scheduler: %w", err)
 	}
-	spec, err := loadGhost()
+	spec, err := generation.Load()
 	if err == nil {
 		err = spec.Variables["agent"].Set(int32(unix.Gettid()))
 	}
@@ -88,15 +132,18 @@ func Load() (*Scheduler, error) {
 		return nil, fmt.Errorf("load scheduler: %w", err)
 	}
 	s := &Scheduler{}
-	if err := spec.LoadAndAssign(&s.objs, nil); err != nil {
+	if err := s.objs.load(spec); err != nil {
 		var verifier *ebpf.VerifierError
 		if errors.As(err, &verifier) {
-			return nil, fmt.Errorf("load scheduler: %+v", verifier)
+			return nil, fmt.Errorf("load scheduler %s: %+v", generation.Name, verifier)
 		}
-		return nil, fmt.Errorf("load scheduler: %w", err)
+		return nil, fmt.Errorf("load scheduler %s: %w", generation.Name, err)
 	}
 	if s.reader, err = ringbuf.NewReader(s.objs.Messages); err == nil {
 		s.link, err = link.AttachStructOps(link.StructOpsOptions{Map: s.objs.AlpsGhost})
+	}
+	if err == nil && s.objs.GhostSwitch != nil {
+		s.agent, err = link.AttachTracing(link.TracingOptions{Program: s.objs.GhostSwitch})
 	}
 	if err != nil {
 		s.Close()
@@ -175,13 +222,15 @@ func (s *Scheduler) Bypassed() (uint64, error) {
 // Close gives all tasks back to the kernel.
 func (s *Scheduler) Close() error {
 	var errs []error
-	if s.link != nil {
-		errs = append(errs, s.link.Close())
+	for _, l := range []link.Link{s.link, s.agent} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
 	}
 	if s.reader != nil {
 		errs = append(errs, s.reader.Close())
 	}
-	return errors.Join(append(errs, s.objs.Close())...)
+	return errors.Join(append(errs, s.objs.close())...)
 }
 
 // schedExt is the policy SCHED_EXT.

@@ -10,6 +10,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/bpf/internal/schedext"
 )
 
 // What Go and C call by the same name has the same form.
@@ -23,23 +25,36 @@ func TestMessagesAndCommitsAreTheProgramsOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Message{Seq: 1, Cgroup: 2, CPU: 3 * time.Nanosecond, Left: 4, PID: 5, What: Blocked}, m)
 
-	spec, err := loadGhost()
-	require.NoError(t, err)
-	var c *btf.Struct
-	require.NoError(t, spec.Types.TypeByName("commit", &c))
-	require.EqualValues(t, binary.Size(commit{}), c.Size)
+	for _, g := range generations {
+		spec, err := g.Load()
+		require.NoError(t, err)
+		var c *btf.Struct
+		require.NoError(t, spec.Types.TypeByName("commit", &c))
+		require.EqualValues(t, binary.Size(commit{}), c.Size, g.Name)
+	}
 }
 
 // The scheduler takes only tasks that ask for it, and leaves no decision to the
 // kernel that is the agent's.
 func TestOperations(t *testing.T) {
-	spec, err := loadGhost()
+	for _, g := range generations {
+		t.Run(g.Name, func(t *testing.T) { testOperations(t, g) })
+	}
+}
+
+func testOperations(t *testing.T, g schedext.Object) {
+	spec, err := g.Load()
 	require.NoError(t, err)
 	ops := spec.Maps["alps_ghost"]
 	require.Equal(t, ebpf.StructOpsMap, ops.Type)
 	for name, p := range spec.Programs {
 		if name == "ghost_commit" {
 			require.Equal(t, ebpf.Syscall, p.Type)
+			continue
+		}
+		if name == "ghost_switch" {
+			require.Equal(t, "ghost619", g.Name)
+			require.Equal(t, "sched_switch", p.AttachTo)
 			continue
 		}
 		require.Equal(t, ebpf.StructOps, p.Type, name)

@@ -50,7 +50,7 @@ func TestGuestHooks(t *testing.T) {
 func testHooks(t *testing.T, cpus int) {
 	p := guestArtifacts(t)
 	ring.Need(t, ring.Hooks, hasHooks(t, p), "this kernel has no hooks: TestGuestObserver")
-	testPackages(t, p, cpus, "hook,trace", "bpf", "alps/daemon")
+	testPackages(t, p, cpus, "hook,trace,docker", "bpf", "alps/daemon")
 }
 
 // The observer is the same on a kernel without hooks.

@@ -30,7 +30,7 @@ const env = "ALPS_PLAY"
 func Main() {
 	part, ok := map[string]func(){
 		"hog": hog, "gaps": gaps, "short": short, "once": once, "parent": parent, "forked hog": forkedHog, "family": family,
-		"glutton": glutton, "threads": threads, "forked threads": forkedThreads,
+		"glutton": glutton, "threads": threads, "forked threads": forkedThreads, "server": server,
 	}[os.Getenv(env)]
 	if ok {
 		part()
@@ -100,9 +100,9 @@ func gaps() {
 	call(unix.SYS_WRITE, 1, []byte("ready\n"))
 	asked := make([]byte, 1)
 	var longest int64
-	for last := clock(unix.CLOCK_MONOTONIC); ; {
+	for last := readClock(unix.CLOCK_MONOTONIC); ; {
 		for range 200 { // the question must not cost more than the work
-			now := clock(unix.CLOCK_MONOTONIC)
+			now := readClock(unix.CLOCK_MONOTONIC)
 			longest = max(longest, now-last)
 			last = now
 			spin(2000)
@@ -201,21 +201,21 @@ func pin() {
 	_ = unix.SchedSetaffinity(0, &set)
 }
 
-// burn uses d of this thread's CPU time, and lets Go's scheduler in as little as clock.
+// burn uses d of this thread's CPU time, and lets Go's scheduler in as little as readClock.
 //
 //go:nosplit
 func burn(d time.Duration) {
-	for end := clock(unix.CLOCK_THREAD_CPUTIME_ID) + int64(d); clock(unix.CLOCK_THREAD_CPUTIME_ID) < end; {
+	for end := readClock(unix.CLOCK_THREAD_CPUTIME_ID) + int64(d); readClock(unix.CLOCK_THREAD_CPUTIME_ID) < end; {
 		spin(20000)
 	}
 }
 
-// clock has no point at which Go's scheduler takes the thread off the CPU for a
+// readClock has no point at which Go's scheduler takes the thread off the CPU for a
 // moment, which it would do every 10 ms where another CPU is free to ask for it:
 // sleeping ends a turn.
 //
 //go:nosplit
-func clock(id int32) int64 {
+func readClock(id int32) int64 {
 	var ts unix.Timespec
 	_, _, _ = syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, uintptr(id), uintptr(unsafe.Pointer(&ts)), 0) // cannot fail for these clocks
 	return ts.Sec*1e9 + ts.Nsec

@@ -10,5 +10,6 @@ import (
 
 // Other platforms and containers that run already have them: they never change.
 func TestLabelsAreTheDocumentedOnes(t *testing.T) {
-	require.Equal(t, []string{"alps.function.uid", "alps.function.name"}, []string{UID, Name})
+	require.Equal(t, []string{"alps.function.uid", "alps.function.name", "alps.function.source", "alps.function.concurrency",
+		"alps.function.idle"}, []string{UID, Name, Source, Concurrency, Idle})
 }

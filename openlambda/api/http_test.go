@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ds2-lab/alps/internal/label"
 	"github.com/ds2-lab/alps/openlambda/api"
 	"github.com/ds2-lab/alps/openlambda/docker"
 	"github.com/ds2-lab/alps/openlambda/oltest"
@@ -147,7 +148,18 @@ func TestSealPriority(t *testing.T) {
 	require.Equal(t, 1, d.Count("create"))
 	code, _ := s.Run("fib", `{"n": 1}`)
 	require.Equal(t, 200, code)
-	require.Equal(t, map[string]string{docker.LabelUID: "18", docker.LabelName: "fib", docker.LabelCluster: c.WorkerDir}, d.Only().Config.Labels)
+	require.Equal(t, map[string]string{docker.LabelUID: "18", docker.LabelName: "fib", docker.LabelCluster: c.WorkerDir, label.Source: "process"}, d.Only().Config.Labels)
+}
+
+// A server that imports the handler forks nothing: its container says so to a scheduler.
+func TestLabelsSayWhatAnInvocationIs(t *testing.T) {
+	c := oltest.Config(t)
+	oltest.Handler(t, c, "f", oltest.Echo)
+	c.Invocation, c.Concurrency = config.Import, 3
+	c.Functions = []config.Function{{Name: "f", UID: "7"}}
+	_, d := oltest.OnDocker(t, c)
+	labels := d.Only().Config.Labels
+	require.Equal(t, []string{"busy", "3"}, []string{labels[label.Source], labels[label.Concurrency]})
 }
 
 func TestTraceLatency(t *testing.T) {

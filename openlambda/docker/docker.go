@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -86,6 +87,18 @@ func gone(err error) bool {
 	return strings.Contains(err.Error(), "No such container") || strings.Contains(err.Error(), "is already in progress")
 }
 
+// labels tell others whose a container is, and what its invocations are.
+func labels(c config.Config, uid, name string) map[string]string {
+	m := map[string]string{LabelUID: uid, LabelName: name, LabelCluster: c.WorkerDir}
+	switch c.Invocation {
+	case config.Import:
+		m[label.Source], m[label.Concurrency] = "busy", strconv.Itoa(c.Concurrency)
+	case config.Fork, config.Exec:
+		m[label.Source] = "process"
+	}
+	return m
+}
+
 // create is the container that s asks for.
 func (d *Docker) create(s sandbox.Spec) client.ContainerCreateOptions {
 	c := d.config
@@ -120,7 +133,7 @@ func (d *Docker) create(s sandbox.Spec) client.ContainerCreateOptions {
 			Image:  c.Image,
 			Cmd:    sandbox.Command(c),
 			Env:    s.Env,
-			Labels: map[string]string{LabelUID: s.Function.UID, LabelName: name, LabelCluster: c.WorkerDir},
+			Labels: labels(c, s.Function.UID, name),
 		},
 		HostConfig: host,
 	}

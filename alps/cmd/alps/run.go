@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,6 +29,8 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	pin := fs.String("pin", daemon.DefaultPin, "a `directory` on a BPF file system, from which a daemon that was killed is resumed")
 	hooks := fs.Bool("hooks", false, "attach the hooks now, if the kernel has them, even if the policy is cfs; attaching later disturbs what runs")
 	delegated := fs.Bool("delegated", false, "leave the hooks alone: alps-ghost, a scheduler in user space, acts on the policies")
+	cgroups := fs.String("cgroups", "", "also take cgroups for functions whose paths match these `patterns`, with commas between: kubernetes, faasd, firecracker, or as functions.slice/{uid}.service")
+	source := fs.String("source", client.SourceAuto, "what an invocation is, of functions that do not say: process, a forked one; busy, a busy period of a process that lives on; or auto, found out: docs/observer.md")
 	cpus := fs.String("cpus", "", "the functions' CPUs, a `list` such as 1-3; empty: all")
 	if code, done := cli.Parse(fs, args); done {
 		return code
@@ -44,6 +47,13 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	if err == nil {
 		err = daemon.CheckCPUs(list)
 	}
+	if err == nil {
+		err = daemon.CheckSource(*source)
+	}
+	patterns := strings.FieldsFunc(*cgroups, func(r rune) bool { return r == ',' })
+	if err == nil {
+		err = daemon.CheckCgroups(patterns)
+	}
 	if err != nil {
 		return cli.Usage(fs, err)
 	}
@@ -53,7 +63,7 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	if !chosen {
 		log.Info("no -policy is given", "policy", m.Policy, "the paper's", "-policy alps")
 	}
-	err = daemon.Run(ctx, daemon.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list, Pin: *pin, Hooks: *hooks, Delegated: *delegated,
+	err = daemon.Run(ctx, daemon.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list, Pin: *pin, Hooks: *hooks, Delegated: *delegated, Source: *source, Cgroups: patterns,
 		Log: log})
 	if err != nil {
 		return cli.Fail(stderr, err)

@@ -100,7 +100,7 @@ func printSteering(stdout, stderr io.Writer, s client.Status) int {
 	fmt.Fprintf(stdout, "%d functions\n", len(s.Functions))
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	for _, f := range s.Functions {
-		fmt.Fprintf(w, "  %s\t%s\t%s\tsteered: %s\n", f.UID, f.Name, f.Cgroup, yesOrWhy(f))
+		fmt.Fprintf(w, "  %s\t%s\t%s\tinvocations: %s\tsteered: %s\n", f.UID, f.Name, f.Cgroup, f.Counted, yesOrWhy(f))
 	}
 	for _, r := range s.Refused {
 		fmt.Fprintf(w, "  %q\t%s\t%s\trefused: %s\n", r.UID, r.Name, r.Cgroup, r.Why)

@@ -52,7 +52,7 @@ func TestStatusSaysWhoIsSteered(t *testing.T) {
 		return client.Function{UID: uid, Name: "fib", Cgroup: "/alps.slice/" + uid}
 	}
 	socket, _ := serve(t, client.Status{
-		Functions: []client.FunctionStatus{{Function: f("1"), Steered: true}, {Function: f("2"), Why: "its cgroup has no CPU controller"}},
+		Functions: []client.FunctionStatus{{Function: f("1"), Counted: "busy", Steered: true}, {Function: f("2"), Counted: "process", Why: "its cgroup has no CPU controller"}},
 		Refused:   []client.Refusal{{Function: client.Function{Name: "bfs", Cgroup: "/c"}, Why: "its uid is empty"}},
 		Usage:     []client.Usage{{Map: "running", Used: 3, Size: 8192}},
 		Problems: []client.Problem{{What: client.NoController, Why: "gone", Functions: []string{"2"}, BeganNS: 1},
@@ -64,8 +64,8 @@ func TestStatusSaysWhoIsSteered(t *testing.T) {
 	require.Contains(t, stdout, "no controller (functions 2, goes on): gone\n")
 	require.Contains(t, stdout, "hooks off (all functions, over after 2s): sysctl\n")
 	require.Contains(t, stdout, "\n2 functions\n")
-	require.Regexp(t, `(?m)^  1 +fib +/alps.slice/1 +steered: yes$`, stdout)
-	require.Regexp(t, `(?m)^  2 +fib +/alps.slice/2 +steered: no: its cgroup has no CPU controller$`, stdout)
+	require.Regexp(t, `(?m)^  1 +fib +/alps.slice/1 +invocations: busy +steered: yes$`, stdout)
+	require.Regexp(t, `(?m)^  2 +fib +/alps.slice/2 +invocations: process +steered: no: its cgroup has no CPU controller$`, stdout)
 	require.Regexp(t, `(?m)^  "" +bfs +/c +refused: its uid is empty$`, stdout)
 }
 

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/bpf"
+)
+
+const (
+	// sourceEvery is how often the daemon looks what the invocations of functions
+	// with the source auto are.
+	sourceEvery = 5 * time.Second
+	// silentLooks is how often in a row such a function has used the CPU without
+	// any invocation when its busy periods begin to count. A server that starts
+	// does so for a while, too.
+	silentLooks = 3
+	// requestCPU is the least CPU time of a busy period that is held against the
+	// processes that a function forks.
+	requestCPU = time.Millisecond
+)
+
+// Bounds of client.Function.Idle.
+const (
+	minIdle = 50 * time.Microsecond
+	maxIdle = 10 * time.Second
+)
+
+// CheckSource refuses what is no source.
+func CheckSource(s string) error {
+	switch s {
+	case "", client.SourceProcess, client.SourceBusy, client.SourceAuto:
+		return nil
+	}
+	return fmt.Errorf("source %q: want %s, %s or %s", s, client.SourceProcess, client.SourceBusy, client.SourceAuto)
+}
+
+// checkSource says what is wrong with what f says of its invocations.
+func checkSource(f client.Function) error {
+	if err := CheckSource(f.Source); err != nil {
+		return err
+	}
+	if f.Concurrency < 0 {
+		return errors.New("concurrency: want a number from 1")
+	}
+	if f.Idle == "" {
+		return nil
+	}
+	if idle, err := time.ParseDuration(f.Idle); err != nil || idle < minIdle || idle > maxIdle {
+		return fmt.Errorf("idle %q: want a duration from %s to %s, such as 1ms", f.Idle, minIdle, maxIdle)
+	}
+	return nil
+}
+
+// kernelFunction is f for the observer; busy says what the source auto comes to.
+func (d *daemon) kernelFunction(f client.Function, busy bool) bpf.Function {
+	k := bpf.Function{ID: bpf.CgroupID(f.ID), UID: f.UID, Name: f.Name, Cgroup: f.Cgroup}
+	switch d.source(f) {
+	case client.SourceProcess:
+		return k
+	case client.SourceAuto:
+		if !busy {
+			return k
+		}
+	}
+	k.Source = bpf.SourceBusy
+	if f.Concurrency > 1 {
+		k.Source = bpf.SourceThreads
+	}
+	k.Idle, _ = time.ParseDuration(f.Idle) // checked; "" is 0
+	return k
+}
+
+// source is what f asks for.
+func (d *daemon) source(f client.Function) string {
+	return cmp.Or(f.Source, d.config.Source, client.SourceAuto)
+}
+
+// resumedFunction is what the kernel knows of a function.
+func resumedFunction(k bpf.Function) client.Function {
+	f := client.Function{UID: k.UID, Name: k.Name, Cgroup: k.Cgroup, ID: uint64(k.ID)}
+	if k.Source == bpf.SourceProcess {
+		return f
+	}
+	f.Source, f.Idle = client.SourceBusy, k.Idle.String()
+	if k.Source == bpf.SourceThreads {
+		f.Concurrency = 2
+	}
+	return f
+}
+
+// account is what the daemon has seen of a function whose source is auto.
+type account struct {
+	busy      bool          // its busy periods count
+	looked    bool          // the next two are of the last look
+	used      time.Duration // CPU time
+	forks     uint32        // while busy periods count
+	silent    int           // looks at which it had used the CPU without an invocation
+	processes int           // since the last look: invocations that ended
+	periods   int           // and busy periods with requestCPU or more
+}
+
+// saw notes an invocation. The caller holds mu.
+func (a *account) saw(e bpf.Event) {
+	switch {
+	case !e.Busy:
+		a.processes++
+	case e.CPU >= requestCPU:
+		a.periods++
+	}
+}
+
+// look takes what a function has used and forked until now, and says whether its
+// source should be the other one, unless invocations are under way.
+func (a *account) look(used time.Duration, forks uint32) (change bool) {
+	before := *a
+	a.processes, a.periods, a.used, a.forks, a.looked = 0, 0, used, forks, true
+	switch {
+	case !before.looked:
+		return false
+	case a.busy:
+		n := int(forks - before.forks)
+		return n > 0 && 2*n >= before.periods
+	case before.processes > 0:
+		a.silent = 0
+	case used-before.used > time.Duration(silentShare*float64(sourceEvery)):
+		a.silent++
+	}
+	return a.silent >= silentLooks
+}
+
+// chooseSources goes on until ctx ends.
+func (d *daemon) chooseSources(ctx context.Context) error {
+	tick := time.NewTicker(sourceEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if err := d.lookAtSources(); err != nil {
+			d.log.Error("what is an invocation", "err", err)
+		}
+	}
+}
+
+// lookAtSources decides for functions with the source auto whether processes or
+// busy periods are their invocations.
+func (d *daemon) lookAtSources() error {
+	functions := d.known()
+	used := map[bpf.CgroupID]time.Duration{}
+	for id, f := range functions {
+		if n, err := d.host.usage(f.Cgroup); err == nil && d.source(f) == client.SourceAuto {
+			used[id] = n
+		}
+	}
+	if len(used) == 0 {
+		return nil
+	}
+	forks, err := d.observer.Forks()
+	if err != nil {
+		return err
+	}
+	var changed []bpf.CgroupID
+	d.mu.Lock()
+	for id := range d.accounts {
+		if _, ok := used[id]; !ok {
+			delete(d.accounts, id)
+		}
+	}
+	for id, n := range used {
+		a := d.accountOf(id)
+		if a.look(n, forks[id]) {
+			changed = append(changed, id)
+		}
+	}
+	d.mu.Unlock()
+	if len(changed) == 0 {
+		return nil
+	}
+	survey, err := d.observer.Sweep()
+	if err != nil {
+		return err
+	}
+	d.ops.Lock()
+	defer d.ops.Unlock()
+	for _, id := range changed {
+		d.mu.Lock()
+		a := d.accountOf(id)
+		if !a.busy && survey.Running[id] > 0 { // a long one is under way
+			d.mu.Unlock()
+			continue
+		}
+		*a = account{busy: !a.busy}
+		busy := a.busy
+		d.mu.Unlock()
+		f := functions[id]
+		if busy {
+			d.log.Info("its busy periods count as invocations", "uid", f.UID, "name", f.Name, "why", "it uses the CPU but forks nothing")
+		} else {
+			d.log.Info("its processes count as invocations", "uid", f.UID, "name", f.Name, "why", "it forks them")
+		}
+	}
+	return d.setFunctions(d.known())
+}
+
+// accountOf is a function's account. The caller holds mu.
+func (d *daemon) accountOf(id bpf.CgroupID) *account {
+	a := d.accounts[id]
+	if a == nil {
+		a = &account{}
+		d.accounts[id] = a
+	}
+	return a
+}

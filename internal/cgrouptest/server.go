@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgrouptest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/internal/clock"
+)
+
+// envThreads is how many threads a process that plays server has for requests.
+const envThreads = "ALPS_THREADS"
+
+// Request is one of a process that plays server: CPU time, a pause, CPU time again.
+type Request struct {
+	CPU   time.Duration // each of the two times
+	Pause time.Duration
+}
+
+// Served is what the server's own thread says of a request.
+type Served struct {
+	TID        uint32
+	Begin, End clock.KTime
+	CPU        time.Duration // of the thread
+}
+
+// Server starts a process in the cgroup at dir that serves requests in so many
+// threads of its own.
+func (p Parent) Server(dir string, threads int) Process {
+	p.t.Setenv(envThreads, strconv.Itoa(threads))
+	s := p.Start(dir, "server")
+	require.True(p.t, s.Scan())
+	return s
+}
+
+// Send gives the server a request.
+func (p Process) Send(t *testing.T, r Request) {
+	b := binary.LittleEndian.AppendUint64(nil, uint64(r.CPU))
+	_, err := p.Stdin.Write(binary.LittleEndian.AppendUint64(b, uint64(r.Pause)))
+	require.NoError(t, err)
+}
+
+// Answer is what the server says next.
+func (p Process) Answer(t *testing.T) (s Served) {
+	require.True(t, p.Scan(), "the server has ended")
+	_, err := fmt.Sscan(p.Text(), &s.TID, (*uint64)(&s.Begin), (*uint64)(&s.End), (*int64)(&s.CPU))
+	require.NoError(t, err)
+	return s
+}
+
+// server serves requests of 16 bytes from its input. With one thread that is a
+// child, in which nothing else runs; with several they are Go's, and so are the
+// threads beside them that wake now and then.
+func server() {
+	n, err := strconv.Atoi(os.Getenv(envThreads))
+	if err != nil {
+		panic(err)
+	}
+	_ = unix.SetNonblock(0, false)
+	if n == 1 {
+		serveInChild()
+		return
+	}
+	runtime.GOMAXPROCS(n)
+	var ready sync.WaitGroup
+	for range n {
+		ready.Add(1)
+		go func() {
+			runtime.LockOSThread()
+			ready.Done()
+			serve(syscall.Syscall)
+			os.Exit(0)
+		}()
+	}
+	ready.Wait()
+	fmt.Println("ready")
+	select {}
+}
+
+// serveInChild forks without exec. The child has the calling thread only, so it
+// may do nothing for which Go's scheduler or allocator is needed.
+func serveInChild() {
+	runtime.LockOSThread()
+	fmt.Println("ready")
+	pid, _, errno := syscall.RawSyscall(unix.SYS_FORK, 0, 0, 0)
+	if errno != 0 {
+		panic(errno)
+	}
+	if pid == 0 {
+		_, _, _ = syscall.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0)
+		serve(syscall.RawSyscall)
+		_, _, _ = syscall.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+	}
+	_, _ = unix.Wait4(int(pid), nil, 0, nil)
+}
+
+// serve serves requests until the input ends, by call.
+func serve(call func(nr, a, b, c uintptr) (r1, r2 uintptr, err syscall.Errno)) {
+	var request [16]byte
+	var line [128]byte
+	tid, _, _ := syscall.RawSyscall(unix.SYS_GETTID, 0, 0, 0)
+	for {
+		if n, _, _ := call(unix.SYS_READ, 0, uintptr(unsafe.Pointer(&request)), uintptr(len(request))); int(n) != len(request) {
+			return
+		}
+		begin, cpu := readClock(unix.CLOCK_MONOTONIC), readClock(unix.CLOCK_THREAD_CPUTIME_ID)
+		each := time.Duration(binary.LittleEndian.Uint64(request[:]))
+		burn(each)
+		if pause := binary.LittleEndian.Uint64(request[8:]); pause > 0 {
+			ts := unix.Timespec{Nsec: int64(pause)}
+			_, _, _ = call(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
+		}
+		burn(each)
+		out := line[:0]
+		for _, n := range [...]int64{int64(tid), begin, readClock(unix.CLOCK_MONOTONIC), readClock(unix.CLOCK_THREAD_CPUTIME_ID) - cpu} {
+			out = append(strconv.AppendInt(out, n, 10), ' ')
+		}
+		out = append(out, '\n')
+		if _, _, err := call(unix.SYS_WRITE, 1, uintptr(unsafe.Pointer(unsafe.SliceData(out))), uintptr(len(out))); err != 0 {
+			return
+		}
+	}
+}
