@@ -59,13 +59,16 @@ type Decision struct {
 
 // objects are what all generations have in common, and what some have.
 type objects struct {
+	common
+	ghostSwitch *ebpf.Program // since 6.19; else nil
+}
+
+type common struct {
 	AlpsGhost   *ebpf.Map     `ebpf:"alps_ghost"`
 	Bypassed    *ebpf.Map     `ebpf:"bypassed"`
 	Ended       *ebpf.Map     `ebpf:"ended"`
 	Messages    *ebpf.Map     `ebpf:"messages"`
 	GhostCommit *ebpf.Program `ebpf:"ghost_commit"`
-
-	GhostSwitch *ebpf.Program // since 6.19
 }
 
 // generations of the object, the newest first.
@@ -82,10 +85,10 @@ func (o *objects) load(spec *ebpf.CollectionSpec) error {
 		return err
 	}
 	defer coll.Close() // of what is not assigned
-	if err := coll.Assign(o); err != nil {
+	if err := coll.Assign(&o.common); err != nil {
 		return err
 	}
-	o.GhostSwitch = coll.DetachProgram("ghost_switch")
+	o.ghostSwitch = coll.DetachProgram("ghost_switch")
 	return nil
 }
 
@@ -95,7 +98,7 @@ func (o *objects) close() error {
 	for _, m := range []*ebpf.Map{o.AlpsGhost, o.Bypassed, o.Ended, o.Messages} {
 		errs = append(errs, m.Close())
 	}
-	return errors.Join(append(errs, o.GhostCommit.Close(), o.GhostSwitch.Close())...)
+	return errors.Join(append(errs, o.GhostCommit.Close(), o.ghostSwitch.Close())...)
 }
 
 // Scheduler is in charge until it is closed.
@@ -142,8 +145,8 @@ func Load() (*Scheduler, error) {
 	if s.reader, err = ringbuf.NewReader(s.objs.Messages); err == nil {
 		s.link, err = link.AttachStructOps(link.StructOpsOptions{Map: s.objs.AlpsGhost})
 	}
-	if err == nil && s.objs.GhostSwitch != nil {
-		s.agent, err = link.AttachTracing(link.TracingOptions{Program: s.objs.GhostSwitch})
+	if err == nil && s.objs.ghostSwitch != nil {
+		s.agent, err = link.AttachTracing(link.TracingOptions{Program: s.objs.ghostSwitch})
 	}
 	if err != nil {
 		s.Close()
