@@ -56,10 +56,7 @@ func Backend(n int) ([]Phase, error) {
 		policy[id] = bpf.Entry{BiasUS: 1000, SliceUS: 100_000}
 	}
 	nothing := func() error { return nil }
-	steps := []struct {
-		name string
-		do   func() error
-	}{
+	steps := []step{
 		{"nothing attached", nothing},
 		{"attached, no entry", be.AttachHooks},
 		{"attached, entry", func() error {
@@ -73,12 +70,22 @@ func Backend(n int) ([]Phase, error) {
 		}},
 		{"and observed", be.AttachObserver},
 	}
-	var phases []Phase
+	return b.phases(be, steps, n)
+}
+
+// step leads to the next phase.
+type step struct {
+	state string
+	do    func() error
+}
+
+// phases measures after each step, n rounds.
+func (b *Bench) phases(be *bpf.Backend, steps []step, n int) (phases []Phase, err error) {
 	for _, s := range steps {
 		if err := s.do(); err != nil {
 			return nil, err
 		}
-		p := Phase{State: s.name}
+		p := Phase{State: s.state}
 		if p.Switches, err = b.Run(n); err != nil {
 			return nil, err
 		}

@@ -57,7 +57,7 @@ func testHooks(t *testing.T, cpus int) {
 func TestGuestObserver(t *testing.T) {
 	p := guestArtifacts(t)
 	ring.Need(t, ring.NoHooks, !hasHooks(t, p), "this kernel has hooks: TestGuestHooks")
-	testPackages(t, p, 2, "trace,schedext", "bpf", "bpf/ghost")
+	testPackages(t, p, 2, "trace,schedext", "bpf", "bpf/ghost", "alps/cost")
 }
 
 // testPackages runs the test binaries of packages in a guest, where these rings must run.

@@ -85,10 +85,10 @@ func TestBenchExplainsItself(t *testing.T) {
 	for _, help := range []string{"-h", "--help"} {
 		code, _, stderr := alpsCommand("bench", help)
 		require.Zero(t, code)
-		require.Contains(t, stderr, "usage: alps bench backend|switch")
-		require.NotContains(t, stderr, "want backend or switch")
+		require.Contains(t, stderr, "usage: alps bench backend|observer|switch")
+		require.NotContains(t, stderr, "want backend, observer or switch")
 	}
-	for args, why := range map[string]string{"-n 5000": "want backend or switch before the flags", "back": `"back": want backend or switch`, "switch -n 3": "at least 1000"} {
+	for args, why := range map[string]string{"-n 5000": "want backend, observer or switch before the flags", "back": `"back": want backend, observer or switch`, "switch -n 3": "at least 1000"} {
 		code, _, stderr := alpsCommand(append([]string{"bench"}, strings.Fields(args)...)...)
 		require.Equal(t, 2, code, args)
 		require.Contains(t, stderr, why)
