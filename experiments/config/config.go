@@ -33,6 +33,8 @@ type Experiment struct {
 	Hosts []Host
 
 	Target string // that makes it, where it is not experiments:run
+
+	ByNameOnly bool // All does not stand for it
 }
 
 // Engines are those that runs of the experiment need: vm and sim, which
@@ -52,6 +54,7 @@ func (e Experiment) Engines() []string {
 type file struct {
 	Figure yamlx.At[string] `yaml:"figure"`
 	Title  yamlx.At[string] `yaml:"title"`
+	ByName yamlx.At[bool]   `yaml:"by_name_only"` // it runs only where it is asked for by its name
 	Parts  []part           `yaml:"parts"`
 }
 
@@ -96,7 +99,8 @@ func List(dir string) ([]string, error) {
 	return names, nil
 }
 
-// All stands for every experiment where one may be named.
+// All stands for every experiment but those that run by name only, where one may
+// be named.
 const All = "all"
 
 // LoadAll loads the experiment called name, or All.
@@ -137,6 +141,9 @@ func ByEngine(dir, name, engine string) (vm, sim []Experiment, err error) {
 			}
 			continue
 		}
+		if e.ByNameOnly && name == All {
+			continue
+		}
 		wanted := cmp.Or(engine, e.Engines()[0])
 		switch {
 		case !slices.Contains(e.Engines(), wanted):
@@ -171,7 +178,7 @@ func parse(name, path string, data []byte) (Experiment, error) {
 	if err := yamlx.Decode(path, data, &f); err != nil {
 		return Experiment{}, err
 	}
-	e := Experiment{Name: name, Path: path, Figure: f.Figure.V, Title: f.Title.V}
+	e := Experiment{Name: name, Path: path, Figure: f.Figure.V, Title: f.Title.V, ByNameOnly: f.ByName.V}
 	errs := &yamlx.Errors{File: path}
 	if !nameRE.MatchString(f.Figure.V) {
 		errs.Add(f.Figure.Pos(), "figure", "%q: a name such as fig06 is needed", f.Figure.V)

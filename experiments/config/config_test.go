@@ -168,7 +168,7 @@ func TestComplaints(t *testing.T) {
 	require.NoError(t, load(goodVM))
 	require.NoError(t, load(goodVM+"    trace: true\n"))
 	for _, c := range []struct{ add, want string }{
-		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: cores, deployment, engine, invocations, learners, loads, machine, measure, records, rounds, seed, series, trace, worker, workloads"},
+		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: cores, deployment, deployments, engine, function_cpus, invocations, learners, loads, machine, measure, records, rounds, seed, series, trace, worker, workloads"},
 		{"      - {name: a, scheduler: eevdf}\n", x + `:10:30: parts[0].series[1].scheduler: "eevdf": allowed: cfs, alps, steady, sfs, fifo, rr`},
 		{"      - {name: steady, params: {alpha: 1}}\n", x + ":10:16: parts[0].series[1].params: "},
 		{"      - {name: steady, order: fifo}\n", x + `:10:16: parts[0].series[1].scheduler: "steady" has no order, step or params`},
@@ -184,6 +184,14 @@ func TestComplaints(t *testing.T) {
 		{"      - {name: srpt, on: srpt}\n", x + `:10:26: parts[0].series[1].on: "srpt": is no series`},
 		{"      - {name: srpt, on: cfs, kernel: \"6.12\"}\n", x + `:10:39: parts[0].series[1].kernel: "6.12": nothing runs; the kernel is that of cfs`},
 		{"    machine: m\n", x + `:4:13: parts[0].machine: not for engine vm`},
+		{"      - {name: a, scheduler: {command: ./x.yaml, kernel: \"7.3\"}}\n", x + `:10:40: parts[0].series[1].scheduler.command: "./x.yaml": give the path of an executable program, relative to `},
+		{"      - {name: a, scheduler: {comand: scx_simple}}\n", x + `:10:31: comand: no such key; allowed: command, kernel`},
+		{"      - {name: a, scheduler: {kernel: \"7.3\"}}\n", x + `:10:30: parts[0].series[1].scheduler.command: missing; give the path of a program`},
+		{"      - {name: a, kernel: \"6.12\", scheduler: {command: scx_simple, kernel: \"7.3\"}}\n", x + `:10:76: parts[0].series[1].scheduler.kernel: "7.3": the series has kernel "6.12"`},
+		{"      - {name: a, step: 1s, scheduler: {command: scx_simple}}\n", x + `:10:50: parts[0].series[1].scheduler.command: a program has no order, step, params or on`},
+		{"    function_cpus: [4, 64]\n", x + `:10:24: parts[0].function_cpus[1]: 64: allowed: 1 to 63`},
+		{"    deployments: [apart, both]\n", x + `:10:26: parts[0].deployments[1]: "both": allowed: apart, paper`},
+		{"    deployment: apart\n    deployments: [apart]\n", x + `:10:17: parts[0].deployment: not beside deployments`},
 		{"  - {engine: vm}\n", x + ":10:14: parts[1].engine: a second part for vm; one is allowed"},
 		{"  - {engine: kvm}\n", x + `:10:14: parts[1].engine: "kvm": allowed: vm, sim, host`},
 	} {
@@ -194,6 +202,7 @@ func TestComplaints(t *testing.T) {
 		{"cfs", "eevd", `:10:16: parts[0].series[0].scheduler: "eevd": allowed: cfs, cfs-flat, eevdf, fifo,`},
 		{"name: cfs", "name: cfs, order: fifo", `:10:16: parts[0].series[0].scheduler: "cfs" has no order, step or params; alps and ghost-alps have`},
 		{"name: cfs", "name: a, scheduler: alps, order: last", `:10:43: parts[0].series[0].order: "last": allowed: off, fifo, strict, bounded`},
+		{"name: cfs", "name: a, scheduler: {command: scx_simple}", `:10:40: parts[0].series[0].scheduler: a command is not for engine sim`},
 		{"name: cfs", "name: cfs, machine: n", `:10:30: parts[0].series[0].machine: "n": machine: open `},
 		{"name: cfs", "name: sfs, order: fifo", `:10:28: parts[0].series[0].order: "fifo": of sfs only off is allowed: slices only`},
 		{"name: cfs", "name: sfs, order: off, step: 1s", `:10:16: parts[0].series[0].scheduler: "sfs" has no order, step or params`},

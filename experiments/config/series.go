@@ -20,7 +20,7 @@ import (
 // Series is one scheduler with its parameters.
 type Series struct {
 	Name      yamlx.At[string]         `yaml:"name"`
-	Scheduler yamlx.At[string]         `yaml:"scheduler"` // left out: the name
+	Scheduler Scheduler                `yaml:"scheduler"` // left out: the name
 	Order     yamlx.At[string]         `yaml:"order"`
 	Step      yamlx.At[time.Duration]  `yaml:"step"`
 	Params    map[string]yamlx.At[any] `yaml:"params"` // changes to the paper's, by their JSON names
@@ -61,13 +61,6 @@ const Steady = "steady"
 func steadyParams(changes map[string]yamlx.At[any]) (policy.SteadyParams, error) {
 	p := policy.DefaultSteady()
 	return p, change(&p, func() error { return p.Validate() }, changes)
-}
-
-func (s Series) scheduler() yamlx.At[string] {
-	if s.Scheduler.IsZero() {
-		return s.Name
-	}
-	return s.Scheduler
 }
 
 // FollowsPolicy says whether a scheduler has order, step and parameters.
@@ -115,6 +108,13 @@ func (c checker) series(p part, allowed []string) {
 		}
 		seen[x.Name.V] = true
 		name := x.scheduler()
+		if x.Scheduler.isProgram() {
+			if p.Engine.V != results.EngineVM {
+				c.add(name.Pos(), at+"scheduler", "a command is not for engine %s", p.Engine.V)
+			}
+			c.program(at, x)
+			continue
+		}
 		if x.On.IsZero() && !slices.Contains(allowed, name.V) {
 			c.add(name.Pos(), at+"scheduler", "%q: allowed: %s", name.V, strings.Join(allowed, ", "))
 		}

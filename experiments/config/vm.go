@@ -24,6 +24,13 @@ type VM struct {
 
 	Deployment yamlx.At[string] `yaml:"deployment"` // what runs on which CPUs; "" is Apart
 
+	// FunctionCPUs and Deployments, if given, are so many guests: every series on
+	// every workload at every load in each of them.
+	FunctionCPUs []yamlx.At[int]    `yaml:"function_cpus"`
+	Deployments  []yamlx.At[string] `yaml:"deployments"`
+
+	Dir string `yaml:"-"` // of the experiment: paths of programs are relative to it
+
 	Seed       uint64              `yaml:"-"`
 	Mixes      []Workload          `yaml:"-"`
 	Loads      []yamlx.At[float64] `yaml:"-"`
@@ -60,6 +67,7 @@ var Oracles = []string{"srpt", "srpt-eb", "random", "random40"}
 // VMSpec is what a guest is told of a series.
 type VMSpec struct {
 	Scheduler string
+	Command   string        // of a program that decides instead of Scheduler, which the daemon observes; "": none
 	Delegated bool          // to a process, by sched_ext
 	Order     string        // of alps, as all that follows
 	Step      time.Duration // bias per rank under bounded
@@ -69,6 +77,9 @@ type VMSpec struct {
 
 // VM is a guest's specification of the series.
 func (s Series) VM() (VMSpec, error) {
+	if s.Scheduler.isProgram() {
+		return VMSpec{Scheduler: "cfs", Command: s.Scheduler.Command.V}, nil
+	}
 	var out VMSpec
 	out.Scheduler, out.Delegated = strings.CutPrefix(s.scheduler().V, "ghost-")
 	var err error
@@ -86,6 +97,7 @@ func (s Series) VM() (VMSpec, error) {
 
 func (c checker) vm(p part) *VM {
 	v := p.VM
+	v.Dir = c.dir
 	v.Seed, v.Loads, v.Series = p.Seed.V, p.Loads, p.Series
 	c.foreign(p, p.Sim, p.Host)
 	v.Mixes = c.workloads(p)
@@ -100,16 +112,17 @@ func (c checker) vm(p part) *VM {
 			c.oracle(at, x, v.Series)
 		}
 	}
-	switch v.Deployment.V {
-	case "", Apart:
-	case AsPaper:
-		for _, l := range v.Loads {
-			if !trace.ArtifactHas(l.V) {
-				c.add(l.Pos(), "loads", "%g: the paper's client knows .9, .8 and .7 (deployment: paper)", l.V)
-			}
+	if !v.Deployment.IsZero() && v.Deployments != nil {
+		c.add(v.Deployment.Pos(), "deployment", "not beside deployments")
+	}
+	c.deployment("deployment", v.Deployment, v.Loads)
+	for i, d := range v.Deployments {
+		c.deployment(fmt.Sprintf("deployments[%d]", i), d, v.Loads)
+	}
+	for i, n := range v.FunctionCPUs {
+		if n.V < 1 || n.V > MaxFunctionCPUs {
+			c.add(n.Pos(), fmt.Sprintf("function_cpus[%d]", i), "%d: allowed: 1 to %d", n.V, MaxFunctionCPUs)
 		}
-	default:
-		c.add(v.Deployment.Pos(), "deployment", "%q: allowed: %s, %s", v.Deployment.V, Apart, AsPaper)
 	}
 	if v.Worker != nil {
 		b := v.Worker.Binary
@@ -126,6 +139,24 @@ func (c checker) vm(p part) *VM {
 		}
 	}
 	return &v
+}
+
+// MaxFunctionCPUs is how many CPUs the functions of a guest may have.
+const MaxFunctionCPUs = 63
+
+// deployment checks one, and whether it has the loads.
+func (c checker) deployment(key string, d yamlx.At[string], loads []yamlx.At[float64]) {
+	switch d.V {
+	case "", Apart:
+	case AsPaper:
+		for _, l := range loads {
+			if !trace.ArtifactHas(l.V) {
+				c.add(l.Pos(), "loads", "%g: the paper's client knows .9, .8 and .7 (deployment: paper)", l.V)
+			}
+		}
+	default:
+		c.add(d.Pos(), key, "%q: allowed: %s, %s", d.V, Apart, AsPaper)
+	}
 }
 
 // oracle checks a series that is computed from what another measured.

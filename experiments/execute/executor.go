@@ -25,14 +25,23 @@ type executor struct {
 	opts plan.Options
 	past *plan.History
 
-	builds map[guest.Variant]guestBuild
+	builds     map[guest.Variant]guestBuild
+	programs   map[string]loaded // by command
+	impossible map[*plan.Run]bool
 
 	preparing sync.Mutex // one slot at a time builds or boots; the others find the result
 
 	// Tests have no guest.
 	build   func(context.Context, guest.Variant) (guest.Artifacts, error)
+	load    func(context.Context, *plan.Run) (*guest.Program, error)
 	acquire func(context.Context, guest.Artifacts) (*guest.Guest, error)
 	replay  func(context.Context, *guest.Guest, *plan.Run, *progress.Step) (results.Result, error)
+}
+
+// loaded is the program of a command, or why it could not be had.
+type loaded struct {
+	program *guest.Program
+	err     error
 }
 
 // guestBuild is the artifacts of a variant, or why they could not be built.
@@ -42,7 +51,10 @@ type guestBuild struct {
 }
 
 func newExecutor(set *plan.RunSet, o plan.Options, past *plan.History) *executor {
-	x := &executor{RunSet: set, opts: o, past: past, builds: map[guest.Variant]guestBuild{}, build: o.Artifacts.Variant}
+	x := &executor{RunSet: set, opts: o, past: past, builds: map[guest.Variant]guestBuild{}, programs: map[string]loaded{}, impossible: map[*plan.Run]bool{}, build: o.Artifacts.Variant}
+	x.load = func(ctx context.Context, r *plan.Run) (*guest.Program, error) {
+		return guest.LoadProgram(ctx, r.Command, r.Dir, o.Guest.Progress)
+	}
 	ports := set.Ports()
 	x.acquire = func(ctx context.Context, a guest.Artifacts) (*guest.Guest, error) { return a.Acquire(ctx, ports) }
 	x.replay = func(ctx context.Context, g *guest.Guest, r *plan.Run, step *progress.Step) (results.Result, error) {
@@ -66,7 +78,19 @@ func (x *executor) run(ctx context.Context) error {
 			}
 			x.builds[r.Guest] = b
 		}
-		if b.err != nil {
+		failed := b.err
+		if r.Command != "" && failed == nil {
+			p, ok := x.programs[r.Command]
+			if !ok {
+				if p.program, p.err = x.load(ctx, r); p.err != nil {
+					errs = append(errs, fmt.Errorf("%s, and whatever else needs the same, is missing: %w", r.Label(), p.err))
+				}
+				x.programs[r.Command] = p
+			}
+			r.Program, failed = p.program, p.err
+		}
+		if failed != nil {
+			x.impossible[r] = true
 			r.SetImpossible()
 		} else if err := r.SetKey(b.artifacts); err != nil {
 			return err
@@ -98,7 +122,7 @@ func (x *executor) measure(ctx context.Context) error {
 	var steps []*step
 	var expected []time.Duration
 	for _, r := range x.Runs {
-		if !x.opts.Shard.Has(r.Unit) || x.builds[r.Guest].err != nil {
+		if !x.opts.Shard.Has(r.Unit) || x.impossible[r] {
 			continue
 		}
 		s := &step{Run: r, index: len(steps)}

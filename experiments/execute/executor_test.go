@@ -52,6 +52,7 @@ func (x *executorTest) run(t *testing.T, ctx context.Context) error {
 		}
 		return p, nil
 	}
+	b.load = func(context.Context, *plan.Run) (*guest.Program, error) { return nil, errors.New("no compiler") }
 	b.acquire = func(context.Context, guest.Artifacts) (*guest.Guest, error) {
 		x.guests++ // one at a time
 		return &guest.Guest{Artifacts: p}, nil
@@ -150,6 +151,21 @@ func TestAKernelThatCannotBeHad(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, missing, 4)
 	require.ErrorContains(t, missing[0], "b: stock on huawei at 90 %, round 1 is missing")
+	_, err = results.ReadPlan(x.results, results.EngineVM, "a")
+	require.NoError(t, err)
+}
+
+// A program that cannot be had is missing where it was wanted, and nowhere else.
+func TestAProgramThatCannotBeHad(t *testing.T) {
+	x := newExecutorTest(t)
+	yaml := fmt.Sprintf(exptest.TwoLoads, "b") + "      - {name: cfs}\n      - {name: simple, scheduler: {command: scx_simple}}\n"
+	require.NoError(t, os.WriteFile(filepath.Join(x.dir, "b.yaml"), []byte(yaml), 0o644))
+	err := x.run(t, t.Context())
+	require.ErrorContains(t, err, "simple on huawei at 90 %, round 1, and whatever else needs the same, is missing: no compiler")
+	require.Equal(t, 1, strings.Count(err.Error(), "no compiler"))
+	_, missing, err := results.NewPool(x.results, results.EngineVM).Plan("b")
+	require.NoError(t, err)
+	require.Len(t, missing, 4)
 	_, err = results.ReadPlan(x.results, results.EngineVM, "a")
 	require.NoError(t, err)
 }

@@ -61,7 +61,11 @@ func replay(ctx context.Context, g *guest.Guest, r *plan.Run, profile string, st
 	if err != nil {
 		return results.Result{}, err
 	}
-	out, err := g.Do(ctx, "replay", string(mode), reqs, step)
+	job, err := json.Marshal(loadgen.Job{Mode: r.Mode, Program: r.Program.Job()})
+	if err != nil {
+		return results.Result{}, err
+	}
+	out, err := g.Do(ctx, "replay", string(job), r.Program, reqs, step)
 	if err != nil {
 		return results.Result{}, err
 	}
@@ -94,6 +98,12 @@ func replay(ctx context.Context, g *guest.Guest, r *plan.Run, profile string, st
 		Deployment:   cmp.Or(r.Guest.Deployment, config.Apart), PlatformPerRequest: stats.Platform / time.Duration(max(1, len(invocations))), PlatformModelled: a.PlatformModelled(),
 		MeanGap: stats.MeanGap, LateP50: stats.LateP50, LateP99: stats.LateP99, LateMax: stats.LateMax, Took: stats.Took,
 		Failed: stats.Failed, Lost: stats.Lost, Errors: stats.Errors, Broken: stats.Broken,
+	}
+	if p := r.Program; p != nil {
+		meta.Program = &results.Program{Command: p.Line, Source: p.Source, Digest: p.Digest}
+		if c := stats.Charge; c != nil {
+			meta.Program.Ops, meta.Program.EnableSeq, meta.Program.Output = c.Ops, c.EnableSeq, c.Output
+		}
 	}
 	meta.Judge()
 	if err := json.Unmarshal(observer, &meta.Observer); err != nil {

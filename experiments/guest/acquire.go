@@ -39,8 +39,9 @@ func (a Artifacts) Acquire(ctx context.Context, ports []string) (*Guest, error) 
 }
 
 const (
-	// windowMiB holds a trace and the results of a hundred thousand invocations.
-	windowMiB = 16
+	// windowMiB holds a program of 40 MB, a trace, and the results of a hundred
+	// thousand invocations.
+	windowMiB = 64
 	// guestName is the file of a snapshot that says what it is.
 	guestName = "guest.json"
 )
@@ -126,12 +127,15 @@ func (a Artifacts) provision(ctx context.Context, m *vm.Guest, dir string) error
 	return m.Run(ctx, vm.Cmd{Line: a.quiet()})
 }
 
-// Do runs alps-loadgen with a command, its argument and reqs as its input, and
-// returns what it wrote.
-func (g *Guest) Do(ctx context.Context, command, arg string, reqs []loadgen.Request, step *progress.Step) ([]byte, error) {
+// Do runs alps-loadgen with a command and its argument, and returns its output.
+// Its input is the archive of a program, if there is one, and reqs.
+func (g *Guest) Do(ctx context.Context, command, arg string, program *Program, reqs []loadgen.Request, step *progress.Step) ([]byte, error) {
 	var in bytes.Buffer
 	if g.snapshot != nil {
 		fmt.Fprintln(&in, command, arg)
+	}
+	if program != nil {
+		in.Write(program.archive)
 	}
 	if err := loadgen.WriteTrace(&in, reqs); err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func TestGuestRepeats(t *testing.T) {
 	var g errgroup.Group
 	for i := range outs {
 		g.Go(func() (err error) {
-			outs[i], err = rig.Do(t.Context(), "replay", string(mode), reqs, rig.Artifacts.opts.Progress.Step("run", 0, 0))
+			outs[i], err = rig.Do(t.Context(), "replay", string(mode), nil, reqs, rig.Artifacts.opts.Progress.Step("run", 0, 0))
 			return err
 		})
 	}

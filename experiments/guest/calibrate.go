@@ -30,7 +30,7 @@ func (g *Guest) calibrate(ctx context.Context, ports []string) (Costs, error) {
 			reqs = append(reqs, loadgen.Request{ID: len(reqs) + 1, Function: f.Name, UID: f.UID, Port: f.Port})
 		}
 	}
-	out, err := g.Do(ctx, "calibrate", "", reqs, step)
+	out, err := g.Do(ctx, "calibrate", "", nil, reqs, step)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -23,6 +24,7 @@ type Variant struct {
 	Kernel string // in kernels.yaml; "": that of Options
 	Worker string // path of an ol that is not ours; "": ours
 	Agent  bool   // a process in user space decides, by sched_ext
+	CPUs   int    // 0: as many as the usual guest has
 
 	Deployment string // of package config; "": apart
 }
@@ -49,6 +51,7 @@ func (a Artifacts) Variant(ctx context.Context, v Variant) (Artifacts, error) {
 	if v.Deployment == config.Apart {
 		v.Deployment = "" // the usual one has one key
 	}
+	a.CPUs = cmp.Or(v.CPUs, a.CPUs)
 	a.variant = v
 	if v.Worker == "" && !v.Agent {
 		return a, nil

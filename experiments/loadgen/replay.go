@@ -10,14 +10,12 @@ package loadgen
 import (
 	"cmp"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -58,37 +56,13 @@ func WriteTrace(w io.Writer, reqs []Request) error {
 
 // ReadTrace reads what WriteTrace wrote. Errors begin with name:line.
 func ReadTrace(name string, r io.Reader) ([]Request, error) {
-	cr := csv.NewReader(r)
-	cr.FieldsPerRecord = 9
 	var out []Request
-	for line := 1; ; line++ {
-		rec, err := cr.Read()
-		if errors.Is(err, io.EOF) {
-			if line == 1 {
-				return nil, fmt.Errorf("%s:1: empty: want the header %s", name, Header)
-			}
-			return out, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
-		}
-		if line == 1 {
-			if strings.Join(rec, ",") != Header {
-				return nil, fmt.Errorf("%s:1: header %q: want %s", name, strings.Join(rec, ","), Header)
-			}
-			continue
-		}
-		nums := map[int]int64{}
-		for _, i := range []int{0, 4, 6, 7, 8} {
-			n, err := strconv.ParseInt(rec[i], 10, 64)
-			if err != nil || n < 0 {
-				return nil, fmt.Errorf("%s:%d: %s: %q is not a number ≥ 0", name, line, strings.Split(Header, ",")[i], rec[i])
-			}
-			nums[i] = n
-		}
-		out = append(out, Request{ID: int(nums[0]), Function: rec[1], UID: rec[2], Group: rec[3], N: int(nums[4]), Port: rec[5],
-			Size: int(nums[6]), Rounds: int(nums[7]), Due: time.Duration(nums[8])})
-	}
+	err := results.ReadRows(name, r, Header, func(f *results.Row) error {
+		out = append(out, Request{ID: int(f.Count(0)), Function: f.Text(1), UID: f.Text(2), Group: f.Text(3), N: int(f.Count(4)), Port: f.Text(5),
+			Size: int(f.Count(6)), Rounds: int(f.Count(7)), Due: time.Duration(f.Count(8))})
+		return f.Err
+	})
+	return out, err
 }
 
 // Outcome is a replay's result.
@@ -113,6 +87,8 @@ type Outcome struct {
 	WaitNS   []int64          `json:"wait_ns"` // of each of Invocations: runnable, but not on a CPU
 	Slices   []results.Slices `json:"slices"`  // by group, then length
 	Observer Observer         `json:"observer"`
+
+	Charge *Charge `json:"charge,omitempty"` // of the program that decided, if one did
 }
 
 // Observer is under which conditions the kernel's observer watched.

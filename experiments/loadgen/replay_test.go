@@ -26,7 +26,7 @@ func TestTraceRoundTrip(t *testing.T) {
 		"":                                      "t:1: empty",
 		"a,b,c,d,e,f,g,h,i\n":                   "t:1: header",
 		Header + "\n1,fib,3,G1,23,5002,14,80\n": "t:2: ",
-		Header + "\n1,fib,3,G1,23,5002,14,-80,0\n": `t:2: rounds: "-80" is not a number ≥ 0`,
+		Header + "\n1,fib,3,G1,23,5002,14,-80,0\n": `t:2: rounds: -80: allowed: 0 or more`,
 	} {
 		_, err := ReadTrace("t", strings.NewReader(in))
 		require.ErrorContains(t, err, msg)

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/guest"
@@ -116,7 +117,8 @@ func Select(name string, o Options) (s Selection, err error) {
 	return s, s.checkKernels(filepath.Join(o.Guest.Root, "kernel"))
 }
 
-// checkKernels complains about kernels that kernels.yaml does not have.
+// checkKernels complains about kernels that kernels.yaml does not have, and about
+// commands that name no peer.
 func (s Selection) checkKernels(dir string) error {
 	kernels, err := kernel.List(dir)
 	if err != nil {
@@ -125,9 +127,13 @@ func (s Selection) checkKernels(dir string) error {
 	var errs []error
 	for _, e := range s.Measured {
 		for _, x := range e.VM.Series {
-			name := x.Kernel
+			name := x.KernelName()
 			if !name.IsZero() && !slices.ContainsFunc(kernels, func(k kernel.Kernel) bool { return k.Name.V == name.V }) {
 				errs = append(errs, fmt.Errorf("%s:%d:%d: kernel %q: kernel/kernels.yaml has none of that name", e.Path, name.Line, name.Col, name.V))
+			}
+			at := x.Scheduler.Command
+			if program, _, _ := strings.Cut(at.V, " "); !at.IsZero() && !strings.Contains(program, "/") && !slices.Contains(guest.Peers(), program) {
+				errs = append(errs, fmt.Errorf("%s:%d:%d: command %q: allowed: the path of a program (./%s), or one of %s", e.Path, at.Line, at.Col, program, program, strings.Join(guest.Peers(), ", ")))
 			}
 		}
 	}

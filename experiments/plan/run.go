@@ -3,14 +3,18 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	alpsclient "github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/guest"
 	"github.com/ds2-lab/alps/experiments/loadgen"
+	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/trace"
 	"github.com/ds2-lab/alps/internal/digest"
 	"github.com/ds2-lab/alps/vm"
@@ -28,20 +32,22 @@ type Run struct {
 	Factor   float64 // of the classes' CPU times
 	Mode     alpsclient.Mode
 	Guest    guest.Variant
-	Unit     int // of the plan: runs of one unit are compared, and stay on one host
+	Command  string         // of a program that decides, by sched_ext; "": the guest's kernel or daemon does
+	Dir      string         // to which the command's path is relative
+	Program  *guest.Program // of Command, once it was read
+	Unit     int            // of the plan: runs of one unit are compared, and stay on one host
 
 	Arrivals string // digest of the requests to come: the same for all schedulers of a unit
 	Key      string // names the result; set by SetKey
 
-	experiment string // that asked for the run first
-	series     string // the name that experiment gives it
+	experiment string         // that asked for the run first
+	shown      results.Series // what that experiment shows it as
 }
 
 // modeOf is the mode that the load generator gives the daemon. Values that a
 // series leaves out are written out, so that equal series have equal modes.
 // agent says whether a process in user space decides, and not the kernel.
-func modeOf(s config.Series) (m alpsclient.Mode, agent bool, err error) {
-	x, err := s.VM()
+func modeOf(x config.VMSpec) (m alpsclient.Mode, agent bool, err error) {
 	m = alpsclient.Mode{Policy: x.Scheduler}
 	if err == nil && x.Scheduler == config.Steady {
 		m.Steady = &x.Steady
@@ -55,6 +61,9 @@ func modeOf(s config.Series) (m alpsclient.Mode, agent bool, err error) {
 
 // Scheduler is the name of the scheduler in results.
 func (r Run) Scheduler() string {
+	if r.Command != "" {
+		return filepath.Base(strings.Fields(r.Command)[0])
+	}
 	if r.Guest.Agent {
 		return "ghost-" + r.Mode.Policy
 	}
@@ -85,8 +94,12 @@ func (r *Run) SetKey(a guest.Artifacts) error {
 	if err != nil {
 		return err
 	}
+	program := ""
+	if r.Program != nil {
+		program = r.Command + " " + r.Program.Digest
+	}
 	sum, err := digest.New("run/3").Str("kernel", a.Kernel.Key).Str("image", a.Image.Digest).Str("tools", a.ToolsDigest).
-		Str("accel", string(a.Accel)).Str("qemu", a.QEMU.Key).Str("deployment", a.Deployment()).Str("cpus", fmt.Sprint(a.CPUs)).Str("mode", string(mode)).Str("arrivals", r.Arrivals).Sum()
+		Str("accel", string(a.Accel)).Str("qemu", a.QEMU.Key).Str("deployment", a.Deployment()).Str("cpus", fmt.Sprint(a.CPUs)).Str("mode", string(mode)).Str("program", program).Str("arrivals", r.Arrivals).Sum()
 	if err != nil {
 		return err
 	}
@@ -105,11 +118,12 @@ func (r Run) name() string {
 
 // Label names a run for people.
 func (r Run) Label() string {
-	return fmt.Sprintf("%s on %s at %.0f %%, round %d", r.series, r.Workload, 100*r.Load, r.Round)
+	return r.shown.String()
 }
 
 // Kind is the same for runs that take the same time.
 func (r Run) Kind(accel vm.Accel, cpus int) string {
+	cpus = cmp.Or(r.Guest.CPUs, cpus)
 	kind := fmt.Sprintf("%s %s %g %dx%g %s %d", r.Scheduler(), r.Workload, r.Load, len(r.Rows), r.Factor, accel, cpus)
 	if r.Guest.Deployment != "" {
 		kind += " " + r.Guest.Deployment
@@ -134,7 +148,7 @@ func (r Run) estimate(accel vm.Accel, cpus int) time.Duration {
 	for _, row := range r.Rows {
 		cpu += time.Duration(float64(r.Classes[row.Class].CPU) * r.Factor)
 	}
-	functions := guest.FunctionCPUs(cpus)
+	functions := guest.FunctionCPUs(cmp.Or(r.Guest.CPUs, cpus))
 	if accel == vm.VTime {
 		cpu += time.Duration(len(r.Rows)) * r.Guest.PlatformTime()
 		return time.Duration(vtimeSlowdown(functions)*float64(cpu)) + perRun

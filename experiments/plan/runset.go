@@ -12,6 +12,7 @@ import (
 	"github.com/ds2-lab/alps/experiments/guest"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/simulate"
+	"github.com/ds2-lab/alps/internal/yamlx"
 )
 
 // Shown is a run under the name that an experiment gives it.
@@ -42,13 +43,15 @@ func NewRunSet(exps []config.Experiment, profile config.Profile, cpus int) (*Run
 	for round := 1; round <= profile.Rounds.V; round++ {
 		for _, e := range exps {
 			part := profile.Apply(*e.VM)
-			for _, mix := range part.Mixes {
-				rows := part.Rows(profile, mix, round, cpus)
-				for _, l := range part.Loads {
-					r := Run{Workload: mix.Name.V, Load: l.V, Seed: part.RoundSeed(round), Round: round,
-						Classes: mix.TraceClasses(), Rows: rows, Factor: profile.TimeFactor.V, experiment: e.Name}
-					if err := b.add(r, part); err != nil {
-						return nil, fmt.Errorf("%s: %w", e.Name, err)
+			for _, g := range guestsOf(part) {
+				for _, mix := range part.Mixes {
+					rows := part.Rows(profile, mix, round, cmp.Or(g.functionCPUs, cpus))
+					for _, l := range part.Loads {
+						r := Run{Workload: mix.Name.V, Load: l.V, Seed: part.RoundSeed(round), Round: round,
+							Classes: mix.TraceClasses(), Rows: rows, Factor: profile.TimeFactor.V, experiment: e.Name}
+						if err := b.add(r, part, g); err != nil {
+							return nil, fmt.Errorf("%s: %w", e.Name, err)
+						}
 					}
 				}
 			}
@@ -58,21 +61,53 @@ func NewRunSet(exps []config.Experiment, profile config.Profile, cpus int) (*Run
 	return b, nil
 }
 
-// add adds the series of a part; common is what their runs have in common.
-func (b *RunSet) add(common Run, part config.VM) error {
+// guestSize is one of the guests that a part asks for.
+type guestSize struct {
+	functionCPUs int    // 0: as many as the guest has anyway
+	deployment   string // "": apart
+	swept        bool   // deployment is one of several
+}
+
+// guestsOf lists the guests of a part.
+func guestsOf(part config.VM) (list []guestSize) {
+	cpus, deployments := part.FunctionCPUs, part.Deployments
+	if cpus == nil {
+		cpus = []yamlx.At[int]{{}}
+	}
+	if deployments == nil {
+		deployments = []yamlx.At[string]{part.Deployment}
+	}
+	for _, n := range cpus {
+		for _, d := range deployments {
+			g := guestSize{functionCPUs: n.V, deployment: d.V, swept: part.Deployments != nil}
+			if g.deployment == config.Apart {
+				g.deployment = "" // the usual one has one key
+			}
+			list = append(list, g)
+		}
+	}
+	return list
+}
+
+// add adds the series of a part in a guest; common is what their runs have in
+// common.
+func (b *RunSet) add(common Run, part config.VM, g guestSize) error {
 	var err error
 	if common.Arrivals, err = common.digestArrivals(); err != nil {
 		return err
 	}
 	// Series that are compared are measured on one host.
 	unit := fmt.Sprint(common.Workload, common.Load, common.Round)
+	if g.functionCPUs > 0 {
+		unit += fmt.Sprint(" on ", g.functionCPUs)
+	}
 	if _, ok := b.units[unit]; !ok {
 		b.units[unit] = len(b.units)
 	}
 	common.Unit = b.units[unit]
-	deployment := part.Deployment.V
-	if deployment == config.Apart {
-		deployment = ""
+	shown := results.Series{Workload: common.Workload, Load: common.Load, Round: common.Round, FunctionCPUs: g.functionCPUs}
+	if g.swept {
+		shown.Deployment = cmp.Or(g.deployment, config.Apart)
 	}
 	series := map[string]*Run{}
 	for i := range part.Series {
@@ -81,15 +116,25 @@ func (b *RunSet) add(common Run, part config.VM) error {
 			continue
 		}
 		r := common
-		r.series, r.Guest = s.Name.V, guest.Variant{Kernel: s.Kernel.V, Worker: part.WorkerPath, Deployment: deployment}
-		if r.Mode, r.Guest.Agent, err = modeOf(s); err != nil {
+		r.shown, r.Dir = shown, part.Dir
+		r.shown.Name, r.shown.Kernel = s.Name.V, s.KernelName().V
+		r.Guest = guest.Variant{Kernel: s.KernelName().V, Worker: part.WorkerPath, Deployment: g.deployment}
+		if g.functionCPUs > 0 {
+			r.Guest.CPUs = g.functionCPUs + 1
+		}
+		spec, err := s.VM()
+		if err == nil {
+			r.Command = spec.Command
+			r.Mode, r.Guest.Agent, err = modeOf(spec)
+		}
+		if err != nil {
 			return fmt.Errorf("series %s: %w", s.Name.V, err)
 		}
 		mode, err := json.Marshal(r.Mode)
 		if err != nil {
 			return err
 		}
-		id := fmt.Sprintf("%s %s %+v", r.Arrivals, mode, r.Guest)
+		id := fmt.Sprintf("%s %s %+v %s", r.Arrivals, mode, r.Guest, r.Command)
 		if b.known[id] == nil {
 			b.known[id] = &r
 			b.Runs = append(b.Runs, &r)
@@ -97,10 +142,10 @@ func (b *RunSet) add(common Run, part config.VM) error {
 		series[s.Name.V] = b.known[id]
 	}
 	for _, s := range part.Series {
-		x := Shown{Experiment: common.experiment, Run: series[s.Name.V],
-			series: results.Series{Name: s.Name.V, Workload: common.Workload, Load: common.Load, Round: common.Round, Kernel: s.Kernel.V}}
+		x := Shown{Experiment: common.experiment, Run: series[s.Name.V], series: shown}
+		x.series.Name, x.series.Kernel = s.Name.V, s.KernelName().V
 		if !s.On.IsZero() {
-			x.Run, x.Oracle = series[s.On.V], cmp.Or(s.Scheduler.V, s.Name.V)
+			x.Run, x.Oracle = series[s.On.V], s.SchedulerName()
 		}
 		b.Shown = append(b.Shown, x)
 	}

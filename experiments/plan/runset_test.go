@@ -156,3 +156,54 @@ func TestKeysFollowEveryInput(t *testing.T) {
 		require.NotEqual(t, before, after)
 	}
 }
+
+// A program is one more scheduler: its command and file are part of the key, and
+// its name stands in results and labels.
+func TestProgramsAreSchedulers(t *testing.T) {
+	dir := exptest.Dir(t, "a", fmt.Sprintf(exptest.TwoLoads, "a")+"      - {name: eevdf, scheduler: cfs, kernel: \"7.3\"}\n"+
+		"      - {name: flat, scheduler: {command: scx_flatcg -s 20000, kernel: \"7.3\"}}\n      - {name: flat2, scheduler: {command: scx_flatcg, kernel: \"7.3\"}}\n")
+	set := runSetOf(t, "a", dir, func(p *config.Profile) { p.Rounds.V = 1 })
+	require.Len(t, set.Runs, 6)
+	keys := map[string]bool{}
+	for _, r := range set.Runs {
+		require.Equal(t, guest.Variant{Kernel: "7.3"}, r.Guest, "all start from one guest")
+		require.Equal(t, "cfs", r.Mode.Policy, "the daemon observes")
+		if r.Command != "" {
+			require.Equal(t, "scx_flatcg", r.Scheduler())
+			for _, file := range []string{"one", "another"} {
+				r.Program = &guest.Program{Digest: file}
+				require.NoError(t, r.SetKey(guest.Artifacts{}))
+				require.Regexp(t, "^scx_flatcg-huawei-[79]0-r1-", r.Key)
+				keys[r.Key] = true
+			}
+		}
+	}
+	require.Len(t, keys, 8, "two loads, two commands, two files")
+	require.Equal(t, "flat on huawei at 90 %, round 1", set.Runs[1].Label())
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(fmt.Sprintf(exptest.TwoLoads, "a")+"      - {name: a, scheduler: {command: scx_nosuch, kernel: \"7.3\"}}\n"), 0o644))
+	o := options()
+	o.Dir = dir
+	_, err := Select("a", o)
+	require.ErrorContains(t, err, `a.yaml:9:40: command "scx_nosuch": allowed: the path of a program (./scx_nosuch), or one of scx_simple, scx_flatcg, scx_userland`)
+}
+
+// Guests of several kinds: each has every series, its size gives the number of
+// invocations, and the plan says which is which.
+func TestGuestsOfSeveralKinds(t *testing.T) {
+	dir := exptest.Dir(t, "a", strings.Replace(fmt.Sprintf(exptest.TwoLoads, "a"), "    seed: 1\n", "    seed: 1\n    function_cpus: [1, 4]\n    deployments: [apart, paper]\n", 1)+"      - {name: cfs}\n      - {name: alps}\n")
+	set := runSetOf(t, "a", dir, func(p *config.Profile) { p.Rounds.V = 1; p.CPUTime.V = 4 * time.Second })
+	require.Len(t, set.Runs, 2*2*2*2)
+	require.Equal(t, 2*2, set.Units, "deployments are compared, numbers of CPUs are not")
+	size := map[int]int{}
+	for _, r := range set.Runs {
+		size[r.Guest.CPUs] = len(r.Rows)
+		require.NoError(t, r.SetKey(guest.Artifacts{}))
+		require.Contains(t, r.Kind(vm.VTime, 9), fmt.Sprintf(" vtime %d", r.Guest.CPUs))
+	}
+	require.Less(t, 2*size[2], size[5])
+	plans, err := set.Plans()
+	require.NoError(t, err)
+	require.Equal(t, "alps on huawei at 90 %, 4 function CPUs, deployment paper, round 1", plans["a"][len(plans["a"])-3].String())
+	require.Len(t, plans["a"], 16)
+}

@@ -34,6 +34,10 @@ type Series struct {
 	Kernel   string  `json:"kernel,omitzero"` // in kernels.yaml, where it is not the others'
 	Key      string  `json:"key"`
 
+	// Where an experiment has guests of several kinds.
+	FunctionCPUs int    `json:"function_cpus,omitzero"`
+	Deployment   string `json:"deployment,omitzero"`
+
 	Result Result `json:"-"`
 }
 
@@ -42,6 +46,12 @@ func (s Series) String() string {
 	text := s.Name
 	if s.Workload != "" {
 		text += fmt.Sprintf(" on %s at %.0f %%", s.Workload, 100*s.Load)
+	}
+	if s.FunctionCPUs > 0 {
+		text += fmt.Sprintf(", %d function CPUs", s.FunctionCPUs)
+	}
+	if s.Deployment != "" {
+		text += ", deployment " + s.Deployment
 	}
 	if s.Round > 0 {
 		text += fmt.Sprintf(", round %d", s.Round)

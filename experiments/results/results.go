@@ -12,7 +12,6 @@ package results
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,8 +19,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -96,7 +93,7 @@ type Run struct {
 	TimeFactor   float64 `json:"time_factor,omitzero"` // CPU time as a multiple of the paper's
 	LoadAsked    float64 `json:"load_asked,omitzero"`  // of the functions' CPUs, 0 to 1
 	LoadAchieved float64 `json:"load_achieved,omitzero"`
-	// Deployment is what ran on which CPUs (package spec), and PlatformPerRequest
+	// Deployment is what ran on which CPUs (package config), and PlatformPerRequest
 	// the CPU time of worker, Docker and the functions' servers beside invocations.
 	Deployment         string        `json:"deployment,omitzero"`
 	PlatformPerRequest time.Duration `json:"platform_per_request_ns,omitzero"`
@@ -110,6 +107,7 @@ type Run struct {
 	LateMax time.Duration `json:"late_max_ns,omitzero"`
 	Took    time.Duration `json:"took_ns,omitzero"`
 
+	Program  *Program       `json:"program,omitempty"` // the scheduler, where it is a program
 	Sim      *Sim           `json:"sim,omitempty"`
 	Observer map[string]any `json:"observer,omitempty"` // what else the kernel's observer counted
 
@@ -119,6 +117,16 @@ type Run struct {
 	Broken  []string `json:"broken,omitempty"` // conditions that did not hold from begin to end
 	Valid   bool     `json:"valid"`
 	Invalid []string `json:"invalid"` // reasons
+}
+
+// Program is a scheduler that is a program and decided by sched_ext.
+type Program struct {
+	Command   string `json:"command"`
+	Source    string `json:"source,omitzero"` // package and version that it was built from
+	Digest    string `json:"digest"`          // of the file
+	Ops       string `json:"ops"`             // its name in the kernel
+	EnableSeq string `json:"enable_seq"`      // the kernel's count of loaded schedulers
+	Output    string `json:"output,omitzero"` // the end of it
 }
 
 // Sim is what only a simulated run knows. Durations are virtual time.
@@ -257,14 +265,14 @@ func WriteCSV(w io.Writer, invocations []Invocation) error {
 // ReadCSV reads what WriteCSV wrote. Errors begin with name:line.
 func ReadCSV(name string, r io.Reader) ([]Invocation, error) {
 	var out []Invocation
-	err := readRows(name, r, Header, func(f *fields) error {
-		inv := Invocation{ID: int(f.num(0)), Function: f.text(1), UID: f.text(2), Group: f.text(3), N: int(f.num(4)),
-			ArriveNS: f.num(5), SendNS: f.num(6), StartNS: f.num(7), EndNS: f.num(8), CPUNS: f.num(9),
-			SwitchesVol: int(f.num(10)), SwitchesInvol: int(f.num(11)), Status: f.text(12)}
+	err := ReadRows(name, r, Header, func(f *Row) error {
+		inv := Invocation{ID: int(f.Num(0)), Function: f.Text(1), UID: f.Text(2), Group: f.Text(3), N: int(f.Num(4)),
+			ArriveNS: f.Num(5), SendNS: f.Num(6), StartNS: f.Num(7), EndNS: f.Num(8), CPUNS: f.Num(9),
+			SwitchesVol: int(f.Num(10)), SwitchesInvol: int(f.Num(11)), Status: f.Text(12)}
 		out = append(out, inv)
 		switch {
-		case f.err != nil:
-			return f.err
+		case f.Err != nil:
+			return f.Err
 		case inv.Status != OK && inv.Status != Failed:
 			return fmt.Errorf("status: %q: allowed: ok, failed", inv.Status)
 		case inv.Status == OK && inv.EndNS < inv.ArriveNS:
@@ -276,58 +284,6 @@ func ReadCSV(name string, r io.Reader) ([]Invocation, error) {
 		return nil, err
 	}
 	return out, nil
-}
-
-// fields are those of one row; the first that is not what it should be is kept.
-type fields struct {
-	header []string
-	rec    []string
-	names  map[string]string // so that what repeats is one string
-	err    error
-}
-
-func (f *fields) num(i int) int64 {
-	n, err := strconv.ParseInt(f.rec[i], 10, 64)
-	if err != nil && f.err == nil {
-		f.err = fmt.Errorf("%s: %q is not a number", f.header[i], f.rec[i])
-	}
-	return n
-}
-
-func (f *fields) text(i int) string {
-	s, ok := f.names[f.rec[i]]
-	if !ok {
-		s = strings.Clone(f.rec[i])
-		f.names[s] = s
-	}
-	return s
-}
-
-// readRows reads CSV under a header. Errors begin with name:line.
-func readRows(name string, r io.Reader, header string, row func(*fields) error) error {
-	f := fields{header: strings.Split(header, ","), names: map[string]string{}}
-	cr := csv.NewReader(r)
-	cr.FieldsPerRecord = len(f.header)
-	cr.ReuseRecord = true
-	for line := 1; ; line++ {
-		rec, err := cr.Read()
-		switch {
-		case errors.Is(err, io.EOF) && line == 1:
-			return fmt.Errorf("%s:1: empty: want the header %s", name, header)
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return fmt.Errorf("%s:%d: %w", name, line, err)
-		case line == 1 && strings.Join(rec, ",") != header:
-			return fmt.Errorf("%s:1: header %q: want %s", name, strings.Join(rec, ","), header)
-		case line == 1:
-			continue
-		}
-		f.rec = rec
-		if err := row(&f); err != nil {
-			return fmt.Errorf("%s:%d: %w", name, line, err)
-		}
-	}
 }
 
 // ReadRun reads the conditions of one result directory.

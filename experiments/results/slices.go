@@ -67,12 +67,12 @@ func writeSlices(w io.Writer, rows []Slices) error {
 
 func readSlices(name string, r io.Reader) ([]Slices, error) {
 	out := []Slices{}
-	err := readRows(name, r, slicesHeader, func(f *fields) error {
-		us := f.num(1)
-		s := Slices{Group: f.text(0), Length: time.Duration(us) * time.Microsecond, Count: f.num(2)}
+	err := ReadRows(name, r, slicesHeader, func(f *Row) error {
+		us := f.Num(1)
+		s := Slices{Group: f.Text(0), Length: time.Duration(us) * time.Microsecond, Count: f.Num(2)}
 		switch {
-		case f.err != nil:
-			return f.err
+		case f.Err != nil:
+			return f.Err
 		case us < 0 || us > int64(maxLength/time.Microsecond):
 			return fmt.Errorf("length_us: %d: allowed: 0 to %d", us, maxLength.Microseconds())
 		case s.Count < 1:

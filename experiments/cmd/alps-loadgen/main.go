@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Alps-load runs in the guest: it calibrates the functions and replays traces.
+// Alps-loadgen runs in the guest: it calibrates the functions and replays traces.
 //
-//	alps-load calibrate < trace.csv     {"costs": […]}
-//	alps-load replay MODE-JSON < trace.csv
-//	                                    stats as one JSON line, then invocations.csv
-//	alps-load serve                     the same for jobs that come through the window
+//	alps-loadgen calibrate < trace.csv        {"fib": {…}, …}: costs by function
+//	alps-loadgen replay JOB-JSON < trace.csv  stats as one JSON line, then invocations.csv
+//	alps-loadgen serve                        the same for jobs that come through the window
+//
+// A job is the daemon's mode, such as {"policy":"alps"}. It may have a "program"
+// that decides by sched_ext; the program's archive then comes before the trace.
 //
 // Progress goes to standard error as "done total" lines.
 package main
@@ -36,7 +38,7 @@ func main() {
 		err = run(ctx, os.Args[1:], os.Stdin, os.Stdout, time.Second, tell(os.Stderr))
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "alps-load:", err)
+		fmt.Fprintln(os.Stderr, "alps-loadgen:", err)
 		os.Exit(1)
 	}
 }
@@ -55,15 +57,15 @@ func tell(w io.Writer) func(done, total int) {
 // run runs a command. A trace begins at a multiple of align.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer, align time.Duration, progress func(done, total int)) error {
 	if len(args) == 0 {
-		return errors.New("usage: alps-load calibrate | replay MODE-JSON < trace.csv | serve")
-	}
-	reqs, err := loadgen.ReadTrace("stdin", stdin)
-	if err != nil {
-		return err
+		return errors.New("usage: alps-loadgen calibrate | replay JOB-JSON < trace.csv | serve")
 	}
 	r := &loadgen.Replayer{Daemon: alpsclient.New("")}
 	switch {
 	case args[0] == "calibrate" && len(args) == 1:
+		reqs, err := loadgen.ReadTrace("stdin", stdin)
+		if err != nil {
+			return err
+		}
 		costs := map[string]loadgen.Cost{}
 		for _, q := range reqs {
 			if _, ok := costs[q.Function]; ok {
@@ -79,11 +81,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer, 
 		return json.NewEncoder(stdout).Encode(costs)
 	case args[0] == "replay" && len(args) == 2:
 		r.Align, r.Progress = align, progress
-		var mode alpsclient.Mode
-		if err := json.Unmarshal([]byte(args[1]), &mode); err != nil {
-			return fmt.Errorf("mode: %w", err)
+		var job loadgen.Job
+		if err := json.Unmarshal([]byte(args[1]), &job); err != nil {
+			return fmt.Errorf("job: %w", err)
 		}
-		out, err := r.Replay(ctx, mode, reqs)
+		out, err := r.Run(ctx, job, stdin)
 		if err != nil {
 			return err
 		}
