@@ -36,7 +36,7 @@ func TestWhatIsInTheRepository(t *testing.T) {
 		require.NoError(t, err)
 	}
 	_, err = LoadProfile("..", "huge")
-	require.EqualError(t, err, `profile "huge": allowed: smoke, brief, quick, paper, headline`)
+	require.EqualError(t, err, `profile "huge": allowed: smoke, brief, quick, paper, headline, cells`)
 }
 
 func TestByEngine(t *testing.T) {
@@ -189,6 +189,8 @@ func TestComplaints(t *testing.T) {
 		{"      - {name: a, scheduler: {kernel: \"7.3\"}}\n", x + `:10:30: parts[0].series[1].scheduler.command: missing; give the path of a program`},
 		{"      - {name: a, kernel: \"6.12\", scheduler: {command: scx_simple, kernel: \"7.3\"}}\n", x + `:10:76: parts[0].series[1].scheduler.kernel: "7.3": the series has kernel "6.12"`},
 		{"      - {name: a, step: 1s, scheduler: {command: scx_simple}}\n", x + `:10:50: parts[0].series[1].scheduler.command: a program has no order, step, params or on`},
+		{"      - {name: alps, backend: bpf}\n", x + `:10:31: parts[0].series[1].backend: "bpf": allowed: hooks, scx`},
+		{"      - {name: sfs, backend: scx}\n", x + `:10:30: parts[0].series[1].backend: only alps and steady have one`},
 		{"    function_cpus: [4, 64]\n", x + `:10:24: parts[0].function_cpus[1]: 64: allowed: 1 to 63`},
 		{"    deployments: [apart, both]\n", x + `:10:26: parts[0].deployments[1]: "both": allowed: apart, paper`},
 		{"    deployment: apart\n    deployments: [apart]\n", x + `:10:17: parts[0].deployment: not beside deployments`},
@@ -212,7 +214,7 @@ func TestComplaints(t *testing.T) {
 		{"name: cfs", "name: steady, order: fifo", `:10:16: parts[0].series[0].scheduler: "steady" has no order, step or params; alps and ghost-alps have, steady has params`},
 		{"name: cfs", "name: cfs, loads: [1, 1]", `:10:16: parts[0].series[0].loads: 2 loads for the part's 1`},
 		{"name: cfs", "name: cfs, loads: [3]", `:10:29: parts[0].series[0].loads[0]: 3 is outside (0, 2]`},
-		{"name: cfs", "name: cfs, kernel: x", `:10:16: parts[0].series[0].name: "cfs": on and kernel are not for engine sim`},
+		{"name: cfs", "name: cfs, kernel: x", `:10:16: parts[0].series[0].name: "cfs": on, kernel and backend are not for engine sim`},
 		{"name: cfs", "name: sfs, gaps: -1", `:10:27: parts[0].series[0].gaps: -1: for sfs only, and in (0, 1e+06]`},
 		{"machine: m", "machine: n", `:7:14: parts[0].machine: "n": machine: open `},
 		{"    machine: m\n", "", `:4:13: parts[0].machine: missing`},

@@ -31,8 +31,9 @@ type Series struct {
 	Loads   []yamlx.At[float64] `yaml:"loads"`   // what this series gets where the figure says the part's
 
 	// Of engine vm.
-	On     yamlx.At[string] `yaml:"on"`     // nothing runs: the scheduler is given what that series measured
-	Kernel yamlx.At[string] `yaml:"kernel"` // in kernels.yaml, in place of the others'
+	Backend yamlx.At[string] `yaml:"backend"` // of alps and steady: how the policy reaches the kernel; "" is hooks
+	On      yamlx.At[string] `yaml:"on"`      // nothing runs: the scheduler is given what that series measured
+	Kernel  yamlx.At[string] `yaml:"kernel"`  // in kernels.yaml, in place of the others'
 
 	machine *Machine
 }

@@ -85,8 +85,8 @@ func (c checker) sim(p part) Sim {
 	for i, x := range s.Series {
 		at := fmt.Sprintf("series[%d].", i)
 		name := x.scheduler()
-		if !x.On.IsZero() || !x.Kernel.IsZero() {
-			c.add(x.Name.Pos(), at+"name", "%q: on and kernel are not for engine sim", x.Name.V)
+		if !x.On.IsZero() || !x.Kernel.IsZero() || !x.Backend.IsZero() {
+			c.add(x.Name.Pos(), at+"name", "%q: on, kernel and backend are not for engine sim", x.Name.V)
 		}
 		if !x.Gaps.IsZero() && (name.V != "sfs" || !(x.Gaps.V > 0 && x.Gaps.V <= MaxGaps)) {
 			c.add(x.Gaps.Pos(), at+"gaps", "%v: for sfs only, and in (0, %g]", x.Gaps.V, MaxGaps)

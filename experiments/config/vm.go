@@ -57,6 +57,15 @@ const (
 	AsPaper = "paper"
 )
 
+// Backends are the ways by which a policy reaches the kernel of a guest.
+var Backends = []string{BackendHooks, BackendSCX}
+
+// Backends.
+const (
+	BackendHooks = "hooks" // the patched kernel's
+	BackendSCX   = "scx"   // sched_ext, of a kernel as it comes
+)
+
 // What runs in a guest.
 var vmSchedulers = []string{"cfs", "alps", "steady", "sfs", "fifo", "rr", "ghost-cfs", "ghost-alps"}
 
@@ -110,6 +119,14 @@ func (c checker) vm(p part) *VM {
 		}
 		if !x.On.IsZero() {
 			c.oracle(at, x, v.Series)
+		}
+		if b := x.Backend; !b.IsZero() {
+			if !slices.Contains(Backends, b.V) {
+				c.add(b.Pos(), at+"backend", "%q: allowed: %s", b.V, strings.Join(Backends, ", "))
+			}
+			if n := x.SchedulerName(); x.Scheduler.isProgram() || n != "alps" && n != Steady {
+				c.add(b.Pos(), at+"backend", "only alps and steady have one")
+			}
 		}
 	}
 	if !v.Deployment.IsZero() && v.Deployments != nil {

@@ -21,10 +21,11 @@ import (
 // Variant says in which way a run's guest differs from the usual one. Variants
 // are compared by ==.
 type Variant struct {
-	Kernel string // in kernels.yaml; "": that of Options
-	Worker string // path of an ol that is not ours; "": ours
-	Agent  bool   // a process in user space decides, by sched_ext
-	CPUs   int    // 0: as many as the usual guest has
+	Kernel  string // in kernels.yaml; "": that of Options
+	Worker  string // path of an ol that is not ours; "": ours
+	Agent   bool   // a process in user space decides, by sched_ext
+	Backend string // of the daemon, of package config; "": the hooks, where the kernel has them
+	CPUs    int    // 0: as many as the usual guest has
 
 	Deployment string // of package config; "": apart
 }
@@ -90,11 +91,14 @@ curl -sf --unix-socket %s -X PUT http://alps/functions/%s -d '{"name":"%s","cgro
 // agentCommand is the scheduler in user space.
 const agentCommand = "./alps/cmd/alps-ghost"
 
-// hooksFlag has the daemon attach the hooks, if the kernel has them, or leave
-// deciding to the agent.
+// hooksFlag has the daemon attach the hooks, if the kernel has them, use another
+// backend, or leave deciding to the agent.
 func (a Artifacts) hooksFlag() string {
-	if a.variant.Agent {
+	switch {
+	case a.variant.Agent:
 		return "-delegated"
+	case a.variant.Backend != "":
+		return "-backend=" + a.variant.Backend
 	}
 	return "-hooks"
 }

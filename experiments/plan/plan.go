@@ -179,8 +179,11 @@ func (p Plan) Write(w io.Writer) error {
 		return nil
 	}
 	fmt.Fprintf(w, "Before that, once: kernel, disk image and tools (minutes; %d GiB of cache, %d more while a kernel is built).\n", cacheGiB, buildGiB)
-	fmt.Fprintf(w, "Profile %s: %d invocations, %d rounds, CPU times × %g; everything on 2 CPUs takes about %s.\n\n", p.Profile.Name.V,
-		p.Profile.Invocations.V, p.Profile.Rounds.V, p.Profile.TimeFactor.V, minutes(p.Profile))
+	fmt.Fprintf(w, "Profile %s: %d invocations, %d rounds, CPU times × %g", p.Profile.Name.V, p.Profile.Invocations.V, p.Profile.Rounds.V, p.Profile.TimeFactor.V)
+	if m := minutes(p.Profile); m != "" {
+		fmt.Fprintf(w, "; everything on 2 CPUs takes about %s", m)
+	}
+	fmt.Fprint(w, ".\n\n")
 	args, err := vm.Plan(vm.Config{Kernel: "BZIMAGE", Disk: "DISK.qcow2", Tools: "TOOLS.raw", Accel: p.Accel, QEMU: "QEMU", CPUs: p.CPUs})
 	if err != nil {
 		return err

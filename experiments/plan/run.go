@@ -67,6 +67,9 @@ func (r Run) Scheduler() string {
 	if r.Guest.Agent {
 		return "ghost-" + r.Mode.Policy
 	}
+	if r.Guest.Backend != "" {
+		return r.Mode.Policy + "-" + r.Guest.Backend
+	}
 	return r.Mode.Policy
 }
 
@@ -99,7 +102,7 @@ func (r *Run) SetKey(a guest.Artifacts) error {
 		program = r.Command + " " + r.Program.Digest
 	}
 	sum, err := digest.New("run/3").Str("kernel", a.Kernel.Key).Str("image", a.Image.Digest).Str("tools", a.ToolsDigest).
-		Str("accel", string(a.Accel)).Str("qemu", a.QEMU.Key).Str("deployment", a.Deployment()).Str("cpus", fmt.Sprint(a.CPUs)).Str("mode", string(mode)).Str("program", program).Str("arrivals", r.Arrivals).Sum()
+		Str("accel", string(a.Accel)).Str("qemu", a.QEMU.Key).Str("deployment", a.Deployment()).Str("backend", r.Guest.Backend).Str("cpus", fmt.Sprint(a.CPUs)).Str("mode", string(mode)).Str("program", program).Str("arrivals", r.Arrivals).Sum()
 	if err != nil {
 		return err
 	}

@@ -119,6 +119,9 @@ func (b *RunSet) add(common Run, part config.VM, g guestSize) error {
 		r.shown, r.Dir = shown, part.Dir
 		r.shown.Name, r.shown.Kernel = s.Name.V, s.KernelName().V
 		r.Guest = guest.Variant{Kernel: s.KernelName().V, Worker: part.WorkerPath, Deployment: g.deployment}
+		if s.Backend.V == config.BackendSCX {
+			r.Guest.Backend = s.Backend.V
+		}
 		if g.functionCPUs > 0 {
 			r.Guest.CPUs = g.functionCPUs + 1
 		}

@@ -43,7 +43,7 @@ func everything(p *config.Profile) { p.Only, p.Rounds.V = nil, 3 }
 func TestWhatCannotRunIsRefused(t *testing.T) {
 	for want, o := range map[string]Options{
 		"no part of it is for engine vm; there is: sim": {Engine: "vm"},
-		"allowed: smoke, brief, quick, paper, headline": {Profile: "tiny"},
+		"allowed: smoke, brief, quick, paper, headline, cells": {Profile: "tiny"},
 		`engine "kvm": allowed: vm, sim`:                {Engine: "kvm"},
 		"profiles: open nowhere/profiles.yaml":          {Dir: "nowhere"},
 	} {

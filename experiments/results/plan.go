@@ -47,7 +47,10 @@ func (s Series) String() string {
 	if s.Workload != "" {
 		text += fmt.Sprintf(" on %s at %.0f %%", s.Workload, 100*s.Load)
 	}
-	if s.FunctionCPUs > 0 {
+	switch {
+	case s.FunctionCPUs == 1:
+		text += ", 1 function CPU"
+	case s.FunctionCPUs > 1:
 		text += fmt.Sprintf(", %d function CPUs", s.FunctionCPUs)
 	}
 	if s.Deployment != "" {
