@@ -113,7 +113,7 @@ func (Experiments) List(ctx context.Context) error {
 func (Experiments) Plan(ctx context.Context,
 	name *string, // of the experiment; all without it
 	engine *string, // vm or sim; as of experiments:run
-	profile *string, // smoke, brief, quick, paper or headline; of vm
+	profile *string, // smoke, brief, quick, paper, headline or cells; of vm
 	accel *string, // kvm, tcg or vtime: whose times; without it what auto will likely be
 	cpus *int, // of the guest
 	jobs *int, // guests side by side; as of experiments:run
@@ -129,7 +129,7 @@ func (Experiments) Plan(ctx context.Context,
 // Run runs an experiment, or "all", in a guest or in virtual time; what is there already is kept.
 func (Experiments) Run(ctx context.Context, name string,
 	engine *string, // vm or sim; without it vm, or sim where nothing runs in a guest
-	profile *string, // smoke, brief, quick, paper or headline; of vm
+	profile *string, // smoke, brief, quick, paper, headline or cells; of vm
 	kernel *string, // in kernels.yaml; of vm
 	accel *string, // auto, kvm, tcg or vtime; of vm
 	cpus *int, // of the guest; 0: by the accelerator
@@ -148,9 +148,18 @@ func (Experiments) Merge(ctx context.Context, dirs string,
 	return targets.Experiments{Host: host()}.Merge(ctx, dirs, targets.ExperimentsMergeFlags{Results: value(results)})
 }
 
+// Compare prints an experiment's series beside each other: a table for every workload, load and guest, and who is ahead in how many.
+func (Experiments) Compare(ctx context.Context, name string,
+	base *string, // the series that the others are held against; without it the first
+	engine *string, // vm or sim; vm without it
+	results *string, // directory; results/ without it
+) error {
+	return targets.Experiments{Host: host()}.Compare(ctx, name, targets.ExperimentsCompareFlags{Base: value(base), Engine: value(engine), Results: value(results)})
+}
+
 // Repeat runs an experiment twice under vtime and compares: group means within 2 %, the same invocations.
 func (Experiments) Repeat(ctx context.Context, name string,
-	profile *string, // smoke, brief, quick, paper or headline
+	profile *string, // smoke, brief, quick, paper, headline or cells
 	kernel *string, // in kernels.yaml
 	accel *string, // vtime without it; others show what they are worth
 	jobs *int, // guests side by side; as of experiments:run

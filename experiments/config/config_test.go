@@ -54,7 +54,15 @@ func TestByEngine(t *testing.T) {
 	withoutGuest := slices.DeleteFunc(slices.Clone(all), func(e Experiment) bool { return !slices.Contains(e.Engines(), results.EngineSim) })
 	require.Less(t, len(withoutGuest), len(all), "deployment is measured only")
 	require.Equal(t, [2]int{0, len(withoutGuest)}, count(All, "sim"))
-	require.Equal(t, len(all), count(All, "")[0]+count(All, "")[1])
+	byName := 0
+	for _, e := range all {
+		if e.ByNameOnly {
+			byName++
+			require.Equal(t, [2]int{1, 0}, count(e.Name, ""))
+		}
+	}
+	require.Positive(t, byName)
+	require.Equal(t, len(all)-byName, count(All, "")[0]+count(All, "")[1])
 	_, _, err = ByEngine("..", "load", "vm")
 	require.EqualError(t, err, "load: no part of it is for engine vm; there is: sim")
 	_, _, err = ByEngine("..", "fig01", "kvm")

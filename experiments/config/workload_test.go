@@ -156,10 +156,10 @@ func TestFindWorkload(t *testing.T) {
 	few := file("few.yaml", "times:\n  - {function: fib, n: 28, cpu: 100ms}\n")
 	cut := file("cut.exp", "1 28 fib 20 5006\n2 31 fib 2")
 	for _, c := range []struct{ name, times, want string }{
-		{"huawie", "", `workload "huawie": no such file; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, huawei, pareto, rare, zipf, or the path of a workload's YAML or of a trace`},
+		{"huawie", "", `workload "huawie": no such file; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, flood, huawei, once, pareto, pool, rare, swap, turncoat, zipf, or the path of a workload's YAML or of a trace`},
 		{exp, "", "workload " + exp + ": a trace has no CPU times: give them by -times FILE.yaml"},
-		{dir, "", `workload "` + dir + `": a directory; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, huawei, pareto, rare, zipf, or the path of a workload's YAML or of a trace`},
-		{dir, few, `workload "` + dir + `": a directory; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, huawei, pareto, rare, zipf, or the path of a workload's YAML or of a trace`},
+		{dir, "", `workload "` + dir + `": a directory; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, flood, huawei, once, pareto, pool, rare, swap, turncoat, zipf, or the path of a workload's YAML or of a trace`},
+		{dir, few, `workload "` + dir + `": a directory; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, flood, huawei, once, pareto, pool, rare, swap, turncoat, zipf, or the path of a workload's YAML or of a trace`},
 		{exp, few, exp + ":2: fib n=31 has no CPU time in " + few},
 		{cut, times, cut + ":2: 4 fields: want id n function gap port"},
 		{own, times, "workload " + own + ": it has CPU times of its own; -times is for a trace"},

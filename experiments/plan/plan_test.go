@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/experiments/internal/exptest"
 	"github.com/ds2-lab/alps/vm"
 )
 
@@ -190,4 +192,24 @@ func TestParseShard(t *testing.T) {
 		require.NoError(t, err, c.s)
 		require.Equal(t, c.want, got, c.s)
 	}
+}
+
+// The experiment in docs/compare.md is one, and takes as long as the page says.
+func TestTheHowToIsTrue(t *testing.T) {
+	page, err := os.ReadFile("../../docs/compare.md")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(page), "```yaml\n")
+	require.True(t, ok)
+	yaml, _, _ := strings.Cut(rest, "```")
+	program, err := os.Executable()
+	require.NoError(t, err)
+	dir := exptest.Dir(t, "mine", strings.Replace(yaml, "../../mine/scx_mine", program, 1))
+	profiles, err := os.ReadFile("../profiles.yaml")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "profiles.yaml"), profiles, 0o644))
+	p := planned(t, "mine", Options{Dir: dir, Profile: "cells", Jobs: 2, Guest: guest.Options{Accel: vm.VTime}})
+	require.Len(t, p.Steps, 2*2*7*3)
+	require.InDelta(t, 60, p.Expected(1).Minutes(), 6)
+	require.Contains(t, string(page), "On 2 CPUs it takes about 60 minutes.")
+	require.Contains(t, string(page), "beside six others")
 }

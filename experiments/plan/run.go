@@ -47,16 +47,15 @@ type Run struct {
 // modeOf is the mode that the load generator gives the daemon. Values that a
 // series leaves out are written out, so that equal series have equal modes.
 // agent says whether a process in user space decides, and not the kernel.
-func modeOf(x config.VMSpec) (m alpsclient.Mode, agent bool, err error) {
+func modeOf(x config.VMSpec) (m alpsclient.Mode, agent bool) {
 	m = alpsclient.Mode{Policy: x.Scheduler}
-	if err == nil && x.Scheduler == config.Steady {
+	switch {
+	case x.Scheduler == config.Steady:
 		m.Steady = &x.Steady
+	case config.FollowsPolicy(x.Scheduler):
+		m.Order, m.Step, m.Params = x.Order, x.Step.String(), &x.Params
 	}
-	if err != nil || !config.FollowsPolicy(x.Scheduler) {
-		return m, x.Delegated, err
-	}
-	m.Order, m.Step, m.Params = x.Order, x.Step.String(), &x.Params
-	return m, x.Delegated, nil
+	return m, x.Delegated
 }
 
 // Scheduler is the name of the scheduler in results.

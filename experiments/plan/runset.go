@@ -125,14 +125,12 @@ func (b *RunSet) add(common Run, part config.VM, g guestSize) error {
 		if g.functionCPUs > 0 {
 			r.Guest.CPUs = g.functionCPUs + 1
 		}
-		spec, err := s.VM()
-		if err == nil {
-			r.Command = spec.Command
-			r.Mode, r.Guest.Agent, err = modeOf(spec)
-		}
+		x, err := s.VM()
 		if err != nil {
 			return fmt.Errorf("series %s: %w", s.Name.V, err)
 		}
+		r.Command = x.Command
+		r.Mode, r.Guest.Agent = modeOf(x)
 		mode, err := json.Marshal(r.Mode)
 		if err != nil {
 			return err

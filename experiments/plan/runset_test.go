@@ -42,10 +42,10 @@ func everything(p *config.Profile) { p.Only, p.Rounds.V = nil, 3 }
 
 func TestWhatCannotRunIsRefused(t *testing.T) {
 	for want, o := range map[string]Options{
-		"no part of it is for engine vm; there is: sim": {Engine: "vm"},
+		"no part of it is for engine vm; there is: sim":        {Engine: "vm"},
 		"allowed: smoke, brief, quick, paper, headline, cells": {Profile: "tiny"},
-		`engine "kvm": allowed: vm, sim`:                {Engine: "kvm"},
-		"profiles: open nowhere/profiles.yaml":          {Dir: "nowhere"},
+		`engine "kvm": allowed: vm, sim`:                       {Engine: "kvm"},
+		"profiles: open nowhere/profiles.yaml":                 {Dir: "nowhere"},
 	} {
 		o.Guest.Root = "../.."
 		_, err := Select("load", o)
@@ -55,9 +55,9 @@ func TestWhatCannotRunIsRefused(t *testing.T) {
 
 // A guest is told what is steady's, written out, and nothing of ALPS.
 func TestSteadyInAGuest(t *testing.T) {
-	m, agent, err := modeOf(config.Series{Name: yamlx.At[string]{V: "steady"},
-		Params: map[string]yamlx.At[any]{"guard_wait": {V: "1s"}}})
+	x, err := config.Series{Name: yamlx.At[string]{V: "steady"}, Params: map[string]yamlx.At[any]{"guard_wait": {V: "1s"}}}.VM()
 	require.NoError(t, err)
+	m, agent := modeOf(x)
 	require.False(t, agent)
 	require.Equal(t, time.Second, m.Steady.GuardWait)
 	require.Equal(t, 10*time.Millisecond, m.Steady.GroupSlice, "what a series leaves out is written out")

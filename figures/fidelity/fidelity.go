@@ -77,7 +77,7 @@ const (
 
 // Write compares the simulated figures with the paper's numbers and writes
 // fidelity.md and .tsv, and the simulated bars as fig06-sim.svg; beside them never.md,
-// .tsv and .svg, and steady-index.svg. root has the results; the files go into out.
+// .tsv and .svg, the same of attack if it was simulated, and steady-index.svg. root has the results; the files go into out.
 func Write(root, out string) error {
 	f, err := newFidelity(root)
 	if err != nil {
@@ -131,6 +131,14 @@ func beyond(root string, files map[string]string) error {
 		return err
 	}
 	files["never.md"], files["never.tsv"], files["never.svg"], files["steady-index.svg"] = n.Markdown(), n.TSV(), string(heat), string(curves)
+	attack, err := never.ReadGrid(root, never.Attack)
+	if err != nil || attack == nil {
+		return err
+	}
+	if heat, err = attack.Sheet().SVG(); err != nil {
+		return err
+	}
+	files["attack.md"], files["attack.tsv"], files["attack.svg"] = attack.Markdown(), attack.TSV(), string(heat)
 	return nil
 }
 

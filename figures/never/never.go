@@ -19,6 +19,9 @@ import (
 // or EEVDF: a table of means, a row for each run.
 const Experiment = "never"
 
+// Attack is an experiment of the same form, with workloads made to hurt steady.
+const Attack = "attack"
+
 // lost is by how much a mean must be above another's to Count: a difference of
 // two in a thousand is none.
 const lost = 1.002
@@ -43,6 +46,7 @@ type Means struct {
 
 // Grid is what the table says.
 type Grid struct {
+	name   string // Experiment or Attack
 	cells  []Cell
 	series []string
 	means  map[Cell]map[string]Means
@@ -56,23 +60,26 @@ var references = []string{"cfs", "eevdf"}
 // Oracle is the series that is the bound.
 const Oracle = "oracle"
 
-// Read reads the table; nil if it was not made.
-func Read(root string) (*Grid, error) {
-	t, run, err := dataset.ReadTable(root, Experiment)
+// Read reads the table of Experiment; nil if it was not made.
+func Read(root string) (*Grid, error) { return ReadGrid(root, Experiment) }
+
+// ReadGrid reads the table of Experiment or Attack; nil if it was not made.
+func ReadGrid(root, experiment string) (*Grid, error) {
+	t, run, err := dataset.ReadTable(root, experiment)
 	if t == nil || err != nil {
 		return nil, err
 	}
-	at, err := dataset.ColumnsOf(t, Experiment, "workload", "cores", "load", "series", "seed", "unfinished", "mean_ms", "request_ms",
+	at, err := dataset.ColumnsOf(t, experiment, "workload", "cores", "load", "series", "seed", "unfinished", "mean_ms", "request_ms",
 		"g1_n", "g1_p99_ms", "g2_n", "g2_p99_ms", "g3_n", "g3_p99_ms", "g4_n", "g4_p99_ms")
 	if err != nil {
 		return nil, err
 	}
-	n := &Grid{means: map[Cell]map[string]Means{}, run: run}
+	n := &Grid{name: experiment, means: map[Cell]map[string]Means{}, run: run}
 	for i, row := range t.Rows {
 		number := func(column string) float64 {
 			v, e := strconv.ParseFloat(row[at[column]], 64)
 			if e != nil && err == nil {
-				err = fmt.Errorf("%s: table.csv:%d: %s: %q is not a number", Experiment, i+2, column, row[at[column]])
+				err = fmt.Errorf("%s: table.csv:%d: %s: %q is not a number", experiment, i+2, column, row[at[column]])
 			}
 			return v
 		}
@@ -101,7 +108,7 @@ func Read(root string) (*Grid, error) {
 	for _, c := range n.cells {
 		for _, s := range append([]string{Oracle}, references...) {
 			if n.means[c][s].rounds == 0 {
-				return nil, fmt.Errorf("%s: %s on %d cores at %g %% has no run of %s", Experiment, c.workload, c.cores, 100*c.load, s)
+				return nil, fmt.Errorf("%s: %s on %d cores at %g %% has no run of %s", experiment, c.workload, c.cores, 100*c.load, s)
 			}
 		}
 	}

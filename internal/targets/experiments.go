@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ds2-lab/alps/experiments/compare"
 	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/execute"
 	"github.com/ds2-lab/alps/experiments/guest"
@@ -41,7 +42,7 @@ func (h Experiments) List(ctx context.Context) error {
 type ExperimentsPlanFlags struct {
 	Name    string // of the experiment; all without it
 	Engine  string // vm or sim; as of experiments:run
-	Profile string // smoke, brief, quick, paper or headline; of vm
+	Profile string // smoke, brief, quick, paper, headline or cells; of vm
 	Accel   string // kvm, tcg or vtime: whose times; without it what auto will likely be
 	CPUs    int    // of the guest
 	Jobs    int    // guests side by side; as of experiments:run
@@ -72,7 +73,7 @@ func (h Experiments) Plan(ctx context.Context, f ExperimentsPlanFlags) error {
 // ExperimentsRunFlags are the flags of experiments:run.
 type ExperimentsRunFlags struct {
 	Engine  string // vm or sim; without it vm, or sim where nothing runs in a guest
-	Profile string // smoke, brief, quick, paper or headline; of vm
+	Profile string // smoke, brief, quick, paper, headline or cells; of vm
 	Kernel  string // in kernels.yaml; of vm
 	Accel   string // auto, kvm, tcg or vtime; of vm
 	CPUs    int    // of the guest; 0: by the accelerator
@@ -134,9 +135,32 @@ func (h Experiments) Merge(ctx context.Context, dirs string, f ExperimentsMergeF
 	return plan.Merge(cmp.Or(f.Results, filepath.Join(root, "results")), strings.Split(dirs, ","), h.Console)
 }
 
+// ExperimentsCompareFlags are the flags of experiments:compare.
+type ExperimentsCompareFlags struct {
+	Base    string // the series that the others are held against; without it the first
+	Engine  string // vm or sim; vm without it
+	Results string // directory; results/ without it
+}
+
+// Compare prints an experiment's series beside each other: a table for every workload, load and guest, and who is ahead in how many.
+func (h Experiments) Compare(ctx context.Context, name string, f ExperimentsCompareFlags) error {
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	rows, problems, err := compare.Read(cmp.Or(f.Results, filepath.Join(root, "results")), cmp.Or(f.Engine, results.EngineVM), name)
+	if err != nil {
+		return err
+	}
+	for _, p := range problems {
+		h.Console.Printf("left out: %v", p)
+	}
+	return compare.Write(h.Out, rows, f.Base)
+}
+
 // ExperimentsRepeatFlags are the flags of experiments:repeat.
 type ExperimentsRepeatFlags struct {
-	Profile string // smoke, brief, quick, paper or headline
+	Profile string // smoke, brief, quick, paper, headline or cells
 	Kernel  string // in kernels.yaml
 	Accel   string // vtime without it; others show what they are worth
 	Jobs    int    // guests side by side; as of experiments:run

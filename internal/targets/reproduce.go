@@ -25,7 +25,7 @@ import (
 
 // ReproduceFlags are the flags of reproduce.
 type ReproduceFlags struct {
-	Profile string // smoke, brief, quick, paper or headline; by the machine without it
+	Profile string // smoke, brief, quick, paper, headline or cells; by the machine without it
 	Figure  string // only this one, as fig06
 	Kernel  string // in kernels.yaml
 	Accel   string // kvm, tcg or vtime; without it KVM where it works, else vtime: virtual time

@@ -56,7 +56,7 @@ func TestSimRefuses(t *testing.T) {
 		"-drain -1s":                          "alps-sim: drain: -1s is outside [0s, 24h0m0s]",
 		"-alpha 0":                            "alps-sim: policy: alpha: 0 is outside",
 		"-load 0 -cores 0 -n 0":               "cores: 0 is outside [1, 4096]\nload: 0 is outside (0, 2]\nn: 0 is outside",
-		"-workload hwawei":                    `workload "hwawei": no such file; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, huawei, pareto, rare, zipf, or the path`,
+		"-workload hwawei":                    `workload "hwawei": no such file; allowed: alike, azure, bimodal, burst, cold, drift, fib15, flip, flood, huawei, once, pareto, pool, rare, swap, turncoat, zipf, or the path`,
 		"-workload ../alps/testdata/srpt.csv": "workload ../alps/testdata/srpt.csv: a trace has no CPU times: give them by -times FILE.yaml",
 	} {
 		code, stdout, stderr := sims(strings.Fields(args)...)
