@@ -47,6 +47,27 @@ func TestNever(t *testing.T) {
 	require.Equal(t, 1+6, strings.Count(string(svg), "stroke:#1C1C1C"), "one cell is lost, and six of the scale")
 }
 
+// The page of attacks names the workloads, and the 99th percentiles that get worse.
+func TestAttack(t *testing.T) {
+	root := t.TempDir()
+	n, err := ReadGrid(root, Attack)
+	require.NoError(t, err)
+	require.Nil(t, n, "not made yet")
+	figuretest.BeyondTables(t, root)
+	n, err = Read(root)
+	require.NoError(t, err)
+	require.NotContains(t, n.Markdown(), "makes worse")
+	n.name = Attack
+	c := n.cells[0]
+	m := n.means[c]["steady"]
+	m.p99[0] = 2 * n.means[c]["cfs"].p99[0]
+	n.means[c]["steady"] = m
+	page := n.Markdown()
+	require.Contains(t, page, "# Attacks\n")
+	require.Contains(t, page, "![heat map](attack.svg)")
+	require.Regexp(t, `makes worse\n\n.*\n.*\n\| \w+ \| \d+ \| \d+ % \| G1 \| \d+ \| \d+ \| 2.00 \|\n`, page)
+}
+
 func TestNeverNeedsItsReferences(t *testing.T) {
 	root := t.TempDir()
 	figuretest.GridTable(t, root, map[string][2]float64{"cfs": {100, 100}, "oracle": {40, 80}}, "cfs", "oracle")
