@@ -26,7 +26,8 @@ type Program struct {
 	Line   string // the command as it was written
 	Name   string
 	Source string // package and version it was built from; "" where that is not known
-	Digest string // of the program's file
+	Path   string // of the program's file
+	Digest string // of its content
 
 	args    []string // in the guest
 	archive []byte   // tar of the program and of what it is linked to
@@ -34,6 +35,9 @@ type Program struct {
 
 // Peers are the schedulers that a command may name without a path.
 func Peers() []string { return peers.Names() }
+
+// PeersKernel is the kernel in kernels.yaml that the peers are built for.
+const PeersKernel = peers.Kernel
 
 // LoadProgram reads the program that a command names: one of Peers, which is
 // built if it was not yet, or the path of a program for Linux on x86-64, relative
@@ -55,6 +59,7 @@ func LoadProgram(ctx context.Context, line, dir string, rep *progress.Reporter) 
 	} else if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
+	p.Path = path
 	var err error
 	if p.Digest, err = digest.New("program").File("program", path).Sum(); err != nil {
 		return nil, fmt.Errorf("scheduler %s: %w", p.Name, err)
