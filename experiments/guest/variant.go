@@ -10,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	alpsclient "github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/kernel"
 	"github.com/ds2-lab/alps/openlambda/artifact"
@@ -78,9 +77,8 @@ func (g *Guest) registerWorkers(ctx context.Context, ports []string) error {
 		if len(ports) > 0 && !slices.Contains(ports, f.Port) {
 			continue
 		}
-		line := fmt.Sprintf(`id=$(docker ps -q --no-trunc -f label=%s=/run/ol/%s/worker) && [ -n "$id" ] &&
-curl -sf --unix-socket %s -X PUT http://alps/functions/%s -d '{"name":"%s","cgroup":"/alps.slice/docker-'$id'.scope"}'`,
-			docker.LabelCluster, f.Port, alpsclient.DefaultSocket, f.UID, f.Name)
+		line := fmt.Sprintf(`id=$(docker ps -q --no-trunc -f label=%s=/run/ol/%s/worker) && [ -n "$id" ] && alps-loadgen register %s %s "/alps.slice/docker-$id.scope"`,
+			docker.LabelCluster, f.Port, f.UID, f.Name)
 		if err := g.Machine.Run(ctx, vm.Cmd{Line: line}); err != nil {
 			return fmt.Errorf("register function %s of port %s: %w", f.Name, f.Port, err)
 		}

@@ -4,6 +4,7 @@
 //
 //	alps-loadgen calibrate < trace.csv        {"fib": {…}, …}: costs by function
 //	alps-loadgen replay JOB-JSON < trace.csv  stats as one JSON line, then invocations.csv
+//	alps-loadgen register UID NAME CGROUP     tells the daemon that a cgroup is a function
 //	alps-loadgen serve                        the same for jobs that come through the window
 //
 // A job is the daemon's mode, such as {"policy":"alps"}. It may have a "program"
@@ -57,7 +58,7 @@ func tell(w io.Writer) func(done, total int) {
 // run runs a command. A trace begins at a multiple of align.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer, align time.Duration, progress func(done, total int)) error {
 	if len(args) == 0 {
-		return errors.New("usage: alps-loadgen calibrate | replay JOB-JSON < trace.csv | serve")
+		return errors.New("usage: alps-loadgen calibrate | replay JOB-JSON < trace.csv | register UID NAME CGROUP | serve")
 	}
 	r := &loadgen.Replayer{Daemon: alpsclient.New("")}
 	switch {
@@ -79,6 +80,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer, 
 			progress(len(costs), len(loadgen.Unit))
 		}
 		return json.NewEncoder(stdout).Encode(costs)
+	case args[0] == "register" && len(args) == 4:
+		return r.Daemon.Register(ctx, alpsclient.Function{UID: args[1], Name: args[2], Cgroup: args[3]})
 	case args[0] == "replay" && len(args) == 2:
 		r.Align, r.Progress = align, progress
 		var job loadgen.Job
