@@ -85,7 +85,7 @@ func Read(root, engine, experiment string) (rows []Row, problems []error, err er
 			problems = append(problems, fmt.Errorf("%s is not valid: %s", s, strings.Join(r.Run.Invalid, "; ")))
 			continue
 		}
-		k := at{Cell{s.Workload, s.Load, r.Run.FunctionCPUs, r.Run.Deployment}, s.Name}
+		k := at{Cell{r.Run.Workload, s.Load, r.Run.FunctionCPUs, r.Run.Deployment}, s.Name}
 		i, ok := index[k]
 		if !ok {
 			i = len(rows)

@@ -3,6 +3,7 @@
 package compare
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -17,7 +18,7 @@ import (
 // run writes a run of 40 invocations, each of which takes turnaround and waits
 // request before its process begins, in ms.
 func run(t *testing.T, root, key string, cpus int, turnaround, request int64) {
-	r := results.Result{Run: results.Run{Key: key, Engine: results.EngineVM, FunctionCPUs: cpus, Deployment: "apart", Errors: []string{}}}
+	r := results.Result{Run: results.Run{Key: key, Engine: results.EngineVM, Workload: "huawei", FunctionCPUs: cpus, Deployment: "apart", Errors: []string{}}}
 	for i := range 40 {
 		at := int64(i) * 1e9
 		r.Invocations = append(r.Invocations, results.Invocation{ID: i + 1, Group: results.Groups[i%2], SendNS: at - request*1e6, ArriveNS: at, EndNS: at + turnaround*1e6, Status: results.OK})
@@ -30,7 +31,7 @@ func TestSeriesBesideEachOther(t *testing.T) {
 	root := t.TempDir()
 	var plan []results.Series
 	add := func(name string, cpus, round int, turnaround, request int64) {
-		s := results.Series{Name: name, Workload: "huawei", Load: 0.9, Round: round, FunctionCPUs: cpus, Deployment: "apart", Key: strings.ReplaceAll(name+string(rune('a'+cpus))+string(rune('0'+round)), " ", "")}
+		s := results.Series{Name: name, Workload: fmt.Sprintf("huawei, %d CPUs", cpus), Load: 0.9, Round: round, Key: strings.ReplaceAll(name+string(rune('a'+cpus))+string(rune('0'+round)), " ", "")}
 		if name == "mine" {
 			s.Kernel = "7.3"
 		}
@@ -49,7 +50,7 @@ func TestSeriesBesideEachOther(t *testing.T) {
 	rows, problems, err := Read(root, results.EngineVM, "peers")
 	require.NoError(t, err)
 	require.Len(t, problems, 1)
-	require.ErrorContains(t, problems[0], "mine on huawei at 90 %, 1 function CPU, deployment apart, round 1 is missing")
+	require.ErrorContains(t, problems[0], "mine on huawei, 1 CPUs at 90 %, round 1 is missing")
 	var b strings.Builder
 	require.NoError(t, Write(&b, rows, ""))
 	require.Equal(t, `huawei at 90 %, 1 function CPU, deployment apart

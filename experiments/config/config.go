@@ -123,9 +123,9 @@ func LoadAll(dir, name string) ([]Experiment, error) {
 	return exps, nil
 }
 
-// ByEngine loads the experiment called name, or All, and says what of it is to
-// run in a guest and what needs none. Without an engine that is a guest, or
-// none where nothing of an experiment runs in one.
+// ByEngine loads the experiment called name, or All, and says which experiments
+// run in a guest (vm) and which need none (sim). With engine "", an experiment
+// runs in a guest if it has a part of engine vm, else without one.
 func ByEngine(dir, name, engine string) (vm, sim []Experiment, err error) {
 	if engine != "" && engine != results.EngineVM && engine != results.EngineSim {
 		return nil, nil, fmt.Errorf("engine %q: allowed: %s, %s", engine, results.EngineVM, results.EngineSim)

@@ -124,21 +124,16 @@ func (g *Guest) setUp(ctx context.Context, ports []string, step *progress.Step) 
 const platformTime = 1250 * time.Microsecond
 
 // platformShare is the CPU time by which the paper's platform exceeds ours per
-// request: 14.7 ms, fitted to its plots (docs/fidelity.md), less platformTime.
-// The artifact starts an interpreter
-// per request; here that takes 33 ms, and 301 ms with the library that most of
-// its functions import, because the guest's CPU does one instruction per ns. So
-// an invocation is forked, and its container uses that much beforehand.
+// request: 14.7 ms, fitted to its plots (docs/fidelity.md), less platformTime. The
+// artifact starts an interpreter per request. In a guest in virtual time that takes
+// 33 ms, and 301 ms with the library that most of its functions import, because the
+// guest's CPU does one instruction per ns. So an invocation is forked here, and its
+// container uses platformShare before.
 const platformShare = 14700*time.Microsecond - platformTime
 
 // PlatformModelled is the CPU time per request that containers use in place of the
 // paper's platform: none where worker and functions have CPUs of their own.
-func (a Artifacts) PlatformModelled() time.Duration {
-	if a.variant.Deployment == config.AsPaper {
-		return platformShare
-	}
-	return 0
-}
+func (a Artifacts) PlatformModelled() time.Duration { return a.variant.PlatformModelled() }
 
 // confine is what keeps off the functions' CPUs, or on them, all that is no
 // function, by the deployment.

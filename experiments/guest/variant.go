@@ -29,14 +29,18 @@ type Variant struct {
 	Deployment string // of package config; "": apart
 }
 
+// PlatformModelled is the part of PlatformTime that is a model: what the paper's
+// platform needs more than ours (deployment paper).
+func (v Variant) PlatformModelled() time.Duration {
+	if v.Deployment == config.AsPaper {
+		return platformShare
+	}
+	return 0
+}
+
 // PlatformTime is the CPU time per request that worker, Docker and the functions'
 // servers take beside the invocation.
-func (v Variant) PlatformTime() time.Duration {
-	if v.Deployment == config.AsPaper {
-		return platformTime + platformShare
-	}
-	return platformTime
-}
+func (v Variant) PlatformTime() time.Duration { return platformTime + v.PlatformModelled() }
 
 // Variant builds what v needs beside what a has.
 func (a Artifacts) Variant(ctx context.Context, v Variant) (Artifacts, error) {

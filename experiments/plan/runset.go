@@ -68,6 +68,20 @@ type guestSize struct {
 	swept        bool   // deployment is one of several
 }
 
+// label tells a guest from the part's others, if there are any.
+func (g guestSize) label() (s string) {
+	switch {
+	case g.functionCPUs == 1:
+		s = ", 1 CPU"
+	case g.functionCPUs > 1:
+		s = fmt.Sprintf(", %d CPUs", g.functionCPUs)
+	}
+	if g.swept {
+		s += ", " + cmp.Or(g.deployment, config.Apart)
+	}
+	return s
+}
+
 // guestsOf lists the guests of a part.
 func guestsOf(part config.VM) (list []guestSize) {
 	cpus, deployments := part.FunctionCPUs, part.Deployments
@@ -105,10 +119,7 @@ func (b *RunSet) add(common Run, part config.VM, g guestSize) error {
 		b.units[unit] = len(b.units)
 	}
 	common.Unit = b.units[unit]
-	shown := results.Series{Workload: common.Workload, Load: common.Load, Round: common.Round, FunctionCPUs: g.functionCPUs}
-	if g.swept {
-		shown.Deployment = cmp.Or(g.deployment, config.Apart)
-	}
+	shown := results.Series{Workload: common.Workload + g.label(), Load: common.Load, Round: common.Round}
 	series := map[string]*Run{}
 	for i := range part.Series {
 		s := part.Series[(i+common.Round-1)%len(part.Series)] // who goes first changes from round to round

@@ -199,11 +199,13 @@ func TestGuestsOfSeveralKinds(t *testing.T) {
 	for _, r := range set.Runs {
 		size[r.Guest.CPUs] = len(r.Rows)
 		require.NoError(t, r.SetKey(guest.Artifacts{}))
+		modelled := r.Guest.Deployment == config.AsPaper
+		require.Equal(t, modelled, r.Guest.PlatformModelled() > 10*time.Millisecond)
 		require.Contains(t, r.Kind(vm.VTime, 9), fmt.Sprintf(" vtime %d", r.Guest.CPUs))
 	}
 	require.Less(t, 2*size[2], size[5])
 	plans, err := set.Plans()
 	require.NoError(t, err)
-	require.Equal(t, "alps on huawei at 90 %, 4 function CPUs, deployment paper, round 1", plans["a"][len(plans["a"])-3].String())
+	require.Equal(t, "alps on huawei, 4 CPUs, paper at 90 %, round 1", plans["a"][len(plans["a"])-3].String())
 	require.Len(t, plans["a"], 16)
 }

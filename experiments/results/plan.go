@@ -28,15 +28,11 @@ func Dir(root, engine, key string) string { return filepath.Join(root, engine, k
 // that was asked for may be another: what a figure calls 90 % is not known exactly.
 type Series struct {
 	Name     string  `json:"series"`
-	Workload string  `json:"workload,omitzero"`
+	Workload string  `json:"workload,omitzero"` // and the guest, where an experiment has several: "huawei, 4 CPUs, paper"
 	Load     float64 `json:"load,omitzero"`
 	Round    int     `json:"round,omitzero"`  // from 1
 	Kernel   string  `json:"kernel,omitzero"` // in kernels.yaml, where it is not the others'
 	Key      string  `json:"key"`
-
-	// Where an experiment has guests of several kinds.
-	FunctionCPUs int    `json:"function_cpus,omitzero"`
-	Deployment   string `json:"deployment,omitzero"`
 
 	Result Result `json:"-"`
 }
@@ -46,15 +42,6 @@ func (s Series) String() string {
 	text := s.Name
 	if s.Workload != "" {
 		text += fmt.Sprintf(" on %s at %.0f %%", s.Workload, 100*s.Load)
-	}
-	switch {
-	case s.FunctionCPUs == 1:
-		text += ", 1 function CPU"
-	case s.FunctionCPUs > 1:
-		text += fmt.Sprintf(", %d function CPUs", s.FunctionCPUs)
-	}
-	if s.Deployment != "" {
-		text += ", deployment " + s.Deployment
 	}
 	if s.Round > 0 {
 		text += fmt.Sprintf(", round %d", s.Round)

@@ -97,8 +97,8 @@ type Run struct {
 	// the CPU time of worker, Docker and the functions' servers beside invocations.
 	Deployment         string        `json:"deployment,omitzero"`
 	PlatformPerRequest time.Duration `json:"platform_per_request_ns,omitzero"`
-	// PlatformModelled is what of that no platform used: CPU time by which the paper's
-	// platform exceeds ours, used by the containers before a process begins.
+	// PlatformModelled is the part of PlatformPerRequest that is a model: by so much the
+	// paper's platform exceeds ours. The containers use it before a process begins.
 	PlatformModelled time.Duration `json:"platform_modelled_ns,omitzero"`
 
 	MeanGap time.Duration `json:"mean_gap_ns,omitzero"`
