@@ -20,7 +20,7 @@ import (
 	"github.com/ds2-lab/alps/experiments/results"
 )
 
-// Cell is what series are compared in.
+// Cell is a combination of workload, load and guest, in which series are compared.
 type Cell struct {
 	Workload     string
 	Load         float64

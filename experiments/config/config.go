@@ -214,7 +214,7 @@ func parse(name, path string, data []byte) (Experiment, error) {
 	return e, errs.Err()
 }
 
-// checker notes what is wrong with one part.
+// checker collects the complaints about one part.
 type checker struct {
 	*yamlx.Errors
 	dir string // of the experiment
@@ -250,7 +250,7 @@ func (c checker) workload(key string, at yamlx.At[string], path string) Workload
 	return w
 }
 
-// readable complains about what a name stands for.
+// readable complains if the file that a name stands for cannot be read.
 func (c checker) readable(key string, at yamlx.At[string], err error) {
 	var unreadable *fs.PathError
 	switch {

@@ -18,10 +18,10 @@ const (
 	MeasureCode   = "code"   // the code itself: the target figures:draw does it
 )
 
-// others are the targets that measure what experiments:run does not.
+// others are the targets that make these instead of experiments:run.
 var others = map[string]string{MeasureHooks: "kernel:cost", MeasureCode: "figures:draw"}
 
-// Host is what the program computes or measures by itself.
+// Host is a part that this program computes, without guest and simulator.
 type Host struct {
 	Measure  yamlx.At[string]   `yaml:"measure"`
 	Records  []yamlx.At[int]    `yaml:"records"`  // of cost: so many in a window

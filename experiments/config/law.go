@@ -47,7 +47,7 @@ const (
 )
 
 // Flip lets every n-th function take longer for some invocations of the
-// workload, then the next ones, in simulated runs: what is learnt turns wrong
+// workload, then the next ones, in simulated runs: the learnt times become wrong
 // again and again.
 type Flip struct {
 	Every  yamlx.At[int]     `yaml:"every"` // invocations

@@ -13,7 +13,7 @@ import (
 	"github.com/ds2-lab/alps/internal/yamlx"
 )
 
-// Machine is what a simulated run takes place on: machines/NAME.yaml.
+// Machine is the hardware that a run simulates: machines/NAME.yaml.
 type Machine struct {
 	Name     yamlx.At[string]        `yaml:"name"`
 	Cores    yamlx.At[int]           `yaml:"cores"`
@@ -23,10 +23,10 @@ type Machine struct {
 	Platform *Platform               `yaml:"platform"`
 }
 
-// Platform is what an invocation costs before its process exists.
+// Platform is the cost of a request before the invocation's process exists.
 type Platform struct {
 	CPU    yamlx.At[time.Duration] `yaml:"cpu"`
-	Beside yamlx.At[bool]          `yaml:"beside"` // what takes the CPU time competes as a function does
+	Beside yamlx.At[bool]          `yaml:"beside"` // the CPU time is used on the cores, in competition with the functions
 	Delay  yamlx.At[time.Duration] `yaml:"delay"`
 	Jitter yamlx.At[time.Duration] `yaml:"jitter"` // uniformly up to so much more delay
 }
@@ -46,7 +46,7 @@ func (m Machine) Config() sim.Config {
 	return c
 }
 
-// FindMachine loads what a person names: one of machines/ in own, or the path
+// FindMachine loads the machine that a person names: one of machines/ in own, or the path
 // of a machine's YAML.
 func FindMachine(own fs.FS, name string) (Machine, error) {
 	if m, err := LoadMachine(own, path.Join("machines", name+".yaml")); err == nil || !isNotExist(err) {

@@ -42,7 +42,7 @@ type Subset struct {
 // MinInvocations is the smallest run.
 const MinInvocations = 20
 
-// Apply leaves of a part what the profile runs.
+// Apply returns the workloads and series of a part that the profile runs.
 func (p Profile) Apply(v VM) VM {
 	if p.Only == nil {
 		return v

@@ -92,7 +92,7 @@ func change(to any, validate func() error, changes map[string]yamlx.At[any]) err
 	return validate()
 }
 
-// series checks what the series of both engines have. allowed are the
+// series checks the keys that series of both engines have. allowed are the
 // schedulers that run.
 func (c checker) series(p part, allowed []string) {
 	if len(p.Series) == 0 {
@@ -135,7 +135,7 @@ func (c checker) series(p part, allowed []string) {
 	}
 }
 
-// alps checks what a scheduler that follows the policy may be given.
+// alps checks order, step and parameters of a scheduler that follows the policy.
 func (c checker) alps(at string, x Series) {
 	if x.Order.V != "" && !slices.Contains(model.Orders(), x.Order.V) {
 		c.add(x.Order.Pos(), at+"order", "%q: allowed: %s", x.Order.V, strings.Join(model.Orders(), ", "))

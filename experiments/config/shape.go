@@ -29,7 +29,8 @@ type Drift struct {
 	To []Drifted         `yaml:"to"`
 }
 
-// Drifted is what all invocations of a function become.
+// Drifted is the argument, group and CPU time that all invocations of a function
+// have from then on.
 type Drifted struct {
 	UID   yamlx.At[string]        `yaml:"uid"`
 	N     yamlx.At[int]           `yaml:"n"`

@@ -11,8 +11,7 @@ import (
 	"github.com/ds2-lab/alps/internal/yamlx"
 )
 
-// Sim is what runs in virtual time: every series on every workload at every
-// load.
+// Sim is a part that is simulated: every series on every workload at every load.
 type Sim struct {
 	Machine     yamlx.At[string] `yaml:"machine"` // a file in machines/, without .yaml
 	Invocations yamlx.At[int]    `yaml:"invocations"`
@@ -44,7 +43,7 @@ func (p Sim) Config(s Series, round int) sim.Config {
 // RoundSeed is the seed of a round, which counts from 1.
 func (p Sim) RoundSeed(round int) uint64 { return p.Seed + uint64(round) - 1 }
 
-// Load is what a series gets where the figure says the part's load i.
+// Load is the load that a series is given in the part's column i.
 func (p Sim) Load(s Series, i int) float64 {
 	if s.Loads != nil {
 		return s.Loads[i].V

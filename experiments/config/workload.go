@@ -30,7 +30,7 @@ type Workload struct {
 
 	// Of simulated runs only.
 	Spread     yamlx.At[float64] `yaml:"spread"`      // relative standard deviation of CPU times within a class
-	LoadFactor yamlx.At[float64] `yaml:"load_factor"` // what an experiment calls a load is so much of it here; 0 is 1
+	LoadFactor yamlx.At[float64] `yaml:"load_factor"` // every load of an experiment is multiplied by this; 0 is 1
 	Population *Population       `yaml:"population"`
 	Flip       *Flip             `yaml:"flip"`
 
@@ -140,7 +140,7 @@ func (w Workload) Demands(rows []trace.Row, seed uint64) []time.Duration {
 	return out
 }
 
-// FindWorkload loads what a person names: one of workloads/ in own, a
+// FindWorkload loads the workload that a person names: one of workloads/ in own, a
 // workload's YAML, or an artifact's trace with the CPU times of a YAML.
 func FindWorkload(own fs.FS, name, times string) (Workload, error) {
 	if times == "" {

@@ -248,7 +248,8 @@ func (l *slot) open(ctx context.Context, v guest.Variant) (err error) {
 	return nil
 }
 
-// oracles computes what is shown of a run under schedulers that know the future.
+// oracles computes the series that are shown of a run under schedulers that know
+// the future.
 func (x *executor) oracles(ctx context.Context, r *plan.Run) error {
 	done := map[string]bool{}
 	for _, shown := range x.Shown {

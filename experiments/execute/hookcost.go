@@ -25,11 +25,11 @@ import (
 // costTable is the experiment that HookCosts leaves results of.
 const costTable = "table3"
 
-// HookCosts measures in guests what the hooks cost: a context switch of the kernel
-// called stock against one of the kernel in o while nothing is attached, then
-// what is asked when something is. Without KVM in virtual time, where the clock
-// counts instructions. What the hooks' programs take natively is measured on
-// this host, too. Figures of all go to w, and into the results directory dir.
+// HookCosts measures the cost of the hooks in guests: a context switch of the kernel
+// called stock, one of the kernel in o while nothing is attached to its hooks, and
+// one while programs are. Without KVM the guests are in virtual time, where the
+// clock counts instructions. The time of the hooks' programs is also measured
+// natively, on this host. All go to w as text, and into the results directory dir.
 func HookCosts(ctx context.Context, stock string, o guest.Options, dir string, w io.Writer) error {
 	unlock, err := results.Lock(dir)
 	if err != nil {
@@ -111,7 +111,7 @@ const (
 	onHost    = "ns on this host"
 )
 
-// costRows make a table of what was measured. unit is that of the guest's clock.
+// costRows makes a table of the measurements. unit is that of the guest's clock.
 func costRows(unit string, plain [2]cost.Switches, phases []cost.Phase, native map[string]float64) (*results.Table, error) {
 	t := &results.Table{Columns: []string{"what", "in", "value"}}
 	add := func(what, in string, v float64) {

@@ -20,7 +20,7 @@ import (
 // apart in virtual time.
 const RepeatLimit = 0.02
 
-// Repeat runs what is measured of an experiment twice, into directories of its own, and
+// Repeat runs the guest part of an experiment twice, into directories of its own, and
 // prints how far apart the two lie. It is an error if a group's means differ by
 // more than RepeatLimit, or if other invocations came out.
 func Repeat(ctx context.Context, name string, o plan.Options, w io.Writer) error {
@@ -62,7 +62,7 @@ func Repeat(ctx context.Context, name string, o plan.Options, w io.Writer) error
 	return errors.Join(append(errs, tw.Flush())...)
 }
 
-// compare prints the group means of two runs and complains about what differs.
+// compare prints the group means of two runs and complains about differences.
 // The difference is none if every time of every invocation is the same.
 func compare(a, b results.Result, w io.Writer) error {
 	if !slices.Equal(identities(a), identities(b)) {
@@ -88,7 +88,7 @@ func compare(a, b results.Result, w io.Writer) error {
 	return errors.Join(errs...)
 }
 
-// identity is what an invocation is, apart from its times.
+// identity is an invocation without its times.
 type identity struct {
 	id, n                 int
 	function, uid, status string

@@ -42,11 +42,11 @@ const (
 	// windowMiB holds a program of 40 MB, a trace, and the results of a hundred
 	// thousand invocations.
 	windowMiB = 64
-	// guestName is the file of a snapshot that says what it is.
+	// guestName is the file of a snapshot with its provisioned.
 	guestName = "guest.json"
 )
 
-// provisioned is what is known of a snapshot.
+// provisioned is known of a snapshot's guest.
 type provisioned struct {
 	Info    vm.Info       `json:"info"`
 	Costs   Costs         `json:"costs"`

@@ -5,7 +5,8 @@
 // them, starts daemon, worker and functions, measures what the functions cost
 // (Guest), and hands the load generator its commands.
 //
-// It knows no experiment: a Variant says what a run needs that is not usual.
+// It knows no experiment: a Variant says in which way a run's guest is not the usual
+// one.
 package guest
 
 import (
@@ -32,7 +33,7 @@ import (
 // fallbackKernel is built where the default's source cannot be had.
 const fallbackKernel = "6.1"
 
-// Options say what to boot. Root is required.
+// Options are those of a guest. Root is required.
 type Options struct {
 	Root     string // of the repository
 	Kernel   string // in kernels.yaml; "": the default, or the fallback

@@ -18,7 +18,7 @@ import (
 	"github.com/ds2-lab/alps/openlambda/artifact"
 )
 
-// Costs are what functions cost, by name.
+// Costs are the CPU times of functions, by name.
 type Costs map[string]loadgen.Cost
 
 // calibrate measures the costs of the functions of ports, each once. ports empty: all.

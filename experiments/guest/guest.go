@@ -41,7 +41,7 @@ func (g *Guest) HostCPU() (used time.Duration, ok bool) {
 // hooks' calls (about one attachment in thirty); never under KVM or one CPU.
 const bootTries = 3
 
-// setUpLimit is several times what an emulated guest needs.
+// setUpLimit is several times as long as an emulated guest needs.
 const setUpLimit = 4 * time.Minute
 
 // Boot starts a guest, the daemon (observing, plain CFS) and the functions of
@@ -135,8 +135,8 @@ const platformShare = 14700*time.Microsecond - platformTime
 // paper's platform: none where worker and functions have CPUs of their own.
 func (a Artifacts) PlatformModelled() time.Duration { return a.variant.PlatformModelled() }
 
-// confine is what keeps off the functions' CPUs, or on them, all that is no
-// function, by the deployment.
+// confine lists the commands that restrict everything but the functions to CPUs:
+// to CPU 0, or, in the paper's deployment, the platform to the functions' CPUs.
 func (a Artifacts) confine() []string {
 	allow := func(cpus string, units ...string) (lines []string) {
 		for _, u := range units {

@@ -42,7 +42,7 @@ func (v Variant) PlatformModelled() time.Duration {
 // servers take beside the invocation.
 func (v Variant) PlatformTime() time.Duration { return platformTime + v.PlatformModelled() }
 
-// Variant builds what v needs beside what a has.
+// Variant builds the artifacts of another kind of guest.
 func (a Artifacts) Variant(ctx context.Context, v Variant) (Artifacts, error) {
 	if v.Kernel != "" {
 		var err error

@@ -17,7 +17,7 @@ var Unit = map[string]int{
 	"fib": 14, "graphBfs": 100, "graphMst": 6, "graphPagerank": 6, "featureExtractor": 1, "floatOperation": 1000,
 }
 
-// Cost is what a function's invocation costs on this machine.
+// Cost is the CPU time of a function's invocation in this guest.
 type Cost struct {
 	Function string        `json:"function"`
 	Size     int           `json:"size"`

@@ -11,9 +11,9 @@ import (
 	alpsclient "github.com/ds2-lab/alps/alps/client"
 )
 
-// broken are the conditions of a measurement that did not hold throughout: what
-// was another thing at its end than at its begin, and what kept ALPS from
-// steering or seeing a function of reqs since start (CLOCK_MONOTONIC, ns).
+// broken lists the conditions that did not hold for a whole measurement: those
+// that differ between its begin and its end, and the daemon's problems with a
+// function of reqs since start (CLOCK_MONOTONIC, ns).
 func broken(before, after alpsclient.Status, start int64, reqs []Request) []string {
 	out := []string{}
 	names := slices.AppendSeq(slices.Collect(maps.Keys(before.Conditions)), maps.Keys(after.Conditions))

@@ -218,8 +218,8 @@ func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Requ
 	return out, nil
 }
 
-// setUpTime is what there is between a multiple of Align and the trace's start:
-// more than telling the daemon takes.
+// setUpTime lies between a multiple of Align and the trace's start: longer than
+// the daemon takes to change its mode.
 const setUpTime = 250 * time.Millisecond
 
 // join makes a row of every request. Pids may come again within a long run, so

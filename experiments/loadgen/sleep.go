@@ -13,7 +13,7 @@ import (
 )
 
 // SleepToMultiple returns at the next whole multiple of d by the clock of the
-// observer's events, which is what Align means.
+// observer's events, as Align asks for.
 func SleepToMultiple(ctx context.Context, d time.Duration) error {
 	_, err := sleepToMultiple(ctx, d)
 	return err

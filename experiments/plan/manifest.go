@@ -33,7 +33,7 @@ type ManifestOptions struct {
 	KVM    string // of k8s: plugin ("") or hostpath
 }
 
-// manifest is what the templates see.
+// manifest is the data of the templates.
 type manifest struct {
 	ManifestOptions
 	Plan     Plan
@@ -55,7 +55,7 @@ func (m manifest) List() (list []Shard) {
 	return list
 }
 
-// WriteManifest prints what makes an engine run the plan in shards: a GitHub
+// WriteManifest prints a file that makes an engine run the plan in shards: a GitHub
 // Actions workflow, a Kubernetes Indexed Job or a Slurm array script. args are
 // experiments:run's, without shard and results.
 func (p Plan) WriteManifest(w io.Writer, format string, args []string, o ManifestOptions) error {
@@ -88,7 +88,7 @@ func (p Plan) WriteManifest(w io.Writer, format string, args []string, o Manifes
 	return manifests.ExecuteTemplate(w, name, m)
 }
 
-// RunArgs are experiments:run's arguments for what a plan was made of.
+// RunArgs are the arguments of experiments:run for the plan.
 func (p Plan) RunArgs(kernel string) []string {
 	args := []string{p.Name}
 	for _, a := range [][2]string{{"engine", p.Engine}, {"profile", p.Profile.Name.V}, {"kernel", kernel}, {"accel", string(p.asked)}} {

@@ -63,8 +63,8 @@ type merger struct {
 	runs, plans map[string]found // by path below a results directory
 }
 
-// read notes what is in dir, and complains about what contradicts what was
-// noted before.
+// read adds the runs and plans in dir, and complains about those that contradict
+// runs and plans of directories before.
 func (m *merger) read(dir string, plans bool) error {
 	paths, err := results.Find(dir)
 	if err != nil {
@@ -111,7 +111,7 @@ func (m *merger) read(dir string, plans bool) error {
 	return errors.Join(errs...)
 }
 
-// write copies what dst does not have.
+// write copies the runs and plans that dst does not have.
 func (m *merger) write() (added int, err error) {
 	for path, f := range m.runs {
 		if f.dir == m.dst {

@@ -52,16 +52,16 @@ type Plan struct {
 const (
 	// simGuess is the time of an invocation of a simulated run: 15,000 take about 0.2 s.
 	simGuess = 15 * time.Microsecond
-	// hostGuess is what a table computed by this program takes.
+	// hostGuess is the time of a table that this program computes.
 	hostGuess = 5 * time.Second
-	// setUpGuess is what boot, fifteen functions and a calibration take under emulation.
+	// setUpGuess is the time of boot, fifteen functions and a calibration under emulation.
 	setUpGuess = 75 * time.Second
 	// bytesPerInvocation is a row of invocations.csv; measured: 88 to 96.
 	bytesPerInvocation = 95
 	// bytesPerStep is run.json and slices.csv.
 	bytesPerStep = 24 << 10
-	// cacheGiB is what kernel, image and compiler cache come to, and buildGiB
-	// what a build of the kernel needs on top; both as measured for 6.1.
+	// cacheGiB is the size of kernel, image and compiler cache, and buildGiB that of
+	// a build of the kernel beside them; both as measured for 6.1.
 	cacheGiB, buildGiB = 4, 3
 )
 
@@ -144,7 +144,7 @@ func (p Plan) Expected(shards int) time.Duration {
 // Guests reports whether anything runs in a guest.
 func (p Plan) Guests() bool { return p.guests }
 
-// Bytes is about what the results take.
+// Bytes is about the size of the results.
 func (p Plan) Bytes() (n int64) {
 	for _, s := range p.Steps {
 		n += bytesPerStep + bytesPerInvocation*int64(s.Invocations)

@@ -15,7 +15,7 @@ type Shard struct {
 }
 
 // indexVariables are how engines that start the same command several times
-// tell each its number; first says what the lowest one is.
+// tell each its number; first names the variable with the lowest one.
 var indexVariables = []struct{ name, first string }{
 	{"JOB_COMPLETION_INDEX", ""},                    // Kubernetes: from 0
 	{"SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN"}, // as the script says

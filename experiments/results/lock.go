@@ -19,7 +19,7 @@ var ErrBusy = errors.New("is in use")
 
 const lockName = ".lock"
 
-// holder is what the lock's file says of who has it.
+// holder is the content of the lock's file: the process that has the lock.
 type holder struct {
 	PID     int       `json:"pid"`
 	Command string    `json:"command"`

@@ -25,7 +25,7 @@ var engines = []string{EngineSim, EngineVM}
 func Dir(root, engine, key string) string { return filepath.Join(root, engine, key) }
 
 // Series is a run under the name and the load that a figure gives it. The load
-// that was asked for may be another: what a figure calls 90 % is not known exactly.
+// that was asked for may be another: the exact load of the paper's 90 % is not known.
 type Series struct {
 	Name     string  `json:"series"`
 	Workload string  `json:"workload,omitzero"` // and the guest, where an experiment has several: "huawei, 4 CPUs, paper"
@@ -63,7 +63,8 @@ func (e *MissingError) Error() string {
 
 func (e *MissingError) Unwrap() error { return e.Err }
 
-// WritePlan records which runs of an engine's pool an experiment shows, and as what.
+// WritePlan records which runs of an engine's pool an experiment shows, and under
+// which names.
 func WritePlan(root, engine, experiment string, series []Series) error {
 	return writePlan(filepath.Join(root, experiment, planName(engine)), series)
 }
@@ -145,7 +146,7 @@ type Found struct {
 	Plans []string // EXPERIMENT/plan-ENGINE.json
 }
 
-// Find lists what is in a results directory, sorted by engine and name.
+// Find lists the runs and plans in a results directory, sorted by engine and name.
 func Find(root string) (Found, error) {
 	var f Found
 	for _, engine := range engines {

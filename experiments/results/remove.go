@@ -28,7 +28,8 @@ func remove(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// RemovePartial removes what was being written below root when a process died.
+// RemovePartial removes the results below root that a process was writing when it
+// died.
 func RemovePartial(root string) error {
 	var errs []error
 	for _, engine := range []string{EngineVM, EngineSim} {

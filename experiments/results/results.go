@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package results is what a run leaves behind, in a directory of its own:
-// run.json, invocations.csv, and slices.csv where on-CPU segments were counted.
+// Package results reads and writes the results of runs, each in a directory of its
+// own: run.json, invocations.csv, and slices.csv where on-CPU segments were counted.
 // What was computed and not run has a table.csv instead of invocations. The
 // package is the only reader and writer of these files.
 //
@@ -93,7 +93,7 @@ type Run struct {
 	TimeFactor   float64 `json:"time_factor,omitzero"` // CPU time as a multiple of the paper's
 	LoadAsked    float64 `json:"load_asked,omitzero"`  // of the functions' CPUs, 0 to 1
 	LoadAchieved float64 `json:"load_achieved,omitzero"`
-	// Deployment is what ran on which CPUs (package config), and PlatformPerRequest
+	// Deployment says which components ran on which CPUs (package config), and PlatformPerRequest
 	// the CPU time of worker, Docker and the functions' servers beside invocations.
 	Deployment         string        `json:"deployment,omitzero"`
 	PlatformPerRequest time.Duration `json:"platform_per_request_ns,omitzero"`
@@ -109,7 +109,7 @@ type Run struct {
 
 	Program  *Program       `json:"program,omitempty"` // the scheduler, where it is a program
 	Sim      *Sim           `json:"sim,omitempty"`
-	Observer map[string]any `json:"observer,omitempty"` // what else the kernel's observer counted
+	Observer map[string]any `json:"observer,omitempty"` // further counts of the kernel's observer
 
 	Failed  int      `json:"failed"`
 	Lost    uint64   `json:"lost"` // events
@@ -129,7 +129,7 @@ type Program struct {
 	Output    string `json:"output,omitzero"` // the end of it
 }
 
-// Sim is what only a simulated run knows. Durations are virtual time.
+// Sim is known of simulated runs only. Durations are virtual time.
 type Sim struct {
 	Model      string        `json:"model,omitempty"` // digest of the simulator's and the policy's source
 	Span       time.Duration `json:"span_ns"`         // first arrival to last end
@@ -140,7 +140,7 @@ type Sim struct {
 	Unfinished int           `json:"unfinished"` // invocations, when the run was given up
 }
 
-// Judge fills Valid and Invalid from what was recorded.
+// Judge fills Valid and Invalid from the other fields.
 func (r *Run) Judge() {
 	r.Invalid = []string{}
 	if r.MeanGap > 0 && r.LateP50 > r.MeanGap/20 {
@@ -196,7 +196,7 @@ func Write(dir string, r Result) error {
 	})
 }
 
-// whole makes dir of what fill puts into a temporary sibling.
+// whole makes dir of the files that fill writes into a temporary sibling.
 func whole(dir string, fill func(tmp string) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("results: %w", err)

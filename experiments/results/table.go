@@ -9,8 +9,7 @@ import (
 	"slices"
 )
 
-// Table is a result that is no invocations: its columns are named by what
-// they hold, with units.
+// Table is a result without invocations: its columns have names with units.
 type Table struct {
 	Columns []string
 	Rows    [][]string

@@ -22,7 +22,7 @@ import (
 	"github.com/ds2-lab/alps/internal/digest"
 )
 
-// Arrivals is what arrives: the same for every scheduler it is given to.
+// Arrivals are the invocations of a run, the same for all schedulers.
 type Arrivals struct {
 	Workload string
 	Load     float64 // of the cores, as asked for

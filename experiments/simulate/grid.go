@@ -189,7 +189,7 @@ func gridKey(name string, part config.Sim, model string) (string, error) {
 	return fmt.Sprintf("grid-%s-%s", name, sum[:12]), nil
 }
 
-// gridVersion is that of what this file makes of a run.
+// gridVersion changes when this file makes other rows of the same runs.
 const gridVersion = "grid/1"
 
 // runGrid makes a part's table and writes it, unless it is there.

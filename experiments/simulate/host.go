@@ -45,7 +45,7 @@ func host(ctx context.Context, s results.Series, h config.Host, o Options) error
 	return nil
 }
 
-// CPUModel is what Linux calls the processor.
+// CPUModel is the processor's name in /proc/cpuinfo.
 func CPUModel() string {
 	data, _ := os.ReadFile("/proc/cpuinfo") // a missing name is no reason not to measure
 	_, rest, _ := strings.Cut(string(data), "model name\t: ")

@@ -16,7 +16,7 @@ import (
 	"github.com/ds2-lab/alps/internal/digest"
 )
 
-// Version is that of what this package makes of arrivals and outcomes. It is part
+// Version changes when this package makes other results of the same simulation. It is part
 // of every key: raise it when a result would come out otherwise.
 const Version = "simulate/1"
 
@@ -56,7 +56,7 @@ func (j Job) Label() string {
 	return fmt.Sprintf("%s %s %g %%", j.Scheduler.Name, j.Arrivals.Workload, 100*j.Arrivals.Load)
 }
 
-// parameters are what the result says of scheduler and machine.
+// parameters are those of scheduler and machine, for the result.
 func (j Job) parameters() (map[string]any, error) {
 	p := map[string]any{}
 	add := func(name string, d time.Duration) {

@@ -17,7 +17,7 @@ import (
 	"github.com/ds2-lab/alps/internal/tree"
 )
 
-// OracleKey names what OnMeasured makes of the run called base.
+// OracleKey names the result of OnMeasured for the run called base.
 func OracleKey(base, scheduler string, seed uint64) (string, error) {
 	model, err := model()
 	if err != nil {
@@ -43,7 +43,7 @@ func model() (string, error) {
 	return ModelDigest(root)
 }
 
-// OnMeasured lets an oracle schedule again what a run in a guest has measured.
+// OnMeasured lets an oracle schedule the invocations of a run in a guest again.
 //
 // An invocation arrives when its process began in the guest (ArriveNS) and
 // takes the CPU time it took there (CPUNS): this is what the paper's frontend
