@@ -135,7 +135,7 @@ func beyond(root string, files map[string]string) error {
 	if err != nil || attack == nil {
 		return err
 	}
-	if heat, err = attack.Sheet().SVG(); err != nil {
+	if heat, err = attack.Sheet(false).SVG(); err != nil {
 		return err
 	}
 	files["attack.md"], files["attack.tsv"], files["attack.svg"] = attack.Markdown(), attack.TSV(), string(heat)
