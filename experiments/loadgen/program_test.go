@@ -70,7 +70,7 @@ func TestProgramDecidesWhileTheTraceRuns(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"something else"}, out.Broken)
 	require.Equal(t, Charge{Ops: "mine", EnableSeq: "5", Output: "an argument is here\nbye\n"}, *out.Charge)
-	left, err := filepath.Glob(filepath.Join(os.TempDir(), "scheduler*", "prog"))
+	left, err := filepath.Glob(filepath.Join(memoryDir(), "scheduler*", "prog"))
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
