@@ -134,6 +134,9 @@ func (x *executor) measure(ctx context.Context) error {
 		steps, expected = append(steps, s), append(expected, d)
 	}
 	jobs := x.opts.Guests(accel)
+	if kept, sum := left(steps, expected); kept > 0 {
+		x.opts.Guest.Progress.Printf("%d of %d steps are there already, about %s left", kept, len(steps), progress.Round(sum/time.Duration(jobs)))
+	}
 	job := x.opts.Guest.Progress.Job(expected, jobs)
 	queue := make(chan *step)
 	var wg sync.WaitGroup
@@ -158,6 +161,17 @@ func (x *executor) measure(ctx context.Context) error {
 		errs = append(errs, s.err)
 	}
 	return errors.Join(append(errs, context.Cause(ctx))...)
+}
+
+// left counts the steps that are kept, and sums the time of the others.
+func left(steps []*step, expected []time.Duration) (kept int, sum time.Duration) {
+	for i, s := range steps {
+		if s.kept {
+			kept++
+		}
+		sum += expected[i]
+	}
+	return kept, sum
 }
 
 // slot executes one step after the other, in at most one guest at a time.

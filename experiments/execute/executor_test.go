@@ -3,6 +3,7 @@
 package execute
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type executorTest struct {
 	replayed map[string]int // by label
 	fail     map[string]int // so often, by label
 	invalid  map[string]bool
+	log      bytes.Buffer
 }
 
 func newExecutorTest(t *testing.T) *executorTest {
@@ -45,7 +47,7 @@ func newExecutorTest(t *testing.T) *executorTest {
 func (x *executorTest) run(t *testing.T, ctx context.Context) error {
 	x.replayed = map[string]int{}
 	p := guest.Artifacts{Accel: vm.VTime, CPUs: 1}
-	b := newExecutor(runSetOf(t, config.All, x.dir, nil), plan.Options{Results: x.results, Jobs: x.jobs, Shard: x.shard, Artifacts: &p}, plan.OpenHistory())
+	b := newExecutor(runSetOf(t, config.All, x.dir, nil), plan.Options{Guest: guest.Options{Progress: progress.New(&x.log)}, Results: x.results, Jobs: x.jobs, Shard: x.shard, Artifacts: &p}, plan.OpenHistory())
 	b.build = func(_ context.Context, v guest.Variant) (guest.Artifacts, error) {
 		if v.Kernel != "" {
 			return guest.Artifacts{}, errors.New("its source cannot be had")
@@ -107,6 +109,7 @@ func TestAGuestThatFailsCostsItsRunOnly(t *testing.T) {
 	x.fail, x.invalid = nil, nil
 	require.NoError(t, x.run(t, t.Context()))
 	require.Equal(t, map[string]int{always: 1, lossy: 1}, x.replayed)
+	require.Regexp(t, `6 of 8 steps are there already, about \S+ left`, x.log.String())
 	series, err := results.ReadPlan(x.results, results.EngineVM, "a")
 	require.NoError(t, err)
 	for _, s := range series {
