@@ -228,13 +228,15 @@ struct {
 struct task {
 	__u64 arrive_ns; /* of the invocation, so that a reused pid is noticed */
 	__u64 on_ns;	 /* since when it is on a CPU */
-	__u64 turn_ns;	 /* of its turn, before it was interrupted */
+	__u64 segment_ns; /* of its on-CPU segment, before it was interrupted */
 	__u64 cpu_ns;	 /* accounted so far, as the next */
 	__u64 wait_ns;
 	__u32 root; /* tgid of the invocation, or another key in running */
 	__u32 awake; /* counted in the period's awake */
 	__u32 preempted_cpu; /* on which CPU it was interrupted, from 1; 0: it is not */
 	__u32 never_ran; /* it waits for its first time on a CPU: its place in never_ran, from 1 */
+	__u32 slept; /* it was woken, or sleeps: it has not run since */
+	__u32 pad;
 	__u64 others_ns; /* CPU time of the invocation's other tasks, when it was last looked at */
 };
 
@@ -285,8 +287,8 @@ struct {
 } periods SEC(".maps");
 
 /*
- * Whose turn a CPU interrupts: pid, or 0. What is no invocation, a daemon or the
- * kernel's thread, does not end a turn: only another invocation does, or a move.
+ * Whose on-CPU segment a CPU interrupts: pid, or 0. What is no invocation, a daemon or the
+ * kernel's thread, does not end it: only another invocation does, or a move.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

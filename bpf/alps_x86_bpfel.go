@@ -120,29 +120,31 @@ type alpsSteady struct {
 }
 
 type alpsSteadyQuestion struct {
-	_          structs.HostLayout
-	CgroupId   uint64
-	UsedNs     uint64
-	InTurnNs   uint64
-	Ran        uint32
-	WaitsFresh uint32
-	IndexNs    uint64
-	EndNs      uint64
-	BiasUs     uint32
-	SliceUs    int32
+	_           structs.HostLayout
+	CgroupId    uint64
+	UsedNs      uint64
+	SliceUsedNs uint64
+	Ran         uint32
+	WaitsFresh  uint32
+	IndexNs     uint64
+	EndNs       uint64
+	BiasUs      uint32
+	SliceUs     int32
 }
 
 type alpsTask struct {
 	_            structs.HostLayout
 	ArriveNs     uint64
 	OnNs         uint64
-	TurnNs       uint64
+	SegmentNs    uint64
 	CpuNs        uint64
 	WaitNs       uint64
 	Root         uint32
 	Awake        uint32
 	PreemptedCpu uint32
 	NeverRan     uint32
+	Slept        uint32
+	Pad          uint32
 	OthersNs     uint64
 }
 

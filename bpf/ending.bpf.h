@@ -9,7 +9,7 @@
  * namespace) or somebody outside the function: a function cannot buy itself a
  * better place by killing its own children. What ends by itself counts if it is
  * no invocation: a container's first process, say, after SIGTERM. An invocation
- * that ends by itself does so in its turn.
+ * that ends by itself does so when it comes first.
  */
 
 #define SIGKILL		  9

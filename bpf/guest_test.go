@@ -68,7 +68,7 @@ func rule(t *testing.T, b *bpf.Backend, policy map[string]bpf.Entry) {
 	}
 	require.NoError(t, b.SetFunctions(functions))
 	require.NoError(t, b.SetPolicy(entries))
-	// Even to be killed a process needs the CPU: nobody may wait for his turn then.
+	// Even to be killed a process needs the CPU: it may not wait behind a function then.
 	t.Cleanup(func() { _ = os.WriteFile("/proc/sys/kernel/sched_alps", []byte("0"), 0) })
 }
 

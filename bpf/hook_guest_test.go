@@ -136,7 +136,7 @@ func TestGuestFavoursForGood(t *testing.T) {
 	}
 }
 
-// Equals take turns: who is interrupted before his first tick keeps his turn.
+// Equals take turns: who is interrupted before the first tick keeps its time slice.
 func TestGuestEqualsTakeTurns(t *testing.T) {
 	b := load(t, bpf.Options{})
 	p := cgrouptest.NewParent(t)

@@ -34,7 +34,7 @@ struct entry {
 	__u64 cgroup_id;
 	__u64 generation;
 	__u32 bias_us;	    /* 0: no opinion on the order */
-	__u32 slice_us;	    /* 0: CFS's; under SFS of an invocation, not of a turn */
+	__u32 slice_us;	    /* 0: CFS's; under SFS of an invocation, not of a function */
 	__u32 late_bias_us; /* SFS: without a fresh invocation; 0: not SFS */
 	__u32 is_steady;    /* all that follows counts, and nothing above */
 	struct steady steady;
@@ -133,11 +133,11 @@ static __always_inline void demote(struct event *e, struct function *fn)
 
 /*
  * SFS: what is left of the slice of the invocation that runs below @se, as a
- * turn of @se that began earlier.
+ * time slice of @se that began earlier.
  */
 static __always_inline int sfs_slice(struct entry *e, struct function *fn, struct sched_entity *se)
 {
-	__u64 limit = (__u64)e->slice_us * NSEC_PER_USEC, used, turn;
+	__u64 limit = (__u64)e->slice_us * NSEC_PER_USEC, used, had;
 	struct sched_entity *at = se;
 	struct event *inv;
 	struct task *t;
@@ -167,8 +167,8 @@ static __always_inline int sfs_slice(struct entry *e, struct function *fn, struc
 		demote(inv, fn);
 		return -1;
 	}
-	turn = se->sum_exec_runtime - se->alps_turn;
-	return (turn + limit - used) / NSEC_PER_USEC + 1;
+	had = se->sum_exec_runtime - se->alps_turn;
+	return (had + limit - used) / NSEC_PER_USEC + 1;
 }
 
 /* Without @se there is no answer of SFS and steady. */
@@ -214,7 +214,7 @@ int time_slice(struct __sk_buff *skb)
 struct steady_question {
 	__u64 cgroup_id;
 	__u64 used_ns;
-	__u64 in_turn_ns;
+	__u64 slice_used_ns;
 	__u32 ran;
 	__u32 waits_fresh;
 	__u64 index_ns; /* the answers, from here on */
@@ -228,13 +228,15 @@ int ask_steady(struct steady_question *q)
 {
 	struct function *fn;
 	struct entry *e = entry_of(q->cgroup_id, &fn);
+	__u64 other;
 
 	if (!e || !e->is_steady)
 		return 0;
 	q->index_ns = index_of(&e->steady, q->used_ns);
 	q->end_ns = end_of(&e->steady, q->used_ns);
-	q->bias_us = steady_answer_bias(&e->steady, q->used_ns, q->waits_fresh);
-	q->slice_us = steady_answer_slice(&e->steady, q->used_ns, q->in_turn_ns, q->ran, q->waits_fresh);
+	other = q->waits_fresh ? index_of(&e->steady, 0) : NOBODY;
+	q->bias_us = steady_answer_bias(&e->steady, q->used_ns, other);
+	q->slice_us = steady_answer_slice(&e->steady, q->used_ns, q->slice_used_ns, q->ran, other);
 	return 1;
 }
 

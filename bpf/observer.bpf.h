@@ -207,16 +207,16 @@ static __always_inline void end(struct event *e, __u64 now)
 	remove_invocation(e);
 }
 
-/* The turn of @t, which was interrupted, is over. */
+/* The on-CPU segment of @t, which was interrupted, is over. */
 static __always_inline void end_preempted_slice(struct task *t)
 {
 	struct event *e = invocation_of(t);
 
 	if (e) {
-		account_slice(e, t->turn_ns);
+		account_slice(e, t->segment_ns);
 		__sync_fetch_and_add(&e->switches_invol, 1);
 	}
-	t->turn_ns = 0;
+	t->segment_ns = 0;
 	t->preempted_cpu = 0;
 }
 
@@ -253,7 +253,7 @@ static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, 
 	t->wait_ns = p->sched_info.run_delay;
 	t->others_ns = e->cpu_ns - t->cpu_ns;
 	if (t->on_ns)
-		t->turn_ns += now - t->on_ns;
+		t->segment_ns += now - t->on_ns;
 	if (!dead && (preempt || !p->__state)) {
 		preempted = bpf_map_lookup_elem(&interrupted, &zero);
 		if (preempted) {
@@ -266,10 +266,11 @@ static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, 
 		}
 	}
 	if (t->on_ns)
-		account_slice(e, t->turn_ns);
-	t->turn_ns = t->on_ns = 0;
+		account_slice(e, t->segment_ns);
+	t->segment_ns = t->on_ns = 0;
 	if (!dead) {
 		__sync_fetch_and_add(&e->switches_vol, 1);
+		t->slept = 1;
 		if (is_busy(t) && sleeps(p))
 			sleep(t, now);
 		return;
@@ -284,7 +285,7 @@ static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, 
 }
 
 /*
- * @t, whose thread is @pid, has the CPU. The turn that was interrupted there goes
+ * @t, whose thread is @pid, has the CPU. The segment that was interrupted there goes
  * on if it is its own, may go on if it is of another thread of the invocation,
  * and is over if it is of another invocation.
  */
@@ -305,6 +306,7 @@ static __always_inline void task_on_cpu(struct task *t, __u32 pid)
 	if (t->preempted_cpu && t->preempted_cpu != cpu)
 		end_preempted_slice(t); /* it was moved */
 	t->preempted_cpu = 0;
+	t->slept = 0;
 	t->on_ns = bpf_ktime_get_ns();
 }
 

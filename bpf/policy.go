@@ -24,7 +24,7 @@ const MaxSlice = 10 * time.Second
 // Entry is the policy of one function.
 type Entry struct {
 	BiasUS  uint32 // microseconds by which it yields to siblings; 0: no opinion
-	SliceUS uint32 // microseconds it may keep the CPU in one turn; 0: no opinion
+	SliceUS uint32 // microseconds of its time slice; 0: no opinion
 
 	// LateBiasUS, if not 0, is the bias of a function none of whose invocations
 	// is fresh, which one is until it has used SliceUS of CPU time: SFS.

@@ -6,6 +6,8 @@
  * compares them.
  */
 
+#include "never_ran.bpf.h"
+
 #define STEADY_STEPS  16
 #define SLOPE_BITS    20
 #define MIN_INDEX_NS  (100 * NSEC_PER_USEC)
@@ -17,20 +19,6 @@
 #define RATIO_BITS    16
 #define MIN_BIAS_US   1
 #define MAX_BIAS_US   0x7fffffffULL
-
-/* CPUs that there can be; the loader sets it. */
-const volatile __u32 cpus = 1;
-
-/*
- * How many invocations of a function wait on a CPU that never ran, by slot *
- * cpus + CPU. It may be off for a moment while one is moved.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_FUNCTIONS); /* times cpus: the loader */
-	__type(key, __u32);
-	__type(value, __s32);
-} never_ran SEC(".maps");
 
 /* The group that goes first on a CPU because it has waited, for one slice. */
 struct guard {
@@ -121,42 +109,32 @@ static __always_inline __u32 steady_bias_us(struct steady *s, __u64 index)
 	return us < MIN_BIAS_US ? MIN_BIAS_US : us > MAX_BIAS_US ? MAX_BIAS_US : us;
 }
 
-/* The bias of a function whose next invocation has used so much. */
-static __always_inline __u32 steady_answer_bias(struct steady *s, __u64 used, bool waits_fresh)
-{
-	__u64 index = index_of(s, used), first;
+#define NOBODY (~0ULL) /* in place of an index */
 
-	if (waits_fresh) {
-		first = index_of(s, 0);
-		if (first < index)
-			index = first;
-	}
-	return steady_bias_us(s, index);
+/* The bias of a function whose next invocation has used so much; @other waits. */
+static __always_inline __u32 steady_answer_bias(struct steady *s, __u64 used, __u64 other)
+{
+	__u64 index = index_of(s, used);
+
+	return steady_bias_us(s, other < index ? other : index);
 }
 
 /*
  * How long an invocation keeps the CPU within its function, of which it has had
- * in_turn: to the end of its quantum. Negative: CFS's own slice.
+ * slice_used: to the end of its quantum. Negative: CFS's own slice, for the sake
+ * of who waits and is worth more.
  */
-static __always_inline int steady_answer_slice(struct steady *s, __u64 used, __u64 in_turn,
-					       bool ran, bool waits_fresh)
+static __always_inline int steady_answer_slice(struct steady *s, __u64 used, __u64 slice_used,
+					       bool ran, __u64 other)
 {
 	__u64 begun, us;
 
-	if (ran && waits_fresh &&
-	    steady_bias_us(s, index_of(s, 0)) < steady_bias_us(s, index_of(s, used)))
+	if (ran && other != NOBODY &&
+	    steady_bias_us(s, other) < steady_bias_us(s, index_of(s, used)))
 		return -1;
-	begun = used > in_turn ? used - in_turn : 0;
+	begun = used > slice_used ? used - slice_used : 0;
 	us = (end_of(s, begun) - begun) / NSEC_PER_USEC;
 	return us < LEAST_SLICE_US ? LEAST_SLICE_US : us > MAX_SLICE_US ? MAX_SLICE_US : us;
-}
-
-/* The number of invocations of @slot that wait on @cpu and never ran. */
-static __always_inline __s32 *never_ran_on(__u32 slot, __u32 cpu)
-{
-	__u32 at = slot * cpus + cpu;
-
-	return bpf_map_lookup_elem(&never_ran, &at);
 }
 
 static __always_inline void *task_of(void *se)
@@ -181,15 +159,45 @@ static __always_inline __u64 used_by(void *se, __u64 sum, bool *ran)
 	return t ? sum + t->others_ns : 0;
 }
 
-/* Below the group @se, the task that CFS runs next; NULL: none. */
-static __always_inline void *next_below(struct sched_entity *se, __u64 *sum)
+/* The first that waits in @q by CFS's order, as an address; NULL: none. */
+static __always_inline void *first_of(struct cfs_rq *q)
 {
-	void *at = se;
+	struct rb_node *left = BPF_CORE_READ(q, tasks_timeline.rb_leftmost);
 
-	for (int i = 0; i < MAX_DEPTH; i++) {
-		struct cfs_rq *q = BPF_CORE_READ((struct sched_entity *)at, my_q);
-		struct rb_node *left;
+	return left ? (void *)left - bpf_core_field_offset(struct sched_entity, run_node) : NULL;
+}
 
+/*
+ * The task that CFS runs next below @se, or @se itself, and the CPU time it has
+ * used; NULL: none. @waits: somebody may come before it in @se's own queue. What
+ * a pointer of a known type leads to is read directly, which is cheap.
+ */
+static __always_inline void *next_below(struct sched_entity *se, __u64 *sum, bool *waits)
+{
+	struct cfs_rq *q = se->my_q;
+	struct sched_entity *next;
+	void *at;
+
+	*waits = false;
+	if (!q) {
+		*sum = se->sum_exec_runtime;
+		return se;
+	}
+	next = q->curr;
+	if (!next)
+		next = q->alps_held;
+	if (next) {
+		*waits = true;
+		if (!next->my_q) {
+			*sum = next->sum_exec_runtime;
+			return next;
+		}
+		at = next;
+	} else {
+		at = first_of(q);
+	}
+	for (int i = 0; at && i < MAX_DEPTH; i++) { /* nested cgroups */
+		q = BPF_CORE_READ((struct sched_entity *)at, my_q);
 		if (!q) {
 			*sum = BPF_CORE_READ((struct sched_entity *)at, sum_exec_runtime);
 			return at;
@@ -197,14 +205,35 @@ static __always_inline void *next_below(struct sched_entity *se, __u64 *sum)
 		at = BPF_CORE_READ(q, curr);
 		if (!at)
 			at = BPF_CORE_READ(q, alps_held);
-		if (!at) {
-			left = BPF_CORE_READ(q, tasks_timeline.rb_leftmost);
-			if (!left)
-				return NULL;
-			at = (void *)left - bpf_core_field_offset(struct sched_entity, run_node);
-		}
+		if (!at)
+			at = first_of(q);
 	}
 	return NULL;
+}
+
+/*
+ * The index of who waits in @q and should not wait for the end of another's
+ * quantum: an invocation that never ran (@fresh), or CFS's first if it was woken,
+ * be it an invocation or a stranger such as the function's server, which has to
+ * run before the next invocation can begin. CFS prefers who has slept, so that who
+ * is woken is the first.
+ */
+static __always_inline __u64 index_of_woken(struct steady *s, struct cfs_rq *q, bool fresh)
+{
+	__u64 index = fresh ? index_of(s, 0) : NOBODY, first;
+	void *se = first_of(q);
+	struct task *t;
+	__u32 pid = 0;
+
+	if (!se || BPF_CORE_READ((struct sched_entity *)se, my_q))
+		return index;
+	bpf_probe_read_kernel(&pid, sizeof(pid),
+			      task_of(se) + bpf_core_field_offset(struct task_struct, pid));
+	t = bpf_map_lookup_elem(&tasks, &pid);
+	if (t && !t->slept)
+		return index;
+	first = index_of(s, t ? t->cpu_ns + t->others_ns : 0);
+	return first < index ? first : index;
 }
 
 /* @se waits in the tree of @on, and nobody comes after it. */
@@ -259,17 +288,21 @@ static __always_inline int steady_bias(struct steady *s, __u32 slot, struct sche
 	__u32 cpu = se->cfs_rq->rq->cpu;
 	struct guard *g = bpf_map_lookup_elem(&guards, &cpu);
 	__s32 *fresh = never_ran_on(slot, cpu);
-	__u64 sum = 0, used;
+	__u64 sum = 0, used, other = NOBODY;
+	bool ran, waits;
 	void *next;
-	bool ran;
 
 	if (g && is_guarded(g, s, se))
 		return MIN_BIAS_US;
-	next = next_below(se, &sum);
+	next = next_below(se, &sum, &waits);
 	if (!next)
 		return steady_bias_us(s, IDLE_NS);
 	used = used_by(next, sum, &ran);
-	return steady_answer_bias(s, used, fresh && *fresh > 0);
+	if (waits)
+		other = index_of_woken(s, se->my_q, fresh && *fresh > 0);
+	else if (fresh && *fresh > 0)
+		other = index_of(s, 0);
+	return steady_answer_bias(s, used, other);
 }
 
 /* How long @se keeps the CPU: the group of function @cgroup_id, or one below. */
@@ -280,8 +313,8 @@ static __always_inline int steady_slice(struct steady *s, __u32 slot, __u64 cgro
 	__u32 cpu = on->rq->cpu;
 	__u64 sum = 0, used;
 	__s32 *fresh;
+	bool ran, waits;
 	void *next;
-	bool ran;
 
 	if (se->my_q && se->my_q->tg->css.cgroup->kn->id == cgroup_id) {
 		struct guard *g = bpf_map_lookup_elem(&guards, &cpu);
@@ -292,67 +325,11 @@ static __always_inline int steady_slice(struct steady *s, __u32 slot, __u64 cgro
 			return 1; /* who has waited takes over */
 		return s->group_slice_us;
 	}
-	next = next_below(se, &sum);
+	next = next_below(se, &sum, &waits);
 	if (!next)
 		return -1;
 	used = used_by(next, sum, &ran);
 	fresh = never_ran_on(slot, cpu);
 	return steady_answer_slice(s, used, se->sum_exec_runtime - se->alps_turn, ran,
-				   fresh && *fresh > 0);
-}
-
-/* @t is not one that never ran any more. */
-static __always_inline void runs_first(struct task *t)
-{
-	__u32 at = t->never_ran - 1;
-	__s32 *n = bpf_map_lookup_elem(&never_ran, &at);
-
-	t->never_ran = 0;
-	/* Its slot may be another function's by now, whose count began at 0. */
-	if (n && *n > 0)
-		__sync_fetch_and_add(n, -1);
-}
-
-/* @t is one that waits for its first time on @cpu. */
-static __always_inline void waits_first(struct task *t, __u32 slot, __u32 cpu)
-{
-	__s32 *n = never_ran_on(slot, cpu);
-
-	if (!n)
-		return;
-	__sync_fetch_and_add(n, 1);
-	t->never_ran = 1 + slot * cpus + cpu;
-}
-
-SEC("tp_btf/sched_wakeup_new")
-int BPF_PROG(observe_wakeup_new, struct task_struct *p)
-{
-	__u32 pid = p->pid;
-	struct task *t = bpf_map_lookup_elem(&tasks, &pid);
-	struct function *fn;
-	struct event *e;
-
-	if (!t || pid != t->root)
-		return 0;
-	e = invocation_of(t);
-	if (!e)
-		return 0;
-	fn = bpf_map_lookup_elem(&functions, &e->cgroup_id);
-	if (fn)
-		waits_first(t, fn->slot, p->thread_info.cpu);
-	return 0;
-}
-
-SEC("tp_btf/sched_migrate_task")
-int BPF_PROG(observe_migrate, struct task_struct *p, int to)
-{
-	__u32 pid = p->pid, slot;
-	struct task *t = bpf_map_lookup_elem(&tasks, &pid);
-
-	if (!t || !t->never_ran)
-		return 0;
-	slot = (t->never_ran - 1) / (cpus ?: 1);
-	runs_first(t);
-	waits_first(t, slot, to);
-	return 0;
+				   index_of_woken(s, on, fresh && *fresh > 0));
 }

@@ -44,8 +44,8 @@ func TestSteadyAnswersAsTheModel(t *testing.T) {
 	b, hooks := backend(t)
 	require.NoError(t, b.SetFunctions([]Function{{ID: 1}}))
 	r := rand.New(rand.NewPCG(1, 2))
-	ask := func(used, inTurn time.Duration, ran, waits bool) alpsSteadyQuestion {
-		q := alpsSteadyQuestion{CgroupId: 1, UsedNs: uint64(used), InTurnNs: uint64(inTurn)}
+	ask := func(used, sliceUsed time.Duration, ran, waits bool) alpsSteadyQuestion {
+		q := alpsSteadyQuestion{CgroupId: 1, UsedNs: uint64(used), SliceUsedNs: uint64(sliceUsed)}
 		if ran {
 			q.Ran = 1
 		}
@@ -76,16 +76,16 @@ func TestSteadyAnswersAsTheModel(t *testing.T) {
 			}
 			for _, u := range used {
 				u = max(u, 0)
-				inTurn, ran, waits := time.Duration(r.Int64N(int64(u)+2)), r.IntN(2) == 0, r.IntN(2) == 0
-				got := ask(u, inTurn, ran, waits)
+				sliceUsed, ran, waits := time.Duration(r.Int64N(int64(u)+2)), r.IntN(2) == 0, r.IntN(2) == 0
+				got := ask(u, sliceUsed, ran, waits)
 				require.EqualValues(t, want.Table.Index(u), got.IndexNs, "%s %d: index at %s", name, n, u)
 				require.EqualValues(t, want.Table.End(u), got.EndNs, "%s %d: end at %s", name, n, u)
 				require.EqualValues(t, want.Bias(u, waits).Microseconds(), got.BiasUs, "%s %d: bias at %s, %t", name, n, u, waits)
 				slice := int64(-1)
-				if d := want.Slice(u, inTurn, ran, waits); d > 0 {
+				if d := want.Slice(u, sliceUsed, ran, waits); d > 0 {
 					slice = d.Microseconds()
 				}
-				require.EqualValues(t, slice, got.SliceUs, "%s %d: slice at %s, %s, %t, %t", name, n, u, inTurn, ran, waits)
+				require.EqualValues(t, slice, got.SliceUs, "%s %d: slice at %s, %s, %t, %t", name, n, u, sliceUsed, ran, waits)
 			}
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/ds2-lab/alps/alps/model"
+	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
 )
 
@@ -22,13 +24,41 @@ type Phase struct {
 // PerSwitch is how often a program, by its place, is called at a switch.
 func (p Phase) PerSwitch(i int) float64 { return float64(p.Programs[i].Calls) / float64(p.Count) }
 
+// perDecision is what a program costs at a switch, ns.
+func (p Phase) perDecision(i int) float64 { return float64(p.Programs[i].Mean()) * p.PerSwitch(i) }
+
+// Decision is what the hooks' programs together cost at a switch, ns.
+func (p Phase) Decision() (ns float64) {
+	for i, x := range p.Programs {
+		if x.Hook {
+			ns += p.perDecision(i)
+		}
+	}
+	return ns
+}
+
 // States of the hooks, in the order of Backend's phases.
 const (
 	Detached = iota
 	NoEntry
 	WithEntry
 	Observed
+	Steady // and observed, in place of entries by rank
 )
+
+// steadyEntry is that of a function whose invocations differ widely.
+func steadyEntry() (bpf.Entry, error) {
+	p := policy.DefaultSteady()
+	s, err := policy.NewSteady(p)
+	if err != nil {
+		return bpf.Entry{}, err
+	}
+	for cpu := time.Millisecond; cpu < time.Minute; cpu = cpu * 3 / 2 {
+		s.Record("f", cpu)
+	}
+	s.Update()
+	return bpf.Entry{Steady: model.NewSteady(&p, s.Table("f"))}, nil
+}
 
 // Backend measures what the hooks cost on this kernel, n rounds per state.
 func Backend(n int) ([]Phase, error) {
@@ -46,14 +76,14 @@ func Backend(n int) ([]Phase, error) {
 	}
 	defer b.Close()
 	var functions []bpf.Function
-	policy := map[bpf.CgroupID]bpf.Entry{}
+	entries := map[bpf.CgroupID]bpf.Entry{}
 	for _, dir := range b.Groups {
 		id, err := bpf.CgroupOf(dir)
 		if err != nil {
 			return nil, err
 		}
 		functions = append(functions, bpf.Function{ID: id, Cgroup: dir})
-		policy[id] = bpf.Entry{BiasUS: 1000, SliceUS: 100_000}
+		entries[id] = bpf.Entry{BiasUS: 1000, SliceUS: 100_000}
 	}
 	nothing := func() error { return nil }
 	steps := []step{
@@ -63,12 +93,22 @@ func Backend(n int) ([]Phase, error) {
 			if err := be.SetFunctions(functions); err != nil {
 				return err
 			}
-			if err := be.SetPolicy(policy); err != nil {
+			if err := be.SetPolicy(entries); err != nil {
 				return err
 			}
 			return be.KeepAlive(time.Hour)
 		}},
 		{"and observed", be.AttachObserver},
+		{"steady, and observed", func() error {
+			steady, err := steadyEntry()
+			if err != nil {
+				return err
+			}
+			for id := range entries {
+				entries[id] = steady
+			}
+			return be.SetPolicy(entries)
+		}},
 	}
 	return b.phases(be, steps, n)
 }
@@ -107,19 +147,16 @@ func Report(w io.Writer, phases []Phase) error {
 		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t\n", p.State, p.Syscall, p.Round, p.Switch, p.Switch-phases[Detached].Switch)
 	}
 	fmt.Fprintln(tw)
-	fmt.Fprintln(tw, "program\tJITed bytes\tns per call, no entry\tentry\tcalls per switch, no entry\tentry\t")
-	none, entry := phases[NoEntry], phases[WithEntry]
-	var overall float64
+	fmt.Fprintln(tw, "program\tJITed bytes\tns per call, no entry\tentry\tsteady\tcalls per switch, no entry\tentry\tsteady\t")
+	none, entry, steady := phases[NoEntry], phases[WithEntry], phases[Steady]
 	for i, p := range entry.Programs {
 		if p.Calls == 0 && phases[Observed].Programs[i].Calls == 0 {
 			continue
 		}
-		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%.2f\t%.2f\t\n", p.Name, p.JITed, none.Programs[i].Mean(), p.Mean(), none.PerSwitch(i), entry.PerSwitch(i))
-		if p.Hook {
-			overall += float64(p.Mean()) * entry.PerSwitch(i)
-		}
+		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%.2f\t%.2f\t%.2f\t\n", p.Name, p.JITed, none.Programs[i].Mean(), p.Mean(), steady.Programs[i].Mean(),
+			none.PerSwitch(i), entry.PerSwitch(i), steady.PerSwitch(i))
 	}
-	fmt.Fprintf(tw, "hooks together, per switch with entries\t\t\t%.0f\t\t\t\n", overall)
+	fmt.Fprintf(tw, "hooks together, per switch\t\t\t%.0f\t%.0f\t\t\t\t\n", entry.Decision(), steady.Decision())
 	if err := tw.Flush(); err != nil {
 		return err
 	}

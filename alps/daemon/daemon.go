@@ -177,7 +177,7 @@ func (d *daemon) setMode(m client.Mode) error {
 	case d.changed <- struct{}{}:
 	default:
 	}
-	d.log.Info("the mode is set", "policy", m.Policy, "backend", d.backend.Name(), "order", next.order, "step", next.step)
+	d.log.Info("the mode is set", "policy", m.Policy, "backend", d.backend.Name(), "order", m.Order, "step", m.Step)
 	d.check()
 	return nil
 }

@@ -54,7 +54,7 @@ func Run(ctx context.Context, c Config) error {
 	if err := w.look(ctx); err != nil {
 		return err
 	}
-	// One thread decides; when it wakes up, it may not wait for another's turn in
+	// One thread decides; when it wakes up, it may not wait for another thread in
 	// the runtime.
 	runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)))
 	g, ctx := errgroup.WithContext(ctx)

@@ -20,7 +20,7 @@ const (
 
 // patience is how long a task waits without running at all; then it gets a
 // glimpse of the CPU and keeps its place. The kernel takes a scheduler out that
-// lets one wait for 30 s, and a turn may be 10 s long.
+// lets one wait for 30 s, and a time slice may be 10 s long.
 const patience = 15 * time.Second
 
 // maxTasks is how many tasks are remembered before sleeping ones are forgotten.
@@ -37,16 +37,16 @@ type task struct {
 	left     time.Duration // of a slice that was interrupted; 0: none
 	granted  time.Duration // the slice it was given last
 	waiting  bool
-	glimpse  bool   // it was given the CPU out of its turn
+	glimpse  bool   // it was given the CPU before others that come first
 	ousted   bool   // another was given its CPU; it has not been heard of since
 	on       int    // CPU it has, or -1
 	since    uint64 // when it got that, ns
 }
 
-// function is what the hooks know of a cgroup: its turns are shared by its tasks.
+// function is what the hooks know of a cgroup: its time slices are shared by its tasks.
 type function struct {
-	queued uint64        // when its turn was asked for, ns
-	left   time.Duration // of its turn; 0: it begins one when it gets the CPU
+	queued uint64        // when it was queued, ns
+	left   time.Duration // of its time slice; 0: it begins one when it gets the CPU
 }
 
 // order is what the agent knows, and decides by. It reads no clock.
@@ -77,7 +77,7 @@ func (o *order) take(m ghost.Message) {
 		t.cgroup = m.Cgroup
 	}
 	used := max(0, m.CPU-t.cpu)
-	o.turn(t, m, used, slept)
+	o.account(t, m, used, slept)
 	t.vruntime += used
 	t.cpu = m.CPU
 	if t.on >= 0 {
@@ -102,16 +102,16 @@ func (o *order) take(m ghost.Message) {
 	}
 }
 
-// turn keeps the account of the function that t serves, as the hooks do: a turn
-// ends when its slice is used or none of its tasks wants the CPU any more.
-func (o *order) turn(t *task, m ghost.Message, used time.Duration, slept bool) {
+// account keeps the account of the function that t serves, as the hooks do: a
+// time slice ends when it is used or none of the function's tasks wants the CPU any more.
+func (o *order) account(t *task, m ghost.Message, used time.Duration, slept bool) {
 	f := o.of[t.cgroup]
 	if f == nil {
 		f = &function{queued: m.Seq}
 		o.of[t.cgroup] = f
 	}
 	switch {
-	case t.glimpse: // not its turn
+	case t.glimpse: // it did not come first
 	case m.Left > 0:
 		f.left = m.Left
 	case slept && o.alone(t), !slept && m.What == ghost.Runnable && t.on >= 0:
@@ -215,7 +215,7 @@ func (o *order) compare(a, b *task) int {
 // overdue says whether t has waited too long since it ran or woke up.
 func (t *task) overdue(o *order) bool { return o.now > t.seq+uint64(patience) }
 
-// fair is the key of CFS; who is within a turn is not interrupted for a trifle.
+// fair is the key of CFS; who is within a time slice is not interrupted for a trifle.
 func (t *task) fair(o *order) time.Duration {
 	if t.left > 0 {
 		return t.vruntime - o.grow(wakeup)
@@ -246,7 +246,7 @@ func (o *order) place(t *task) (cpu int, preempt, ok bool) {
 }
 
 // begin is for how long t gets the CPU: by ranks, what is left of its function's
-// turn.
+// time slice.
 func (o *order) begin(t *task) time.Duration {
 	if o.entries == nil {
 		return o.slice(t)
@@ -258,7 +258,7 @@ func (o *order) begin(t *task) time.Duration {
 	return f.left
 }
 
-// slice is the length of a turn.
+// slice is the length of a time slice.
 func (o *order) slice(t *task) time.Duration {
 	if us := o.entries[t.cgroup].SliceUS; us > 0 {
 		return time.Duration(us) * time.Microsecond

@@ -83,18 +83,18 @@ func TestByRank(t *testing.T) {
 	o.take(wish(10, 1*ms, 0))
 	require.Empty(t, o.decide(1*ms), "within its slice nobody takes the CPU from a task")
 
-	// The agent itself interrupts it: its turn goes on.
+	// The agent itself interrupts it: its time slice goes on.
 	o.take(ghost.Message{What: ghost.Runnable, PID: 11, Cgroup: 11, Seq: 2 * ms, CPU: 2 * time.Millisecond, Left: 98 * time.Millisecond})
 	require.Equal(t, []ghost.Decision{{Seq: 2 * ms, PID: 11, CPU: 1, Slice: 98 * time.Millisecond}}, o.decide(2*ms))
 
-	// Its turn over, the lower rank goes first, unless it comes a step later.
+	// Its time slice over, the lower rank goes first, unless it comes a step later.
 	o.take(wish(11, 100*ms, 100*time.Millisecond))
 	require.Equal(t, uint32(10), o.decide(100 * ms)[0].PID)
 	o.take(wish(10, 1200*ms, 20*time.Millisecond))
 	require.Equal(t, uint32(11), o.decide(1200 * ms)[0].PID)
 }
 
-// As with the hooks, it is a function that is queued and has turns; what its tasks
+// As with the hooks, it is a function that is queued and has time slices; what its tasks
 // do not use of one is the next task's, and only when all sleep is a place lost.
 func TestAFunctionsTasksShareItsTurns(t *testing.T) {
 	of := func(pid uint32, cgroup, at uint64, used time.Duration) ghost.Message {
@@ -109,9 +109,9 @@ func TestAFunctionsTasksShareItsTurns(t *testing.T) {
 	o.take(of(11, 1, 2*ms, 0))
 	require.Equal(t, []ghost.Decision{{PID: 10, CPU: 1, Slice: 100 * time.Millisecond}}, o.decide(2*ms))
 	o.take(ghost.Message{What: ghost.Blocked, PID: 10, Seq: 30 * ms, CPU: 30 * time.Millisecond})
-	require.Equal(t, []ghost.Decision{{Seq: 2 * ms, PID: 11, CPU: 1, Slice: 70 * time.Millisecond}}, o.decide(30*ms), "the rest of the turn, at the place of the first")
+	require.Equal(t, []ghost.Decision{{Seq: 2 * ms, PID: 11, CPU: 1, Slice: 70 * time.Millisecond}}, o.decide(30*ms), "the rest of the time slice, at the place of the first")
 	o.take(of(11, 1, 100*ms, 70*time.Millisecond))
-	require.Equal(t, []ghost.Decision{{Seq: 1 * ms, PID: 20, CPU: 1, Slice: 100 * time.Millisecond}}, o.decide(100*ms), "the turn is over")
+	require.Equal(t, []ghost.Decision{{Seq: 1 * ms, PID: 20, CPU: 1, Slice: 100 * time.Millisecond}}, o.decide(100*ms), "the time slice is over")
 	o.take(ghost.Message{What: ghost.Blocked, PID: 20, Seq: 110 * ms, CPU: 10 * time.Millisecond})
 	o.take(of(20, 2, 111*ms, 10*time.Millisecond))
 	require.Equal(t, uint32(11), o.decide(111 * ms)[0].PID, "who slept is queued anew")

@@ -6,7 +6,7 @@
 //
 // It is pure, as package policy is, whose decisions it takes. A bias is the time
 // by which a function yields to its siblings; a slice is how long an entity
-// keeps a CPU in one turn (docs/kernel.md).
+// keeps a CPU before its siblings are weighed (docs/kernel.md).
 package model
 
 import (
@@ -74,7 +74,7 @@ func UnknownRank(decisions []policy.Decision) (rank int, ok bool) {
 }
 
 // SFS is Fu et al., SC 2022, section 5, in terms of the hooks. Every invocation
-// has one slice, which it may use in any number of turns. Functions with an
+// has one slice, which it may use in any number of on-CPU segments. Functions with an
 // invocation that has some of its slice left have the bias Fresh, which is equal
 // for all, so that they go in the order of their arrival; the others have the
 // bias Late and the kernel's own slices.
@@ -100,6 +100,18 @@ func NewSFS(records []policy.Record, cpus int, gaps float64) (s SFS, ok bool) {
 	slice := float64(last.Sub(first)) / float64(len(records)-1) * float64(cpus) * gaps
 	return SFS{Fresh: MinBias, Late: StrictStep, Slice: time.Duration(min(max(slice, float64(sfsMinimum)), float64(MaxSlice)))}, true
 }
+
+// Bias is that of a function with so many invocations that are fresh.
+func (s SFS) Bias(fresh int64) time.Duration {
+	if fresh > 0 {
+		return s.Fresh
+	}
+	return s.Late
+}
+
+// Left is what an invocation that has used so much CPU time has left of its
+// slice; 0: it is not fresh any more.
+func (s SFS) Left(used time.Duration) time.Duration { return max(s.Slice-used, 0) }
 
 // ValidOrder says whether order is one of Orders.
 func ValidOrder(order string) bool { return slices.Contains(Orders(), order) }

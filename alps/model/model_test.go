@@ -85,3 +85,13 @@ func TestSFSSliceIsTheMeanGapAtOneCPU(t *testing.T) {
 		require.Equal(t, SFS{Fresh: time.Microsecond, Late: 100 * time.Second, Slice: c.want}, s)
 	}
 }
+
+func TestSFSRules(t *testing.T) {
+	s := SFS{Fresh: MinBias, Late: StrictStep, Slice: 20 * time.Millisecond}
+	require.Equal(t, MinBias, s.Bias(1))
+	require.Equal(t, StrictStep, s.Bias(0))
+	require.Equal(t, StrictStep, s.Bias(-1), "a count that was off for a moment")
+	require.Equal(t, 15*time.Millisecond, s.Left(5*time.Millisecond))
+	require.Zero(t, s.Left(20*time.Millisecond))
+	require.Zero(t, s.Left(time.Hour))
+}

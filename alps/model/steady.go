@@ -113,13 +113,13 @@ func (s *Steady) Bias(used time.Duration, neverRan bool) time.Duration {
 func (s *Steady) Idle() time.Duration { return s.biasOf(NoInvocation) }
 
 // Slice is how long an invocation may keep the CPU within its function that has
-// used so much, inTurn of it since the slice began: to the end of its quantum. 0
+// used so much, sliceUsed of it since its time slice began: to the end of its quantum. 0
 // is CFS's own slice, for the sake of one that waits, never ran, and is worth
 // more; ran says that the invocation is none of those itself.
-func (s *Steady) Slice(used, inTurn time.Duration, ran, neverRan bool) time.Duration {
+func (s *Steady) Slice(used, sliceUsed time.Duration, ran, neverRan bool) time.Duration {
 	if ran && neverRan && s.biasOf(s.Table.Index(0)) < s.biasOf(s.Table.Index(used)) {
 		return 0
 	}
-	begun := max(used-inTurn, 0)
+	begun := max(used-sliceUsed, 0)
 	return min(max(s.Table.End(begun)-begun, LeastSlice), MaxSlice)
 }

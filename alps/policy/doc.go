@@ -5,11 +5,11 @@
 //
 // It is ALPS's algorithm: the invocations of the last seconds are scheduled
 // again by SRPT, shortest remaining time first; what each function would have
-// got there, waiting time and turns on the CPU, is what it gets a rank and a
+// got there, waiting time and on-CPU segments, is what it gets a rank and a
 // slice for (Fu et al., USENIX ATC 2024, section 4; docs/policy.md has every
 // parameter).
 //
-//	records ─▶ one core's share ─▶ SRPT ─▶ per function: waits, turns
+//	records ─▶ one core's share ─▶ SRPT ─▶ per function: waits, segments
 //	                                        │
 //	         []Decision ◀─ rank ◀─ tune ◀─ learn
 //

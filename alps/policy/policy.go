@@ -17,16 +17,16 @@ type Decision struct {
 	// Rank is ≥ 1, lower is sooner. Ranks are dense, and equal where SRPT made
 	// no difference: then nothing is known about the order, and it is the kernel's.
 	Rank int `json:"rank"`
-	// Slice is how long the function may keep a CPU in one turn; 0 is the
+	// Slice is how long the function may keep a CPU before its siblings are weighed; 0 is the
 	// kernel's own slice.
 	Slice time.Duration `json:"slice_ns"`
 
 	MeanWait    time.Duration `json:"mean_wait_ns"`   // per invocation under SRPT
-	MeanSlice   time.Duration `json:"mean_slice_ns"`  // of the turns under SRPT
-	StdevSlice  time.Duration `json:"stdev_slice_ns"` // of the turns, population
+	MeanSlice   time.Duration `json:"mean_slice_ns"`  // of the on-CPU segments under SRPT
+	StdevSlice  time.Duration `json:"stdev_slice_ns"` // of the segments, population
 	Learnt      time.Duration `json:"learnt_ns"`      // the learner's slice, before tuning
 	MeanCPU     time.Duration `json:"mean_cpu_ns"`    // per invocation, as measured
-	N           int           `json:"n"`              // turns behind MeanSlice and StdevSlice
+	N           int           `json:"n"`              // segments behind MeanSlice and StdevSlice
 	Invocations int           `json:"invocations"`    // records behind all of this
 	Age         int           `json:"age"`            // updates since those records; 0 is this window
 }
@@ -37,15 +37,15 @@ type Policy struct {
 	known  map[string]*function
 
 	// Kept from one update to the next for their memory only.
-	forest forest
-	srpt   srpt
-	xs     []float64
-	all    []pick
-	picks  []pick // those of all that are simulated
-	jobs   []Job
-	turns  []turn // of all cores; job is an index into picks
-	window []*function
-	ranked []*function
+	forest   forest
+	srpt     srpt
+	xs       []float64
+	all      []pick
+	picks    []pick // those of all that are simulated
+	jobs     []Job
+	segments []segment // of all cores; job is an index into picks
+	window   []*function
+	ranked   []*function
 }
 
 // function is what is known of one function.
@@ -133,7 +133,7 @@ func (p *Policy) simulate(records []Record, cores int) {
 	if p.params.Share == ShareGlobal {
 		machine.Cores = cores
 	}
-	p.turns = p.turns[:0]
+	p.segments = p.segments[:0]
 	for lane := range min(lanes, len(p.picks)) {
 		p.jobs = p.jobs[:0]
 		for i, x := range p.picks {
@@ -153,14 +153,14 @@ func (p *Policy) simulate(records []Record, cores int) {
 		if len(p.jobs) > 0 {
 			shift = int64(p.srpt.base.Sub(p.picks[0].arrive))
 		}
-		for _, t := range p.srpt.turns {
-			p.turns = append(p.turns, turn{int32(p.jobs[t.job].ID), t.length, t.end + shift})
+		for _, t := range p.srpt.segments {
+			p.segments = append(p.segments, segment{int32(p.jobs[t.job].ID), t.length, t.end + shift})
 		}
 	}
 	if lanes > 1 && p.params.Learner != Average {
-		slices.SortStableFunc(p.turns, func(a, b turn) int { return cmp.Compare(a.end, b.end) })
+		slices.SortStableFunc(p.segments, func(a, b segment) int { return cmp.Compare(a.end, b.end) })
 	}
-	for _, t := range p.turns {
+	for _, t := range p.segments {
 		f := p.window[p.picks[t.job].class]
 		f.slices = append(f.slices, float64(t.length))
 	}

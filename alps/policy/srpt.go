@@ -23,14 +23,14 @@ type Job struct {
 // Machine is where SRPT schedules.
 type Machine struct {
 	Cores       int           // 0 means 1
-	Granularity time.Duration // a turn cannot be preempted before it has lasted so long
+	Granularity time.Duration // a job cannot be preempted before it has been on a core for so long
 }
 
 // Outcome is what became of one job.
 type Outcome struct {
 	End    clock.KTime
 	Wait   time.Duration   // End − Arrive − Burst
-	Slices []time.Duration // lengths of its turns on a core, in order; their sum is Burst
+	Slices []time.Duration // lengths of its on-CPU segments, in order; their sum is Burst
 }
 
 // SRPT schedules jobs shortest remaining time first and returns their
@@ -39,7 +39,7 @@ type Outcome struct {
 // All cores serve one queue, ordered by remaining time, then arrival, then ID.
 // A free core takes the first. A running job is preempted by a queued one with
 // strictly less time remaining once it has run for the granularity in this
-// turn, at the moment when either becomes true; of several such the one with
+// segment, at the moment when either becomes true; of several such the one with
 // the most time remaining, latest in that order, yields. At one moment jobs
 // end first, then others arrive, then free cores are filled, then others
 // preempted. A job without a burst ends when it would get a core, displaces
@@ -53,25 +53,25 @@ func SRPT(jobs []Job, m Machine) ([]Outcome, error) {
 	}
 	out := make([]Outcome, len(jobs))
 	count := make([]int, len(jobs))
-	for _, t := range s.turns {
+	for _, t := range s.segments {
 		count[t.job]++
 	}
-	all := make([]time.Duration, 0, len(s.turns)) // one array behind all the slices
+	all := make([]time.Duration, 0, len(s.segments)) // one array behind all the slices
 	for i := range out {
 		out[i].End = s.base.Add(time.Duration(s.end[i]))
 		out[i].Wait = s.wait(jobs, i)
 		out[i].Slices = all[len(all) : len(all) : len(all)+count[i]]
 		all = all[:len(all)+count[i]]
 	}
-	for _, t := range s.turns {
+	for _, t := range s.segments {
 		o := &out[t.job]
 		o.Slices = append(o.Slices, time.Duration(t.length))
 	}
 	return out, nil
 }
 
-// turn is one stay of a job on a core, without interruption.
-type turn struct {
+// segment is an on-CPU segment: a job on a core, without interruption.
+type segment struct {
 	job    int32 // index into the jobs
 	length int64
 	end    int64 // since base
@@ -79,9 +79,9 @@ type turn struct {
 
 // srpt is one simulation; its arrays are used again by the next.
 type srpt struct {
-	base  clock.KTime // the first arrival; all other times are since then
-	end   []int64     // per job
-	turns []turn      // by end
+	base     clock.KTime // the first arrival; all other times are since then
+	end      []int64     // per job
+	segments []segment   // by end
 
 	order []arrival
 	queue heap.Heap[waiting]
@@ -111,7 +111,7 @@ func (a waiting) Before(b waiting) bool {
 // Moved is not needed: what waits leaves from the front only.
 func (waiting) Moved(int) {}
 
-// core is a core and the turn on it; place < 0 while it idles.
+// core is a core and the segment on it; place < 0 while it idles.
 type core struct {
 	place int32
 	start int64
@@ -160,7 +160,7 @@ func (s *srpt) prepare(jobs []Job, m Machine) error {
 	for i := range s.cores {
 		s.cores[i].place = -1
 	}
-	s.next, s.queue, s.turns = 0, s.queue[:0], s.turns[:0]
+	s.next, s.queue, s.segments = 0, s.queue[:0], s.segments[:0]
 	s.end = slices.Grow(s.end[:0], len(jobs))[:len(jobs)]
 	s.order = slices.Grow(s.order[:0], len(jobs))
 	s.base = 0
@@ -211,7 +211,7 @@ func (s *srpt) nextEvent(now int64) int64 {
 			continue
 		}
 		t = min(t, c.end)
-		// Only the end of a protection is worth waiting for: a turn without one
+		// Only the end of a protection is worth waiting for: a segment without one
 		// has been compared with the queue's first.
 		if ripe := c.start + s.gran; now < ripe && ripe < t && left < c.end-ripe {
 			t = ripe
@@ -256,8 +256,8 @@ func (s *srpt) finish(place int32, t int64) {
 	s.end[s.order[place].job] = t
 }
 
-// leave ends the turn on c.
+// leave ends the segment on c.
 func (s *srpt) leave(c *core, t int64) {
-	s.turns = append(s.turns, turn{s.order[c.place].job, t - c.start, t})
+	s.segments = append(s.segments, segment{s.order[c.place].job, t - c.start, t})
 	c.place = -1
 }

@@ -41,7 +41,7 @@ func TestSRPT(t *testing.T) {
 		{"protected by the granularity, preempted when it ends", jobs(0, 10, 3, 2), Machine{Granularity: 5},
 			[]got{{2, []time.Duration{5, 5}}, {2, []time.Duration{2}}}},
 		{"shorter than the newcomer by then", jobs(0, 10, 3, 5), Machine{Granularity: 5}, []got{{0, []time.Duration{10}}, {7, []time.Duration{5}}}},
-		{"the granularity begins anew with each turn", jobs(0, 20, 5, 8, 6, 1), Machine{Granularity: 5},
+		{"the granularity begins anew with each segment", jobs(0, 20, 5, 8, 6, 1), Machine{Granularity: 5},
 			[]got{{9, []time.Duration{5, 15}}, {1, []time.Duration{5, 3}}, {4, []time.Duration{1}}}},
 		{"tie by arrival", jobs(0, 4, 2, 3, 1, 3), Machine{}, []got{{0, []time.Duration{4}}, {5, []time.Duration{3}}, {3, []time.Duration{3}}}},
 		{"tie by id", []Job{{9, 0, 3}, {2, 0, 3}}, Machine{}, []got{{3, []time.Duration{3}}, {0, []time.Duration{3}}}},
@@ -236,7 +236,7 @@ func TestSRPTProperties(t *testing.T) {
 					served := time.Duration(0)
 					for k, l := range o.Slices {
 						require.Positive(t, l)
-						require.True(t, k == len(o.Slices)-1 || l >= c.gran, "a turn of %v was preempted within %v", l, c.gran)
+						require.True(t, k == len(o.Slices)-1 || l >= c.gran, "a segment of %v was preempted within %v", l, c.gran)
 						served += l
 					}
 					require.Equal(t, js[i].Burst, served)
@@ -271,7 +271,7 @@ func conserves(t *testing.T, js []Job, s *srpt, cores int) {
 		at := int64(j.Arrive.Sub(s.base))
 		events = append(events, event{at, 0, 1}, event{s.end[i], 0, -1})
 	}
-	for _, x := range s.turns {
+	for _, x := range s.segments {
 		events = append(events, event{x.end - x.length, 1, 0}, event{x.end, -1, 0})
 	}
 	slices.SortFunc(events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
@@ -331,7 +331,7 @@ func TestSRPTReusesItsMemory(t *testing.T) {
 		require.NoError(t, used.run(js, m))
 		var fresh srpt
 		require.NoError(t, fresh.run(js, m))
-		require.True(t, slices.Equal(fresh.turns, used.turns))
+		require.True(t, slices.Equal(fresh.segments, used.segments))
 		require.Equal(t, fresh.end, used.end)
 	}
 }

@@ -23,8 +23,8 @@ type SteadyParams struct {
 	Octave time.Duration // bias for each doubling of the index above Floor
 	Floor  time.Duration // up to this index there is no bias
 
-	GroupSlice time.Duration // how long a function keeps a CPU in one turn
-	GuardWait  time.Duration // the last of a CPU's functions, having waited so long, goes first for one turn,
+	GroupSlice time.Duration // time slice of a function
+	GuardWait  time.Duration // the last of a CPU's functions, having waited so long, goes first for one time slice,
 	GuardSlice time.Duration // of this length,
 	GuardEvery time.Duration // at most so often on a CPU
 }

@@ -75,5 +75,5 @@ func (a *alpsClass) update(loadPct float64) {
 	}
 }
 
-// biasOf turns a rank into the hook's answer.
+// biasOf is the hook's answer for a rank.
 func (a *alpsClass) biasOf(rank int) int64 { return int64(model.Bias(a.order, rank, a.step)) }

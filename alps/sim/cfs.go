@@ -16,7 +16,7 @@ func newCFS(m *machine, flat bool) *fair {
 	return f
 }
 
-// join is place_entity: a new task waits one turn, a group that slept gets
+// join is place_entity: a new task waits one time slice, a group that slept gets
 // half a latency of credit.
 func (c *cfs) join(q *fairQueue, e *entity, how joining) {
 	switch how {

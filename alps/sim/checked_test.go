@@ -209,8 +209,8 @@ func TestInvariants(t *testing.T) {
 			for seed := range uint64(60) {
 				c, invocations := randomLoad(seed)
 				s := Spec{Name: name, Order: model.Orders()[seed%4]}
-				var turns time.Duration
-				c.Slice = func(_ int, d time.Duration) { turns += d }
+				var segments time.Duration
+				c.Slice = func(_ int, d time.Duration) { segments += d }
 				r := simulate(t, c, s, invocations)
 				require.Zero(t, r.Unfinished)
 				var cpu, demand time.Duration
@@ -226,10 +226,10 @@ func TestInvariants(t *testing.T) {
 				}
 				require.Equal(t, demand, r.Demand)
 				require.GreaterOrEqual(t, r.Busy, cpu+time.Duration(len(invocations))*c.Platform.CPU)
-				require.GreaterOrEqual(t, turns, cpu)
+				require.GreaterOrEqual(t, segments, cpu)
 				if c.Switch == 0 && c.Refill == 0 && name != "ghost-cfs" && name != "ghost-alps" {
 					require.Equal(t, cpu+time.Duration(len(invocations))*c.Platform.CPU, r.Busy)
-					require.Equal(t, demand, turns)
+					require.Equal(t, demand, segments)
 				}
 			}
 		})

@@ -359,7 +359,7 @@ func (f *fair) tick(core int, t *task) bool {
 	return expired
 }
 
-// slice is the kernel's ideal turn of e (sched_slice, with ALT_PERIOD and BASE_SLICE).
+// slice is the kernel's ideal time slice of e (sched_slice, with ALT_PERIOD and BASE_SLICE).
 func (f *fair) slice(e *entity, latency, minimum int64) int64 {
 	nr := int64(f.nr[e.on.core])
 	d := latency

@@ -10,7 +10,7 @@ type hooks struct {
 	// bias is alps_hook_bias, asked of groups: ns by which e yields; 0: no opinion.
 	bias func(e *entity) int64
 	// keep is alps_hook_slice, asked along the cgroups from e's own upwards: ns e
-	// may keep the CPU in this turn; 0: no opinion.
+	// may keep the CPU in this time slice; 0: no opinion.
 	keep func(e *entity) int64
 }
 
@@ -31,7 +31,7 @@ func (e *entity) function() int32 {
 	return e.on.group
 }
 
-// inTurn is alps_in_turn: a turn not yet asked for, as before its first tick,
+// inTurn is alps_in_turn: a time slice not yet asked for, as before its first tick,
 // is asked for now.
 func (h *hooks) inTurn(f *fair, q *fairQueue, e *entity) bool {
 	if e.slice == 0 {
@@ -46,8 +46,8 @@ func (h *hooks) inTurn(f *fair, q *fairQueue, e *entity) bool {
 func (e *entity) endTurn() { e.slice, e.turn = 1, e.sum-1 }
 
 // queue is alps_queue: e, not in the tree, is about to enter it or to begin
-// another turn. Interrupted within its turn, it keeps its place and the rest of
-// the turn.
+// another time slice. Interrupted within one, it keeps its position and the rest
+// of the slice.
 func (h *hooks) queue(f *fair, q *fairQueue, e *entity) {
 	if h == nil {
 		return
@@ -111,7 +111,7 @@ func (h *hooks) left(f *fair, q *fairQueue, e *entity) {
 	}
 }
 
-// tick is alps_tick: yes ends the turn. The last in the tree is asked again, so
+// tick is alps_tick: yes ends the time slice. The last in the tree is asked again, so
 // that who is kept waiting learns of another policy.
 func (h *hooks) tick(f *fair, q *fairQueue, e *entity) advice {
 	if h == nil {
@@ -157,8 +157,8 @@ func (h *hooks) preempts(f *fair, curr, e *entity) advice {
 	return yes
 }
 
-// choose is alps_pick: a turn is kept, then the earliest key goes. Where there
-// are no keys, a turn is kept even if it was interrupted; nil leaves the rest to
+// choose is alps_pick: a time slice is kept, then the earliest key goes. Where there
+// are no keys, a time slice is kept even if it was interrupted; nil leaves the rest to
 // CFS.
 func (h *hooks) choose(f *fair, q *fairQueue, curr *entity) *entity {
 	if h == nil {

@@ -26,7 +26,7 @@ func steered(t *testing.T, c Config, order string, ranks []int, slice time.Durat
 	return m
 }
 
-// A function that the platform's process interrupts within its turn goes on
+// A function that the platform's process interrupts within its time slice goes on
 // before its siblings, although no order is set (alps_held).
 func TestInterruptedTurnGoesOn(t *testing.T) {
 	c := Config{Cores: 1, Functions: functions(2), Platform: Platform{CPU: 3 * ms}}
@@ -47,7 +47,7 @@ func TestInterruptedTurnGoesOn(t *testing.T) {
 	require.Less(t, interrupted(0).Outcomes[1].Start, 20*ms, "without a slice CFS lets the sibling in")
 }
 
-// Who preempts runs at once, although the turn that it ends has just begun.
+// Who preempts runs at once, although the time slice that it ends has just begun.
 func TestPreemptionEndsATurnThatHasJustBegun(t *testing.T) {
 	c := Config{Cores: 1, Functions: functions(2)}
 	work := []Invocation{{Function: 0, CPU: 50 * ms}, {Function: 1, CPU: 20 * ms}}

@@ -63,7 +63,7 @@ type task struct {
 	seq      uint64 // ties of key
 	next     *task  // in a list
 	prev     *task  // in a list
-	turn     int64  // CPU time used in this turn
+	turn     int64  // CPU time used in this time slice, of rr
 	fresh    bool   // sfs: it has not used its slice
 }
 
@@ -75,7 +75,7 @@ func (t *task) served() int64 { return t.demand - t.left }
 type core struct {
 	k       int // its number
 	cur     *task
-	from    int64 // cur's turn began
+	from    int64 // cur's on-CPU segment began
 	since   int64 // cur is charged up to here; in the future while the core switches
 	tickAt  int64
 	lastSeq uint64 // the task that ran last, by born; 0: none
@@ -273,7 +273,7 @@ func (m *machine) exit(k int) {
 	}
 }
 
-// slice reports the turn of t, which ends now.
+// slice reports the on-CPU segment of t, which ends now.
 func (m *machine) slice(c *core, t *task) {
 	if m.Slice != nil && m.now > c.from && !t.platform {
 		m.Slice(int(t.index), time.Duration(m.now-c.from))

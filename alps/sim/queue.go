@@ -36,7 +36,7 @@ type entity struct {
 type fairQueue struct {
 	tree   heap.Heap[*entity]
 	curr   *entity
-	held   *entity // in the tree, interrupted within its turn (alps_held)
+	held   *entity // in the tree, interrupted within its time slice (alps_held)
 	next   *entity // to be preferred at the next pick (the next buddy)
 	nr     int     // with curr
 	tasks  int64   // below it

@@ -2,10 +2,10 @@
 
 package sim
 
-// rrSlice is SCHED_RR's turn (RR_TIMESLICE).
+// rrSlice is SCHED_RR's time slice (RR_TIMESLICE).
 const rrSlice = 100e6
 
-// rr is SCHED_RR: fifo with turns, counted in ticks.
+// rr is SCHED_RR: fifo with time slices, counted in ticks.
 type rr struct{ *rt }
 
 func (r rr) tick(core int, t *task) bool {

@@ -125,7 +125,7 @@ func TestIdleCoresPull(t *testing.T) {
 	}
 }
 
-// Equal tasks on one core stay within one turn of each other, all the time.
+// Equal tasks on one core stay within one time slice of each other, all the time.
 func TestFairnessOfEqualTasks(t *testing.T) {
 	for _, tasks := range []int{2, 3, 7, 20} {
 		for _, name := range []string{"cfs", "cfs-flat", "eevdf"} {
@@ -142,7 +142,7 @@ func TestFairnessOfEqualTasks(t *testing.T) {
 				w := &spread{checked: watch(t, m)}
 				m.sched = w
 				require.NoError(t, m.run(t.Context()))
-				// The granularity is a tick, 4 ms: a turn that is over and one that begins.
+				// The granularity is a tick, 4 ms: a time slice that is over and one that begins.
 				require.LessOrEqual(t, w.worst, 8*ms, "%s, %d tasks in %d groups", name, tasks, groups)
 				require.Greater(t, w.worst, time.Duration(0))
 			}
@@ -225,7 +225,7 @@ func TestBoundOfTheOrder(t *testing.T) {
 		return worst
 	}
 	bound := time.Duration(ranks[3]-ranks[0]) * step
-	require.LessOrEqual(t, wait(model.OrderBounded), bound+3*(slice+4*ms), "the bias, and a turn of each ahead")
+	require.LessOrEqual(t, wait(model.OrderBounded), bound+3*(slice+4*ms), "the bias, and a time slice of each ahead")
 	require.Greater(t, wait(model.OrderBounded), bound/2, "else the order does nothing")
 	require.Greater(t, wait(model.OrderStrict), 10*bound)
 	require.LessOrEqual(t, wait(model.OrderFIFO), 3*(slice+4*ms))

@@ -29,19 +29,17 @@ func newSFS(m *machine, s Spec) *sfsClass {
 	return c
 }
 
-// bias is bias_of of bpf/alps.bpf.c.
+// bias is bias_of of bpf/hooks.bpf.h.
 func (c *sfsClass) bias(e *entity) int64 {
-	switch g := e.my.group; {
-	case g >= c.m.platform() || !c.order:
+	g := e.my.group
+	if g >= c.m.platform() || !c.order {
 		return 0
-	case c.fresh[g] > 0:
-		return int64(c.Fresh)
 	}
-	return int64(c.Late)
+	return int64(c.Bias(c.fresh[g]))
 }
 
 // keep is sfs_slice: what is left of the slice of the invocation that runs below
-// e, as a turn of e that began earlier.
+// e, as a time slice of e that began earlier.
 func (c *sfsClass) keep(e *entity) int64 {
 	if g := e.function(); g < 0 || g >= c.m.platform() || c.Slice == 0 {
 		return 0
@@ -55,8 +53,8 @@ func (c *sfsClass) keep(e *entity) int64 {
 	if !at.task.fresh {
 		return 0
 	}
-	left := int64(c.Slice) - at.sum
-	if left <= 0 {
+	left := int64(c.Left(time.Duration(at.sum)))
+	if left == 0 {
 		c.demote(at.task)
 		return 0
 	}

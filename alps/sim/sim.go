@@ -49,7 +49,7 @@ type Config struct {
 	// the span of the arrivals, at least a minute. What is left then is not Done.
 	Drain time.Duration
 
-	// Slice, if not nil, is told of every turn on a CPU.
+	// Slice, if not nil, is told of every on-CPU segment.
 	Slice func(invocation int, length time.Duration)
 	// Progress, if not nil, is told now and then how many have ended.
 	Progress func(ended int)

@@ -24,7 +24,7 @@ type steadyClass struct {
 // guard is whom a core lets go first because it has waited.
 type guard struct {
 	e    *entity
-	from int64 // e.since: the turn it is about
+	from int64 // e.since: the time slice it is about
 	at   int64 // when it was chosen
 }
 
@@ -44,7 +44,7 @@ func newSteady(m *machine, s Spec) (*steadyClass, error) {
 }
 
 // nextTask is the invocation that CFS will run next in a group: the one that runs
-// there, or was interrupted within its turn, or is leftmost.
+// there, or was interrupted within its time slice, or is leftmost.
 func (q *fairQueue) nextTask() *task {
 	e := q.curr
 	if e == nil {
@@ -79,7 +79,7 @@ func (c *steadyClass) bias(e *entity) int64 {
 	return int64(c.rules[g].Bias(t.used(), e.my.fresh > 0))
 }
 
-// guarded says that e goes first for one turn: it was the last in its tree and
+// guarded says that e goes first for one time slice: it was the last in its tree and
 // had waited too long when it was asked about.
 func (c *steadyClass) guarded(e *entity) bool {
 	q := e.on

@@ -43,7 +43,7 @@ func TestSteadyIsSRPTWhereTimesAreKnown(t *testing.T) {
 	})
 	require.NoError(t, m.run(t.Context()))
 	r := m.result()
-	require.InDelta(t, 140, float64(r.Outcomes[1].End)/1e6, 12, "a turn of the group, and ticks")
+	require.InDelta(t, 140, float64(r.Outcomes[1].End)/1e6, 12, "a time slice of the group, and ticks")
 	require.Equal(t, 500*ms, r.Outcomes[0].End)
 	require.Equal(t, 600*ms, r.Outcomes[2].End)
 }
@@ -86,9 +86,9 @@ func TestSteadyLetsTheNewIn(t *testing.T) {
 	require.Less(t, o.End-o.Arrive, 60*ms, "before 500 ms of one, and 2 s of the other")
 }
 
-// Whoever waits longest gets a turn of GuardSlice within GuardWait, and a little,
+// Whoever waits longest gets a time slice of GuardSlice within GuardWait, and a little,
 // although what is worth more never leaves the core alone; with others that wait
-// as long there is one such turn every GuardEvery.
+// as long there is one such time slice every GuardEvery.
 func TestSteadyGuards(t *testing.T) {
 	p := policy.DefaultSteady()
 	longest := func(p policy.SteadyParams) (worst, end time.Duration) {
@@ -111,9 +111,9 @@ func TestSteadyGuards(t *testing.T) {
 		return worst, m.result().Outcomes[0].End
 	}
 	worst, end := longest(p)
-	require.LessOrEqual(t, worst, p.GuardWait+p.GroupSlice+2*4*ms, "the wait, a turn, and two ticks")
+	require.LessOrEqual(t, worst, p.GuardWait+p.GroupSlice+2*4*ms, "the wait, a time slice, and two ticks")
 	require.Greater(t, worst, p.GuardWait)
-	require.Less(t, end, 8*time.Second, "300 ms in turns of 25")
+	require.Less(t, end, 8*time.Second, "300 ms in time slices of 25")
 	p.GuardWait = time.Hour
 	_, end = longest(p)
 	require.Greater(t, end, 10*time.Second)

@@ -121,7 +121,7 @@ struct message {
 	__u64 seq; /* of this wish for a CPU: CLOCK_MONOTONIC, ns */
 	__u64 cgroup_id;
 	__u64 exec_ns; /* CPU time of the task so far */
-	__u64 left_ns; /* of a turn that another class of tasks interrupted */
+	__u64 left_ns; /* of a time slice that another class of tasks interrupted */
 	__u32 pid;
 	__u32 what;
 };

@@ -43,7 +43,7 @@ type Message struct {
 	Seq    uint64        // of the wish for a CPU: CLOCK_MONOTONIC, ns
 	Cgroup uint64        // the task's
 	CPU    time.Duration // time of the task so far
-	Left   time.Duration // of a turn that a task of another class interrupted
+	Left   time.Duration // of a time slice that a task of another class interrupted
 	PID    uint32        // the thread's
 	What   What
 }

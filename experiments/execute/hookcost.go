@@ -120,7 +120,7 @@ func costRows(unit string, plain [2]cost.Switches, phases []cost.Phase, native m
 	inGuest := unit + " in the guest"
 	add("system call", inGuest, float64(plain[1].Syscall))
 	add("context switch, stock kernel", inGuest, float64(plain[0].Switch))
-	for i, state := range []string{"hooks not asked", "hooks asked, no entry", "hooks asked, entry", "and observed"} {
+	for i, state := range []string{"hooks not asked", "hooks asked, no entry", "hooks asked, entry", "and observed", "steady, and observed"} {
 		add("context switch, "+state, inGuest, float64(phases[i].Switch))
 	}
 	together, togetherNative := 0.0, 0.0
@@ -148,6 +148,7 @@ func costRows(unit string, plain [2]cost.Switches, phases []cost.Phase, native m
 		}
 	}
 	add("both hooks, per decision", inGuest, together)
+	add("both hooks, per decision under steady", inGuest, phases[cost.Steady].Decision())
 	if len(native) > 0 {
 		add("both hooks, per decision", onHost, togetherNative)
 	}

@@ -27,7 +27,7 @@ PASS
 		return bpf.Program{Name: name, Hook: name != "observer", Calls: calls, Runtime: time.Duration(calls) * each}
 	}
 	var phases []cost.Phase
-	for i := range 4 {
+	for i := range 5 {
 		phases = append(phases, cost.Phase{Switches: cost.Switches{Switch: time.Duration(1000 + i), Count: 100},
 			Programs: []bpf.Program{hook("order hook", 100, 200), hook("slice hook", 200, 50), hook("observer", 100, 9)}})
 	}
@@ -40,13 +40,15 @@ PASS
 	}
 	require.Len(t, got, len(table.Rows), "every cell once")
 	for at, want := range map[[2]string]string{
-		{"system call", "instructions in the guest"}:                        "310",
-		{"context switch, stock kernel", "instructions in the guest"}:       "900",
-		{"context switch, hooks asked, entry", "instructions in the guest"}: "1002",
-		{"slice hook, entry", "calls per switch"}:                           "2",
-		{"order hook, no entry", "ns on this host"}:                         "30",
-		{"both hooks, per decision", "instructions in the guest"}:           "300",
-		{"both hooks, per decision", "ns on this host"}:                     "49.5",
+		{"system call", "instructions in the guest"}:                           "310",
+		{"context switch, stock kernel", "instructions in the guest"}:          "900",
+		{"context switch, hooks asked, entry", "instructions in the guest"}:    "1002",
+		{"slice hook, entry", "calls per switch"}:                              "2",
+		{"both hooks, per decision under steady", "instructions in the guest"}: "300",
+		{"context switch, steady, and observed", "instructions in the guest"}:  "1004",
+		{"order hook, no entry", "ns on this host"}:                            "30",
+		{"both hooks, per decision", "instructions in the guest"}:              "300",
+		{"both hooks, per decision", "ns on this host"}:                        "49.5",
 	} {
 		require.Equal(t, want, got[at], at)
 	}

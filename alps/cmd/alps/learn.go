@@ -20,7 +20,7 @@ func runLearn(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	fs := cli.NewFlags("alps learn", stderr, "[-learner avg] [-load 85] [flags] < records.csv",
 		"Reads id,function,arrive_ms,burst_ms as one window, and prints what the policy learns\n"+
 			"from it: function,rank,slice_ms,mean_ms,stdev_ms,n. The slice is what the function\n"+
-			"may use in one turn, 0 being the kernel's own; mean, stdev and n are of the turns\n"+
+			"may use before its siblings are weighed, 0 being the kernel's own; mean, stdev and n are of the on-CPU segments\n"+
 			"that SRPT gave it. With -like=artifact, other defaults than shown hold.\n"+
 			"With -like=steady prints each function's table instead: function,used_ms,index_ms,slope,\n"+
 			"quantum_end_ms, by the CPU time an invocation has used; * is a function that is not known.")

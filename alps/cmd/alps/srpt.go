@@ -16,9 +16,9 @@ import (
 func runSRPT(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	fs := cli.NewFlags("alps srpt", stderr, "[-granularity 8ms] [-cores 1] < records.csv",
 		"Reads id,function,arrive_ms,burst_ms, schedules shortest remaining time first, and\n"+
-			"prints id,function,wait_ms,slices_ms: time not on a CPU, and the turns on one.")
+			"prints id,function,wait_ms,slices_ms: time not on a CPU, and the on-CPU segments.")
 	m := policy.Machine{Cores: 1}
-	fs.DurationVar(&m.Granularity, "granularity", 0, "a turn is not preempted before")
+	fs.DurationVar(&m.Granularity, "granularity", 0, "an on-CPU segment is not preempted before")
 	fs.IntVar(&m.Cores, "cores", 1, "`n` cores serve the queue")
 	if code, done := cli.Parse(fs, args); done {
 		return code

@@ -122,7 +122,8 @@ func yesOrWhy(f client.FunctionStatus) string {
 // kernel's map holds.
 func runPolicyMap(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	fs := cli.NewFlags("alps policy", stderr, "[-json] [-set FUNCTION=RANK[/SLICE]]…",
-		"Prints what the kernel's policy map holds, read back from the kernel.")
+		"Prints what the kernel's policy map holds, read back from the kernel. Under steady, bias and slice are those of an\n"+
+			"invocation that begins; -json has the tables.")
 	socket := fs.String("socket", "", "the daemon's `socket`")
 	asJSON := fs.Bool("json", false, "print JSON")
 	var set rules

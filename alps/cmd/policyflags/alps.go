@@ -90,7 +90,7 @@ func NewALPS(fs *flag.FlagSet, running, orSteady bool) *ALPS {
 		"what the simulated cores serve, by `name`: deal a share each, sample one share, or global one queue")
 	fs.Uint64Var(&f.given.Seed, "seed", f.given.Seed, "of the shares and of rf")
 	f.apply["seed"] = func(to *params, from params) { to.Seed = from.Seed }
-	length("granularity", func(p *params) *time.Duration { return &p.Granularity }, "a simulated turn is not preempted before")
+	length("granularity", func(p *params) *time.Duration { return &p.Granularity }, "a simulated on-CPU segment is not preempted before")
 	choice("rank-by", &f.given.RankBy, f.given.RankBy, func(to *params, from params) { to.RankBy = from.RankBy },
 		"ranks follow, by `name`: wait, the mean under SRPT, or slice, the learnt one")
 	truth("mean-burst", func(p *params) *bool { return &p.MeanBurst }, "simulate every record with its function's mean CPU time")

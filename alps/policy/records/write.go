@@ -69,7 +69,7 @@ func WriteTable(w io.Writer, function string, t *policy.Table, header bool) erro
 }
 
 // WriteDecisions writes function,rank,slice_ms,mean_ms,stdev_ms,n: mean and
-// standard deviation of the n turns that SRPT gave the function.
+// standard deviation of the n on-CPU segments that SRPT gave the function.
 func WriteDecisions(w io.Writer, decisions []policy.Decision) error {
 	c := csv.NewWriter(w)
 	_ = c.Write([]string{"function", "rank", "slice_ms", "mean_ms", "stdev_ms", "n"}) // Error tells
