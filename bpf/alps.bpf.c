@@ -117,6 +117,8 @@ struct task_struct {
 	int pid, tgid;
 	unsigned int __state;
 	int exit_state;
+	unsigned long jobctl;
+	unsigned int frozen : 1;
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct pid *thread_pid;
@@ -192,7 +194,7 @@ struct event {
 	__u32 threads; /* of the process, alive; 0 when reported */
 	__u32 tasks;   /* threads and descendants there ever were */
 	__u32 fresh;   /* has not used its slice, under SFS */
-	__u32 busy;    /* a busy period */
+	__u32 busy;    /* a busy period: enum busy */
 	__u32 slices[SLICE_BUCKETS];
 };
 

@@ -14,6 +14,27 @@
  * accounts for threads need not know the two apart.
  */
 
+/* How a busy period began. */
+enum busy {
+	BUSY_WOKEN = 1,
+	BUSY_FREEZER, /* by the cgroup's freezer, which wakes threads that sleep to have them sleep elsewhere */
+};
+
+#define JOBCTL_TRAP_FREEZE (1UL << 23)
+/* A period that the freezer began is a request if it took more than this. */
+#define FREEZER_NS (500 * NSEC_PER_USEC)
+
+/* @task wakes to be frozen, or because it was. */
+static __always_inline bool is_freezer(struct task_struct *task)
+{
+	return task->jobctl & JOBCTL_TRAP_FREEZE || BPF_CORE_READ_BITFIELD(task, frozen);
+}
+
+static __always_inline bool is_request(struct event *e)
+{
+	return e->busy != BUSY_FREEZER || e->cpu_ns > FREEZER_NS;
+}
+
 /* Whether the function's accounts are kept by slot or by thread. */
 static __always_inline __u32 period_key(struct source *src, struct function *fn, __u32 pid)
 {
@@ -35,13 +56,14 @@ static __always_inline bool is_over(struct period *per, struct event *e, __u64 n
 }
 
 /* Under the period's lock. */
-static __always_inline void open_period(struct event *e, __u32 tgid, __u64 now)
+static __always_inline void open_period(struct event *e, __u32 tgid, enum busy how, __u64 now)
 {
 	e->arrive_ns = now;
 	e->exec_ns = e->start_ns = e->cpu_ns = e->wait_ns = 0;
 	e->pid = tgid;
 	e->switches_vol = e->switches_invol = e->tasks = 0;
-	e->fresh = e->busy = 1;
+	e->fresh = 1;
+	e->busy = how;
 	__builtin_memset(e->slices, 0, sizeof(e->slices));
 }
 
@@ -58,7 +80,7 @@ static __always_inline void add_fresh(__u64 cgroup_id, int n)
 static __always_inline void settle_period(struct period *per, struct event *e, __u64 now)
 {
 	struct event *out;
-	bool closed = false, fresh = false;
+	bool request = false, fresh = false;
 	__u64 cgroup_id = e->cgroup_id;
 
 	if (!is_over(per, e, now))
@@ -69,23 +91,23 @@ static __always_inline void settle_period(struct period *per, struct event *e, _
 		bpf_spin_lock(&per->lock);
 		if (is_over(per, e, now)) {
 			fresh = e->fresh;
+			request = is_request(e);
 			e->arrive_ns = 0;
-			closed = true;
 		}
 		bpf_spin_unlock(&per->lock);
-		if (closed)
+		if (request)
 			count(LOST_INVOCATIONS);
 	} else {
 		bpf_spin_lock(&per->lock);
 		if (is_over(per, e, now)) {
 			fresh = e->fresh;
+			request = is_request(e);
 			__builtin_memcpy(out, e, sizeof(*out));
 			out->end_ns = per->slept_ns;
 			e->arrive_ns = 0;
-			closed = true;
 		}
 		bpf_spin_unlock(&per->lock);
-		if (closed)
+		if (request)
 			bpf_ringbuf_submit(out, 0);
 		else
 			bpf_ringbuf_discard(out, 0);
@@ -100,6 +122,7 @@ static __always_inline void wake(struct task_struct *p, struct task *t)
 	__u32 key = t->root, tgid = p->tgid, before;
 	struct period *per = bpf_map_lookup_elem(&periods, &key);
 	struct event *e = bpf_map_lookup_elem(&running, &key);
+	enum busy how = is_freezer(p) ? BUSY_FREEZER : BUSY_WOKEN;
 	bool opened = false;
 	__u64 now;
 
@@ -110,7 +133,7 @@ static __always_inline void wake(struct task_struct *p, struct task *t)
 	before = e->pid;
 	bpf_spin_lock(&per->lock);
 	if (!e->arrive_ns) {
-		open_period(e, tgid, now);
+		open_period(e, tgid, how, now);
 		opened = true;
 	}
 	per->awake = per->awake < 0 ? 1 : per->awake + 1;

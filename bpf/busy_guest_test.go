@@ -3,6 +3,7 @@
 package bpf_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -68,6 +69,42 @@ func TestGuestBusyPeriodsAreRequests(t *testing.T) {
 	}
 	t.Logf("%d of %d requests are one invocation each, of %d; nothing else: %d", matched, n, len(events()), len(events())-n)
 	require.GreaterOrEqual(t, matched, n*95/100)
+	lost, err := b.Lost()
+	require.NoError(t, err)
+	require.Zero(t, lost)
+}
+
+// A pause by the freezer wakes every thread twice. That is no request; the next
+// one is.
+func TestGuestFreezerIsNoRequest(t *testing.T) {
+	b := loadObserver(t, bpf.Options{})
+	p := cgrouptest.NewParent(t)
+	dir := p.Group("function")
+	server := p.Server(dir, 1)
+	require.NoError(t, b.AttachObserver())
+	serves(t, b, dir, bpf.SourceBusy)
+	events, stop := watchAll(t, b)
+	time.Sleep(2 * drainWait)
+	freeze := func(how string) {
+		require.NoError(t, os.WriteFile(dir+"/cgroup.freeze", []byte(how), 0o644))
+		time.Sleep(50 * time.Millisecond)
+	}
+	before := len(events())
+	const n = 5
+	for range n {
+		freeze("1")
+		freeze("0")
+		server.Send(t, cgrouptest.Request{CPU: 2 * time.Millisecond})
+		server.Answer(t)
+		time.Sleep(20 * time.Millisecond)
+	}
+	stop()
+	var cpu []time.Duration
+	for _, e := range events()[before:] {
+		cpu = append(cpu, e.CPU)
+	}
+	t.Logf("%d requests after pauses: %s", n, cpu)
+	require.Len(t, cpu, n)
 	lost, err := b.Lost()
 	require.NoError(t, err)
 	require.Zero(t, lost)
