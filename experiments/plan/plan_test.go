@@ -105,6 +105,14 @@ func TestEstimatesLearn(t *testing.T) {
 	require.Len(t, past.samples["kind"], samplesKept)
 }
 
+// The page gives the cost that plans count with.
+func TestCostOfVirtualTimeIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/virtual-time.md")
+	require.NoError(t, err)
+	require.Contains(t, string(page), fmt.Sprintf("takes about %.1f s of the host's CPU time on 4 CPUs", vtimeSlowdown(4)))
+	require.Contains(t, string(page), fmt.Sprintf("and %.1f s on 24", vtimeSlowdown(24)))
+}
+
 // Every kind of guest is set up once; a plan for artifacts whose guest is set up
 // has one less.
 func TestSetUpsAreCounted(t *testing.T) {
