@@ -32,11 +32,11 @@ func TestPlan(t *testing.T) {
 	}
 	require.NotContains(t, got, "D.qcow2", "the disk itself is never written to")
 	require.NotContains(t, got, "-initrd")
-	require.NotContains(t, got, "apparmor")
+	require.NotContains(t, got, "lsm=")
 	debian := c
 	debian.Initrd = "I"
 	require.Contains(t, plan(t, debian), "-initrd I ")
-	require.Contains(t, plan(t, debian), "apparmor=0 ")
+	require.Contains(t, plan(t, debian), "lsm=landlock,yama,bpf ", "neither AppArmor nor SELinux")
 	require.Contains(t, plan(t, debian), "tcg,thread=single", "QEMU's threads run code that is half patched")
 	c.Accel, c.QEMU = VTime, "Q"
 	require.Contains(t, plan(t, c), "Q -nodefaults")
