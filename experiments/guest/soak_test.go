@@ -17,9 +17,10 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// TestSoak runs package bpf's soak in a guest with the kernel given, lets a
-// function be favoured for minutes, and reads the kernel's log. The target
-// kernel:soak calls it; CI does not.
+// TestSoak runs the soak of package bpf in a guest with the kernel given, or that
+// of package scx where the kernel has no hooks, and reads the kernel's log. With
+// hooks it also lets a function be favoured for minutes. The target kernel:soak
+// calls it; CI does not.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("ALPS_SOAK"))
 	ring.Need(t, ring.Long, err == nil, "run by the target kernel:soak")
@@ -35,11 +36,15 @@ func TestSoak(t *testing.T) {
 	m, err := vm.Start(ctx, cfg)
 	require.NoError(t, err)
 	defer m.Close()
-	binary := testBinary(t, p.opts.Root, "bpf")
+	pkg, rings := "bpf", string(ring.Hook)+","+string(ring.Trace)
+	if !hasHooks(t, p) {
+		pkg, rings = "bpf/scx", string(ring.SchedExt)
+	}
+	binary := testBinary(t, p.opts.Root, pkg)
 	require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/test && chmod +x /tmp/test", Stdin: bytes.NewReader(binary)}))
 	var log bytes.Buffer
 	out := io.MultiWriter(&log, os.Stdout)
-	err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=hook,trace ALPS_SUSTAIN=2m ALPS_SOAK=" + length.String() +
+	err = m.Run(ctx, vm.Cmd{Line: ring.EnvMustRun + "=" + rings + " ALPS_SUSTAIN=2m ALPS_SOAK=" + length.String() +
 		" /tmp/test -test.v -test.run 'TestSoak|TestGuestFavoursForGood' -test.timeout 3h", Stdout: out, Stderr: out})
 	kernelLog, logErr := m.Output(ctx, "uname -r; dmesg | grep -E 'WARNING|BUG:|Oops|INFO:|soft lockup|blocked for more' | head -50 || true; dmesg | wc -l")
 	t.Logf("the kernel's log:\n%s", kernelLog)

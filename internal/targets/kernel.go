@@ -103,7 +103,7 @@ func (h Kernel) Peers(ctx context.Context, f KernelPeersFlags) error {
 
 // KernelSoakFlags are the flags of kernel:soak.
 type KernelSoakFlags struct {
-	Name   string        // in kernels.yaml; 6.1-debug without it
+	Name   string        // in kernels.yaml; 6.1-debug without it, 6.12-debug for sched_ext
 	Src    string        // build it from this tree
 	Length time.Duration // 10m without it
 }
