@@ -247,7 +247,7 @@ func reduced(links []link) []link {
 	})
 }
 
-// Tsv is every link.
+// TSV is every link: the kinds and names of its ends.
 func (a *Architecture) TSV() string {
 	var b strings.Builder
 	b.WriteString("from_kind\tfrom\tto_kind\tto\n")

@@ -63,6 +63,8 @@ func Command(figure, engine string) string {
 	switch {
 	case figure == "table3":
 		return "go run mage.go kernel:cost"
+	case figure == paper.Deployment && engine == results.EngineVM:
+		return "go run mage.go experiments:run -profile=headline -accel=vtime -cpus=25 " + figure
 	case strings.HasPrefix(figure, "table") || engine == results.EngineSim:
 		return "go run mage.go experiments:run -engine=sim " + figure
 	}

@@ -27,7 +27,7 @@ func (s *Set) Conditions() []string {
 	return append(append(out, s.deployments()...), s.particulars()...)
 }
 
-// deployments are what ran on which CPUs, with the platform's CPU time and what of it is modelled.
+// deployments are what ran on which CPUs, with the platform's CPU time and how much of it is modelled.
 func (s *Set) deployments() []string {
 	perRequest, modelled, series := map[string][]float64{}, map[string][]float64{}, map[string][]string{}
 	names := Distinct(s.Series, deploymentOf)

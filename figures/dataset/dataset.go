@@ -46,6 +46,7 @@ type Library struct {
 	draws map[string][]float64
 }
 
+// NewLibrary reads from the results directory root, as it is asked.
 func NewLibrary(root string) *Library {
 	pools := map[string]*results.Pool{}
 	for _, engine := range Engines {
@@ -223,8 +224,8 @@ func (s *Set) Label(x results.Series) string {
 }
 
 // Distribution pools the rounds of a place.
-func (l *Library) Distribution(s *Set, at paper.Place, what string) stats.Distribution {
-	key := fmt.Sprint(s.Engine, at, what)
+func (l *Library) Distribution(s *Set, at paper.Place, measure string) stats.Distribution {
+	key := fmt.Sprint(s.Engine, at, measure)
 	if d, ok := l.memo[key]; ok {
 		return d
 	}
@@ -239,14 +240,14 @@ func (l *Library) Distribution(s *Set, at paper.Place, what string) stats.Distri
 				base = &b.Result
 			}
 		}
-		if d := Measure(what, at.Group, x.Result, base); d.N() > 0 {
+		if d := Measure(measure, at.Group, x.Result, base); d.N() > 0 {
 			rounds = append(rounds, d)
 		}
 	}
 	var d stats.Distribution
 	switch {
 	case len(rounds) == 0:
-	case what == Spread:
+	case measure == Spread:
 		d = spreadOver(rounds)
 	default:
 		d = stats.Pool(rounds)
@@ -274,8 +275,8 @@ func (l *Library) Redraw(s *Set, at paper.Place, stat string) ([]float64, error)
 	if v, ok := l.draws[key]; ok {
 		return v, nil
 	}
-	what, name := SplitStat(stat)
-	v, err := l.Distribution(s, at, what).Redraw([]string{name})
+	measure, name := SplitStat(stat)
+	v, err := l.Distribution(s, at, measure).Redraw([]string{name})
 	if err != nil {
 		return nil, err
 	}

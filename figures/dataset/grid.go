@@ -14,8 +14,8 @@ import (
 	"github.com/ds2-lab/alps/figures/paper"
 )
 
-// cell is a number of a table beside the paper's.
-type cell struct {
+// Cell is a number of a table beside the paper's.
+type Cell struct {
 	Row, Column string
 	Ours, paper float64
 }
@@ -30,10 +30,11 @@ type Grid struct {
 	rowOf, columnOf   string // and those that name its row and column
 	paperFactor       float64
 	all               bool // what only the paper has is shown, too
-	Cells             []cell
+	Cells             []Cell
 	From              results.Result
 }
 
+// Grids are the paper's tables, without their cells: copy one and Read it.
 var Grids = []Grid{
 	{Name: "table1", Title: "Invocations per group", corner: "workload", Unit: "%", digits: 1, value: "share_pct", rowOf: "workload", columnOf: "group", paperFactor: 1,
 		Note: "Counted from the rows that are replayed. Azure's are those of the public artifact, which are not in the shares of the paper's table."},
@@ -74,7 +75,7 @@ func (g *Grid) Read(l *Library) (bool, error) {
 		if strings.HasSuffix(g.value, "_us") {
 			v /= 1000
 		}
-		c := cell{r[at[g.rowOf]], r[at[g.columnOf]], v, math.NaN()}
+		c := Cell{r[at[g.rowOf]], r[at[g.columnOf]], v, math.NaN()}
 		if p, ok := paper.Values[[2]string{c.Row, c.Column}]; ok {
 			c.paper = (p + paper.Values[[2]string{"srpt", c.Column}]) * g.paperFactor
 		}
@@ -85,7 +86,7 @@ func (g *Grid) Read(l *Library) (bool, error) {
 	}
 	for _, p := range paper.Cells {
 		if v, _ := g.Find(p[0], p[1]); math.IsNaN(v) {
-			g.Cells = append(g.Cells, cell{p[0], p[1], math.NaN(), paper.Values[p] * g.paperFactor})
+			g.Cells = append(g.Cells, Cell{p[0], p[1], math.NaN(), paper.Values[p] * g.paperFactor})
 		}
 	}
 	return true, nil
@@ -93,8 +94,8 @@ func (g *Grid) Read(l *Library) (bool, error) {
 
 // Lines are the grid's rows under a head, ours and in brackets the paper's.
 func (g Grid) Lines() (head []string, rows [][]string) {
-	columns := Distinct(g.Cells, func(c cell) string { return c.Column })
-	for _, r := range Distinct(g.Cells, func(c cell) string { return c.Row }) {
+	columns := Distinct(g.Cells, func(c Cell) string { return c.Column })
+	for _, r := range Distinct(g.Cells, func(c Cell) string { return c.Row }) {
 		line := []string{r}
 		for _, col := range columns {
 			ours, paper := g.Find(r, col)
@@ -117,6 +118,7 @@ func (g Grid) number(v float64, more int) string {
 	return format.Fixed(v, g.digits+more)
 }
 
+// TSV has a line per cell: its row, column and unit, ours, the paper's and the ratio.
 func (g Grid) TSV() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\t%s\tunit\tours\tpaper\tours/paper\n", g.rowOf, g.columnOf)
@@ -126,6 +128,7 @@ func (g Grid) TSV() string {
 	return b.String()
 }
 
+// Markdown is the table with the paper's values in brackets, and its note.
 func (g Grid) Markdown() string {
 	head, rows := g.Lines()
 	title := g.Title

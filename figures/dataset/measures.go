@@ -29,8 +29,8 @@ const (
 )
 
 // Unit what is measured.
-func Unit(what string) string {
-	switch what {
+func Unit(measure string) string {
+	switch measure {
 	case Turnaround, FromRequest, CPUTime, Segments:
 		return "ms"
 	case Switches:
@@ -40,27 +40,27 @@ func Unit(what string) string {
 }
 
 // SplitStat takes slice_p50 apart.
-func SplitStat(s string) (what, name string) {
-	what, name, ok := strings.Cut(s, "_")
+func SplitStat(s string) (measure, name string) {
+	measure, name, ok := strings.Cut(s, "_")
 	if !ok {
 		return Turnaround, s
 	}
-	return what, name
+	return measure, name
 }
 
 // JoinStat puts it together.
-func JoinStat(what, name string) string {
-	if what == Turnaround {
+func JoinStat(measure, name string) string {
+	if measure == Turnaround {
 		return name
 	}
-	return what + "_" + name
+	return measure + "_" + name
 }
 
 // PaperNumbers are what the paper has of a place and a measure; their names lose the measure.
-func PaperNumbers(ref paper.Reference, at paper.Place, what string) []paper.Number {
+func PaperNumbers(ref paper.Reference, at paper.Place, measure string) []paper.Number {
 	var out []paper.Number
 	for _, n := range ref.At(at) {
-		if w, name := SplitStat(n.Stat); w == what {
+		if w, name := SplitStat(n.Stat); w == measure {
 			n.Stat = name
 			out = append(out, n)
 		}
@@ -70,9 +70,9 @@ func PaperNumbers(ref paper.Reference, at paper.Place, what string) []paper.Numb
 
 // Measure is what a group, or results.All, has in one run. base is the run
 // under CFS that saved needs; without it there is nothing.
-func Measure(what, group string, r results.Result, base *results.Result) stats.Distribution {
+func Measure(measure, group string, r results.Result, base *results.Result) stats.Distribution {
 	var out []stats.Sample
-	if what == Segments {
+	if measure == Segments {
 		for _, t := range r.Slices {
 			if group == results.All || t.Group == group {
 				out = append(out, stats.Sample{Value: Milliseconds(t.Length.Nanoseconds()), Count: t.Count})
@@ -80,7 +80,7 @@ func Measure(what, group string, r results.Result, base *results.Result) stats.D
 		}
 		return stats.New(out, 0)
 	}
-	saved := strings.HasPrefix(what, Saved)
+	saved := strings.HasPrefix(measure, Saved)
 	if saved && (base == nil || len(base.Invocations) != len(r.Invocations)) {
 		return stats.New(nil, 0)
 	}
@@ -96,15 +96,15 @@ func Measure(what, group string, r results.Result, base *results.Result) stats.D
 			if b.Status != results.OK {
 				continue
 			}
-			cost := platformCost(what, k)
+			cost := platformCost(measure, k)
 			v = 100 * (1 - float64(i.Turnaround()+cost)/float64(b.Turnaround()+cost))
-		case what == FromRequest:
+		case measure == FromRequest:
 			v = Milliseconds(i.EndToEnd().Nanoseconds())
-		case what == CPUTime:
+		case measure == CPUTime:
 			v = Milliseconds(i.CPUNS)
-		case what == Switches:
+		case measure == Switches:
 			v = float64(i.SwitchesInvol)
-		case what == Wait:
+		case measure == Wait:
 			v = 100 * (float64(i.Turnaround())/float64(i.CPUNS) - 1)
 		default:
 			v = Milliseconds(i.Turnaround().Nanoseconds())
@@ -115,8 +115,8 @@ func Measure(what, group string, r results.Result, base *results.Result) stats.D
 }
 
 // platformCost is what Fig 8 adds to invocation k.
-func platformCost(what string, k int) time.Duration {
-	switch what {
+func platformCost(measure string, k int) time.Duration {
+	switch measure {
 	case SavedFixed:
 		return 11 * time.Millisecond
 	case SavedRandom:
@@ -126,4 +126,5 @@ func platformCost(what string, k int) time.Duration {
 	return 0
 }
 
+// Milliseconds of ns.
 func Milliseconds(ns int64) float64 { return float64(ns) / 1e6 }

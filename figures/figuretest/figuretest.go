@@ -41,6 +41,7 @@ func Like(t *testing.T, workload, scheduler string, factor float64) results.Resu
 	return r
 }
 
+// Plan writes the results and an experiment that shows them by the given names.
 func Plan(t *testing.T, root, experiment string, series map[string]results.Result, names ...string) {
 	var shown []results.Series
 	for _, name := range names {
@@ -90,10 +91,12 @@ func Shows(t *testing.T, root, experiment string, load float64, runs ...results.
 	require.NoError(t, results.WritePlan(root, engine, experiment, series))
 }
 
+// Sim is a simulated run on huawei: scale is how long it waits.
 func Sim(scheduler string, round int, scale float64) results.Result {
 	return Made(results.EngineSim, "huawei", scheduler, round, scale)
 }
 
+// VM is a measured run on huawei.
 func VM(scheduler string, round int, scale float64) results.Result {
 	return Made(results.EngineVM, "huawei", scheduler, round, scale)
 }

@@ -64,6 +64,7 @@ func (n *Grid) Conditions() []string {
 	return []string{fmt.Sprintf("simulated: %d cells, means over seeds %s; a cell is lost if the mean turnaround is more than %g times that of the better of CFS and EEVDF; a P99 needs %d invocations of its group in a run, and is worse if it is more than %g times CFS's", len(n.cells), strings.Join(n.seeds, ", "), lost, stats.MinP99, lostTail)}
 }
 
+// TSV has a line per cell and series: means in ms, and their ratios.
 func (n *Grid) TSV() string {
 	var b strings.Builder
 	b.WriteString("workload\tcores\tload\tseries\tmean_ms\trequest_ms\tover_better\tover_cfs\tover_oracle\tunfinished\n")

@@ -12,7 +12,7 @@ import (
 // panels is drawn per workload and load.
 type Figure struct {
 	Name, Title string
-	Kind        kind
+	Kind        Kind
 	columns     []column
 	only        []string // series; all without it
 	flat        bool     // workloads beside each other
@@ -20,10 +20,11 @@ type Figure struct {
 	Note        string   // for the reader
 }
 
-type kind int
+// Kind is how a figure shows its series.
+type Kind int
 
 const (
-	cdfs kind = iota
+	cdfs Kind = iota
 	violins
 	boxes
 	barRows
@@ -33,9 +34,9 @@ const (
 
 // column of panels: a lane for every series, measure and group.
 type column struct {
-	title  string
-	whats  []string
-	groups []string
+	title    string
+	measures []string
+	groups   []string
 }
 
 // lanes differ in one of these; the others are the column's.

@@ -20,15 +20,15 @@ import (
 	"github.com/ds2-lab/alps/figures/stats"
 )
 
-// panel is one plot of a figure.
-type panel struct {
-	title string
-	what  string
-	lanes []lane
+// Panel is one plot of a figure.
+type Panel struct {
+	title   string
+	measure string
+	lanes   []lane
 }
 
 // Panels are the rows of a figure for one engine.
-func (f Figure) Panels(l *dataset.Library, s *dataset.Set, ref paper.Reference) [][]panel {
+func (f Figure) Panels(l *dataset.Library, s *dataset.Set, ref paper.Reference) [][]Panel {
 	var shown []results.Series
 	for _, x := range s.Series {
 		if len(f.only) == 0 || slices.Contains(f.only, x.Name) {
@@ -41,27 +41,27 @@ func (f Figure) Panels(l *dataset.Library, s *dataset.Set, ref paper.Reference) 
 	}
 	at := func(x results.Series) condition { return condition{x.Workload, dataset.LoadPct(x.Load)} }
 	names := dataset.Distinct(shown, func(x results.Series) string { return x.Name })
-	var rows [][]panel
+	var rows [][]Panel
 	for _, c := range dataset.Distinct(shown, at) {
-		var row []panel
+		var row []Panel
 		for _, col := range f.columns {
-			p := panel{title: fmt.Sprintf("%s, %d %%: %s", c.workload, c.load, col.title), what: col.whats[0]}
+			p := Panel{title: fmt.Sprintf("%s, %d %%: %s", c.workload, c.load, col.title), measure: col.measures[0]}
 			for nth, name := range names {
 				i := slices.IndexFunc(shown, func(x results.Series) bool { return x.Name == name && at(x) == c })
 				if i < 0 {
 					continue
 				}
 				look := styleOf(paper.Scheduler(name), shown[i].Result.Run.Scheduler, nth)
-				for _, what := range col.whats {
+				for _, measure := range col.measures {
 					for _, g := range col.groups {
 						where := paper.Place{Figure: f.Name, Workload: c.workload, LoadPct: c.load, Group: g, Series: name}
 						label := name
-						if len(col.whats) > 1 {
-							label = cmp.Or(strings.TrimPrefix(what, dataset.Saved), what)
+						if len(col.measures) > 1 {
+							label = cmp.Or(strings.TrimPrefix(measure, dataset.Saved), measure)
 						} else if len(col.groups) > 1 {
 							label = g
 						}
-						p.lanes = append(p.lanes, lane{label, s.Label(shown[i]), look, where, what, l.Distribution(s, where, what), dataset.PaperNumbers(ref, where, what)})
+						p.lanes = append(p.lanes, lane{label, s.Label(shown[i]), look, where, measure, l.Distribution(s, where, measure), dataset.PaperNumbers(ref, where, measure)})
 					}
 				}
 			}
@@ -70,11 +70,11 @@ func (f Figure) Panels(l *dataset.Library, s *dataset.Set, ref paper.Reference) 
 		rows = append(rows, row)
 	}
 	if f.flat {
-		var one []panel
+		var one []Panel
 		for _, r := range rows {
 			one = append(one, r...)
 		}
-		return [][]panel{one}
+		return [][]Panel{one}
 	}
 	return rows
 }
@@ -117,8 +117,8 @@ func (f Figure) stats(l lane) []string {
 
 // Picture lays the panels out.
 // Narrow is for small screens: a panel below the other, and without the conditions.
-func (f Figure) Picture(rows [][]panel, s *dataset.Set, narrow bool) (picture, error) {
-	p := picture{title: f.Name + ": " + f.Title + ", " + engineText(s.Engine), marks: &Marks{}, notes: s.Conditions()}
+func (f Figure) Picture(rows [][]Panel, s *dataset.Set, narrow bool) (Picture, error) {
+	p := Picture{title: f.Name + ": " + f.Title + ", " + engineText(s.Engine), marks: &Marks{}, notes: s.Conditions()}
 	if narrow {
 		p.notes = nil
 		rows = column1(rows)
@@ -168,11 +168,11 @@ func (f Figure) Picture(rows [][]panel, s *dataset.Set, narrow bool) (picture, e
 const narrowWidth = 9.2 * vg.Centimeter
 
 // column1 puts every panel into a row of its own.
-func column1(rows [][]panel) [][]panel {
-	var out [][]panel
+func column1(rows [][]Panel) [][]Panel {
+	var out [][]Panel
 	for _, row := range rows {
 		for _, p := range row {
-			out = append(out, []panel{p})
+			out = append(out, []Panel{p})
 		}
 	}
 	return out
@@ -187,7 +187,7 @@ func engineText(engine string) string {
 }
 
 // plot draws one panel.
-func (f Figure) plot(pan panel, marks *Marks) (*plot.Plot, error) {
+func (f Figure) plot(pan Panel, marks *Marks) (*plot.Plot, error) {
 	q := plot.New()
 	sans(q)
 	q.Title.Text = pan.title
@@ -204,7 +204,7 @@ func (f Figure) plot(pan panel, marks *Marks) (*plot.Plot, error) {
 			q.Add(inset{in, 0.45, 0.08, 0.98, 0.66})
 		}
 	case violins:
-		if pan.what == dataset.Switches {
+		if pan.measure == dataset.Switches {
 			violin(q, pan.lanes, math.Log1p, math.Expm1, marks)
 			q.Y.Scale, q.Y.Tick.Marker = counts{}, counts{}
 		} else {
@@ -215,7 +215,7 @@ func (f Figure) plot(pan panel, marks *Marks) (*plot.Plot, error) {
 	case boxes:
 		box(q, pan.lanes, marks)
 		q.Y.Label.Text, q.Y.Tick.Marker = "%", quarters{}
-		if pan.what == dataset.Spread {
+		if pan.measure == dataset.Spread {
 			q.Y.Tick.Marker = plot.DefaultTicks{}
 		}
 	case barRows:
@@ -231,7 +231,7 @@ func (f Figure) plot(pan panel, marks *Marks) (*plot.Plot, error) {
 }
 
 // legend names the lanes, each once, and how the paper's numbers look.
-func (f Figure) legend(rows [][]panel) []entry {
+func (f Figure) legend(rows [][]Panel) []entry {
 	var lanes []lane
 	known, curve, rings := false, false, false
 	for _, row := range rows {
@@ -259,9 +259,9 @@ func (f Figure) legend(rows [][]panel) []entry {
 	case f.Kind == barRows:
 		out = append(out, areaEntry("paper", nil))
 	case f.Kind == boxes:
-		out = append(out, lineEntry("paper's median", PaperInk, PaperDashes, 1.4))
+		out = append(out, lineEntry("paper's median", paperInk, paperDashes, 1.4))
 	case f.Kind == violins:
-		out = append(out, lineEntry("paper's median (short: quartiles)", PaperInk, PaperDashes, 1.4))
+		out = append(out, lineEntry("paper's median (short: quartiles)", paperInk, paperDashes, 1.4))
 	}
 	if f.Kind == cdfs && curve {
 		out = append(out, lineEntry("paper (grey behind, same dashes)", paperCurve, nil, 2.4))

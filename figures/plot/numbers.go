@@ -22,7 +22,7 @@ type Number struct {
 }
 
 // Compare makes the table behind a figure.
-func (f Figure) Compare(rows [][]panel, engine string) ([]Number, error) {
+func (f Figure) Compare(rows [][]Panel, engine string) ([]Number, error) {
 	var out []Number
 	for _, line := range rows {
 		for _, p := range line {
@@ -39,7 +39,7 @@ func (f Figure) Compare(rows [][]panel, engine string) ([]Number, error) {
 					}
 					place := l.place
 					place.Figure = f.Name
-					out = append(out, Number{paper.Compared{Place: place, Stat: dataset.JoinStat(l.what, name), Unit: dataset.Unit(l.what), Ours: ours, Paper: l.paperOf(name), N: int(l.dist.N())}, engine, intervals[i]})
+					out = append(out, Number{paper.Compared{Place: place, Stat: dataset.JoinStat(l.measure, name), Unit: dataset.Unit(l.measure), Ours: ours, Paper: l.paperOf(name), N: int(l.dist.N())}, engine, intervals[i]})
 				}
 			}
 		}

@@ -18,8 +18,8 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// picture is a figure that can be drawn in several formats.
-type picture struct {
+// Picture is a figure that can be drawn in several formats.
+type Picture struct {
 	title         string
 	marks         *Marks
 	rows          [][]*plot.Plot
@@ -48,7 +48,7 @@ func areaEntry(label string, fill color.Color) entry {
 	return entry{label, func(cv draw.Canvas, a, b vg.Point) {
 		pts := []vg.Point{a, {X: b.X, Y: a.Y}, b, {X: a.X, Y: b.Y}}
 		if fill == nil {
-			cv.StrokeLines(Line(PaperInk, 0.9, PaperDashes), append(pts, pts[0]))
+			cv.StrokeLines(Line(paperInk, 0.9, paperDashes), append(pts, pts[0]))
 			return
 		}
 		cv.FillPolygon(fill, pts)
@@ -59,7 +59,7 @@ func areaEntry(label string, fill color.Color) entry {
 func ringEntry(label string) entry {
 	return entry{label, func(cv draw.Canvas, a, b vg.Point) {
 		at := vg.Point{X: (a.X + b.X) / 2, Y: (a.Y + b.Y) / 2}
-		cv.DrawGlyph(draw.GlyphStyle{Color: PaperInk, Radius: vg.Points(3.4), Shape: draw.CircleGlyph{}}, at)
+		cv.DrawGlyph(draw.GlyphStyle{Color: paperInk, Radius: vg.Points(3.4), Shape: draw.CircleGlyph{}}, at)
 		cv.DrawGlyph(draw.GlyphStyle{Color: RGB(0xffffff), Radius: vg.Points(2.2), Shape: draw.CircleGlyph{}}, at)
 	}}
 }
@@ -71,7 +71,7 @@ const (
 )
 
 // draw draws the legend on top, the plots, and the conditions below.
-func (p picture) draw(c draw.Canvas) {
+func (p Picture) draw(c draw.Canvas) {
 	c.SetColor(color.White)
 	c.Fill(c.Rectangle.Path())
 	style := Text(8)
@@ -138,11 +138,12 @@ type Sheet struct {
 	Draw               func(draw.Canvas)
 }
 
-func (p picture) Sheet() Sheet {
+// Sheet is the picture with all that its formats need.
+func (p Picture) Sheet() Sheet {
 	return Sheet{Width: p.width, Height: p.height, Title: p.title, Description: strings.Join(append(slices.Clone(p.notes), p.missing...), "; "), Marks: p.marks, Draw: p.draw}
 }
 
-// Svg is the same bytes for the same results.
+// SVG is the same bytes for the same results, with a title, a description and marks.
 func (s Sheet) SVG() ([]byte, error) {
 	c := vgsvg.New(s.Width, s.Height)
 	s.Draw(draw.New(c))
@@ -157,12 +158,14 @@ func (s Sheet) SVG() ([]byte, error) {
 	return described(svg, s.Title, s.Description, marks)
 }
 
+// PNG has 130 dots per inch.
 func (s Sheet) PNG() ([]byte, error) {
 	c := vgimg.NewWith(vgimg.UseWH(s.Width, s.Height), vgimg.UseDPI(130))
 	s.Draw(draw.New(c))
 	return written(vgimg.PngCanvas{Canvas: c})
 }
 
+// PDF has one page, of the picture's size.
 func (s Sheet) PDF() ([]byte, error) {
 	c := vgpdf.New(s.Width, s.Height)
 	s.Draw(draw.New(c))

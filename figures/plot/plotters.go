@@ -21,13 +21,13 @@ import (
 
 // lane is what one curve, violin, box or row of bars shows.
 type lane struct {
-	label  string // below it
-	legend string
-	style  style
-	place  paper.Place
-	what   string
-	dist   stats.Distribution
-	paper  []paper.Number // what the paper has of it, by ascending percentile; Stat is without the measure
+	label   string // below it
+	legend  string
+	style   style
+	place   paper.Place
+	measure string
+	dist    stats.Distribution
+	paper   []paper.Number // what the paper has of it, by ascending percentile; Stat is without the measure
 }
 
 // paperOf is the paper's value of a statistic, or NaN.
@@ -46,7 +46,7 @@ func (l lane) text(stat string) string {
 	if err != nil || math.IsNaN(v) {
 		return ""
 	}
-	unit := dataset.Unit(l.what)
+	unit := dataset.Unit(l.measure)
 	out := strings.TrimSpace(fmt.Sprintf("%s %s %s", stat, format.Short(v), unit))
 	if p := l.paperOf(stat); !math.IsNaN(p) {
 		out += strings.TrimRight(fmt.Sprintf(" (paper %s %s", format.Short(p), unit), " ") + ")"
@@ -144,7 +144,7 @@ func cdf(p *plot.Plot, lanes []lane, from float64, marks *Marks) {
 			for _, pt := range l.paperCurve() {
 				at := vg.Point{X: x(pt.X), Y: y(pt.Y)}
 				if rings(l) && c.Contains(at) {
-					c.DrawGlyph(draw.GlyphStyle{Color: PaperInk, Radius: vg.Points(3.4), Shape: draw.CircleGlyph{}}, at)
+					c.DrawGlyph(draw.GlyphStyle{Color: paperInk, Radius: vg.Points(3.4), Shape: draw.CircleGlyph{}}, at)
 					c.DrawGlyph(draw.GlyphStyle{Color: l.style.colour, Radius: vg.Points(2.2), Shape: draw.CircleGlyph{}}, at)
 				}
 			}
@@ -229,9 +229,9 @@ func violin(p *plot.Plot, lanes []lane, forth, back func(float64) float64, marks
 		}
 		c.StrokeLines(Line(l.style.colour, 3, nil), []vg.Point{{X: x(float64(i)), Y: y(l.dist.Quantile(0.25))}, {X: x(float64(i)), Y: y(l.dist.Quantile(0.75))}})
 		for _, q := range []string{"p25", "p75"} {
-			level(c, x, y, i, l.paperOf(q), 0.22, Line(PaperInk, 1, PaperDashes))
+			level(c, x, y, i, l.paperOf(q), 0.22, Line(paperInk, 1, paperDashes))
 		}
-		level(c, x, y, i, l.paperOf("p50"), 0.45, Line(PaperInk, 1.4, PaperDashes))
+		level(c, x, y, i, l.paperOf("p50"), 0.45, Line(paperInk, 1.4, paperDashes))
 		marks.Between(vg.Point{X: x(float64(i) - 0.45), Y: y(l.dist.Quantile(violinFrom))}, vg.Point{X: x(float64(i) + 0.45), Y: y(l.dist.Quantile(violinTo))},
 			l.about(l.text("p25"), l.text("p50"), l.text("p75")))
 		at := vg.Point{X: x(float64(i)), Y: y(l.dist.Quantile(0.5))}
@@ -270,7 +270,7 @@ func box(p *plot.Plot, lanes []lane, marks *Marks) {
 		}
 		marks.Between(at(-0.45, 0.05), at(0.45, 0.95), l.about(l.text("p5"), l.text("p25"), l.text("p50"), l.text("p75"), l.text("p95")))
 		level(c, x, y, i, l.dist.Quantile(0.5), 0.3, Line(RGB(0x1c1c1c), 2, nil))
-		level(c, x, y, i, l.paperOf("p50"), 0.44, Line(PaperInk, 1.4, PaperDashes))
+		level(c, x, y, i, l.paperOf("p50"), 0.44, Line(paperInk, 1.4, paperDashes))
 	})
 }
 
@@ -327,7 +327,7 @@ func bars(p *plot.Plot, lanes []lane, stats func(lane) []string, marks *Marks) e
 				pts := append(corners(b.paper), corners(b.paper)[0])
 				// A white edge keeps the line visible on a dark bar.
 				c.StrokeLines(Line(RGB(0xffffff), 1.5, nil), pts)
-				c.StrokeLines(Line(PaperInk, 0.7, PaperDashes), pts)
+				c.StrokeLines(Line(paperInk, 0.7, paperDashes), pts)
 			}
 		}
 	}})

@@ -126,8 +126,8 @@ func RatioTSV(engine string, ratios []Ratio) string {
 
 // RatioPicture has a panel for each workload, load and measure: a bar per scheduler from
 // 1, which is the base, to its ratio, and its interval.
-func (f Figure) RatioPicture(ratios []Ratio, s *dataset.Set, narrow bool) picture {
-	p := picture{title: f.Name + ": " + f.Title + ", " + engineText(s.Engine), marks: &Marks{}, notes: s.Conditions()}
+func (f Figure) RatioPicture(ratios []Ratio, s *dataset.Set, narrow bool) Picture {
+	p := Picture{title: f.Name + ": " + f.Title + ", " + engineText(s.Engine), marks: &Marks{}, notes: s.Conditions()}
 	type condition struct {
 		workload string
 		load     int

@@ -22,6 +22,7 @@ type style struct {
 	dashes []vg.Length
 }
 
+// RGB is an opaque colour such as 0xe69f00.
 func RGB(hex uint32) color.RGBA {
 	return color.RGBA{uint8(hex >> 16), uint8(hex >> 8), uint8(hex), 0xff}
 }
@@ -81,11 +82,11 @@ func styleOf(series, scheduler string, nth int) style {
 
 // The paper's numbers are grey, whole curves a light one.
 var (
-	PaperInk   = color.Gray{0x78}
+	paperInk   = color.Gray{0x78}
 	paperCurve = color.Gray{0xb4}
 )
 
-var PaperDashes = dashes(2, 1.5)
+var paperDashes = dashes(2, 1.5)
 
 // light is c mixed with white, for areas.
 func light(c color.RGBA) color.RGBA {
