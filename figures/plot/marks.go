@@ -43,6 +43,8 @@ func (m *Marks) Add(mark Mark) {
 
 // described is an SVG with a title, a description, and its marks on top.
 func described(svg []byte, title, description string, marks Marks) ([]byte, error) {
+	// Text was laid out for Liberation Sans; Arial has the same widths.
+	svg = bytes.ReplaceAll(svg, []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
 	const open, end = "<svg ", "</g>\n</svg>"
 	i := bytes.Index(svg, []byte(open))
 	j := bytes.LastIndex(svg, []byte(end))

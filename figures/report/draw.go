@@ -143,7 +143,7 @@ func (r *report) addFigure(f plot.Figure) error {
 			r.errs = append(r.errs, err)
 		case set != nil:
 			if set.Lacks(1) != "" {
-				p.Warnings = append(p.Warnings, set.Lacks(len(set.Missing)))
+				p.Warnings = append(p.Warnings, set.Lacks(len(set.Missing))+". To make them: "+p.Command)
 				r.errs = append(r.errs, fmt.Errorf("%s, %s: %s", f.Name, engine, set.Lacks(3)))
 			}
 			for _, m := range set.Invalid {
