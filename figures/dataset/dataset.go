@@ -86,14 +86,22 @@ func (l *Library) Figure(figure, engine string) (*Set, error) {
 	return s, nil
 }
 
-// keepDeploymentsApart gives a series the name of its deployment where a figure has
-// several: what ran on other CPUs is another series.
+// keepDeploymentsApart gives a series the name of its deployment where one workload and
+// load have several: what ran on other CPUs is another series. An experiment of several
+// guests has them in the workload's name, and needs none.
 func (s *Set) keepDeploymentsApart() {
-	if len(Distinct(s.Series, deploymentOf)) < 2 {
-		return
+	type cell struct {
+		workload string
+		load     int
+	}
+	cellOf := func(x results.Series) cell { return cell{x.Workload, LoadPct(x.Load)} }
+	deployments := map[cell][]string{}
+	for _, x := range s.Series {
+		deployments[cellOf(x)] = append(deployments[cellOf(x)], deploymentOf(x))
 	}
 	for i, x := range s.Series {
-		if d := deploymentOf(x); d != "" {
+		several := len(Distinct(deployments[cellOf(x)], func(d string) string { return d })) > 1
+		if d := deploymentOf(x); several && d != "" {
 			s.Series[i].Name = x.Name + paper.Deployed + d
 		}
 	}
@@ -184,7 +192,7 @@ func (s *Set) alike() error {
 			same(series, "kernel", r.Kernel), same(series, "cores", r.CPUs), same(series, "cores for functions", r.FunctionCPUs),
 			same(series, "load", r.LoadAsked), same(series, "parameters", settings(r)))
 		if err == nil && s.Engine == results.EngineVM {
-			err = errors.Join(same("", "CPUs", r.CPUs), same(on, "load", r.LoadAsked))
+			err = errors.Join(same(on, "CPUs", r.CPUs), same(on, "load", r.LoadAsked))
 		}
 		if err != nil {
 			return err

@@ -73,4 +73,13 @@ func TestDeploymentsStayApart(t *testing.T) {
 	s, err = NewLibrary(root).Figure("deployment", results.EngineVM)
 	require.NoError(t, err)
 	require.Equal(t, "cfs", s.Series[0].Name, "one deployment needs no name")
+
+	root = t.TempDir()
+	four, eight := figuretest.VM("cfs", 1, 2), figuretest.VM("cfs", 2, 2)
+	four.Run.Deployment, four.Run.Workload, four.Run.CPUs = "apart", "huawei, 4 CPUs, apart", 5
+	eight.Run.Deployment, eight.Run.Workload, eight.Run.CPUs = "paper", "huawei, 8 CPUs, paper", 9
+	figuretest.Shows(t, root, "peers", 0.9, four, eight)
+	s, err = NewLibrary(root).Figure("peers", results.EngineVM)
+	require.NoError(t, err, "guests of other sizes are other workloads")
+	require.Equal(t, []string{"cfs"}, Distinct(s.Series, func(x results.Series) string { return x.Name }))
 }

@@ -47,6 +47,9 @@ var styles = map[string]style{
 	"fifo":         {RGB(0x9dd3f7), dashes(4, 1.5, 1, 1.5, 1, 1.5)},
 	paper.Artifact: {RGB(0x661a00), dashes(7, 1.6, 2.5, 1.6)},
 
+	"steady":      {RGB(0x5b2a86), nil},
+	"steady-scx":  {RGB(0x9a6fc4), dashes(5, 2)},
+	"alps-scx":    {RGB(0xb5651d), dashes(2.5, 1.5)},
 	"ghost-cfs":   {RGB(0x5b9bd5), dashes(2.5, 1.5)},
 	"ghost-alps":  {RGB(0x8a5a00), dashes(1, 1.6)},
 	"srpt-eb":     {RGB(0x707070), dashes(5, 2)},
