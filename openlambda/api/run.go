@@ -112,8 +112,9 @@ func (c *call) run(only *config.Function, scheduled bool) (int, error) {
 	f, err := c.w.pool.Pulled(c.r.Context(), id)
 	if err != nil {
 		// What does not exist is in no metric: names that somebody tries would pile up.
+		c.name = name
 		if !c.w.pool.Forget(f) {
-			c.f, c.name = f.Stats(), name
+			c.f = f.Stats()
 		}
 		return c.fail(http.StatusInternalServerError, err)
 	}

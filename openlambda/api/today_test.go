@@ -183,6 +183,17 @@ func TestCron(t *testing.T) {
 	require.Contains(t, s.Get("/metrics"), `ol_invocations_total{function="tick",status="200"}`)
 }
 
+// An answer to cron that breaks off ends nothing but itself.
+func TestCronOfAFunctionThatBreaksOff(t *testing.T) {
+	c := oltest.Config(t)
+	files(t, c, "tick", map[string]string{"f.py": "def app(environ, start_response):\n    start_response('200 OK', [])\n    yield b'half'\n    raise KeyError('boom')\n",
+		"ol.yaml": "triggers:\n  cron:\n    - schedule: \"@every 1s\"\n"})
+	s, _ := oltest.OnDocker(t, c)
+	oltest.Eventually(t, func() bool {
+		return strings.Contains(s.Get("/metrics"), `ol_invocations_total{function="tick",status="598"} 2`)
+	}, "it is called again")
+}
+
 // syncBuffer may be written and read at once.
 type syncBuffer struct {
 	mu sync.Mutex
@@ -224,7 +235,7 @@ func TestWhatHappensIsLoggedAndCounted(t *testing.T) {
 	require.Equal(t, 500, code)
 	first := d.Count("create")
 	require.Equal(t, 2, first)
-	d.Only().OOMKilled = true
+	d.Only().OutOfMemory()
 	d.Kill(d.Only())
 	code, _ = post("four", "1")
 	require.Equal(t, 200, code)
@@ -276,7 +287,7 @@ func TestOutOfMemory(t *testing.T) {
 	go func() {
 		for {
 			if _, err := os.Stat(dir + "/began"); err == nil {
-				d.Only().OOMKilled = true
+				d.Only().OutOfMemory()
 				return
 			}
 		}

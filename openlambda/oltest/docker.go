@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -52,8 +53,11 @@ type Container struct {
 	paused bool
 	code   int
 
-	OOMKilled bool // what inspect says
+	outOfMemory atomic.Bool // what inspect says
 }
+
+// OutOfMemory makes inspect say that the kernel ended the container for want of memory.
+func (c *Container) OutOfMemory() { c.outOfMemory.Store(true) }
 
 func (c *Container) running() bool {
 	select {
@@ -294,7 +298,7 @@ func (d *Docker) routes() http.Handler {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	on("GET /containers/{id}/json", "inspect", func(w http.ResponseWriter, _ *http.Request, c *Container) {
-		reply(w, 200, map[string]any{"Id": c.ID, "State": map[string]any{"Running": c.running(), "Paused": c.paused, "ExitCode": c.exitCode(), "OOMKilled": c.OOMKilled}})
+		reply(w, 200, map[string]any{"Id": c.ID, "State": map[string]any{"Running": c.running(), "Paused": c.paused, "ExitCode": c.exitCode(), "OOMKilled": c.outOfMemory.Load()}})
 	})
 	on("GET /containers/{id}/logs", "logs", func(w http.ResponseWriter, _ *http.Request, c *Container) {
 		text, _ := os.ReadFile(c.out.Name())
