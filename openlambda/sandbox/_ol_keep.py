@@ -13,25 +13,24 @@ CLOSE_RANGE, CLOSE_RANGE_UNSHARE = 436, 2
 
 
 def prepare():
-    """Imports what own_table needs, so that a forked child finds it there."""
-    global libc
+    """Makes what own_table needs, so that a forked child finds it there."""
+    global unshare
     try:
         import ctypes
-        libc = ctypes.CDLL(None)
+        syscall, long = ctypes.CDLL(None).syscall, ctypes.c_long
+        # Closes nothing: no descriptor has that number.
+        args = long(CLOSE_RANGE), long(0xFFFFFFFF), long(0xFFFFFFFF), long(CLOSE_RANGE_UNSHARE)
+        unshare = lambda: syscall(*args)
     except Exception:
-        libc = None
+        unshare = None
 
 
-libc = None
+unshare = None
 
 
 def own_table():
     """Gives the calling thread its own table, a copy. False: it cannot be had."""
-    if libc is None:
-        return False
-    import ctypes
-    last = ctypes.c_long(0xFFFFFFFF)
-    return libc.syscall(ctypes.c_long(CLOSE_RANGE), last, last, ctypes.c_long(CLOSE_RANGE_UNSHARE)) == 0
+    return unshare is not None and unshare() == 0
 
 
 class Keeper:
@@ -75,39 +74,30 @@ class Keeper:
         self.todo.release()
 
 
-class Direct:
-    """A channel: a connection in the table of the process."""
+class Channel:
+    """A connection, in this thread's table or in a keeper's."""
 
-    def __init__(self, conn):
-        self.conn = conn
-        self.recv, self.sendall, self.close = conn.recv, conn.sendall, conn.close
+    def __init__(self, conn, keeper=None):
+        self.conn, self.keeper = conn, keeper
 
-    def fcntl(self, command, value=0):
-        return fcntl.fcntl(self.conn, command, value)
+    def hide(self):
+        """Gives the connection to a keeper of its own, where there is none."""
+        if self.keeper is None:
+            self.keeper = Keeper()
+            if self.keeper.apart:
+                os.close(self.conn.fileno())  # in the calling thread's table
 
-
-class Kept:
-    """A channel: a connection in the keeper's table."""
-
-    def __init__(self, keeper, conn):
-        self.keeper, self.conn = keeper, conn
+    def call(self, fn, *args):
+        return fn(*args) if self.keeper is None else self.keeper.call(fn, *args)
 
     def recv(self, n, flags=0):
-        return self.keeper.call(self.conn.recv, n, flags)
+        return self.call(self.conn.recv, n, flags)
 
     def sendall(self, data):
-        self.keeper.call(self.conn.sendall, data)
+        self.call(self.conn.sendall, data)
 
     def close(self):
-        self.keeper.call(self.conn.close)
+        self.call(self.conn.close)
 
     def fcntl(self, command, value=0):
-        return self.keeper.call(fcntl.fcntl, self.conn, command, value)
-
-
-def take(keeper, conn):
-    """The channel of a connection that was accepted before there was a keeper: it
-    is closed in the calling thread's table."""
-    if keeper.apart:
-        os.close(conn.fileno())
-    return Kept(keeper, conn)
+        return self.call(fcntl.fcntl, self.conn, command, value)

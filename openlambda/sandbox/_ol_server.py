@@ -94,7 +94,8 @@ class InPolicy:
 
 def invoke(channel, entry, started, around):
     """Serves one request; it always answers. around surrounds the handler's run,
-    until the first byte of the answer or the handler's end."""
+    until the first byte of the answer or the handler's end. A handler that is not
+    main(n, rounds) does not have the connection in its table."""
     reply = None
     try:
         try:
@@ -106,6 +107,8 @@ def invoke(channel, entry, started, around):
         except ValueError as err:
             return answer(channel, "400 Bad Request", "bad request: %s\n" % err)
         around.begin()
+        if not entry.artifact:
+            channel.hide()
         try:
             finish = run(started, reply)
         finally:
@@ -126,14 +129,8 @@ def in_child(conn, mode, handler, entry):
         os.dup2(conn.fileno(), 3, inheritable=True)
         # The interpreter starts anew; the fork's time is what counts as start.
         os.execv(sys.executable, [sys.executable, os.path.join(HERE, "server.py"), "once", handler, repr(started)])
-    channel = channel_of(conn, entry)
+    channel = _ol_keep.Channel(conn)
     invoke(channel, entry, started, UntilGone(channel))
-
-
-def channel_of(conn, entry):
-    if entry.artifact:
-        return _ol_keep.Direct(conn)
-    return _ol_keep.take(_ol_keep.Keeper(), conn)
 
 
 def refuse(channel, err):
@@ -151,12 +148,12 @@ def once(conn, handler, started):
         entry = _ol_entry.load(handler, checked=True)
         if not entry.artifact:
             _ol_keep.prepare()
-        channel = channel_of(conn, entry)
     except BaseException:
         conn.recv(65536)
-        return Reply(_ol_keep.Direct(conn), "").fail()
+        return Reply(_ol_keep.Channel(conn), "").fail()
+    channel = _ol_keep.Channel(conn)
     invoke(channel, entry, started, UntilGone(channel))
-    if isinstance(channel, _ol_keep.Kept):
+    if not entry.artifact:
         os._exit(0)  # threads that the handler left end with it
 
 
@@ -164,7 +161,7 @@ def fork(listener, conn, mode, handler, entry):
     try:
         pid = os.fork()
     except OSError as err:
-        return refuse(_ol_keep.Direct(conn), err)
+        return refuse(_ol_keep.Channel(conn), err)
     if pid == 0:
         code = 1
         try:
@@ -216,7 +213,7 @@ def serve_import(listener, entry, sched, threads, cpu_us):
     around = (lambda: InPolicy(sched)) if sched in POLICIES else Nothing
 
     def one(conn, its):
-        channel = _ol_keep.Kept(its, conn)
+        channel = _ol_keep.Channel(conn, its)
         try:
             invoke(channel, entry, time.time(), around())
         finally:
@@ -238,7 +235,7 @@ def serve_import(listener, entry, sched, threads, cpu_us):
             its = keeper.call(lambda: _ol_keep.Keeper(own=False))
             threading.Thread(target=one, args=(conn, its), daemon=True).start()
         except RuntimeError as err:
-            channel = _ol_keep.Kept(keeper, conn)
+            channel = _ol_keep.Channel(conn, keeper)
             refuse(channel, err)
             channel.close()
             if its is not None:
