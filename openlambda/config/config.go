@@ -134,15 +134,14 @@ type Function struct {
 }
 
 // Default is what ol init writes: OpenLambda's values where Docker's sandbox
-// accepts them, and loopback; but a process for each request, for that is what a
-// scheduler of functions sees.
+// accepts them, and loopback.
 func Default(dir string) Config {
 	return Config{
 		WorkerDir: filepath.Join(dir, "worker"), WorkerURL: "localhost", WorkerPort: "5000", Sandbox: "docker",
 		ServerMode: "lambda", LogOutput: true, Registry: filepath.Join(dir, "registry"), RegistryCacheMS: 5000,
 		PkgsDir:  filepath.Join(dir, "lambda", "packages"),
 		Limits:   Limits{Procs: 10, MemMB: 50, CPUPercent: 100, MaxRuntimeDefault: 30},
-		Features: Features{ImportCache: false}, CgroupParent: "alps.slice", Invocation: Fork, Concurrency: 1, Sched: "normal",
+		Features: Features{ImportCache: false}, CgroupParent: "alps.slice", Invocation: Import, Sched: "normal",
 		Queue: 32, Image: "lambda", LogFormat: "text", LogLevel: "info",
 	}
 }

@@ -31,7 +31,7 @@ func TestLimitsReachDocker(t *testing.T) {
 	require.EqualValues(t, "none", h.NetworkMode)
 	require.Equal(t, []string{"SYS_NICE"}, h.CapAdd, "for sched")
 	require.Equal(t, []string{"/code:/handler:ro", "/scratch:/host", c.PkgsDir + ":/packages:ro"}, h.Binds)
-	require.Equal(t, []string{"python3", "/host/server.py", "fork", "rr", "1", "/handler", "/host"}, o.Config.Cmd)
+	require.Equal(t, []string{"python3", "/host/server.py", "import", "rr", "1", "/handler", "/host"}, o.Config.Cmd)
 
 	c.Limits, c.Sched = config.Limits{MemMB: 64, Swappiness: 40}, "normal"
 	p, err = New(parsed(t, c), slog.New(slog.DiscardHandler))
@@ -49,4 +49,20 @@ func parsed(t *testing.T, c config.Config) config.Config {
 	c, err := config.Parse("config.json", c.JSON(), nil)
 	require.NoError(t, err)
 	return c
+}
+
+// What an invocation is depends on where handlers run.
+func TestLabels(t *testing.T) {
+	for mode, want := range map[string]map[string]string{
+		config.Import: {"alps.function.source": "busy", "alps.function.concurrency": "1"},
+		config.Fork:   {"alps.function.source": "process"},
+		config.Exec:   {"alps.function.source": "process"},
+	} {
+		c := config.Default(t.TempDir())
+		c.Invocation = mode
+		d, err := New(parsed(t, c), slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		want["alps.function.uid"], want["alps.function.name"], want["ol.cluster"] = "7", "f", c.WorkerDir
+		require.Equal(t, want, d.create(sandbox.Spec{Function: config.Function{Name: "f", UID: "7"}}).Config.Labels)
+	}
 }

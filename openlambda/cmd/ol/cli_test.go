@@ -85,7 +85,7 @@ func TestInit(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, path+"/worker", cfg.WorkerDir)
 		require.Equal(t, "my-image", cfg.Image)
-		require.Equal(t, config.Fork, cfg.Invocation)
+		require.Equal(t, config.Import, cfg.Invocation)
 		for _, dir := range []string{"worker", "registry"} {
 			require.DirExists(t, filepath.Join(path, dir))
 		}
