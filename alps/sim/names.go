@@ -25,6 +25,7 @@ var schedulers = []struct {
 	{"random40", "srpt with 40 % of the estimates random", func(m *machine, _ Spec) (scheduler, error) { return newSRPT(m, false, random(m, 0.4)), nil }},
 	{"alps", "ALPS: CFS with both hooks", func(m *machine, s Spec) (scheduler, error) { return newALPS(m, s) }},
 	{"steady", "steady: CFS with both hooks, by Gittins index; docs/policy.md", func(m *machine, s Spec) (scheduler, error) { return newSteady(m, s) }},
+	{"scx", "steady by sched_ext: one queue, every invocation by itself; docs/sched_ext.md", func(m *machine, s Spec) (scheduler, error) { return newSCX(m, s) }},
 	{"ghost-cfs", "CFS delegated to a ghOSt agent", func(m *machine, _ Spec) (scheduler, error) { return newGhost(m, newCFS(m, false)), nil }},
 	{"ghost-alps", "ALPS delegated to a ghOSt agent", func(m *machine, s Spec) (scheduler, error) {
 		a, err := newALPS(m, s)
