@@ -23,7 +23,7 @@ import (
 func TestObjectsAreUpToDate(t *testing.T) {
 	_, err := exec.LookPath("clang-14")
 	ring.Need(t, ring.Clang, err == nil, "%v (go run mage.go deps)", err)
-	for name, objects := range map[string][]string{"alps": {"alps"}, "ghost": {"ghost612", "ghost613", "ghost619"}} {
+	for name, objects := range map[string][]string{"alps": {"alps"}, "ghost": {"ghost612", "ghost613", "ghost619"}, "scx": {"scx612", "scx613", "scx701"}} {
 		dir := name
 		if name == "alps" {
 			dir = "."

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Who runs next: between the classes, the one that is behind by its part of the
+ * machine; within a class, the first of the queue.
+ */
+#define LEAST_PART   (WHOLE / 64) /* of a class */
+#define LEAST_SHARE  (WHOLE / 2048) /* of a task: above it waits for less than the watchdog's time */
+#define PART_EVERY   (5 * NSEC_PER_MSEC)
+
+static __always_inline bool before(__u64 a, __u64 b)
+{
+	return (__s64)(a - b) < 0;
+}
+
+static __always_inline __u32 class_of(struct task *t)
+{
+	return t->function ? FUNCTION : OTHER;
+}
+
+static __always_inline struct cpu *cpu_at(__s32 cpu)
+{
+	__u32 at = cpu;
+
+	return bpf_map_lookup_elem(&cpus, &at);
+}
+
+static long add_root(__u64 i, __u64 *sum)
+{
+	__u32 at = i;
+	__u64 *id = bpf_map_lookup_elem(&roots, &at);
+	struct cg *g = id ? bpf_map_lookup_elem(&cgroups, id) : NULL;
+
+	if (g && g->active > 0)
+		*sum += part_of(*id, bpf_ktime_get_ns());
+	return 0;
+}
+
+/* The functions' part of the machine, by the weights of what is active now. */
+static __always_inline __u64 part_of_class(__u32 class, __u64 now)
+{
+	if (now - functions_part_at >= PART_EVERY) {
+		__u64 sum = 0;
+
+		functions_part_at = now;
+		bpf_loop(nr_roots < MAX_ROOTS ? nr_roots : MAX_ROOTS, add_root, &sum, 0);
+		if (sum < LEAST_PART)
+			sum = LEAST_PART;
+		if (sum > WHOLE - LEAST_PART)
+			sum = WHOLE - LEAST_PART;
+		functions_part = sum;
+	}
+	return class == FUNCTION ? functions_part : WHOLE - functions_part;
+}
+
+/* Neither class is owed more than most_lag_ns: what it could not use is gone. */
+__noinline int charge_class(__u32 class, __u64 ns, __u64 now)
+{
+	__u32 other = class == FUNCTION ? OTHER : FUNCTION;
+	__u64 at = class_vtime[class & 1] += ns * WHOLE / part_of_class(class, now);
+
+	if (before(class_vtime[other & 1], at - most_lag_ns))
+		class_vtime[other & 1] = at - most_lag_ns;
+	return 0;
+}
+
+/* A task's own share of the machine, by its weight and its cgroups'. */
+static __always_inline __u64 share_of(struct task *t, __u64 now)
+{
+	struct cg *g = bpf_map_lookup_elem(&cgroups, &t->weighed);
+	__u64 share = part_of(t->weighed, now);
+
+	if (g && g->sum > t->weight)
+		share = share * t->weight / (__u64)g->sum;
+	return share > LEAST_SHARE ? share : LEAST_SHARE;
+}
+
+/* Accounts what @p has used since it was accounted last. */
+static __always_inline void charge(struct task_struct *p, struct task *t, __u64 now)
+{
+	__u64 exec = p->se.sum_exec_runtime, ns = exec - t->exec_ns;
+
+	t->exec_ns = exec;
+	if (!ns || ns >> 40)
+		return;
+	if (t->function) {
+		struct invocation *v = invocation_of(t);
+
+		if (v)
+			__sync_fetch_and_add(&v->used_ns, ns);
+	} else {
+		t->vtime += ns * WHOLE / share_of(t, now);
+	}
+	charge_class(class_of(t), ns, now);
+	spend(t->weighed, ns);
+}
+
+/* For how long @p may run now. */
+static __always_inline __u64 slice_of(struct task_struct *p, struct task *t, __u64 now)
+{
+	__s64 left = allowance(t->weighed, now);
+	__u64 slice = other_slice_ns;
+
+	if (t->function) {
+		struct invocation *v = invocation_of(t);
+
+		slice = UNKNOWN_SLICE;
+		if (v && !dying(p)) {
+			if (v->used_ns >= v->until_ns)
+				begin_turn(v, now);
+			slice = v->until_ns - v->used_ns;
+		}
+	}
+	if ((__s64)slice > left)
+		slice = left > (__s64)LEAST_SLICE ? left : LEAST_SLICE;
+	return slice;
+}
+
+static __always_inline void becomes_quiescent(struct task *t)
+{
+	struct invocation *v;
+
+	if (t->parked) {
+		t->parked = 0;
+		__sync_fetch_and_add(&parked, -1);
+	}
+	if (!t->counted)
+		return;
+	__sync_fetch_and_add(&runnable[(t->counted - 1) & 1], -1);
+	t->counted = 0;
+	leave(t->weighed, t->weight);
+	v = invocation_of(t);
+	if (v && t->awake)
+		__sync_fetch_and_add(&v->runnable, -1);
+	t->awake = 0;
+}
+
+static __always_inline void becomes_runnable(struct task_struct *p, struct task *t)
+{
+	struct invocation *v;
+
+	becomes_quiescent(t);
+	classify(p, t);
+	t->counted = class_of(t) + 1;
+	__sync_fetch_and_add(&runnable[class_of(t) & 1], 1);
+	t->weight = p->scx.weight;
+	t->weighed = weighing_cgroup(p);
+	enter(t->weighed, t->weight);
+	v = invocation_of(t);
+	if (!v)
+		return;
+	t->awake = 1;
+	if (__sync_fetch_and_add(&v->runnable, 1))
+		return;
+	v->until_ns = 0; /* all of it slept: it is queued anew */
+	if (v->server) {
+		v->arrived_ns = bpf_ktime_get_ns();
+		v->used_ns = 0;
+	}
+}
+
+static __always_inline void begins_to_run(struct task_struct *p, struct task *t, __u64 now)
+{
+	__s32 cpu = scx_bpf_task_cpu(p);
+	struct cpu *c = cpu_at(cpu);
+	struct invocation *v = invocation_of(t);
+	__u64 slice = slice_of(p, t, now);
+
+	t->waits_ns = 0;
+	t->exec_ns = p->se.sum_exec_runtime;
+	if (t->parked) {
+		t->parked = 0;
+		__sync_fetch_and_add(&parked, -1);
+	}
+	if (t->rescued)
+		slice = LEAST_SLICE;
+	if (!t->function && before(now_vtime, t->vtime))
+		now_vtime = t->vtime;
+	if (c) {
+		c->class = p->flags & PF_KTHREAD ? 0 : class_of(t) + 1;
+		c->key = v ? v->key : 0;
+		if (c->guarded != p->pid)
+			c->guarded = 0;
+		else if (slice > guard_slice_ns || !t->rescued)
+			slice = guard_slice_ns;
+	}
+	t->rescued = 0;
+	set_slice(p, slice);
+}
+
+static __always_inline void ceases_to_run(struct task_struct *p, struct task *t, __u64 now)
+{
+	struct cpu *c = cpu_at(scx_bpf_task_cpu(p));
+
+	charge(p, t, now);
+	if (c)
+		c->class = c->guarded = 0;
+}
+
+/* Puts @p, which wants a CPU, into its class's queue. */
+static __always_inline void put(struct task_struct *p, struct task *t, __u32 queue, __u64 now, __u64 enq_flags)
+{
+	__u64 key;
+
+	if (t->function) {
+		key = key_of(p, t, now);
+	} else {
+		if (before(t->vtime, now_vtime - most_lag_ns))
+			t->vtime = now_vtime - most_lag_ns;
+		key = t->vtime;
+	}
+	insert_key(p, QUEUE(class_of(t), queue), SCX_SLICE_DFL, key, enq_flags);
+}
+
+/*
+ * The kernel's threads, and tasks that have one CPU only and have not used more
+ * than their share of it, run when they wake up. Afterwards they queue.
+ */
+static __always_inline bool at_once(struct task_struct *p, struct task *t)
+{
+	return p->flags & PF_KTHREAD || (p->nr_cpus_allowed == 1 && !t->function && !before(now_vtime, t->vtime));
+}
+
+/* Lets @p wait until its cgroup's budget has grown. */
+static __always_inline void park(struct task_struct *p, struct task *t, __u64 now, __u64 enq_flags)
+{
+	count(THROTTLED);
+	t->parked = 1;
+	__sync_fetch_and_add(&parked, 1);
+	insert_key(p, PARKED, SCX_SLICE_DFL, t->function ? key_of(p, t, now) : t->vtime, enq_flags);
+}
+
+/* Finds a CPU for @p, which is queued: an idle one, or one that a function must lend to another task. */
+static __always_inline void wake_for(struct task_struct *p, struct task *t, __s32 cpu)
+{
+	__s32 idle = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0), victim = -1;
+	__u64 last = 0;
+
+	if (idle >= 0) {
+		scx_bpf_kick_cpu(idle, SCX_KICK_IDLE);
+		return;
+	}
+	if (t->function || before(class_vtime[FUNCTION], class_vtime[OTHER]))
+		return;
+	for (__s32 i = 0; i < MAX_LOOK && i < nr_cpus; i++) {
+		__s32 at = cpu + i < nr_cpus ? cpu + i : cpu + i - nr_cpus;
+		struct cpu *c = cpu_at(at);
+
+		if (!c || c->class != FUNCTION + 1 || c->guarded || !may_run(p, at))
+			continue;
+		if (victim >= 0 && !before(last, c->key))
+			continue;
+		victim = at;
+		last = c->key;
+	}
+	if (victim < 0)
+		return;
+	count(PREEMPTED);
+	scx_bpf_kick_cpu(victim, SCX_KICK_PREEMPT);
+}
+
+/* The key of the first in a queue; false if it is empty. */
+static __always_inline bool head_of(__u64 dsq, __u64 *key)
+{
+	struct bpf_iter_scx_dsq it;
+	struct task_struct *p;
+	bool found = false;
+
+	if (!scx_bpf_dsq_nr_queued(dsq))
+		return false;
+	if (!bpf_iter_scx_dsq_new(&it, dsq, 0)) {
+		p = bpf_iter_scx_dsq_next(&it);
+		if (p) {
+			*key = p->scx.dsq_vtime;
+			found = true;
+		}
+	}
+	bpf_iter_scx_dsq_destroy(&it);
+	return found;
+}
+
+/* Moves the first that may run on this CPU to it. With several queues, also from the next one in turn if its first is ahead. */
+static __always_inline bool take(__u32 class, __u32 queue)
+{
+	if (nr_queues > 1) {
+		__u32 next = bpf_get_prandom_u32() % nr_queues;
+		__u64 mine = ~0ULL, theirs;
+
+		if (next != queue && head_of(QUEUE(class, next), &theirs) && (!head_of(QUEUE(class, queue), &mine) || before(theirs, mine)) &&
+		    take_first(QUEUE(class, next)))
+			return true;
+	}
+	if (take_first(QUEUE(class, queue)))
+		return true;
+	for (__u32 i = 0; i < MAX_QUEUES && i < nr_queues; i++)
+		if (i != queue && take_first(QUEUE(class, i)))
+			return true;
+	return false;
+}
+
+/* Does @prev, whose slice is used, go on? Yes if it is first in @class, or alone. */
+static __always_inline bool keeps(struct task_struct *prev, __u32 class, __u32 queue, bool alone, __u64 now)
+{
+	struct task *t;
+	struct cpu *c;
+	__u64 key, head;
+
+	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED))
+		return false;
+	t = task_of(prev);
+	if (!t || class_of(t) != class || allowance(t->weighed, now) <= 0)
+		return false;
+	key = t->function ? key_of(prev, t, now) : t->vtime;
+	if (!alone && head_of(QUEUE(class, queue), &head) && before(head, key))
+		return false;
+	c = cpu_at(scx_bpf_task_cpu(prev));
+	if (c) {
+		c->key = key;
+		c->guarded = 0;
+	}
+	count(KEPT);
+	set_slice(prev, slice_of(prev, t, now));
+	return true;
+}
+
+/* Tasks of the functions that run do not keep others waiting for longer than their part allows. */
+static __always_inline bool owes(__s32 cpu, __u32 queue)
+{
+	struct cpu *c = cpu_at(cpu);
+
+	return (!c || !c->guarded) && before(class_vtime[OTHER], class_vtime[FUNCTION]) && scx_bpf_dsq_nr_queued(QUEUE(OTHER, queue)) > 0;
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scx
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/ds2-lab/alps/bpf"
+)
+
+// Order is how an index becomes a bias: half an octave's for each factor of √2
+// above Floor, at most Most.
+type Order struct {
+	Octave time.Duration // 0: 1 s
+	Floor  time.Duration // 0: 1 ms
+	Most   time.Duration // 0, or above it: MaxBias
+}
+
+// Bias is what the programs make of an index.
+func (o Order) Bias(index time.Duration) time.Duration {
+	o = o.filled()
+	if index <= o.Floor {
+		return 0
+	}
+	times := min(uint64(index)<<8/uint64(o.Floor), 1<<31-1)
+	halves := -16
+	for v := times * times; v > 1; v >>= 1 {
+		halves++
+	}
+	return min(time.Duration(halves)*(o.Octave/2), o.Most)
+}
+
+func (o Order) filled() Order {
+	o.Octave, o.Floor = or(o.Octave, time.Second), or(o.Floor, time.Millisecond)
+	if o.Most <= 0 || o.Most > MaxBias {
+		o.Most = MaxBias
+	}
+	return o
+}
+
+// SetOrder changes how invocations are sorted that are queued from now on.
+func (s *Scheduler) SetOrder(o Order) error {
+	o = o.filled()
+	return errors.Join(s.word("half_octave_ns", uint64(o.Octave/2)), s.word("floor_ns", uint64(o.Floor)), s.word("most_bias_ns", uint64(o.Most)))
+}
+
+// Step is a piece of a Rule: for CPU times used from From on, up to the next step's.
+type Step struct {
+	From  time.Duration
+	Index time.Duration // there: what SetOrder's Order makes a bias of
+	Slope int64         // by how much the index grows per CPU time used, in 1/2^SlopeBits
+	End   time.Duration // CPU time used when the invocation is weighed anew
+}
+
+// Rule says what the invocations of a function are worth: by Steps, at most
+// MaxSteps, the first from 0; or, without steps, all the same.
+type Rule struct {
+	Steps []Step
+	Seen  time.Duration // CPU time from which on an invocation is worth what it has used
+
+	Bias  time.Duration // without steps
+	Slice time.Duration // CPU time between two looks at an invocation; 0: 10 ms
+
+	// LateBias, if not 0, is the bias of invocations that have used Slice: SFS.
+	LateBias time.Duration
+}
+
+// SlopeBits are the fraction of a slope.
+const SlopeBits = 20
+
+func (r Rule) check() error {
+	switch {
+	case len(r.Steps) > MaxSteps:
+		return fmt.Errorf("%d steps: at most %d", len(r.Steps), MaxSteps)
+	case len(r.Steps) > 0 && r.Steps[0].From != 0:
+		return fmt.Errorf("the first step is from %s: want 0", r.Steps[0].From)
+	case r.LateBias < 0 || r.LateBias > 0 && (r.Slice == 0 || r.LateBias < r.Bias):
+		return fmt.Errorf("late bias %s: a slice and a smaller bias are needed", r.LateBias)
+	case r.Bias < 0 || r.Slice < 0 || r.Slice > MaxSlice:
+		return fmt.Errorf("bias %s, slice %s: allowed: bias from 0, slice 0 to %s", r.Bias, r.Slice, MaxSlice)
+	}
+	for i, s := range r.Steps {
+		if s.From < 0 || s.Index < 0 || s.End <= s.From || i > 0 && s.From <= r.Steps[i-1].From {
+			return fmt.Errorf("step %d, %+v: want an increasing From, and an End above it", i, s)
+		}
+	}
+	return nil
+}
+
+// The programs' own; a test compares them.
+type step struct {
+	From, Index, End uint64
+	Slope            int64
+}
+
+type rule struct {
+	Generation, Seen, Bias, Slice, Late uint64
+	Steps, _                            uint32
+	Step                                [MaxSteps]step
+}
+
+func (r Rule) value(generation uint64) rule {
+	v := rule{Generation: generation, Seen: uint64(r.Seen), Bias: uint64(r.Bias), Slice: uint64(r.Slice), Late: uint64(r.LateBias), Steps: uint32(len(r.Steps))}
+	for i, s := range r.Steps {
+		v.Step[i] = step{From: uint64(s.From), Index: uint64(s.Index), End: uint64(s.End), Slope: s.Slope}
+	}
+	return v
+}
+
+// SetRules makes rules those of the functions, all at once, and unknown that of
+// functions without one. What is refused changes nothing.
+func (s *Scheduler) SetRules(rules map[bpf.CgroupID]Rule, unknown Rule) error {
+	if err := unknown.check(); err != nil {
+		return fmt.Errorf("rule of unknown functions: %w", err)
+	}
+	for id, r := range rules {
+		if err := r.check(); err != nil {
+			return fmt.Errorf("rule of cgroup %d: %w", id, err)
+		}
+		if _, ok := s.slots[id]; !ok {
+			return fmt.Errorf("rule of cgroup %d: it is no function: register it first", id)
+		}
+	}
+	next := s.set + 1
+	half := int(next&1) * MaxFunctions
+	put := func(slot uint32, r Rule) error {
+		raw, err := binary.Append(nil, binary.LittleEndian, r.value(next))
+		if err == nil {
+			_, err = s.rules.WriteAt(raw, int64(half+int(slot))*int64(unsafe.Sizeof(rule{})))
+		}
+		return err
+	}
+	errs := []error{put(0, unknown)}
+	for id, r := range rules {
+		errs = append(errs, put(s.slots[id], r))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("rules: %w", err)
+	}
+	s.set = next
+	return s.word("policy", next)
+}
+
+// SetFunctions makes the cgroups of functions, and all below them, functions:
+// what is forked there is an invocation. Pools are cgroups that hold nothing
+// else: tasks in them that are no known function's go by SetRules' unknown, and
+// the pool's weight is the functions'. Of functions outside pools each one's own
+// weight counts.
+func (s *Scheduler) SetFunctions(functions, pools []bpf.Function) error {
+	want := map[bpf.CgroupID]bool{}
+	for _, f := range functions {
+		want[f.ID] = true
+	}
+	if len(want) >= MaxFunctions {
+		return fmt.Errorf("%d functions: at most %d", len(want), MaxFunctions-1)
+	}
+	used := map[uint32]bool{0: true}
+	changed := false
+	for id, slot := range s.slots {
+		if want[id] {
+			used[slot] = true
+			continue
+		}
+		if err := s.coll.Maps["functions"].Delete(uint64(id)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("function cgroup %d: %w", id, err)
+		}
+		delete(s.slots, id)
+		changed = true
+	}
+	var slot uint32
+	for id := range want {
+		if _, ok := s.slots[id]; ok {
+			continue
+		}
+		for used[slot] {
+			slot++
+		}
+		used[slot], changed = true, true
+		if err := s.coll.Maps["functions"].Put(uint64(id), slot); err != nil {
+			return fmt.Errorf("function cgroup %d: %w", id, err)
+		}
+		s.slots[id] = slot
+	}
+	for _, p := range pools {
+		if want[p.ID] {
+			continue
+		}
+		var known uint32
+		if err := s.coll.Maps["functions"].Lookup(uint64(p.ID), &known); err == nil {
+			continue
+		}
+		if err := s.coll.Maps["functions"].Put(uint64(p.ID), uint32(0)); err != nil {
+			return fmt.Errorf("pool %s: %w", p.Cgroup, err)
+		}
+		changed = true
+	}
+	if err := s.setRoots(rootsOf(functions, pools)); err != nil {
+		return err
+	}
+	if !changed {
+		return nil
+	}
+	s.epoch++
+	return s.word("functions_epoch", s.epoch)
+}
+
+// rootsOf are the cgroups whose weights are the functions': the pools, and the
+// functions that lie in none; where those are too many, the first.
+func rootsOf(functions, pools []bpf.Function) []bpf.CgroupID {
+	var roots []bpf.CgroupID
+	for _, p := range pools {
+		roots = append(roots, p.ID)
+	}
+	for _, f := range functions {
+		if !slices.ContainsFunc(pools, func(p bpf.Function) bool { return below(f.Cgroup, p.Cgroup) }) {
+			roots = append(roots, f.ID)
+		}
+	}
+	slices.Sort(roots)
+	roots = slices.Compact(roots)
+	return roots[:min(len(roots), maxRoots)]
+}
+
+// below says whether a cgroup is another, or in it.
+func below(cgroup, other string) bool {
+	return cgroup == other || len(cgroup) > len(other) && cgroup[:len(other)] == other && cgroup[len(other)] == '/'
+}
+
+func (s *Scheduler) setRoots(roots []bpf.CgroupID) error {
+	for i, id := range roots {
+		if err := s.coll.Maps["roots"].Put(uint32(i), uint64(id)); err != nil {
+			return fmt.Errorf("roots: %w", err)
+		}
+	}
+	return s.word("nr_roots", uint32(len(roots)))
+}
