@@ -30,12 +30,11 @@ const (
 )
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "initramfs:", err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "initramfs:", run()) // who succeeds is another program by then
+	os.Exit(1)
 }
 
+// run ends in the disk's init, or with an error.
 func run() error {
 	if err := unix.Mount("devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, ""); err != nil {
 		return fmt.Errorf("mount /dev: %w", err)
