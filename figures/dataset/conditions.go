@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/figures/format"
@@ -56,8 +57,9 @@ func (s *Set) deployments() []string {
 		out = append(out, text)
 	}
 	if r := s.Series[0].Result.Run; r.Engine == results.EngineSim {
-		if cpu, ok := r.Parameters["platform_cpu"]; ok {
-			out = append(out, fmt.Sprintf("Modelled platform: %v of CPU time per request", cpu))
+		text, _ := r.Parameters["platform_cpu"].(string)
+		if cpu, err := time.ParseDuration(text); err == nil {
+			out = append(out, fmt.Sprintf("Modelled platform: %s ms of CPU time per request", format.Fixed(Milliseconds(cpu.Nanoseconds()), 1)))
 		}
 	}
 	return out

@@ -82,4 +82,12 @@ func TestDeploymentsStayApart(t *testing.T) {
 	s, err = NewLibrary(root).Figure("peers", results.EngineVM)
 	require.NoError(t, err, "guests of other sizes are other workloads")
 	require.Equal(t, []string{"cfs"}, Distinct(s.Series, func(x results.Series) string { return x.Name }))
+
+	root = t.TempDir()
+	modelled := figuretest.Sim("cfs", 1, 2)
+	modelled.Run.Parameters = map[string]any{"platform_cpu": "14.7ms"}
+	figuretest.Shows(t, root, "fig06", 0.9, modelled)
+	s, err = NewLibrary(root).Figure("fig06", results.EngineSim)
+	require.NoError(t, err)
+	require.Contains(t, s.Conditions(), "Modelled platform: 14.7 ms of CPU time per request")
 }
