@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,7 +77,13 @@ func tryFiles(t testing.TB, files map[string]string, env []string, args ...strin
 	args = slices.Concat([]string{filepath.Join(server, "server.py")}, args[:3], []string{dir, dir}, args[3:])
 	cmd := exec.Command(py, args...)
 	cmd.Env = slices.Concat(os.Environ(), []string{"PYTHONDONTWRITEBYTECODE=1"}, env)
-	cmd.Stderr = os.Stderr
+	// A process of the fuzzer that ends takes its servers along, and they hold nothing
+	// that somebody waits to be closed.
+	stderr, err := os.Create(filepath.Join(server, "stderr"))
+	require.NoError(t, err)
+	defer stderr.Close()
+	cmd.Stderr = stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
