@@ -11,6 +11,7 @@ import (
 // Names of backends, as in client.Status.Backend.
 const (
 	backendHooks     = "hooks"     // the two hooks in CFS, package bpf
+	backendSchedExt  = "scx"       // a sched_ext scheduler, package bpf/scx
 	backendDelegated = "delegated" // nothing in the kernel: an agent in user space reads the policy
 	backendObserve   = "observe"   // nothing at all: invocations are observed
 )

@@ -6,9 +6,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/bpf"
+	"github.com/ds2-lab/alps/bpf/scx"
 )
 
 // Config is a daemon. The zero value of each field works.
@@ -25,6 +27,12 @@ type Config struct {
 	// Cgroups are patterns of paths of functions' cgroups, or names of platforms;
 	// see docs/observer.md.
 	Cgroups []string
+
+	// Backend is how policies reach the kernel: one of Backends; "" is auto.
+	Backend string
+	// NoReload leaves a sched_ext scheduler that the kernel has ended where it is,
+	// until the mode is set. Without it the scheduler is loaded again, later each time.
+	NoReload bool
 
 	// Delegated is for kernels without hooks: policies are learnt and
 	// published, and a scheduler in user space (package ghost) acts on them.
@@ -73,7 +81,10 @@ func Run(ctx context.Context, c Config) error {
 	if err := b.AttachObserver(); err != nil {
 		return err
 	}
-	backend := chooseBackend(c, b)
+	backend, err := chooseBackend(c, b)
+	if err != nil {
+		return err
+	}
 	if o, ok := backend.(*observe); ok && c.Mode.Policy == policyCFS {
 		c.Hooks = false
 		if c.Log != nil {
@@ -88,13 +99,38 @@ func Run(ctx context.Context, c Config) error {
 	return d.run(ctx, l)
 }
 
-// chooseBackend is the best that this kernel can have.
-func chooseBackend(c Config, b *bpf.Backend) Backend {
+// BackendAuto is the hooks where the kernel has them, else none; the reason names sched_ext where that is there.
+const BackendAuto = "auto"
+
+// Backends are what Config.Backend may be.
+func Backends() []string { return []string{BackendAuto, backendHooks, backendSchedExt} }
+
+// chooseBackend is the best that this kernel can have of what c allows.
+func chooseBackend(c Config, b *bpf.Backend) (Backend, error) {
 	if c.Delegated {
-		return &delegated{kernel: b, host: thisHost}
+		return &delegated{kernel: b, host: thisHost}, nil
 	}
-	if err := b.CheckHooks(); err != nil {
-		return &observe{why: err}
+	noHooks, noScx := b.CheckHooks(), scx.Supported()
+	switch c.Backend {
+	case "", BackendAuto:
+		if noHooks == nil {
+			return newHooks(b, thisHost, b.Attached()), nil
+		}
+		if noScx == nil {
+			// Not by itself before its guest tests have run on the kernels it is for.
+			return &observe{why: fmt.Errorf("%w, or give -backend=scx: it has sched_ext", noHooks)}, nil
+		}
+		return &observe{why: fmt.Errorf("%w; %w", noHooks, noScx)}, nil
+	case backendHooks:
+		if noHooks == nil {
+			return newHooks(b, thisHost, b.Attached()), nil
+		}
+		return &observe{why: noHooks}, nil
+	case backendSchedExt:
+		if noScx == nil {
+			return newSchedExt(c, thisHost), nil
+		}
+		return &observe{why: noScx}, nil
 	}
-	return newHooks(b, thisHost, b.Attached())
+	return nil, fmt.Errorf("backend %q: allowed: %s", c.Backend, strings.Join(Backends(), ", "))
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -21,13 +22,15 @@ import (
 
 // runDaemon runs until SIGINT or SIGTERM, then leaves the kernel to CFS.
 func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
-	fs := cli.NewFlags("alps run", stderr, "[flags]", "Runs the daemon. It needs root and a kernel with the ALPS hooks; any other is only observed, with -policy cfs.\n"+
+	fs := cli.NewFlags("alps run", stderr, "[flags]", "Runs the daemon. It needs root, and a kernel with the ALPS hooks or with -backend=scx one with sched_ext (from 6.12 on); any other is only observed, with -policy cfs.\n"+
 		"Without -policy the policy is steady, of this project; -policy alps is the paper's (docs/policy.md).")
 	mode := policyflags.NewMode(fs)
 	socket := fs.String("socket", client.DefaultSocket, "listen on this unix `path`, for root only")
 	docker := fs.String("docker", "", "Docker's `address`; empty: from the environment; none: register cgroups by hand")
 	pin := fs.String("pin", daemon.DefaultPin, "a `directory` on a BPF file system, from which a daemon that was killed is resumed")
 	hooks := fs.Bool("hooks", false, "attach the hooks now, if the kernel has them, even if the policy is cfs; attaching later disturbs what runs")
+	backend := fs.String("backend", daemon.BackendAuto, "how the policy reaches the kernel: `hooks` in CFS; scx, a sched_ext scheduler; auto: hooks where the kernel has them, else functions are observed only")
+	reload := fs.Bool("reload", true, "with scx: load the scheduler again when the kernel has ended it, after a second and later each time; false: at the next alps mode")
 	delegated := fs.Bool("delegated", false, "leave the hooks alone: alps-ghost, a scheduler in user space, acts on the policies")
 	cgroups := fs.String("cgroups", "", "also take cgroups for functions whose paths match these `patterns`, with commas between: kubernetes, faasd, firecracker, or as functions.slice/{uid}.service")
 	source := fs.String("source", client.SourceAuto, "what an invocation is, of functions that do not say: process, a forked one; busy, a busy period of a process that lives on; or auto, found out: docs/observer.md")
@@ -57,6 +60,9 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	if err != nil {
 		return cli.Usage(fs, err)
 	}
+	if !slices.Contains(daemon.Backends(), *backend) {
+		return cli.Usage(fs, fmt.Errorf("-backend %s: allowed: %s", *backend, strings.Join(daemon.Backends(), ", ")))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(stderr, nil))
@@ -64,7 +70,7 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 		log.Info("no -policy is given", "policy", m.Policy, "the paper's", "-policy alps")
 	}
 	err = daemon.Run(ctx, daemon.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list, Pin: *pin, Hooks: *hooks, Delegated: *delegated, Source: *source, Cgroups: patterns,
-		Log: log})
+		Backend: *backend, NoReload: !*reload, Log: log})
 	if err != nil {
 		return cli.Fail(stderr, err)
 	}
