@@ -104,6 +104,13 @@ func Check(ctx context.Context,
 	return host().Check(ctx, targets.CheckFlags{Vulnerabilities: value(vulnerabilities)})
 }
 
+// Demo shows what the scheduler does: one burst of requests on Debian's kernel, under EEVDF and under steady.
+func Demo(ctx context.Context,
+	accel *string, // kvm, tcg or vtime; without it KVM where it works, else tcg
+) error {
+	return host().Demo(ctx, targets.DemoFlags{Accel: value(accel)})
+}
+
 // List lists the experiments, and on which engines they run.
 func (Experiments) List(ctx context.Context) error {
 	return targets.Experiments{Host: host()}.List(ctx)
