@@ -74,6 +74,25 @@ class Keeper:
         self.todo.release()
 
 
+class Nobody:
+    """Stands for a keeper where limits.procs leaves no thread: calls in the caller's."""
+
+    apart = False
+
+    def call(self, fn, *args):
+        return fn(*args)
+
+    def end(self):
+        pass
+
+
+def keeper():
+    try:
+        return Keeper()
+    except RuntimeError:
+        return Nobody()
+
+
 class Channel:
     """A connection, in this thread's table or in a keeper's."""
 
@@ -83,7 +102,7 @@ class Channel:
     def hide(self):
         """Gives the connection to a keeper of its own, where there is none."""
         if self.keeper is None:
-            self.keeper = Keeper()
+            self.keeper = keeper()
             if self.keeper.apart:
                 os.close(self.conn.fileno())  # in the calling thread's table
 

@@ -206,7 +206,7 @@ def tell(host, text):
 
 def serve_import(listener, entry, sched, threads, cpu_us):
     """Handlers run in this process, in its main thread or in one for each request."""
-    keeper = _ol_keep.Keeper()
+    keeper = _ol_keep.keeper()
     if keeper.apart:
         os.close(listener.fileno())  # in this table; the keeper accepts in its own
     accept = lambda: listener.accept()[0]

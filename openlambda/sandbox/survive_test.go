@@ -69,6 +69,18 @@ def f(event):
 	}
 }
 
+// Without a thread to spare the connection is not hidden, and answered all the same.
+func TestNoThreadForAKeeper(t *testing.T) {
+	for _, mode := range []string{"import", "fork", "exec"} {
+		s := startCode(t, "import _thread\ndef none(*args):\n    raise RuntimeError('no room')\n_thread.start_new_thread = none\ndef f(event):\n    return event\n", mode)
+		for range 2 {
+			code, body := s.post("[1]")
+			require.Equal(t, 200, code, "%s: %s", mode, body)
+			require.Equal(t, "[1]", body)
+		}
+	}
+}
+
 // A child of the handler's that comes back from it answers nobody.
 func TestForkThatReturns(t *testing.T) {
 	for _, mode := range []string{"import", "fork", "exec"} {

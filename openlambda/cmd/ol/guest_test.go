@@ -109,7 +109,9 @@ func TestGuestNoProcessLeft(t *testing.T) {
 	for range 8 {
 		got[<-codes]++
 	}
-	require.Equal(t, map[int]int{200: 3, http.StatusServiceUnavailable: 5}, got, "one of four is the server")
+	// One of four is the server, and an invocation that finds room has a thread beside its own.
+	require.Equal(t, 8, got[200]+got[http.StatusServiceUnavailable], "%v", got)
+	require.True(t, 2 <= got[200] && got[200] <= 3, "%v", got)
 	code, _ := s.Run("f", "0")
 	require.Equal(t, 200, code)
 }
