@@ -247,6 +247,11 @@ func (Figures) Fidelity(ctx context.Context) error {
 	return targets.Figures{Host: host()}.Fidelity(ctx)
 }
 
+// Findings writes docs/findings.md and README.md's summary of it, from the tables in docs/.
+func (Figures) Findings(ctx context.Context) error {
+	return targets.Figures{Host: host()}.Findings(ctx)
+}
+
 // Reproduce simulates everything, builds the rig, measures in a guest and draws the report.
 func Reproduce(ctx context.Context,
 	profile *string, // smoke, brief, quick, paper, headline or cells; by the machine without it

@@ -5,10 +5,12 @@ package targets
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
 	"github.com/ds2-lab/alps/figures/fidelity"
+	"github.com/ds2-lab/alps/figures/findings"
 	"github.com/ds2-lab/alps/figures/report"
 	"github.com/ds2-lab/alps/internal/tree"
 )
@@ -38,7 +40,7 @@ func (h Figures) Publish(ctx context.Context, f FiguresPublishFlags) error {
 	if err != nil {
 		return err
 	}
-	return h.shown(report.Publish(ctx, o))
+	return errors.Join(h.shown(report.Publish(ctx, o)), h.Findings(ctx))
 }
 
 // reportOptions are those of a report into out, below the root.
@@ -62,5 +64,17 @@ func (h Figures) Fidelity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return fidelity.Write(filepath.Join(root, "results"), filepath.Join(root, "docs"))
+	if err := fidelity.Write(filepath.Join(root, "results"), filepath.Join(root, "docs")); err != nil {
+		return err
+	}
+	return h.Findings(ctx)
+}
+
+// Findings writes docs/findings.md and README.md's summary of it, from the tables in docs/.
+func (h Figures) Findings(ctx context.Context) error {
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	return findings.Write(root)
 }

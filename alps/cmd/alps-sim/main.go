@@ -33,6 +33,10 @@ import (
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) == 1 && (args[0] == "-version" || args[0] == "--version") {
+		fmt.Fprintln(stdout, cli.Version("alps-sim"))
+		return 0
+	}
 	fs := cli.NewFlags("alps-sim", stderr, "[-workload huawei] [-scheduler cfs,alps] [-machine paper] [-cores 24] [-load 0.9] [-n 15000] [-seed 1] [-out DIR] [flags]",
 		"Simulates invocations in virtual time, and prints per group of functions the turnaround, from\n"+
 			"process start to exit, the mean from request to exit, and switches; with -out also\n"+

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/ds2-lab/alps/alps/cost"
+	"github.com/ds2-lab/alps/internal/cli"
 )
 
 // command is one subcommand. It returns the exit code.
@@ -36,13 +37,17 @@ func main() {
 
 func dispatch(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	help := func(w io.Writer) {
-		fmt.Fprint(w, "usage: alps COMMAND [flags]; alps COMMAND -h explains\n\n")
+		fmt.Fprint(w, "usage: alps COMMAND [flags]; alps COMMAND -h explains, alps --version\n\n")
 		for _, c := range commands() {
 			fmt.Fprintf(w, "  %-8s %s\n", c.name, c.what)
 		}
 	}
 	if len(args) == 0 || args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
 		help(stdout)
+		return 0
+	}
+	if args[0] == "version" || args[0] == "-version" || args[0] == "--version" {
+		fmt.Fprintln(stdout, cli.Version("alps"))
 		return 0
 	}
 	for _, c := range commands() {

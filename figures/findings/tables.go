@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package findings
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// tables reads what the report, fidelity and never have left in docs/.
+type tables struct{ docs string }
+
+// rows are those of a file of columns separated by tabs, by column.
+func (t *tables) rows(file string) ([]map[string]string, error) {
+	f, err := os.Open(filepath.Join(t.docs, file))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r := csv.NewReader(f)
+	r.Comma = '\t'
+	lines, err := r.ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	var rows []map[string]string
+	for _, line := range lines[min(1, len(lines)):] {
+		row := map[string]string{}
+		for i, name := range lines[0] {
+			row[name] = line[i]
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// value is a column of a figure's row at the highest load: "ours" or "paper", in
+// the row's unit.
+func (t *tables) value(file, column, workload, group, series, stat string) (float64, error) {
+	rows, err := t.rows(file)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range rows {
+		if r["workload"] == workload && r["load_pct"] == "90" && r["group"] == group && r["series"] == series && r["stat"] == stat {
+			return number(file, r[column])
+		}
+	}
+	return 0, fmt.Errorf("%s: no row of %s at 90 %% with group %s, series %s, stat %s", file, workload, group, series, stat)
+}
+
+// mean is the mean turnaround of all groups at 90 % load, in ms: the groups' means,
+// weighted by their invocations.
+func (t *tables) mean(file, column, workload, series string) (float64, error) {
+	rows, err := t.rows(file)
+	if err != nil {
+		return 0, err
+	}
+	var sum, all float64
+	for _, r := range rows {
+		if r["workload"] != workload || r["load_pct"] != "90" || r["series"] != series || r["stat"] != "mean" || r["group"] == "all" {
+			continue
+		}
+		v, err := number(file, r[column])
+		if err != nil {
+			return 0, err
+		}
+		n, err := number(file, r["n"])
+		if err != nil {
+			return 0, err
+		}
+		sum, all = sum+v*n, all+n
+	}
+	if all == 0 {
+		return 0, fmt.Errorf("%s: no means of %s at 90 %% with series %s", file, workload, series)
+	}
+	return sum / all, nil
+}
+
+// cell is what a page's first table with that column says, in the row that begins
+// with these cells. A column is given by its name up to a comma, or as "A > B":
+// the first B behind A.
+func (t *tables) cell(file, column string, first ...string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(t.docs, file))
+	if err != nil {
+		return "", err
+	}
+	at := -1
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "|") {
+			at = -1
+			continue
+		}
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		switch {
+		case at < 0:
+			at = find(cells, column)
+		case len(cells) > at && len(cells) >= len(first) && slices.Equal(cells[:len(first)], first):
+			return strings.Trim(strings.Replace(cells[at], "-", "−", 1), "*"), nil
+		}
+	}
+	return "", fmt.Errorf("%s: no table with the column %q has a row %v", file, column, first)
+}
+
+// find is the position of a column as in cell, or -1.
+func find(header []string, column string) int {
+	from := 0
+	if after, name, ok := strings.Cut(column, " > "); ok {
+		if from = slices.Index(header, after); from < 0 {
+			return -1
+		}
+		column = name
+	}
+	i := slices.IndexFunc(header[from:], func(h string) bool { return h == column || strings.HasPrefix(h, column+",") })
+	if i < 0 {
+		return -1
+	}
+	return from + i
+}
+
+// cells is how many cells the grid of never.md has.
+func (t *tables) cells() (string, error) {
+	text, err := os.ReadFile(filepath.Join(t.docs, "never.md"))
+	if err != nil {
+		return "", err
+	}
+	m := regexp.MustCompile(`Simulated: (\d+) cells`).FindSubmatch(text)
+	if m == nil {
+		return "", fmt.Errorf("never.md does not say how many cells there are")
+	}
+	return string(m[1]), nil
+}
+
+// conditions say what the report's runs in guests were made with.
+func (t *tables) conditions() (string, error) {
+	text, err := os.ReadFile(filepath.Join(t.docs, "report", "runs.json"))
+	if err != nil {
+		return "", err
+	}
+	var runs []struct {
+		Engine, Workload, Scheduler string
+		Round, Invocations          int
+		FunctionCPUs                int `json:"function_cpus"`
+		Kernel, Accelerator         string
+		LoadAsked                   float64 `json:"load_asked"`
+	}
+	if err := json.Unmarshal(text, &runs); err != nil {
+		return "", fmt.Errorf("report/runs.json: %w", err)
+	}
+	rounds := map[int]bool{}
+	said := ""
+	for _, r := range runs {
+		if r.Engine != "vm" || r.Workload != "huawei" || r.Scheduler != "alps" || r.LoadAsked != 0.9 {
+			continue
+		}
+		rounds[r.Round] = true
+		cpus := "one CPU"
+		if r.FunctionCPUs > 1 {
+			cpus = fmt.Sprintf("%d CPUs", r.FunctionCPUs)
+		}
+		time := "accelerator " + r.Accelerator
+		if r.Accelerator == "icount" || r.Accelerator == "vtime" {
+			time = "virtual time"
+		}
+		said = fmt.Sprintf("kernel %s, %s, %s for the functions, %d rounds of %d invocations", r.Kernel, time, cpus, len(rounds), r.Invocations)
+	}
+	if said == "" {
+		return "", fmt.Errorf("report/runs.json: no run of alps on huawei at 90 %% in a guest")
+	}
+	return said, nil
+}
+
+func number(file, text string) (float64, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", file, err)
+	}
+	return v, nil
+}
