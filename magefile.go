@@ -247,6 +247,11 @@ func (Figures) Fidelity(ctx context.Context) error {
 	return targets.Figures{Host: host()}.Fidelity(ctx)
 }
 
+// Architecture draws docs/architecture.svg, ARCHITECTURE.md's picture, from the code: packages, BPF programs, hooks.
+func (Figures) Architecture(ctx context.Context) error {
+	return targets.Figures{Host: host()}.Architecture(ctx)
+}
+
 // Findings writes docs/findings.md and README.md's summary of it, from the tables in docs/.
 func (Figures) Findings(ctx context.Context) error {
 	return targets.Figures{Host: host()}.Findings(ctx)

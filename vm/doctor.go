@@ -18,6 +18,7 @@ import (
 // Mark says how a Finding is.
 type Mark string
 
+// What is marked: OK needs nothing.
 const (
 	OK      Mark = "ok"
 	Bad     Mark = "!!" // to be mended, or to be lived with

@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/google/renameio/v2"
+
+	"github.com/ds2-lab/alps/figures/architecture"
 	"github.com/ds2-lab/alps/figures/fidelity"
 	"github.com/ds2-lab/alps/figures/findings"
 	"github.com/ds2-lab/alps/figures/report"
@@ -67,7 +70,24 @@ func (h Figures) Fidelity(ctx context.Context) error {
 	if err := fidelity.Write(filepath.Join(root, "results"), filepath.Join(root, "docs")); err != nil {
 		return err
 	}
-	return h.Findings(ctx)
+	return errors.Join(h.Findings(ctx), h.Architecture(ctx))
+}
+
+// Architecture draws docs/architecture.svg, ARCHITECTURE.md's picture, from the code: packages, BPF programs, hooks.
+func (h Figures) Architecture(ctx context.Context) error {
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	a, err := architecture.Read(root)
+	if err != nil {
+		return err
+	}
+	svg, err := a.SVG(ctx)
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(filepath.Join(root, "docs", "architecture.svg"), svg, 0o644)
 }
 
 // Findings writes docs/findings.md and README.md's summary of it, from the tables in docs/.

@@ -4,10 +4,12 @@ package tree
 
 import (
 	"bytes"
+	"html"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,4 +109,31 @@ func TestDocumentedFlagsOfAlpsExist(t *testing.T) {
 		}
 	}
 	require.Greater(t, found, 5)
+}
+
+// ARCHITECTURE.md's picture has a box for every package, and none for one that is
+// gone. Whether its lines are right, too, is tested by CI, which draws it again.
+func TestPictureHasEveryPackage(t *testing.T) {
+	root, err := Root()
+	require.NoError(t, err)
+	svg, err := os.ReadFile(filepath.Join(root, "docs", "architecture.svg"))
+	require.NoError(t, err)
+	drawn := map[string]bool{}
+	for _, m := range regexp.MustCompile(`<title>package ([^<]+)</title>`).FindAllStringSubmatch(string(svg), -1) {
+		if name := html.UnescapeString(m[1]); !strings.Contains(name, "->") { // not a line
+			drawn[name] = true
+		}
+	}
+	require.Greater(t, len(drawn), 30)
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		files, err := filepath.Glob(filepath.Join(root, name, "*.go"))
+		require.NoError(t, err)
+		code := slices.ContainsFunc(files, func(f string) bool { return !strings.HasSuffix(f, "_test.go") })
+		if code && !under(name, "internal") && !drawn[name] {
+			t.Errorf("docs/architecture.svg lacks %s: run go run mage.go figures:architecture", name)
+		}
+		delete(drawn, name)
+	}
+	require.Empty(t, drawn, "docs/architecture.svg shows what is gone: run go run mage.go figures:architecture")
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package docker makes sandboxes of containers, by the Docker Engine API. A container
+// has the labels by which schedulers find functions (package label).
 package docker
 
 import (

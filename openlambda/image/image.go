@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package image makes the container image of functions: Debian with Python and the
+// server, without a Docker daemon. The same content is made once (package cache).
 package image
 
 import (

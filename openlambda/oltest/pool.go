@@ -96,18 +96,25 @@ func (f *Sandbox) Death(context.Context) sandbox.Death { return sandbox.Death{} 
 func (f *Sandbox) Dial(ctx context.Context) (net.Conn, error) {
 	return socket.Dial(ctx, filepath.Join(f.Spec.HostDir, "ol.sock"))
 }
+
+// Pause counts, and does nothing else.
 func (f *Sandbox) Pause(context.Context) error { f.Pauses.Add(1); f.Paused.Store(true); return nil }
+
+// Unpause counts, and does nothing else.
 func (f *Sandbox) Unpause(context.Context) error {
 	f.Unpauses.Add(1)
 	f.Paused.Store(false)
 	return nil
 }
+
+// Dead is closed when the sandbox ends, by Die too.
 func (f *Sandbox) Dead() <-chan struct{} { return f.end }
 func (f *Sandbox) String() string        { return filepath.Base(f.Spec.HostDir) }
 
 // Die ends it as from outside.
 func (f *Sandbox) Die() { f.once.Do(func() { f.listener.Close(); close(f.end) }) }
 
+// Destroy ends the sandbox, as often as it is called.
 func (f *Sandbox) Destroy(context.Context) error {
 	f.Destroyed.Store(true)
 	f.Die()

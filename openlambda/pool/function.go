@@ -19,6 +19,7 @@ import (
 	"github.com/ds2-lab/alps/openlambda/stats"
 )
 
+// Why a request is refused without being served.
 var (
 	ErrQueueFull = errors.New("lambda function queue is full")
 	ErrClosed    = errors.New("the worker is ending")
