@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/alps/model"
+	"github.com/ds2-lab/alps/alps/policy"
+)
+
+// defines are the #define lines of the BPF programs, as they are written, without
+// comments.
+func defines(t *testing.T) map[string]string {
+	found := map[string]string{}
+	for _, pattern := range []string{"*.bpf.c", "*.bpf.h"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for _, m := range regexp.MustCompile(`(?m)^#define\s+(\w+)\s+([^/\n]+)`).FindAllStringSubmatch(string(text), -1) {
+				found[m[1]] = strings.TrimSpace(m[2])
+			}
+		}
+	}
+	require.NotEmpty(t, found)
+	return found
+}
+
+// number evaluates a product of integers and other defines.
+func number(t *testing.T, all map[string]string, name string) int64 {
+	text, ok := all[name]
+	require.True(t, ok, "no #define %s", name)
+	product := int64(1)
+	for factor := range strings.SplitSeq(strings.Trim(text, "()"), "*") {
+		factor = strings.TrimRight(strings.TrimSpace(factor), "UL")
+		var n int64
+		if _, known := all[factor]; known {
+			n = number(t, all, factor)
+		} else {
+			_, err := fmt.Sscan(factor, &n)
+			require.NoError(t, err, "#define %s %s", name, text)
+		}
+		product *= n
+	}
+	return product
+}
+
+// What C and Go both say is the same.
+func TestConstantsAreThoseOfTheModel(t *testing.T) {
+	all := defines(t)
+	for name, want := range map[string]int64{
+		"MAX_FUNCTIONS":  MaxFunctions,
+		"SLICE_BUCKETS":  SliceBuckets,
+		"STEADY_STEPS":   policy.MaxSteps,
+		"SLOPE_BITS":     model.SlopeBits,
+		"MIN_INDEX_NS":   int64(policy.MinIndex),
+		"BEYOND_NS":      int64(policy.BeyondQuantum),
+		"LEAST_SLICE_US": model.LeastSlice.Microseconds(),
+		"MAX_SLICE_US":   model.MaxSlice.Microseconds(),
+		"IDLE_NS":        int64(model.NoInvocation),
+		"MIN_BIAS_US":    model.MinBias.Microseconds(),
+	} {
+		require.Equal(t, want, number(t, all, name), name)
+	}
+	require.Equal(t, model.MaxSlice, MaxSlice)
+}
+
+// docs/kernel.md says the same as the code.
+func TestConstantsOfThePageOnTheKernel(t *testing.T) {
+	text, err := os.ReadFile("../docs/kernel.md")
+	require.NoError(t, err)
+	page := strings.Join(strings.Fields(string(text)), " ")
+	seconds := func(d time.Duration) string { return fmt.Sprintf("%g s", d.Seconds()) }
+	bias := policy.DefaultSteady().Bias
+	for _, want := range []string{
+		"rank × " + seconds(model.StrictStep) + " = `strict`",
+		fmt.Sprintf("at most %d steps of the Gittins index", policy.MaxSteps),
+		fmt.Sprintf("An index of 1 s has a bias of %s, one of 16 s %s", seconds(bias(time.Second)), seconds(bias(16*time.Second))),
+		fmt.Sprintf("%s while a function has an invocation", strings.ReplaceAll(model.MinBias.String(), "µs", " µs")),
+	} {
+		require.True(t, strings.Contains(page, want), "docs/kernel.md does not say: %s", want)
+	}
+}
