@@ -55,7 +55,7 @@ func (d *daemon) discover(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		d.log.Warn("docker", "err", err)
+		d.log.Warn("ask Docker for functions", "err", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -130,7 +130,7 @@ func (d *daemon) discovered(now map[bpf.CgroupID]client.Function, own *finder) e
 	refused := map[bpf.CgroupID]client.Refusal{}
 	for id, f := range own.found {
 		if _, ok := now[id]; !ok && next[id].ID != 0 {
-			log = append(log, func() { d.log.Info("function gone", "uid", f.UID, "name", f.Name) })
+			log = append(log, func() { d.log.Info("function is gone", "uid", f.UID, "name", f.Name) })
 			delete(next, id)
 		}
 	}
@@ -151,7 +151,7 @@ func (d *daemon) discovered(now map[bpf.CgroupID]client.Function, own *finder) e
 			continue
 		}
 		if !known {
-			log = append(log, func() { d.log.Info("function", "uid", f.UID, "name", f.Name, "cgroup", f.Cgroup) })
+			log = append(log, func() { d.log.Info("function is found", "uid", f.UID, "name", f.Name, "cgroup", f.Cgroup) })
 		}
 		next[id], found[id] = f, f
 	}

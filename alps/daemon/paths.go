@@ -136,7 +136,7 @@ func (d *daemon) discoverPaths(ctx context.Context, patterns []pattern) error {
 	own := finder{yields: true}
 	for {
 		if err := d.syncPaths(patterns, &own); err != nil {
-			d.log.Warn("cgroups", "err", err)
+			d.log.Warn("look for functions by their paths", "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -146,7 +146,7 @@ func (d *daemon) chooseSources(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := d.lookAtSources(); err != nil {
-			d.log.Error("what is an invocation", "err", err)
+			d.log.Error("choose what an invocation is", "err", err)
 		}
 	}
 }

@@ -88,7 +88,7 @@ func (d *daemon) sweeps(ctx context.Context) error {
 func (d *daemon) sweep() {
 	s, err := d.observer.Sweep()
 	if err != nil {
-		d.log.Error("sweep", "err", err)
+		d.log.Error("sweep the kernel's maps", "err", err)
 		return
 	}
 	if s.Swept > 0 {

@@ -172,7 +172,7 @@ func (w *watcher) run(ctx context.Context) error {
 		case <-time.After(poll):
 		}
 		if err := w.look(ctx); err != nil {
-			w.log.Error("daemon", "err", err) // it may come back; until then all stays as it is
+			w.log.Error("ask the daemon for its policy", "err", err) // it may come back; until then all stays as it is
 		}
 	}
 }

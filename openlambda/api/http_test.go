@@ -174,7 +174,7 @@ func TestTraceLatency(t *testing.T) {
 	require.Equal(t, 200, rec.Code, rec.Body)
 	require.NoError(t, w.Pool().Close())
 	for _, stage := range []string{"web-request", "ServeHTTP", "Create()"} {
-		require.Regexp(t, `latency function=f stage="?`+regexp.QuoteMeta(stage)+`"? ms=\d+`, log.String())
+		require.Regexp(t, `"stage took" function=f stage="?`+regexp.QuoteMeta(stage)+`"? ms=\d+`, log.String())
 	}
 }
 

@@ -74,9 +74,9 @@ func (c *call) log(status int, took time.Duration, err error) {
 	case status >= 500:
 		c.w.log.Error("request failed", append(attrs, "err", c.said)...)
 	case err != nil:
-		c.w.log.Debug("request", append(attrs, "err", err)...)
+		c.w.log.Debug("request was served", append(attrs, "err", err)...)
 	default:
-		c.w.log.Debug("request", attrs...)
+		c.w.log.Debug("request was served", attrs...)
 	}
 }
 

@@ -247,7 +247,7 @@ func TestWhatHappensIsLoggedAndCounted(t *testing.T) {
 		`level=INFO msg="sandbox is ready" function=f (request=three )?replaces=000000000000 `,
 		`level=ERROR msg="request failed" function=f request=three .* status=500 .* err="KeyError: 'boom'"`,
 		`level=WARN msg="sandbox died" function=f sandbox=000000000000 reason="the host was out of memory, and the kernel ended it"`,
-		`level=DEBUG msg=request function=f request=four .* status=200`,
+		`level=DEBUG msg="request was served" function=f request=four .* status=200`,
 	} {
 		require.Regexp(t, want, log.String())
 	}

@@ -113,7 +113,7 @@ func (c *dockerContainer) Destroy(ctx context.Context) error {
 	c.ours.Store(true)
 	if c.docker.config.LogOutput {
 		if out := c.logs(); out != "" {
-			c.docker.log.Info("output", "function", c.function, "sandbox", c, "text", out)
+			c.docker.log.Info("sandbox printed", "function", c.function, "sandbox", c, "text", out)
 		}
 	}
 	return errors.Join(c.docker.remove(ctx, c.id), os.RemoveAll(c.hostDir))

@@ -104,7 +104,7 @@ func (f *Function) Since(st Stage, begun time.Time) time.Duration {
 	f.s.sumNS[st].Add(int64(d))
 	f.seconds[st].Observe(d.Seconds())
 	if f.s.log != nil {
-		f.s.log.Info("latency", "function", f.name, "stage", stageNames[st], "ms", d.Milliseconds())
+		f.s.log.Info("stage took", "function", f.name, "stage", stageNames[st], "ms", d.Milliseconds())
 	}
 	return d
 }
