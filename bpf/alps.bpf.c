@@ -52,6 +52,7 @@ struct pid {
 
 struct rb_node {
 	struct rb_node *rb_right;
+	struct rb_node *rb_left;
 } relocate;
 
 struct rb_root {

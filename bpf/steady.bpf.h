@@ -212,28 +212,67 @@ static __always_inline void *next_below(struct sched_entity *se, __u64 *sum, boo
 }
 
 /*
- * The index of who waits in @q and should not wait for the end of another's
- * quantum: an invocation that never ran (@fresh), or CFS's first if it was woken,
- * be it an invocation or a stranger such as the function's server, which has to
- * run before the next invocation can begin. CFS prefers who has slept, so that who
- * is woken is the first.
+ * The index of the task that waits at @node, if it was woken; else NOBODY. A
+ * stranger, such as the function's server, is worth as much as a new invocation:
+ * it has to run before the next one can begin.
  */
-static __always_inline __u64 index_of_woken(struct steady *s, struct cfs_rq *q, bool fresh)
+static __noinline __u64 index_if_woken(struct steady *s, struct rb_node *node)
 {
-	__u64 index = fresh ? index_of(s, 0) : NOBODY, first;
-	void *se = first_of(q);
+	struct sched_entity *se = (void *)node - bpf_core_field_offset(struct sched_entity, run_node);
 	struct task *t;
 	__u32 pid = 0;
 
-	if (!se || BPF_CORE_READ((struct sched_entity *)se, my_q))
-		return index;
+	if (!s || !node || BPF_CORE_READ(se, my_q))
+		return NOBODY;
 	bpf_probe_read_kernel(&pid, sizeof(pid),
 			      task_of(se) + bpf_core_field_offset(struct task_struct, pid));
 	t = bpf_map_lookup_elem(&tasks, &pid);
 	if (t && !t->slept)
+		return NOBODY;
+	return index_of(s, t ? t->cpu_ns + t->others_ns : 0);
+}
+
+static __always_inline __u64 lower(__u64 a, __u64 b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * The least index of those that wait in @q and should not wait for the end of
+ * another's quantum: of an invocation that never ran (@fresh), and of whoever was
+ * woken. CFS prefers who has slept, so the woken ones are at the left of the tree.
+ * The leftmost alone will not do: a thread of the long invocation may be that,
+ * which sleeps and wakes all the time. Of a tree of three levels all are looked at,
+ * of a higher one the three levels at its left end.
+ */
+static __always_inline __u64 index_of_woken(struct steady *s, struct cfs_rq *q, bool fresh)
+{
+	__u64 index = fresh ? index_of(s, 0) : NOBODY;
+	struct rb_node *top = q->tasks_timeline.rb_root.rb_node, *left, *right;
+
+	for (int i = 0; i < 16; i++) { /* down, until two levels are below */
+		struct rb_node *next = BPF_CORE_READ(top, rb_left);
+
+		if (!next || !BPF_CORE_READ(next, rb_left) || !BPF_CORE_READ(next, rb_left, rb_left))
+			break;
+		top = next;
+	}
+	if (!top)
 		return index;
-	first = index_of(s, t ? t->cpu_ns + t->others_ns : 0);
-	return first < index ? first : index;
+	left = BPF_CORE_READ(top, rb_left);
+	right = BPF_CORE_READ(top, rb_right);
+	index = lower(index, index_if_woken(s, top));
+	if (left) {
+		index = lower(index, index_if_woken(s, left));
+		index = lower(index, index_if_woken(s, BPF_CORE_READ(left, rb_left)));
+		index = lower(index, index_if_woken(s, BPF_CORE_READ(left, rb_right)));
+	}
+	if (right) {
+		index = lower(index, index_if_woken(s, right));
+		index = lower(index, index_if_woken(s, BPF_CORE_READ(right, rb_left)));
+		index = lower(index, index_if_woken(s, BPF_CORE_READ(right, rb_right)));
+	}
+	return index;
 }
 
 /* @se waits in the tree of @on, and nobody comes after it. */
