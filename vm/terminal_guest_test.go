@@ -71,7 +71,7 @@ func testTerminal(t *testing.T, g *Guest) {
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGWINCH))
 	s.ask(t, "sleep 1; stty size\n", "41 123")
 	s.ask(t, "echo be''gun; sleep 1000\n", "begun")
-	s.ask(t, "\x03", "^C")
+	s.ask(t, "\x03", "# ") // at its prompt the shell reads again: a key that comes before may be lost
 	s.ask(t, "echo co''de $?\n", "code 130")
 	s.ask(t, "sleep 1000\n", "sleep 1000")
 	s.ask(t, "\x1a", "Stopped")
