@@ -238,7 +238,7 @@ struct task {
 	__u32 awake; /* counted in the period's awake */
 	__u32 preempted_cpu; /* on which CPU it was interrupted, from 1; 0: it is not */
 	__u32 never_ran; /* it waits for its first time on a CPU: its place in never_ran, from 1 */
-	__u32 slept; /* it was woken, or sleeps: it has not run since */
+	__u32 slept; /* it sleeps, was woken, or was moved: it has not run since */
 	__u32 pad;
 	__u64 others_ns; /* CPU time of the invocation's other tasks, when it was last looked at */
 };

@@ -76,7 +76,10 @@ int BPF_PROG(observe_migrate, struct task_struct *p, int to)
 	__u32 pid = p->pid, slot;
 	struct task *t = bpf_map_lookup_elem(&tasks, &pid);
 
-	if (!t || !t->never_ran)
+	if (!t)
+		return 0;
+	t->slept = 1; /* it has not run where it comes to, as if it was woken there */
+	if (!t->never_ran)
 		return 0;
 	slot = (t->never_ran - 1) / (cpus ?: 1);
 	runs_first(t);

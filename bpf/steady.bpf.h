@@ -212,7 +212,8 @@ static __always_inline void *next_below(struct sched_entity *se, __u64 *sum, boo
 }
 
 /*
- * The index of the task that waits at @node, if it was woken; else NOBODY. A
+ * The index of the task that waits at @node, if it was woken or moved here and has
+ * not run since; else NOBODY. A
  * stranger, such as the function's server, is worth as much as a new invocation:
  * it has to run before the next one can begin.
  */

@@ -53,7 +53,7 @@ func TestGuestImportIsObserved(t *testing.T) {
 	const n = 100
 	require.NoError(t, m.Run(ctx, vm.Cmd{Line: "ol init -p /tmp/w && mkdir /tmp/w/registry/f && cat > /tmp/w/registry/f/f.py", Stdin: strings.NewReader(importHandler)}))
 	sh("systemd-run --quiet --collect --unit=alps alps run -policy cfs")
-	sh("systemd-run --quiet --collect --unit=worker sh -c 'exec ol worker -p /tmp/w -o trace.latency=true >/tmp/worker.log 2>&1'")
+	sh("systemd-run --quiet --collect --unit=worker -E PATH sh -c 'exec ol worker -p /tmp/w -o trace.latency=true >/tmp/worker.log 2>&1'")
 	sh("for i in $(seq 100); do curl -s -X POST localhost:5000/run/f -d 1 && break; sleep 0.3; done")
 	sh("for i in $(seq 100); do alps status | grep 'invocations: busy' && break; sleep 0.3; done")
 	// A second without requests would pause the container.
