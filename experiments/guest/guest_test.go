@@ -66,7 +66,7 @@ func testPackages(t *testing.T, p Artifacts, cpus int, rings string, packages ..
 	require.NoError(t, err)
 	cfg := p.VMConfig()
 	cfg.CPUs = cpus
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 12*time.Minute, errors.New("the guest froze or is far too slow"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Minute, errors.New("the guest froze or is far too slow"))
 	defer cancel()
 	m, err := vm.Start(ctx, cfg)
 	require.NoError(t, err)
