@@ -183,7 +183,7 @@ func (h Test) Guest(ctx context.Context, f TestGuestFlags) error {
 		return err
 	}
 	o.Src = f.Src
-	return h.guestTests(ctx, o, nil, nil, "-timeout=40m", "-run=Guest", "./vm", "./experiments/guest", "./experiments/execute")
+	return h.guestTests(ctx, o, nil, nil, "-timeout=1h", "-run=Guest", "./vm", "./experiments/guest", "./experiments/execute")
 }
 
 // guestTests runs tests that boot guests, on parts made before. Those of the rings more have to run, too.
