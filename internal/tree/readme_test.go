@@ -69,6 +69,25 @@ func TestDocumentedTargetsExist(t *testing.T) {
 	require.Greater(t, found, 3)
 }
 
+// The programs that pages build can be built so: an output named like a folder
+// cannot.
+func TestDocumentedBuildsWork(t *testing.T) {
+	root, err := Root()
+	require.NoError(t, err)
+	build := regexp.MustCompile(`(?m)^ +(?:[A-Z_]+=\S+ )*go build ([^&|;#\n]+)`)
+	found := 0
+	for page, text := range documents(t, root) {
+		for _, m := range build.FindAllStringSubmatch(text, -1) {
+			found++
+			dry := exec.Command("go", append([]string{"build", "-n"}, strings.Fields(m[1])...)...)
+			dry.Dir = root
+			out, err := dry.CombinedOutput()
+			require.NoError(t, err, "%s: go build %s: %s", page, m[1], out[max(0, len(out)-300):])
+		}
+	}
+	require.GreaterOrEqual(t, found, 3)
+}
+
 // Several work in one checkout at once, and from its subfolders.
 func TestTargetsRunSideBySide(t *testing.T) {
 	root, err := Root()
