@@ -28,6 +28,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ds2-lab/alps/bpf"
+	"github.com/ds2-lab/alps/bpf/internal/schedext"
 )
 
 // Options say how to schedule. The zero value works.
@@ -60,9 +61,6 @@ const (
 // MaxBias bounds every bias, well below the kernel's watchdog.
 const MaxBias = 18 * time.Second
 
-// ErrNoSchedExt means that the running kernel cannot load such a scheduler.
-var ErrNoSchedExt = errors.New("this kernel has no sched_ext (CONFIG_SCHED_CLASS_EXT, since 6.12)")
-
 // Scheduler is in charge until it is closed, or the kernel ends it: see Ended.
 type Scheduler struct {
 	API string // whose names the object uses that was loaded: scx612, scx613, scx701
@@ -83,18 +81,15 @@ func Supported() error {
 	if err != nil {
 		return fmt.Errorf("this kernel has no type information (CONFIG_DEBUG_INFO_BTF): %w", err)
 	}
-	_, err = object(kernel)
+	_, err = schedext.Choose(kernel, objects)
 	return err
 }
 
-// objects are those committed, by the kernel function that only their kernels have.
-var objects = []struct {
-	name, has string
-	load      func() (*ebpf.CollectionSpec, error)
-}{
-	{"scx701", "scx_bpf_dsq_move_to_local___v2", loadRenamed},
-	{"scx613", "scx_bpf_dsq_move_to_local", loadScx613},
-	{"scx612", "scx_bpf_consume", loadScx612},
+// objects are those committed, the newest names first.
+var objects = []schedext.Object{
+	{Name: "scx701", Has: "scx_bpf_dsq_move_to_local___v2", Load: loadRenamed},
+	{Name: "scx613", Has: "scx_bpf_dsq_move_to_local", Load: loadScx613},
+	{Name: "scx612", Has: "scx_bpf_consume", Load: loadScx612},
 }
 
 // loadRenamed gives a kernel function its name, which clang 14 cannot write.
@@ -111,28 +106,13 @@ func loadRenamed() (*ebpf.CollectionSpec, error) {
 	return spec, nil
 }
 
-// object is the number of the object for a kernel.
-func object(kernel *btf.Spec) (int, error) {
-	var ops *btf.Struct
-	if err := kernel.TypeByName("sched_ext_ops", &ops); err != nil {
-		return 0, ErrNoSchedExt
-	}
-	for i, o := range objects {
-		types, err := kernel.AnyTypesByName(o.has)
-		if err == nil && len(types) > 0 {
-			return i, nil
-		}
-	}
-	return 0, errors.New("this kernel's sched_ext has none of the functions that are known: a newer ALPS is needed")
-}
-
 // prepare makes of the kernel's types the object to load.
 func prepare(kernel *btf.Spec, o Options) (*ebpf.CollectionSpec, string, error) {
-	at, err := object(kernel)
+	object, err := schedext.Choose(kernel, objects)
 	if err != nil {
 		return nil, "", err
 	}
-	spec, err := objects[at].load()
+	spec, err := object.Load()
 	if err != nil {
 		return nil, "", err
 	}
@@ -150,7 +130,7 @@ func prepare(kernel *btf.Spec, o Options) (*ebpf.CollectionSpec, string, error) 
 			delete(spec.Programs, name)
 		}
 	}
-	return spec, objects[at].name, configure(spec, kernel, o)
+	return spec, object.Name, configure(spec, kernel, o)
 }
 
 const (

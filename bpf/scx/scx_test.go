@@ -17,18 +17,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/bpf"
+	"github.com/ds2-lab/alps/bpf/internal/schedext"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
 // What Go and C call by the same name has the same form, in every object.
 func TestValuesAreTheProgramsOwn(t *testing.T) {
 	for _, o := range objects {
-		spec, err := o.load()
+		spec, err := o.Load()
 		require.NoError(t, err)
 		for name, v := range map[string]any{"rule": rule{}, "limit": limitValue{}} {
 			var st *btf.Struct
 			require.NoError(t, spec.Types.TypeByName(name, &st))
-			require.EqualValues(t, binary.Size(v), st.Size, "%s %s", o.name, name)
+			require.EqualValues(t, binary.Size(v), st.Size, "%s %s", o.Name, name)
 		}
 		require.EqualValues(t, len(countNames), spec.Maps["counts"].MaxEntries)
 		require.EqualValues(t, maxCPUs*4, spec.Variables["queue_of_cpu"].Size())
@@ -92,7 +93,7 @@ func TestObjectIsChosenByTheKernelsNames(t *testing.T) {
 	empty, err := btf.LoadSpecFromReader(strings.NewReader(string(raw)))
 	require.NoError(t, err)
 	_, _, err = prepare(empty, Options{})
-	require.ErrorIs(t, err, ErrNoSchedExt)
+	require.ErrorIs(t, err, schedext.ErrNone)
 }
 
 func TestRulesAreChecked(t *testing.T) {

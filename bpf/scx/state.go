@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ds2-lab/alps/bpf"
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // Stats are counts since the scheduler was loaded, and what waits now.
@@ -110,18 +111,7 @@ func (s *Scheduler) KeepAlive(d time.Duration) error {
 	if d == 0 {
 		return s.word("valid_until", uint64(0))
 	}
-	now, err := monotonic()
-	if err != nil {
-		return fmt.Errorf("heartbeat: %w", err)
-	}
-	return s.word("valid_until", now+uint64(d))
-}
-
-// monotonic is the programs' clock, ns.
-func monotonic() (uint64, error) {
-	var now unix.Timespec
-	err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-	return uint64(now.Nano()), err
+	return s.word("valid_until", uint64(clock.Now().Add(d)))
 }
 
 // Limit is a cgroup's cpu.max and cpu.max.burst.
@@ -151,11 +141,7 @@ func (s *Scheduler) SetLimits(limits map[bpf.CgroupID]Limit) error {
 		if s.lims[id] == l {
 			continue
 		}
-		now, err := monotonic()
-		if err != nil {
-			return fmt.Errorf("limit of cgroup %d: %w", id, err)
-		}
-		v := limitValue{Quota: uint64(l.Quota), Period: uint64(l.Period), Burst: uint64(l.Burst), Began: now, Budget: int64(l.Quota)}
+		v := limitValue{Quota: uint64(l.Quota), Period: uint64(l.Period), Burst: uint64(l.Burst), Began: uint64(clock.Now()), Budget: int64(l.Quota)}
 		if err := s.coll.Maps["limits"].Put(uint64(id), v); err != nil {
 			return fmt.Errorf("limit of cgroup %d: %w", id, err)
 		}
