@@ -213,7 +213,7 @@ func (Kernel) Peers(ctx context.Context,
 // Soak runs everything at once in a debug kernel: load, policy updates, attach
 // and detach, CPUs and cgroups that come and go; then it reads the kernel's log.
 func (Kernel) Soak(ctx context.Context,
-	name *string, // in kernels.yaml; 6.1-debug without it, 6.12-debug for sched_ext
+	name *string, // in kernels.yaml; 6.1-debug without it
 	src *string, // build it from this tree
 	length *time.Duration, // 10m without it
 ) error {

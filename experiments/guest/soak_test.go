@@ -17,10 +17,9 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// TestSoak runs the soak of package bpf in a guest with the kernel given, or that
-// of package scx where the kernel has no hooks, and reads the kernel's log. With
-// hooks it also lets a function be favoured for minutes. The target kernel:soak
-// calls it; CI does not.
+// TestSoak runs the soak of package bpf in a guest with the kernel given, lets a
+// function be favoured for minutes, and reads the kernel's log. The target
+// kernel:soak calls it; CI does not.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("ALPS_SOAK"))
 	ring.Need(t, ring.Long, err == nil, "run by the target kernel:soak")
@@ -36,11 +35,8 @@ func TestSoak(t *testing.T) {
 	m, err := vm.Start(ctx, cfg)
 	require.NoError(t, err)
 	defer m.Close()
-	pkg, rings := "bpf", string(ring.Hook)+","+string(ring.Trace)
-	if !hasHooks(t, p) {
-		pkg, rings = "bpf/scx", string(ring.SchedExt)
-	}
-	binary := testBinary(t, p.opts.Root, pkg)
+	rings := string(ring.Hook) + "," + string(ring.Trace)
+	binary := testBinary(t, p.opts.Root, "bpf")
 	require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/test && chmod +x /tmp/test", Stdin: bytes.NewReader(binary)}))
 	var log bytes.Buffer
 	out := io.MultiWriter(&log, os.Stdout)
@@ -50,5 +46,6 @@ func TestSoak(t *testing.T) {
 	t.Logf("the kernel's log:\n%s", kernelLog)
 	require.NoError(t, err)
 	require.NoError(t, logErr)
+	require.Contains(t, log.String(), "--- PASS: TestSoak")
 	require.NotRegexp(t, `WARNING|BUG|Oops|INFO:|lockup|blocked`, kernelLog)
 }

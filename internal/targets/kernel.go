@@ -103,7 +103,7 @@ func (h Kernel) Peers(ctx context.Context, f KernelPeersFlags) error {
 
 // KernelSoakFlags are the flags of kernel:soak.
 type KernelSoakFlags struct {
-	Name   string        // in kernels.yaml; 6.1-debug without it, 6.12-debug for sched_ext
+	Name   string        // in kernels.yaml; 6.1-debug without it
 	Src    string        // build it from this tree
 	Length time.Duration // 10m without it
 }
@@ -116,6 +116,15 @@ func (h Kernel) Soak(ctx context.Context, f KernelSoakFlags) error {
 		return err
 	}
 	o.Src = f.Src
+	kernels, err := kernel.List(filepath.Join(o.Root, "kernel"))
+	if err != nil {
+		return err
+	}
+	if k, err := kernel.Find(kernels, o.Kernel); err != nil {
+		return err
+	} else if k.Patches.V == "" {
+		return fmt.Errorf("kernel %s has no hooks: the soak is of the hooks, and sched_ext's is not written yet", k.Name.V)
+	}
 	return h.guestTests(ctx, o, longRing, []string{"ALPS_SOAK=" + cmp.Or(f.Length, 10*time.Minute).String()}, "-timeout=5h", "-run=TestSoak", "./experiments/guest")
 }
 
