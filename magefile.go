@@ -106,7 +106,7 @@ func Check(ctx context.Context,
 
 // Demo shows what the scheduler does: one burst of requests on Debian's kernel, under EEVDF and under steady.
 func Demo(ctx context.Context,
-	accel *string, // kvm, tcg or vtime; without it KVM where it works, else tcg
+	accel *string, // kvm, tcg or vtime; without it KVM where it works, else vtime
 ) error {
 	return host().Demo(ctx, targets.DemoFlags{Accel: value(accel)})
 }
@@ -303,7 +303,7 @@ func (Test) Guest(ctx context.Context,
 	return targets.Test{Host: host()}.Guest(ctx, targets.TestGuestFlags{Kernel: value(kernel), Src: value(src)})
 }
 
-// Weekly runs what takes long (ring.Long, but for kernel:soak): ten minutes of handlers made at random, a guest with 24 CPUs, the worker in guests, guests with kernel 6.12, runs that are killed, runs in shards.
+// Weekly runs what takes long (ring.Long, but for kernel:soak): ten minutes of handlers made at random, a guest with 24 CPUs, busy periods and web frameworks in guests, guests with kernel 6.12, runs that are killed, runs in shards.
 func (Test) Weekly(ctx context.Context,
 	kills *int, // 5 without it
 	src *string, // of Linux 6.12, where the distribution has no package of it

@@ -16,6 +16,7 @@ import (
 	"io"
 
 	alpsclient "github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/guest"
 	"github.com/ds2-lab/alps/experiments/loadgen"
 	"github.com/ds2-lab/alps/experiments/results"
@@ -41,7 +42,7 @@ var schedulers = []struct {
 // Options say where. Root and Out are required.
 type Options struct {
 	Root     string   // of the repository
-	Accel    vm.Accel // "": KVM where it works, else plain emulation
+	Accel    vm.Accel // "": KVM where it works, else virtual time
 	Progress *progress.Reporter
 	Out      io.Writer // of the table
 }
@@ -49,8 +50,12 @@ type Options struct {
 // Run prepares the guest, replays the burst under each scheduler, and writes
 // the table.
 func Run(ctx context.Context, o Options) error {
-	a, err := guest.Prepare(ctx, guest.Options{Root: o.Root, Kernel: Kernel, Accel: o.Accel, CPUs: cpus, Progress: o.Progress})
+	a, err := guest.Prepare(ctx, guest.Options{Root: o.Root, Kernel: Kernel, Accel: o.Accel, Virtual: true, CPUs: cpus, Progress: o.Progress})
 	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	// Debian's kernel has no hooks, and a daemon does not take sched_ext by itself.
+	if a, err = a.Variant(ctx, guest.Variant{Backend: config.BackendSCX}); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	g, err := a.Acquire(ctx, ports())

@@ -64,19 +64,17 @@ func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string, t
 
 // The worker on Docker itself: limits, faults, policies, load.
 func TestGuestWorker(t *testing.T) {
-	ring.Need(t, ring.Long, ring.Must(ring.Long), "not seen to pass yet since the worker serves ol.yaml: the target test:weekly")
 	workerTests(t, "", 0, "TestGuest(Container|NoProcessLeft|Faults|ImageMissing|DiskFull|WorkerKilled|Sched|Load)", "TestGuestLoad")
 }
 
 // OpenLambda's own test scenarios, and ALPS beside a worker, with the defaults of both.
 func TestGuestWorkerScenarios(t *testing.T) {
-	ring.Need(t, ring.Long, ring.Must(ring.Long), "not seen to pass yet since the worker serves ol.yaml: the target test:weekly")
 	workerTests(t, "", 0, "TestGuest(Scenarios|BesideALPS)", "TestGuestBesideALPS")
 }
 
 // The frameworks of OpenLambda's examples, from an image that has them.
 func TestGuestWorkerExamples(t *testing.T) {
-	ring.Need(t, ring.Long, ring.Must(ring.Long), "not seen to pass yet since the worker serves ol.yaml: the target test:weekly")
+	ring.Need(t, ring.Long, ring.Must(ring.Long), "builds an image of its own: the target test:weekly")
 	i, err := image.Build(t.Context(), image.Options{Tag: "lambda-web:latest", Packages: []string{"python3-flask", "python3-fastapi"}})
 	require.NoError(t, err)
 	workerTests(t, "", 0, "TestGuestExamples", "TestGuestExamples", i.Path)
@@ -84,7 +82,6 @@ func TestGuestWorkerExamples(t *testing.T) {
 
 // What a process per invocation costs, in virtual time.
 func TestGuestWorkerForkCost(t *testing.T) {
-	ring.Need(t, ring.Long, ring.Must(ring.Long), "not seen to pass yet since the worker serves ol.yaml: the target test:weekly")
 	workerTests(t, vm.VTime, 1, "TestGuestForkCost", "TestGuestForkCost")
 }
 

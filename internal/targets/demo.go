@@ -13,7 +13,7 @@ import (
 
 // DemoFlags are the flags of demo.
 type DemoFlags struct {
-	Accel string // kvm, tcg or vtime; without it KVM where it works, else tcg
+	Accel string // kvm, tcg or vtime; without it KVM where it works, else vtime
 }
 
 // Demo shows what the scheduler does: one burst of requests on Debian's kernel, under EEVDF and under steady.
@@ -27,7 +27,7 @@ func (h Host) Demo(ctx context.Context, f DemoFlags) error {
 		return err
 	}
 	needs := []deps.Group{deps.Prebuilt(), deps.Image(), deps.QEMU()}
-	if a == vm.VTime {
+	if a == vm.VTime || a == vm.Auto {
 		needs = append(needs, deps.QEMUBuild())
 	}
 	if err := deps.Ensure(ctx, h.Console, needs...); err != nil {

@@ -192,18 +192,19 @@ func TestGuestBesideALPS(t *testing.T) {
 		}
 		return 0
 	}
+	// What a container does while it starts counts as busy, too, so it takes some
+	// requests until the two are told apart.
 	require.Eventually(t, func() bool {
-		for _, name := range []string{"short", "long"} {
+		for _, name := range []string{"short", "short", "long"} {
 			code, body := s.Run(name, "1")
 			assert.Equal(t, 200, code, body)
 		}
 		if json.Unmarshal([]byte(shell(t, "alps status -json")), &status) != nil {
 			return false
 		}
-		return index("short") > 0 && index("long") > 0
-	}, 2*time.Minute, time.Second, "both are learnt")
+		return index("short") > 0 && 2*index("short") < index("long")
+	}, 2*time.Minute, time.Second, "the long one comes later")
 	t.Log(shell(t, "alps status"))
-	require.Less(t, 10*index("short"), 10*index("long")-5*index("short"), "the long one comes later")
 	require.Len(t, status.Functions, 2)
 	for _, f := range status.Functions {
 		require.Equal(t, config.UIDOf(f.Name, 0), f.UID)
