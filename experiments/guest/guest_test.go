@@ -57,7 +57,14 @@ func testHooks(t *testing.T, cpus int) {
 func TestGuestObserver(t *testing.T) {
 	p := guestArtifacts(t)
 	ring.Need(t, ring.NoHooks, !hasHooks(t, p), "this kernel has hooks: TestGuestHooks")
-	testPackages(t, p, 2, "trace,schedext", "bpf", "bpf/ghost", "alps/cost")
+	testPackages(t, p, 2, "trace", "bpf", "alps/cost")
+}
+
+// The schedulers that a kernel without hooks can load.
+func TestGuestSchedExt(t *testing.T) {
+	p := guestArtifacts(t)
+	ring.Need(t, ring.NoHooks, !hasHooks(t, p), "this kernel has hooks: TestGuestHooks")
+	testPackages(t, p, 2, "schedext", "bpf/ghost", "bpf/scx")
 }
 
 // testPackages runs the test binaries of packages in a guest, where these rings must run.
