@@ -37,6 +37,15 @@ import (
 // DefaultSocket is where the daemon listens unless told otherwise.
 const DefaultSocket = "/run/alps.sock"
 
+// Policies, by what decides on ranks and slices.
+const (
+	PolicyCFS    = "cfs"    // nothing: the kernel alone
+	PolicySteady = "steady" // policy.Steady
+	PolicyALPS   = "alps"   // policy.Policy
+	PolicySFS    = "sfs"    // the mean gap between arrivals
+	PolicyManual = "manual" // whoever calls SetPolicy
+)
+
 // Mode is what decides: steady; ALPS; SFS; whoever calls SetPolicy; or nothing,
 // and the invocations are observed only.
 type Mode struct {

@@ -23,12 +23,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/internal/label"
 )
-
-// cgroupRoot is where cgroup v2 is mounted.
-const cgroupRoot = "/sys/fs/cgroup"
 
 // listen opens the socket for root only. A live daemon on it is an error, a
 // dead one's socket is replaced.
@@ -129,8 +127,8 @@ func reply(w http.ResponseWriter, v any, err error) {
 
 // register makes the cgroup at f.Cgroup a function, or changes nothing.
 func (d *daemon) register(f client.Function) error {
-	f.Cgroup = filepath.Clean("/" + strings.TrimPrefix(f.Cgroup, cgroupRoot))
-	id, err := bpf.CgroupOf(cgroupRoot + f.Cgroup)
+	f.Cgroup = filepath.Clean("/" + strings.TrimPrefix(f.Cgroup, host.CgroupRoot))
+	id, err := bpf.CgroupOf(host.CgroupRoot + f.Cgroup)
 	if err != nil {
 		return callers{err}
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package alps is the scheduler daemon: it watches the invocations of the
+// Package daemon is the scheduler daemon: it watches the invocations of the
 // functions on this host, lets package policy learn ranks and slices from the
-// last seconds, and keeps them in the kernel's policy map.
+// last seconds, and publishes them to the kernel (package backend).
 //
 // A function is a cgroup. Docker containers with the labels alps.function.uid
 // and alps.function.name are found by themselves; any other cgroup can be
@@ -24,11 +24,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ds2-lab/alps/alps/backend"
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
-
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
@@ -38,12 +39,12 @@ import (
 type daemon struct {
 	config   Config
 	observer observer
-	backend  Backend
+	backend  backend.Backend
 	log      *slog.Logger
 	now      func() clock.KTime
 	begun    clock.KTime
 	load     *loadMeter
-	host     host
+	host     host.Host
 
 	changed chan struct{} // the mode changed: begin its period anew
 
@@ -75,12 +76,12 @@ type daemon struct {
 // keptEvents is how many events a reader that was away can still get.
 const keptEvents = 16384
 
-func newDaemon(c Config, o observer, b Backend, h host) (*daemon, error) {
+func newDaemon(c Config, o observer, b backend.Backend, h host.Host) (*daemon, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Mode.Policy == "" {
-		c.Mode.Policy = policySteady
+		c.Mode.Policy = client.PolicySteady
 	}
 	d := &daemon{config: c, observer: o, backend: b, log: c.Log, now: clock.Now, begun: clock.Now(), load: &loadMeter{cpus: c.CPUs}, host: h,
 		changed: make(chan struct{}, 1), functions: map[bpf.CgroupID]client.Function{}, readers: map[chan client.Event]bool{}, accounts: map[bpf.CgroupID]*account{},
@@ -142,12 +143,12 @@ func (d *daemon) setMode(m client.Mode) error {
 	d.ops.Lock()
 	defer d.ops.Unlock()
 	var learnt *steadyLearnt
-	if m.Policy == policySteady {
+	if m.Policy == client.PolicySteady {
 		if learnt, err = newSteadyLearnt(next.steady); err != nil {
 			return callers{err}
 		}
 	}
-	steered := next.wire.Policy != policyCFS
+	steered := next.wire.Policy != client.PolicyCFS
 	if steered {
 		if err := d.backend.Supports(m.Policy); err != nil {
 			return callers{fmt.Errorf("policy %s: %w", m.Policy, err)}

@@ -5,7 +5,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -140,7 +139,7 @@ func TestBiasFollowsTheOrder(t *testing.T) {
 		for i, rank := range []int{1, 2} {
 			e, err := m.entry(policy.Decision{Rank: rank, Slice: 5 * time.Millisecond})
 			require.NoError(t, err)
-			require.Equal(t, model.Entry{Bias: duration(want[i]), Slice: 5 * time.Millisecond}, e, order)
+			require.Equal(t, model.Entry{Bias: time.Duration(want[i]) * time.Microsecond, Slice: 5 * time.Millisecond}, e, order)
 		}
 	}
 	m, err := parseMode(client.Mode{Policy: "alps", Order: "strict"})
@@ -225,12 +224,6 @@ func TestSFSSliceIsTheInterArrivalTime(t *testing.T) {
 	require.Equal(t, 6*time.Second, entry.Slice, "mean gap × CPUs")
 	_, ok = sfsEntry(records[:1], 3)
 	require.False(t, ok)
-}
-
-// The simulator, which knows no BPF, bounds slices as the kernel's map does.
-func TestBoundsAreTheKernels(t *testing.T) {
-	require.Equal(t, bpf.MaxSlice, model.MaxSlice)
-	require.EqualValues(t, math.MaxInt32, micros(model.MaxBias))
 }
 
 func TestRemovedCgroupsAreForgotten(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	dockerapi "github.com/moby/moby/client"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/internal/label"
 )
@@ -98,7 +99,7 @@ func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, own 
 		if err != nil {
 			continue
 		}
-		id, err := bpf.CgroupOf(cgroupRoot + path)
+		id, err := bpf.CgroupOf(host.CgroupRoot + path)
 		if err != nil {
 			continue
 		}

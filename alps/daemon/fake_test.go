@@ -12,7 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/alps/backend"
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/bpf"
 )
 
@@ -106,10 +108,10 @@ func (k *fakeKernel) Events(ctx context.Context, f func(bpf.Event)) error {
 }
 
 // testHost is a host whose cgroups are directories.
-func testHost(t *testing.T) host {
+func testHost(t *testing.T) host.Host {
 	dir := t.TempDir()
-	h := host{cgroups: dir + "/cgroup", schedExt: dir + "/sched_ext", proc: dir + "/kernel", cpus: dir + "/online"}
-	for path, text := range map[string]string{h.cgroups + "/cgroup.subtree_control": "", h.proc + "/osrelease": "6.1.0-test", h.cpus: "0-1"} {
+	h := host.Host{Cgroups: dir + "/cgroup", SchedExt: dir + "/sched_ext", Proc: dir + "/kernel", CPUs: dir + "/online"}
+	for path, text := range map[string]string{h.Cgroups + "/cgroup.subtree_control": "", h.Proc + "/osrelease": "6.1.0-test", h.CPUs: "0-1"} {
 		write(t, path, text)
 	}
 	return h
@@ -124,7 +126,7 @@ func write(t *testing.T, path, text string) {
 func add(t *testing.T, d *daemon, functions ...client.Function) {
 	for _, f := range functions {
 		f.Cgroup = "/alps.slice/" + f.UID
-		write(t, d.host.cgroups+f.Cgroup+"/cpu.weight", "100\n")
+		write(t, d.host.Cgroups+f.Cgroup+"/cpu.weight", "100\n")
 		require.NoError(t, d.add(f))
 	}
 }
@@ -132,15 +134,15 @@ func add(t *testing.T, d *daemon, functions ...client.Function) {
 // testKernel is a fakeKernel, or what is built around one.
 type testKernel interface {
 	observer
-	hooksKernel
+	backend.HooksKernel
 }
 
 // newTestDaemon steers by the hooks, or is delegated.
 func newTestDaemon(t *testing.T, c Config, k testKernel) (*daemon, error) {
 	h := testHost(t)
-	var b Backend = newHooks(k, h, false)
+	var b backend.Backend = backend.NewHooks(k, h, false)
 	if c.Delegated {
-		b = &delegated{kernel: k, host: h}
+		b = backend.NewDelegated(k, h)
 	}
 	return newDaemon(c, k, b, h)
 }

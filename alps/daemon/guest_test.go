@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("ALPS_PLAY") == "daemon" {
 		params := guestParams()
 		err := Run(context.Background(), Config{Socket: guestSocket, Pin: guestPin, Docker: "none", Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-			Mode: client.Mode{Policy: policyManual, Order: model.OrderStrict, Params: &params}})
+			Mode: client.Mode{Policy: client.PolicyManual, Order: model.OrderStrict, Params: &params}})
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -15,16 +15,7 @@ import (
 const maxRank = 10_000
 
 // DefaultPolicy is that of a daemon that is told none.
-const DefaultPolicy = "steady"
-
-// Policies, by what sets the kernel's map.
-const (
-	policyCFS    = "cfs"         // nothing
-	policySteady = DefaultPolicy // policy.Steady, every period
-	policyALPS   = "alps"        // policy.Policy, every period
-	policySFS    = "sfs"         // the inter-arrival time, every period
-	policyManual = "manual"      // a client
-)
+const DefaultPolicy = client.PolicySteady
 
 // mode is a checked client.Mode.
 type mode struct {
@@ -37,7 +28,7 @@ type mode struct {
 
 // every is how often the policy is made anew.
 func (m mode) every() time.Duration {
-	if m.wire.Policy == policySteady {
+	if m.wire.Policy == client.PolicySteady {
 		return m.steady.Period
 	}
 	return m.params.Every()
@@ -45,13 +36,13 @@ func (m mode) every() time.Duration {
 
 func parseMode(m client.Mode) (mode, error) {
 	out := mode{wire: m, order: m.Order, step: model.DefaultStep, params: policy.Paper(), steady: policy.DefaultSteady()}
-	if m.Steady != nil && m.Policy != policySteady {
+	if m.Steady != nil && m.Policy != client.PolicySteady {
 		return mode{}, fmt.Errorf("policy %q has no parameters of steady", m.Policy)
 	}
 	switch m.Policy {
-	case policyCFS:
+	case client.PolicyCFS:
 		return out, nil
-	case policySteady:
+	case client.PolicySteady:
 		if m.Order != "" || m.Step != "" || m.Params != nil {
 			return mode{}, fmt.Errorf("policy steady has no order, step or params of alps: it has parameters of its own, steady")
 		}
@@ -59,7 +50,7 @@ func parseMode(m client.Mode) (mode, error) {
 			out.steady = *m.Steady
 		}
 		return out, out.steady.Validate()
-	case policyALPS, policySFS, policyManual:
+	case client.PolicyALPS, client.PolicySFS, client.PolicyManual:
 	default:
 		return mode{}, fmt.Errorf("policy %q: allowed: steady, alps, sfs, manual, cfs", m.Policy)
 	}

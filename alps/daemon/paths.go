@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/bpf"
 )
 
@@ -74,7 +75,7 @@ func parsePattern(text string) (p pattern, err error) {
 		})
 		slices.Sort(names)
 		return pattern{}, fmt.Errorf("cgroup pattern %q: %s; want a path below %s such as functions.slice/{uid}.service, or one of %s",
-			text, why, cgroupRoot, strings.Join(names, ", "))
+			text, why, host.CgroupRoot, strings.Join(names, ", "))
 	}
 	if strings.Count(text, "{uid}") != 1 {
 		return wrong("it has not one {uid}")
@@ -151,8 +152,8 @@ func (d *daemon) discoverPaths(ctx context.Context, patterns []pattern) error {
 func (d *daemon) syncPaths(patterns []pattern, own *finder) error {
 	now := map[bpf.CgroupID]client.Function{}
 	for _, p := range patterns {
-		for _, f := range p.find(d.host.cgroups) {
-			id, err := bpf.CgroupOf(filepath.Join(d.host.cgroups, f.Cgroup))
+		for _, f := range p.find(d.host.Cgroups) {
+			id, err := bpf.CgroupOf(filepath.Join(d.host.Cgroups, f.Cgroup))
 			if err != nil {
 				continue // it went meanwhile
 			}

@@ -56,8 +56,8 @@ func TestFunctionsAreFoundByPath(t *testing.T) {
 // What comes is registered, what goes is forgotten, and who is known by another
 // name keeps it.
 func TestFoundByPathComeAndGo(t *testing.T) {
-	d, k, log := quiet(t, Config{Mode: client.Mode{Policy: policyCFS}})
-	dir := func(name string) string { return d.host.cgroups + "/openfaas-fn/" + name }
+	d, k, log := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
+	dir := func(name string) string { return d.host.Cgroups + "/openfaas-fn/" + name }
 	write(t, dir("a")+"/cpu.weight", "100")
 	write(t, dir("b")+"/cpu.weight", "100")
 	patterns, err := parsePatterns([]string{"faasd"})

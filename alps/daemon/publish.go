@@ -36,24 +36,24 @@ func (d *daemon) update() error {
 	entries := map[uint64]model.Entry{}
 	var errs []error
 	switch m.wire.Policy {
-	case policyCFS:
+	case client.PolicyCFS:
 		return nil
-	case policySteady:
+	case client.PolicySteady:
 		entries = d.steadyEntries(functions)
-	case policySFS:
+	case client.PolicySFS:
 		if e, ok := sfsEntry(records, d.load.count()); ok {
 			for id := range functions {
 				entries[uint64(id)] = e
 			}
 		}
-	case policyALPS:
+	case client.PolicyALPS:
 		decisions = d.policy.Update(records, load, d.load.count())
 		for i := range decisions {
 			// What a large alpha makes of a long function's slice.
 			decisions[i].Slice = min(decisions[i].Slice, model.MaxSlice)
 		}
 		fallthrough
-	case policyManual:
+	case client.PolicyManual:
 		entries, errs = decided(m, functions, decisions)
 	}
 	d.mu.Lock()
@@ -103,7 +103,7 @@ func (d *daemon) setRules(rules []client.Rule) error {
 	d.mu.Lock()
 	m := d.mode
 	d.mu.Unlock()
-	if m.wire.Policy != policyManual {
+	if m.wire.Policy != client.PolicyManual {
 		return refuse("the policy is %s's: switch with alps mode -policy manual", m.wire.Policy)
 	}
 	var decisions []policy.Decision
@@ -182,7 +182,7 @@ func decide(m mode, decisions []policy.Decision, uid string) (policy.Decision, b
 			return x, true
 		}
 	}
-	if m.wire.Policy == policyManual {
+	if m.wire.Policy == client.PolicyManual {
 		return policy.Decision{}, false
 	}
 	rank, ok := model.UnknownRank(decisions)

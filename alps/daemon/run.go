@@ -6,11 +6,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 
+	"github.com/ds2-lab/alps/alps/backend"
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/bpf"
-	"github.com/ds2-lab/alps/bpf/scx"
 )
 
 // Config is a daemon. The zero value of each field works.
@@ -28,7 +28,7 @@ type Config struct {
 	// see docs/observer.md.
 	Cgroups []string
 
-	// Backend is how policies reach the kernel: one of Backends; "" is auto.
+	// Backend is how policies reach the kernel: one of backend.Names; "" is auto.
 	Backend string
 	// NoReload leaves a sched_ext scheduler that the kernel has ended where it is,
 	// until the mode is set. Without it the scheduler is loaded again, later each time.
@@ -64,7 +64,7 @@ func Run(ctx context.Context, c Config) error {
 	if c.Pin == "" {
 		c.Pin = DefaultPin
 	}
-	if err := CheckCPUs(c.CPUs); err != nil {
+	if err := host.This.CheckCPUs(c.CPUs); err != nil {
 		return fmt.Errorf("functions' CPUs: %w", err)
 	}
 	// First, because it is what tells that another daemon lives.
@@ -81,56 +81,20 @@ func Run(ctx context.Context, c Config) error {
 	if err := b.AttachObserver(); err != nil {
 		return err
 	}
-	backend, err := chooseBackend(c, b)
+	chosen, err := backend.Choose(backend.Options{Name: c.Backend, CPUs: c.CPUs, NoReload: c.NoReload, Delegated: c.Delegated, Log: c.Log}, b)
 	if err != nil {
 		return err
 	}
-	if o, ok := backend.(*observe); ok && c.Mode.Policy == policyCFS {
+	if chosen.Name() == backend.NameObserve && c.Mode.Policy == client.PolicyCFS {
 		c.Hooks = false
 		if c.Log != nil {
-			c.Log.Warn("invocations are observed only", "why", o.why)
+			c.Log.Warn("invocations are observed only", "why", chosen.Attach())
 		}
 	}
-	d, err := newDaemon(c, b, backend, thisHost)
+	d, err := newDaemon(c, b, chosen, host.This)
 	if err != nil {
 		return err
 	}
 	d.resumed = b.Resumed
 	return d.run(ctx, l)
-}
-
-// BackendAuto is the hooks where the kernel has them, else none; the reason names sched_ext where that is there.
-const BackendAuto = "auto"
-
-// Backends are what Config.Backend may be.
-func Backends() []string { return []string{BackendAuto, backendHooks, backendSchedExt} }
-
-// chooseBackend is the best that this kernel can have of what c allows.
-func chooseBackend(c Config, b *bpf.Backend) (Backend, error) {
-	if c.Delegated {
-		return &delegated{kernel: b, host: thisHost}, nil
-	}
-	noHooks, noScx := b.CheckHooks(), scx.Supported()
-	switch c.Backend {
-	case "", BackendAuto:
-		if noHooks == nil {
-			return newHooks(b, thisHost, b.Attached()), nil
-		}
-		if noScx == nil {
-			// Not by itself before its guest tests have run on the kernels it is for.
-			return &observe{why: fmt.Errorf("%w, or give -backend=scx: it has sched_ext", noHooks)}, nil
-		}
-		return &observe{why: fmt.Errorf("%w; %w", noHooks, noScx)}, nil
-	case backendHooks:
-		if noHooks == nil {
-			return newHooks(b, thisHost, b.Attached()), nil
-		}
-		return &observe{why: noHooks}, nil
-	case backendSchedExt:
-		if noScx == nil {
-			return newSchedExt(c, thisHost), nil
-		}
-		return &observe{why: noScx}, nil
-	}
-	return nil, fmt.Errorf("backend %q: allowed: %s", c.Backend, strings.Join(Backends(), ", "))
 }

@@ -157,7 +157,7 @@ func (d *daemon) lookAtSources() error {
 	functions := d.known()
 	used := map[bpf.CgroupID]time.Duration{}
 	for id, f := range functions {
-		if n, err := d.host.usage(f.Cgroup); err == nil && d.source(f) == client.SourceAuto {
+		if n, err := d.host.Usage(f.Cgroup); err == nil && d.source(f) == client.SourceAuto {
 			used[id] = n
 		}
 	}

@@ -51,7 +51,7 @@ func TestAccount(t *testing.T) {
 // nothing, unless a long invocation is under way, and is one of processes again
 // when it forks.
 func TestSourceAuto(t *testing.T) {
-	d, k, log := quiet(t, Config{Mode: client.Mode{Policy: policyCFS}})
+	d, k, log := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
 	add(t, d, client.Function{UID: "a", ID: 1, Concurrency: 1, Idle: "2ms"}, client.Function{UID: "p", ID: 2, Source: client.SourceProcess},
 		client.Function{UID: "t", ID: 3, Source: client.SourceBusy, Concurrency: 8})
 	kernel := func(uid string) bpf.Function {
@@ -67,7 +67,7 @@ func TestSourceAuto(t *testing.T) {
 	look := func() {
 		used += 1_000_000
 		for _, uid := range []string{"a", "p", "t"} {
-			write(t, d.host.cgroups+"/alps.slice/"+uid+"/cpu.stat", fmt.Sprintf("usage_usec %d\n", used))
+			write(t, d.host.Cgroups+"/alps.slice/"+uid+"/cpu.stat", fmt.Sprintf("usage_usec %d\n", used))
 		}
 		require.NoError(t, d.lookAtSources())
 	}
@@ -96,7 +96,7 @@ func TestSourceAuto(t *testing.T) {
 
 // The daemon's default is for those functions that say nothing.
 func TestSourceDefault(t *testing.T) {
-	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: policyCFS}, Source: client.SourceBusy})
+	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}, Source: client.SourceBusy})
 	add(t, d, client.Function{UID: "a", ID: 1})
 	require.Equal(t, bpf.SourceBusy, k.functions[0].Source)
 	// The next daemon takes up what the kernel knows.

@@ -81,7 +81,7 @@ func (d *daemon) publishSteady() error {
 		_, ok := published[uint64(id)]
 		missing = missing || !ok
 	}
-	if m.wire.Policy != policySteady || !missing {
+	if m.wire.Policy != client.PolicySteady || !missing {
 		return nil
 	}
 	return d.publish(m, d.steadyEntries(functions))
@@ -105,11 +105,11 @@ func (l *steadyLearnt) tables(functions map[bpf.CgroupID]client.Function) []clie
 
 // wireEntry is an entry of the kernel's policy for people and clients.
 func wireEntry(f client.Function, e model.Entry) client.Entry {
-	out := client.Entry{Function: f, BiasUS: micros(e.Bias), SliceUS: micros(e.Slice), LateBiasUS: micros(e.LateBias)}
+	out := client.Entry{Function: f, BiasUS: uint32(e.Bias.Microseconds()), SliceUS: uint32(e.Slice.Microseconds()), LateBiasUS: uint32(e.LateBias.Microseconds())}
 	if e.Steady == nil {
 		return out
 	}
-	out.BiasUS, out.SliceUS = micros(e.Steady.Bias(0, false)), micros(e.Steady.Slice(0, 0, false, false))
+	out.BiasUS, out.SliceUS = uint32(e.Steady.Bias(0, false).Microseconds()), uint32(e.Steady.Slice(0, 0, false, false).Microseconds())
 	for _, s := range e.Steady.Table.Steps {
 		if s.From == model.Never {
 			break

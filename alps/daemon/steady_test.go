@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/alps/backend"
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
@@ -136,7 +137,7 @@ func TestBackendsRefusePolicies(t *testing.T) {
 	require.Equal(t, "alps", d.status().Mode.Policy)
 
 	k := &fakeKernel{}
-	none := &observe{why: errors.New("this kernel has no hooks")}
+	none := backend.NewObserve(errors.New("this kernel has no hooks"))
 	_, err := newDaemon(Config{}, k, none, testHost(t))
 	require.EqualError(t, err, "policy steady: this kernel has no hooks; the policy cfs observes only")
 	d, err = newDaemon(Config{Mode: client.Mode{Policy: "cfs"}}, k, none, testHost(t))

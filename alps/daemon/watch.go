@@ -13,7 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ds2-lab/alps/alps/backend"
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/bpf"
 )
@@ -102,7 +104,7 @@ func (d *daemon) sweep() {
 func (d *daemon) survey(s bpf.Survey) {
 	used := map[bpf.CgroupID]time.Duration{}
 	for id, f := range d.known() {
-		if n, err := d.host.usage(f.Cgroup); err == nil {
+		if n, err := d.host.Usage(f.Cgroup); err == nil {
 			used[id] = n
 		}
 	}
@@ -125,7 +127,7 @@ type finding struct{ what, why, function string }
 // inputs are what a check takes from the daemon.
 type inputs struct {
 	mode      mode
-	state     State // the backend's
+	state     backend.State // the backend's
 	functions map[bpf.CgroupID]client.Function
 	refused   map[bpf.CgroupID]client.Refusal
 	published map[uint64]model.Entry
@@ -151,7 +153,7 @@ func (d *daemon) check() {
 	found := append(inCharge(in), d.losses(in)...)
 	why := "" // nobody is steered
 	switch {
-	case in.mode.wire.Policy == policyCFS:
+	case in.mode.wire.Policy == client.PolicyCFS:
 		why = "policy cfs: functions are observed only"
 	case len(found) > 0 && found[0].function == "" && found[0].what != client.EventsLost && found[0].what != client.MapFull:
 		why = found[0].why
@@ -168,9 +170,9 @@ func (d *daemon) check() {
 			found = append(found, finding{what, why, f.UID})
 			f.Why = cmp.Or(f.Why, why)
 		}
-		if !d.host.exists(f.Cgroup) {
+		if !d.host.Exists(f.Cgroup) {
 			f.Why = "its cgroup was removed"
-		} else if !d.host.hasController(f.Cgroup) {
+		} else if !d.host.HasController(f.Cgroup) {
 			why := "its cgroup has no CPU controller: the kernel schedules its processes as its parent's"
 			if x := denied[id]; x != "" {
 				why += " (" + x + ")"
@@ -182,7 +184,7 @@ func (d *daemon) check() {
 		}
 		if _, ok := in.published[uint64(id)]; !ok && f.Why == "" {
 			f.Why = "nothing is known of it"
-			if in.mode.wire.Policy == policyManual {
+			if in.mode.wire.Policy == client.PolicyManual {
 				f.Why = "alps policy -set gave it no place"
 			}
 		}
@@ -232,16 +234,20 @@ func (d *daemon) losses(in inputs) (found []finding) {
 
 // conditions are what must not change while something is measured.
 func (d *daemon) conditions(in inputs, functions []client.FunctionStatus) map[string]string {
-	name, seq := d.host.userScheduler()
+	name, seq := d.host.UserScheduler()
 	mode, err := json.Marshal(in.mode.wire)
 	if err != nil {
 		mode = []byte(err.Error())
 	}
+	var cgroups []string
+	for _, f := range functions {
+		cgroups = append(cgroups, f.Cgroup)
+	}
 	conditions := map[string]string{
 		"daemon": fmt.Sprintf("process %d, begun at %d", os.Getpid(), d.begun), "policy": string(mode), "backend": d.backend.Name(),
 		"scheduler in user space": fmt.Sprintf("%s %s", name, seq),
-		"kernel":                  read(d.host.proc, "osrelease"), "boot": read(d.host.proc, "random", "boot_id"),
-		"CPUs": read(d.host.cpus), "functions' CPUs": d.host.functionCPUs(functions),
+		"kernel":                  host.Read(d.host.Proc, "osrelease"), "boot": host.Read(d.host.Proc, "random", "boot_id"),
+		"CPUs": host.Read(d.host.CPUs), "functions' CPUs": d.host.CPUSets(cgroups),
 	}
 	maps.Copy(conditions, in.state.Conditions)
 	return conditions
@@ -300,7 +306,7 @@ func namesOf(p client.Problem) any {
 func (d *daemon) askControllers(functions map[bpf.CgroupID]client.Function) {
 	denied := map[bpf.CgroupID]string{}
 	for id, f := range functions {
-		if err := d.host.ensureController(f.Cgroup); err != nil {
+		if err := d.host.EnsureController(f.Cgroup); err != nil {
 			denied[id] = err.Error()
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/bpf"
 
 	"github.com/ds2-lab/alps/internal/clock"
@@ -50,7 +50,7 @@ func function(t *testing.T, s client.Status, uid string) client.FunctionStatus {
 // Whatever keeps ALPS from steering is said for every function, once in the log
 // when it begins and once when it is over.
 func TestWhatIsNotSteeredIsSaid(t *testing.T) {
-	controller := func(d *daemon) string { return d.host.cgroups + "/alps.slice/a/cpu.weight" }
+	controller := func(d *daemon) string { return d.host.Cgroups + "/alps.slice/a/cpu.weight" }
 	for _, c := range []struct {
 		what       string
 		config     Config
@@ -63,16 +63,16 @@ func TestWhatIsNotSteeredIsSaid(t *testing.T) {
 		{client.OtherInCharge, Config{}, func(_ *daemon, k *fakeKernel) { k.rivals = 2 }, func(_ *daemon, k *fakeKernel) { k.rivals = 0 },
 			"2 other programs are attached", "2 other programs"},
 		{client.OtherInCharge, Config{}, func(d *daemon, _ *fakeKernel) {
-			write(t, d.host.schedExt+"/state", "enabled\n")
-			write(t, d.host.schedExt+"/root/ops", "scx_theirs\n")
-		}, func(d *daemon, _ *fakeKernel) { write(t, d.host.schedExt+"/state", "disabled\n") }, "sched_ext scheduler scx_theirs is in charge", "scx_theirs"},
-		{client.OtherInCharge, Config{Delegated: true}, func(d *daemon, _ *fakeKernel) { write(t, d.host.schedExt+"/state", "disabled") },
-			func(d *daemon, _ *fakeKernel) { write(t, d.host.schedExt+"/state", "enabled") }, "start alps-ghost", "start alps-ghost"},
+			write(t, d.host.SchedExt+"/state", "enabled\n")
+			write(t, d.host.SchedExt+"/root/ops", "scx_theirs\n")
+		}, func(d *daemon, _ *fakeKernel) { write(t, d.host.SchedExt+"/state", "disabled\n") }, "sched_ext scheduler scx_theirs is in charge", "scx_theirs"},
+		{client.OtherInCharge, Config{Delegated: true}, func(d *daemon, _ *fakeKernel) { write(t, d.host.SchedExt+"/state", "disabled") },
+			func(d *daemon, _ *fakeKernel) { write(t, d.host.SchedExt+"/state", "enabled") }, "start alps-ghost", "start alps-ghost"},
 		{client.NoController, Config{}, func(d *daemon, _ *fakeKernel) { require.NoError(t, os.Remove(controller(d))) },
 			func(d *daemon, _ *fakeKernel) { write(t, controller(d), "100") }, "no CPU controller", ""},
 		{client.NoInvocation, Config{}, func(d *daemon, _ *fakeKernel) {
 			for _, used := range []int{0, 2_000_000} {
-				write(t, d.host.cgroups+"/alps.slice/a/cpu.stat", fmt.Sprintf("usage_usec %d\nuser_usec 1\n", used))
+				write(t, d.host.Cgroups+"/alps.slice/a/cpu.stat", fmt.Sprintf("usage_usec %d\nuser_usec 1\n", used))
 				d.sweep()
 			}
 		}, func(d *daemon, _ *fakeKernel) { d.event(bpf.Event{Cgroup: 1}) }, "no invocation was seen for 30s or more", ""},
@@ -89,12 +89,12 @@ func TestWhatIsNotSteeredIsSaid(t *testing.T) {
 		}, func(d *daemon, _ *fakeKernel) { require.NoError(t, d.discovered(nil, &finder{refused: d.refused})) }, "", ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			c.config.Mode = client.Mode{Policy: policyCFS}
+			c.config.Mode = client.Mode{Policy: client.PolicyCFS}
 			d, k, log := quiet(t, c.config)
 			if c.config.Delegated {
-				write(t, d.host.schedExt+"/state", "enabled")
+				write(t, d.host.SchedExt+"/state", "enabled")
 			}
-			require.NoError(t, d.setMode(client.Mode{Policy: policyManual}))
+			require.NoError(t, d.setMode(client.Mode{Policy: client.PolicyManual}))
 			add(t, d, client.Function{UID: "a", ID: 1}, client.Function{UID: "b", ID: 2})
 			require.NoError(t, d.setRules([]client.Rule{{UID: "a", Rank: 1}, {UID: "b", Rank: 2}}))
 			s := d.status()
@@ -130,9 +130,9 @@ func TestWhatIsNotSteeredIsSaid(t *testing.T) {
 
 // What is as it was asked for is no problem, but said all the same.
 func TestWhyNobodyIsSteered(t *testing.T) {
-	d, _, _ := quiet(t, Config{Mode: client.Mode{Policy: policyCFS}})
+	d, _, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
 	add(t, d, client.Function{UID: "a", ID: 1})
-	for _, c := range [][2]string{{policyCFS, "observed only"}, {policyALPS, "no policy yet"}, {policyManual, "no policy yet"}} {
+	for _, c := range [][2]string{{client.PolicyCFS, "observed only"}, {client.PolicyALPS, "no policy yet"}, {client.PolicyManual, "no policy yet"}} {
 		m, why := c[0], c[1]
 		require.NoError(t, d.setMode(client.Mode{Policy: m}))
 		s := d.status()
@@ -142,7 +142,7 @@ func TestWhyNobodyIsSteered(t *testing.T) {
 	}
 	require.NoError(t, d.setRules(nil))
 	require.Contains(t, d.status().Functions[0].Why, "gave it no place")
-	require.NoError(t, d.setMode(client.Mode{Policy: policyALPS}))
+	require.NoError(t, d.setMode(client.Mode{Policy: client.PolicyALPS}))
 	require.NoError(t, d.update())
 	require.Contains(t, d.status().Functions[0].Why, "nothing is known of it")
 }
@@ -150,7 +150,7 @@ func TestWhyNobodyIsSteered(t *testing.T) {
 // What was lost before the daemon began is no loss of now.
 func TestFormerLossesAreNone(t *testing.T) {
 	k := &fakeKernel{lost: bpf.Lost{Invocations: 7}}
-	d, err := newTestDaemon(t, Config{Mode: client.Mode{Policy: policyCFS}}, k)
+	d, err := newTestDaemon(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}}, k)
 	require.NoError(t, err)
 	require.Empty(t, d.status().Problems)
 	k.lost.Orphans++ // outlived its invocation: nothing is lost
@@ -159,11 +159,11 @@ func TestFormerLossesAreNone(t *testing.T) {
 
 // A function that runs an invocation for minutes is not silent.
 func TestLongInvocationsAreNotSilent(t *testing.T) {
-	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: policyCFS}})
+	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
 	add(t, d, client.Function{UID: "a", ID: 1})
 	k.survey.Running = map[bpf.CgroupID]int{1: 1}
 	for i := range 3 {
-		write(t, d.host.cgroups+"/alps.slice/a/cpu.stat", fmt.Sprintf("usage_usec %d\n", i*30_000_000))
+		write(t, d.host.Cgroups+"/alps.slice/a/cpu.stat", fmt.Sprintf("usage_usec %d\n", i*30_000_000))
 		d.sweep()
 	}
 	require.Empty(t, d.status().Problems)
@@ -172,13 +172,13 @@ func TestLongInvocationsAreNotSilent(t *testing.T) {
 // The daemon asks for the CPU controller from the root down, at registration and
 // at each update, and says where it may not.
 func TestTheControllerIsAskedFor(t *testing.T) {
-	d, _, _ := quiet(t, Config{Mode: client.Mode{Policy: policyCFS}})
-	slice := d.host.cgroups + "/alps.slice"
+	d, _, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
+	slice := d.host.Cgroups + "/alps.slice"
 	write(t, slice+"/cgroup.subtree_control", "cpuset")
 	require.NoError(t, os.MkdirAll(slice+"/a", 0o755))
 	require.NoError(t, d.add(client.Function{UID: "a", ID: 1, Cgroup: "/alps.slice/a"}))
-	for _, dir := range []string{d.host.cgroups, slice} {
-		require.Equal(t, "+cpu", read(dir, "cgroup.subtree_control"))
+	for _, dir := range []string{d.host.Cgroups, slice} {
+		require.Equal(t, "+cpu", host.Read(dir, "cgroup.subtree_control"))
 	}
 	require.Contains(t, d.status().Problems[0].Why, slice+"/a has no CPU controller", "a real kernel would have made the file")
 	write(t, slice+"/a/cpu.weight", "100")
@@ -196,7 +196,7 @@ func TestTheControllerIsAskedFor(t *testing.T) {
 // One container that cannot be a function keeps no other from it, and is named
 // once, with the reason.
 func TestAWrongFunctionIsRefusedAlone(t *testing.T) {
-	d, k, log := quiet(t, Config{Mode: client.Mode{Policy: policyCFS}})
+	d, k, log := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
 	hash := strings.Repeat("c13acdc7567b2259", 4) // as in Azure's traces
 	now := map[bpf.CgroupID]client.Function{
 		1: {ID: 1, UID: hash, Cgroup: "/alps.slice/1"}, 2: {ID: 2, UID: strings.Repeat("u", 128), Cgroup: "/alps.slice/2"},
@@ -246,7 +246,7 @@ func put(t *testing.T, socket, path, body string) (int, string) {
 // A registration that is refused leaves all as it was; the answer says whether
 // the request or the kernel is to blame.
 func TestARefusedRegistrationChangesNothing(t *testing.T) {
-	d, k, c := startDaemon(t, client.Mode{Policy: policyManual})
+	d, k, c := startDaemon(t, client.Mode{Policy: client.PolicyManual})
 	add(t, d, client.Function{UID: "a", ID: 1})
 	for _, bad := range []struct{ path, body, why string }{
 		{"/functions/x", `{"cgroup":"/no/such/cgroup"}`, "no such file"},
@@ -290,7 +290,7 @@ func (k *blockedKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
 // Events and status do not wait for an update.
 func TestUpdatesKeepNobodyWaiting(t *testing.T) {
 	k := &blockedKernel{begun: make(chan struct{}), goOn: make(chan struct{})}
-	d, err := newTestDaemon(t, Config{Mode: client.Mode{Policy: policyALPS}, CPUs: []int{0}}, k)
+	d, err := newTestDaemon(t, Config{Mode: client.Mode{Policy: client.PolicyALPS}, CPUs: []int{0}}, k)
 	require.NoError(t, err)
 	add(t, d, client.Function{UID: "a", ID: 1})
 	done := make(chan error)
@@ -304,7 +304,7 @@ func TestUpdatesKeepNobodyWaiting(t *testing.T) {
 }
 
 func TestRulesMayNameFunctions(t *testing.T) {
-	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: policyManual}})
+	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyManual}})
 	add(t, d, client.Function{UID: "3", Name: "fib", ID: 1}, client.Function{UID: "4", Name: "bfs", ID: 2}, client.Function{UID: "5", Name: "bfs", ID: 3})
 	require.NoError(t, d.setRules([]client.Rule{{UID: "fib", Rank: 2}, {UID: "5", Rank: 1}}))
 	require.Len(t, k.policy, 2)
@@ -317,7 +317,7 @@ func TestRulesMayNameFunctions(t *testing.T) {
 
 // Ids are 64 bits wide: their difference is no order.
 func TestFunctionsAreInOrderOfTheirIDs(t *testing.T) {
-	d, _, _ := quiet(t, Config{Mode: client.Mode{Policy: policyCFS}})
+	d, _, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
 	add(t, d, client.Function{UID: "c", ID: math.MaxUint64 - 1}, client.Function{UID: "b", ID: 1 << 40}, client.Function{UID: "a", ID: 1})
 	var uids []string
 	for _, f := range d.status().Functions {
@@ -326,28 +326,20 @@ func TestFunctionsAreInOrderOfTheirIDs(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "c"}, uids)
 }
 
-func TestAbsentCPUsAreRefused(t *testing.T) {
-	h := testHost(t)
-	require.NoError(t, h.checkCPUs(nil))
-	require.NoError(t, h.checkCPUs([]int{0, 1}))
-	require.EqualError(t, h.checkCPUs([]int{1, 9}), "CPU 9 is not there or offline: this machine has 0-1")
-	require.ErrorContains(t, host{cpus: filepath.Join(t.TempDir(), "none")}.checkCPUs([]int{1}), "cannot tell which CPUs there are")
-}
-
 // What must not change while something is measured is told, and changes with it.
 func TestConditions(t *testing.T) {
-	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: policySFS}})
+	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicySFS}})
 	add(t, d, client.Function{UID: "a", ID: 1})
 	before := d.status().Conditions
 	require.Equal(t, before, d.status().Conditions)
 	for name, change := range map[string]func(){
 		"hooks":                   func() { k.asks = !k.asks },
-		"policy":                  func() { require.NoError(t, d.setMode(client.Mode{Policy: policyCFS})) },
-		"kernel":                  func() { write(t, d.host.proc+"/osrelease", "6.2.0") },
-		"boot":                    func() { write(t, d.host.proc+"/random/boot_id", "another") },
-		"CPUs":                    func() { write(t, d.host.cpus, "0") },
-		"functions' CPUs":         func() { write(t, d.host.cgroups+"/alps.slice/cpuset.cpus.effective", "1") },
-		"scheduler in user space": func() { write(t, d.host.schedExt+"/state", "enabled") },
+		"policy":                  func() { require.NoError(t, d.setMode(client.Mode{Policy: client.PolicyCFS})) },
+		"kernel":                  func() { write(t, d.host.Proc+"/osrelease", "6.2.0") },
+		"boot":                    func() { write(t, d.host.Proc+"/random/boot_id", "another") },
+		"CPUs":                    func() { write(t, d.host.CPUs, "0") },
+		"functions' CPUs":         func() { write(t, d.host.Cgroups+"/alps.slice/cpuset.cpus.effective", "1") },
+		"scheduler in user space": func() { write(t, d.host.SchedExt+"/state", "enabled") },
 		"daemon":                  func() { d.begun += policyTick },
 	} {
 		before := d.status().Conditions[name]
@@ -359,7 +351,7 @@ func TestConditions(t *testing.T) {
 const policyTick = 1 // ns
 
 func TestLostIsOverWhenNothingMoreIs(t *testing.T) {
-	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: policyCFS}})
+	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
 	k.lost.Invocations++
 	_ = d.status()
 	time.Sleep(time.Millisecond)

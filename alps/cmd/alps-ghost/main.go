@@ -14,8 +14,8 @@ import (
 	"syscall"
 
 	"github.com/ds2-lab/alps/alps/client"
-	"github.com/ds2-lab/alps/alps/daemon"
 	"github.com/ds2-lab/alps/alps/ghost"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/internal/cpulist"
 )
 
@@ -35,7 +35,7 @@ func run(socket, cpus string, args []string) error {
 	}
 	list, err := cpulist.Parse(cpus)
 	if err == nil {
-		err = daemon.CheckCPUs(list)
+		err = host.This.CheckCPUs(list)
 	}
 	if err != nil {
 		return err

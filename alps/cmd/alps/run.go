@@ -13,9 +13,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ds2-lab/alps/alps/backend"
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/cmd/policyflags"
 	"github.com/ds2-lab/alps/alps/daemon"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/internal/cli"
 	"github.com/ds2-lab/alps/internal/cpulist"
 )
@@ -29,7 +31,7 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	docker := fs.String("docker", "", "Docker's `address`; empty: from the environment; none: register cgroups by hand")
 	pin := fs.String("pin", daemon.DefaultPin, "a `directory` on a BPF file system, from which a daemon that was killed is resumed")
 	hooks := fs.Bool("hooks", false, "attach the hooks now, if the kernel has them, even if the policy is cfs; attaching later disturbs what runs")
-	backend := fs.String("backend", daemon.BackendAuto, "how the policy reaches the kernel: `hooks` in CFS; scx, a sched_ext scheduler; auto: hooks where the kernel has them, else functions are observed only")
+	via := fs.String("backend", backend.NameAuto, "how the policy reaches the kernel: `hooks` in CFS; scx, a sched_ext scheduler; auto: hooks where the kernel has them, else functions are observed only")
 	reload := fs.Bool("reload", true, "with scx: load the scheduler again when the kernel has ended it, after a second and later each time; false: at the next alps mode")
 	delegated := fs.Bool("delegated", false, "leave the hooks alone: alps-ghost, a scheduler in user space, acts on the policies")
 	cgroups := fs.String("cgroups", "", "also take cgroups for functions whose paths match these `patterns`, with commas between: kubernetes, faasd, firecracker, or as functions.slice/{uid}.service")
@@ -48,7 +50,7 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	}
 	list, err := cpulist.Parse(*cpus)
 	if err == nil {
-		err = daemon.CheckCPUs(list)
+		err = host.This.CheckCPUs(list)
 	}
 	if err == nil {
 		err = daemon.CheckSource(*source)
@@ -60,8 +62,8 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	if err != nil {
 		return cli.Usage(fs, err)
 	}
-	if !slices.Contains(daemon.Backends(), *backend) {
-		return cli.Usage(fs, fmt.Errorf("-backend %s: allowed: %s", *backend, strings.Join(daemon.Backends(), ", ")))
+	if !slices.Contains(backend.Names(), *via) {
+		return cli.Usage(fs, fmt.Errorf("-backend %s: allowed: %s", *via, strings.Join(backend.Names(), ", ")))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -70,7 +72,7 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 		log.Info("no -policy is given", "policy", m.Policy, "the paper's", "-policy alps")
 	}
 	err = daemon.Run(ctx, daemon.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list, Pin: *pin, Hooks: *hooks, Delegated: *delegated, Source: *source, Cgroups: patterns,
-		Backend: *backend, NoReload: !*reload, Log: log})
+		Backend: *via, NoReload: !*reload, Log: log})
 	if err != nil {
 		return cli.Fail(stderr, err)
 	}

@@ -113,5 +113,5 @@ func TestRunRefusesAbsentCPUs(t *testing.T) {
 	absent := strconv.Itoa(runtime.NumCPU() + 2000)
 	code, _, stderr := alpsCommand("run", "-cpus", "0,"+absent)
 	require.Equal(t, 2, code)
-	require.Contains(t, stderr, "alps run: CPU "+absent+" is not there or offline: this machine has ")
+	require.Contains(t, stderr, "alps run: CPU "+absent+" is not there or offline: this host has ")
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+package backend
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
@@ -56,7 +57,7 @@ func (f *fakeScheduler) Close() error { f.closed = true; return nil }
 func schedExtOn(t *testing.T) (b *schedExt, loaded *[]*fakeScheduler, now *time.Time, refuse *error) {
 	loaded, now, refuse = &[]*fakeScheduler{}, new(time.Time), new(error)
 	*now = time.Unix(1000, 0)
-	b = newSchedExt(Config{Log: slog.New(slog.DiscardHandler)}, host{cgroups: t.TempDir(), schedExt: t.TempDir()})
+	b = newSchedExt(Options{Log: slog.New(slog.DiscardHandler)}, host.Host{Cgroups: t.TempDir(), SchedExt: t.TempDir()})
 	b.now = func() time.Time { return *now }
 	b.load = func(scx.Options) (extScheduler, error) {
 		if *refuse != nil {
@@ -186,19 +187,19 @@ func TestSchedExtStats(t *testing.T) {
 
 // Only functions are taken where nobody else may use their CPUs.
 func TestOwnCPUs(t *testing.T) {
-	h := host{cgroups: t.TempDir()}
+	h := host.Host{Cgroups: t.TempDir()}
 	set := func(dir, cpus string) {
-		require.NoError(t, os.MkdirAll(filepath.Join(h.cgroups, dir), 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(h.cgroups, dir, "cpuset.cpus.effective"), []byte(cpus+"\n"), 0o644))
+		require.NoError(t, os.MkdirAll(filepath.Join(h.Cgroups, dir), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(h.Cgroups, dir, "cpuset.cpus.effective"), []byte(cpus+"\n"), 0o644))
 	}
 	set("alps.slice", "1-3")
 	set("system.slice", "0")
 	inPool := []bpf.Function{{ID: 1, Cgroup: "/alps.slice/docker-1.scope"}}
-	require.True(t, h.ownCPUs([]int{1, 2, 3}, inPool))
-	require.False(t, h.ownCPUs(nil, inPool), "nobody says which CPUs")
-	require.False(t, h.ownCPUs([]int{1}, nil))
-	require.False(t, h.ownCPUs([]int{1}, []bpf.Function{{ID: 1, Cgroup: "/system.slice/docker-1.scope"}}), "others are beside them")
+	require.True(t, ownCPUs(h, []int{1, 2, 3}, inPool))
+	require.False(t, ownCPUs(h, nil, inPool), "nobody says which CPUs")
+	require.False(t, ownCPUs(h, []int{1}, nil))
+	require.False(t, ownCPUs(h, []int{1}, []bpf.Function{{ID: 1, Cgroup: "/system.slice/docker-1.scope"}}), "others are beside them")
 	set("user.slice", "0-1")
-	require.False(t, h.ownCPUs([]int{1, 2, 3}, inPool))
-	require.True(t, h.ownCPUs([]int{2, 3}, inPool))
+	require.False(t, ownCPUs(h, []int{1, 2, 3}, inPool))
+	require.True(t, ownCPUs(h, []int{2, 3}, inPool))
 }

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+package backend
 
 import (
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/bpf"
 )
 
-// hooksKernel is the part of bpf.Backend that steers by the hooks in CFS.
-type hooksKernel interface {
+// HooksKernel is the part of bpf.Backend that steers by the hooks in CFS; its
+// methods are described there.
+type HooksKernel interface {
 	AttachHooks() error
 	SetHooksEnabled(bool) error
 	HooksEnabled() (bool, error)
@@ -27,19 +28,20 @@ type hooksKernel interface {
 // hooks is the Backend of a kernel with the hooks in CFS. The functions are the
 // observer's: both read one map.
 type hooks struct {
-	kernel   hooksKernel
-	host     host
+	kernel   HooksKernel
+	host     host.Host
 	attached atomic.Bool
 	wanted   atomic.Bool // enabled, by the daemon's word
 }
 
-func newHooks(k hooksKernel, h host, attached bool) *hooks {
+// NewHooks steers by the hooks of k, which are attached already or not.
+func NewHooks(k HooksKernel, h host.Host, attached bool) Backend {
 	b := &hooks{kernel: k, host: h}
 	b.attached.Store(attached)
 	return b
 }
 
-func (*hooks) Name() string { return backendHooks }
+func (*hooks) Name() string { return NameHooks }
 
 func (*hooks) Supports(string) error { return nil }
 
@@ -83,7 +85,7 @@ func (b *hooks) State() State {
 	problem := func(what, format string, args ...any) {
 		s.Problems = append(s.Problems, Problem{what, fmt.Sprintf(format, args...)})
 	}
-	if name, _ := b.host.userScheduler(); name != "" {
+	if name, _ := b.host.UserScheduler(); name != "" {
 		problem(client.OtherInCharge, "the sched_ext scheduler %s is in charge", name)
 	}
 	if !s.Attached {
@@ -111,87 +113,8 @@ func (*hooks) Stats() ([]client.Stat, error) { return nil, nil }
 
 func (b *hooks) Close() error { return b.kernel.SetPolicy(nil) }
 
-// delegated is the Backend of a scheduler in user space (package ghost), which
-// asks the daemon for the policy. The daemon keeps it in the kernel's map.
-type delegated struct {
-	kernel hooksKernel
-	host   host
-	wanted atomic.Bool
-}
-
-func (*delegated) Name() string { return backendDelegated }
-
-func (*delegated) Supports(policy string) error {
-	if policy == policySteady {
-		return errors.New("the scheduler in user space knows no tables: its policies are alps, sfs and manual")
-	}
-	return nil
-}
-
-func (*delegated) Attach() error { return nil }
-
-func (b *delegated) SetEnabled(on bool) error { b.wanted.Store(on); return nil }
-
-func (*delegated) SetFunctions([]bpf.Function) error { return nil }
-
-func (b *delegated) Publish(p model.Policy) error { return publishEntries(b.kernel, p) }
-
-func (b *delegated) Published() (map[bpf.CgroupID]model.Entry, error) {
-	return publishedEntries(b.kernel)
-}
-
-func (b *delegated) State() State {
-	name, _ := b.host.userScheduler()
-	s := State{Enabled: name != "", Conditions: map[string]string{"hooks": "not attached"}}
-	if name == "" && b.wanted.Load() {
-		s.Problems = []Problem{{client.OtherInCharge, "no scheduler in user space takes decisions: start alps-ghost"}}
-	}
-	return s
-}
-
-func (*delegated) Stats() ([]client.Stat, error) { return nil, nil }
-
-func (b *delegated) Close() error { return b.kernel.SetPolicy(nil) }
-
-// observe is the Backend of a kernel that cannot be steered; why says so.
-type observe struct{ why error }
-
-func (*observe) Name() string { return backendObserve }
-
-func (b *observe) Supports(string) error {
-	return fmt.Errorf("%w; the policy cfs observes only", b.why)
-}
-
-func (b *observe) Attach() error { return b.why }
-
-func (b *observe) SetEnabled(on bool) error {
-	if on {
-		return b.why
-	}
-	return nil
-}
-
-func (*observe) SetFunctions([]bpf.Function) error { return nil }
-
-func (b *observe) Publish(p model.Policy) error {
-	if len(p.Entries) > 0 {
-		return b.why
-	}
-	return nil
-}
-
-func (*observe) Published() (map[bpf.CgroupID]model.Entry, error) { return nil, nil }
-
-func (*observe) State() State {
-	return State{Conditions: map[string]string{"hooks": "not attached"}}
-}
-
-func (*observe) Stats() ([]client.Stat, error) { return nil, nil }
-
-func (*observe) Close() error { return nil }
-
 // publishEntries puts p into the kernel's policy map.
-func publishEntries(k hooksKernel, p model.Policy) error {
+func publishEntries(k HooksKernel, p model.Policy) error {
 	var entries map[bpf.CgroupID]bpf.Entry
 	if p.Entries != nil {
 		entries = make(map[bpf.CgroupID]bpf.Entry, len(p.Entries))
@@ -206,7 +129,7 @@ func publishEntries(k hooksKernel, p model.Policy) error {
 }
 
 // publishedEntries reads the kernel's policy map.
-func publishedEntries(k hooksKernel) (map[bpf.CgroupID]model.Entry, error) {
+func publishedEntries(k HooksKernel) (map[bpf.CgroupID]model.Entry, error) {
 	entries, err := k.Policy()
 	if err != nil {
 		return nil, err

@@ -1,23 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+// Package backend has the ways in which a policy reaches the kernel: the hooks in
+// CFS, a sched_ext scheduler, a scheduler in user space, or none at all. Choose takes
+// the best that this kernel can have.
+package backend
 
 import (
+	"fmt"
+	"log/slog"
+	"strings"
+
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/bpf"
+	"github.com/ds2-lab/alps/bpf/scx"
 )
 
 // Names of backends, as in client.Status.Backend.
 const (
-	backendHooks     = "hooks"     // the two hooks in CFS, package bpf
-	backendSchedExt  = "scx"       // a sched_ext scheduler, package bpf/scx
-	backendDelegated = "delegated" // nothing in the kernel: an agent in user space reads the policy
-	backendObserve   = "observe"   // nothing at all: invocations are observed
+	NameAuto      = "auto"      // for Options: NameHooks where the kernel has them, else NameObserve
+	NameHooks     = "hooks"     // the hooks in CFS, of package bpf
+	NameSchedExt  = "scx"       // the sched_ext scheduler of package bpf/scx
+	nameDelegated = "delegated" // package ghost, which asks the daemon for the policy
+	NameObserve   = "observe"   // none: functions are observed only
 )
 
+// Names are what Options.Name may be.
+func Names() []string { return []string{NameAuto, NameHooks, NameSchedExt} }
+
+// Options say which backend is wanted. The zero value of each field works.
+type Options struct {
+	Name      string       // one of Names; "" is NameAuto
+	CPUs      []int        // CPUs the functions run on; nil: all
+	NoReload  bool         // a sched_ext scheduler that the kernel has ended stays away until SetEnabled
+	Delegated bool         // a scheduler in user space decides, whatever Name says
+	Log       *slog.Logger // nil discards
+}
+
+// Choose returns the best backend that this kernel can have of those that o allows.
+// Where it can have none, the backend observes only, and its Attach says why. It
+// fails only if o.Name is none of Names.
+func Choose(o Options, b *bpf.Backend) (Backend, error) {
+	if o.Delegated {
+		return NewDelegated(b, host.This), nil
+	}
+	noHooks, noScx := b.CheckHooks(), scx.Supported()
+	switch o.Name {
+	case "", NameAuto:
+		if noHooks == nil {
+			return NewHooks(b, host.This, b.Attached()), nil
+		}
+		if noScx == nil {
+			// Not by itself before its guest tests have run on the kernels it is for.
+			return NewObserve(fmt.Errorf("%w, or give -backend=scx: it has sched_ext", noHooks)), nil
+		}
+		return NewObserve(fmt.Errorf("%w; %w", noHooks, noScx)), nil
+	case NameHooks:
+		if noHooks == nil {
+			return NewHooks(b, host.This, b.Attached()), nil
+		}
+		return NewObserve(noHooks), nil
+	case NameSchedExt:
+		if noScx == nil {
+			return newSchedExt(o, host.This), nil
+		}
+		return NewObserve(noScx), nil
+	}
+	return nil, fmt.Errorf("backend %q: allowed: %s", o.Name, strings.Join(Names(), ", "))
+}
+
 // Backend is how a policy reaches the kernel. A daemon has one for its whole
-// life; Run chooses it and closes it. The observer of invocations is not part of
+// life; daemon.Run chooses it and closes it. The observer of invocations is not part of
 // it: package bpf observes under every backend.
 //
 // Each method changes everything that it is asked to or nothing, and then

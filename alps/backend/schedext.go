@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+package backend
 
 import (
 	"errors"
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/bpf/scx"
@@ -45,7 +46,7 @@ const (
 
 // schedExt is the Backend of a kernel with sched_ext: package scx.
 type schedExt struct {
-	host   host
+	host   host.Host
 	log    *slog.Logger
 	load   func(scx.Options) (extScheduler, error)
 	reload bool // after the kernel has ended it
@@ -64,16 +65,17 @@ type schedExt struct {
 	again     time.Time // when to try again; zero: not by itself
 }
 
-func newSchedExt(c Config, h host) *schedExt {
-	log := c.Log
+// newSchedExt loads nothing yet: SetEnabled does.
+func newSchedExt(o Options, h host.Host) *schedExt {
+	log := o.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &schedExt{host: h, log: log, reload: !c.NoReload, cpus: c.CPUs, now: time.Now,
+	return &schedExt{host: h, log: log, reload: !o.NoReload, cpus: o.CPUs, now: time.Now,
 		load: func(o scx.Options) (extScheduler, error) { return scx.Load(o) }}
 }
 
-func (*schedExt) Name() string { return backendSchedExt }
+func (*schedExt) Name() string { return NameSchedExt }
 
 // Supports says yes: every policy has its rules (rulesOf).
 func (*schedExt) Supports(string) error { return nil }
@@ -101,7 +103,7 @@ func (b *schedExt) SetEnabled(on bool) error {
 
 // begin loads the scheduler and tells it all there is to know. The caller holds mu.
 func (b *schedExt) begin() error {
-	b.partial = b.host.ownCPUs(b.cpus, b.functions)
+	b.partial = ownCPUs(b.host, b.cpus, b.functions)
 	s, err := b.load(scx.Options{Partial: b.partial})
 	if err != nil {
 		return err
@@ -143,10 +145,10 @@ const poolName = "/alps.slice"
 
 // pools are the cgroups that hold nothing but functions.
 func (b *schedExt) pools() []bpf.Function {
-	if !b.host.exists(poolName) || !slices.ContainsFunc(b.functions, func(f bpf.Function) bool { return strings.HasPrefix(f.Cgroup, poolName+"/") }) {
+	if !b.host.Exists(poolName) || !slices.ContainsFunc(b.functions, func(f bpf.Function) bool { return strings.HasPrefix(f.Cgroup, poolName+"/") }) {
 		return nil
 	}
-	id, err := bpf.CgroupOf(filepath.Join(b.host.cgroups, poolName))
+	id, err := bpf.CgroupOf(filepath.Join(b.host.Cgroups, poolName))
 	if err != nil {
 		return nil
 	}
@@ -222,7 +224,7 @@ func (b *schedExt) publish() error {
 	order, rules, unknown := rulesOf(b.policy)
 	errs := []error{b.scheduler.SetOrder(order), b.scheduler.SetRules(rules, unknown), b.scheduler.KeepAlive(b.policy.ValidFor)}
 	if b.scheduler.NeedsLimits() {
-		limits, err := scx.ReadLimits(b.host.cgroups)
+		limits, err := scx.ReadLimits(b.host.Cgroups)
 		errs = append(errs, err, b.scheduler.SetLimits(limits))
 	}
 	if b.partial {
@@ -235,11 +237,11 @@ func (b *schedExt) publish() error {
 func (b *schedExt) take() error {
 	var errs []error
 	for _, f := range b.functions {
-		_ = filepath.WalkDir(filepath.Join(b.host.cgroups, f.Cgroup), func(path string, e os.DirEntry, err error) error {
+		_ = filepath.WalkDir(filepath.Join(b.host.Cgroups, f.Cgroup), func(path string, e os.DirEntry, err error) error {
 			if err != nil || !e.IsDir() {
 				return nil // it was removed meanwhile
 			}
-			for _, text := range strings.Fields(read(path, "cgroup.threads")) {
+			for _, text := range strings.Fields(host.Read(path, "cgroup.threads")) {
 				if tid, err := strconv.Atoi(text); err == nil {
 					if err := scx.Take(tid); err != nil {
 						errs = append(errs, err)
@@ -320,7 +322,7 @@ func (b *schedExt) State() State {
 	} else if b.wanted && b.failed != nil {
 		s.Problems = append(s.Problems, Problem{client.BackendEnded, fmt.Sprintf("%v; tried again %s", b.failed, b.when())})
 	}
-	if name, _ := b.host.userScheduler(); name != "" && !s.Enabled {
+	if name, _ := b.host.UserScheduler(); name != "" && !s.Enabled {
 		s.Problems = append(s.Problems, Problem{client.OtherInCharge, fmt.Sprintf("the sched_ext scheduler %s is in charge: end it", name)})
 	}
 	return s
@@ -359,11 +361,11 @@ func (b *schedExt) Close() error {
 // ownCPUs says whether nobody but functions may use cpus: then only functions'
 // tasks need another scheduler. Every cgroup at the top but those that hold
 // functions must be kept from cpus.
-func (h host) ownCPUs(cpus []int, functions []bpf.Function) bool {
+func ownCPUs(h host.Host, cpus []int, functions []bpf.Function) bool {
 	if len(cpus) == 0 || len(functions) == 0 {
 		return false
 	}
-	entries, err := os.ReadDir(h.cgroups)
+	entries, err := os.ReadDir(h.Cgroups)
 	if err != nil {
 		return false
 	}
@@ -377,7 +379,7 @@ func (h host) ownCPUs(cpus []int, functions []bpf.Function) bool {
 			}
 			continue
 		}
-		others, err := cpulist.Parse(read(h.cgroups, e.Name(), "cpuset.cpus.effective"))
+		others, err := cpulist.Parse(host.Read(h.Cgroups, e.Name(), "cpuset.cpus.effective"))
 		if err != nil || len(others) == 0 || slices.ContainsFunc(others, func(c int) bool { return slices.Contains(cpus, c) }) {
 			return false
 		}
