@@ -31,7 +31,7 @@ func (f *fair) place(*task) int {
 func (f *fair) pull(core int) bool {
 	from := -1
 	for k, n := range f.nr {
-		if f.waiting[k].n == 0 {
+		if f.waiting[k].Len == 0 {
 			continue
 		}
 		if from < 0 || n > f.nr[from] || n == f.nr[from] && f.root[k].load > f.root[from].load {
@@ -41,7 +41,7 @@ func (f *fair) pull(core int) bool {
 	if from < 0 {
 		return false
 	}
-	f.move(f.waiting[from].head, core)
+	f.move(f.waiting[from].Head, core)
 	return true
 }
 
@@ -61,7 +61,7 @@ func (f *fair) rebalance(core int) (preempts bool) {
 	from := core
 	for k, q := range f.root {
 		total += q.load
-		if f.waiting[k].n > 0 && q.load > f.root[from].load {
+		if f.waiting[k].Len > 0 && q.load > f.root[from].load {
 			from = k
 		}
 	}
@@ -70,8 +70,8 @@ func (f *fair) rebalance(core int) (preempts bool) {
 		return false
 	}
 	imbalance := min(there-mean, mean-here)
-	for t := f.waiting[from].head; t != nil && imbalance > 0; {
-		next := t.next
+	for t := f.waiting[from].Head; t != nil && imbalance > 0; {
+		next := t.links.Next
 		if load := f.hierarchical(t); load/2 <= imbalance {
 			imbalance -= load
 			f.move(t, core)

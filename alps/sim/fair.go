@@ -2,7 +2,11 @@
 
 package sim
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/ds2-lab/alps/internal/list"
+)
 
 // rules are what distinguishes the fair schedulers.
 type rules interface {
@@ -39,19 +43,19 @@ type fair struct {
 	tops  int32  // number of the group that holds the functions
 
 	root    []*fairQueue
-	groups  [][]*entity // core → function → entity, made when needed
-	runs    []int64     // group → runnable tasks over all cores
-	ended   []fading    // group
-	nr      []int       // core → runnable tasks
-	waiting []list      // core → tasks that wait, the longest off a CPU first
-	balance []int64     // core → when to balance again
+	groups  [][]*entity        // core → function → entity, made when needed
+	runs    []int64            // group → runnable tasks over all cores
+	ended   []fading           // group
+	nr      []int              // core → runnable tasks
+	waiting []list.List[*task] // core → tasks that wait, the longest off a CPU first
+	balance []int64            // core → when to balance again
 }
 
 func newFair(m *machine, flat bool) *fair {
 	n := len(m.cores)
 	groups := len(m.Functions) + 2 // with the platform, and the functions' parent
 	f := &fair{m: m, flat: flat, tops: int32(groups - 1), root: make([]*fairQueue, n), groups: make([][]*entity, n), runs: make([]int64, groups), ended: make([]fading, groups),
-		nr: make([]int, n), waiting: make([]list, n), balance: make([]int64, n)}
+		nr: make([]int, n), waiting: make([]list.List[*task], n), balance: make([]int64, n)}
 	for k := range n {
 		f.root[k] = &fairQueue{core: k, group: -1}
 		f.groups[k] = make([]*entity, groups)
@@ -102,7 +106,7 @@ func (f *fair) enqueue(core int, t *task) bool {
 // attach makes t runnable on core.
 func (f *fair) attach(core int, t *task, how joining) {
 	f.runnable(t, 1)
-	f.waiting[core].append(t)
+	f.waiting[core].Push(t)
 	e := &t.se
 	e.on = f.queueOf(core, t.function)
 	if t.first < 0 {
@@ -137,7 +141,7 @@ func (f *fair) detach(t *task) {
 	core := int(t.at)
 	f.runnable(t, -1)
 	if t.se.pos >= 0 {
-		f.waiting[core].remove(t)
+		f.waiting[core].Remove(t)
 	}
 	if t.first < 0 {
 		t.se.on.fresh--
@@ -290,9 +294,9 @@ func (f *fair) pick(core int, prev *task) *task {
 			b = b.parent
 		}
 	}
-	f.waiting[core].remove(t)
+	f.waiting[core].Remove(t)
 	if prev != nil {
-		f.waiting[core].append(prev)
+		f.waiting[core].Push(prev)
 	}
 	return t
 }

@@ -4,7 +4,6 @@ package sim
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
 	"time"
 
@@ -13,63 +12,6 @@ import (
 	"github.com/ds2-lab/alps/internal/clock"
 	"github.com/ds2-lab/alps/internal/heap"
 )
-
-// scheduler decides; the machine does. All calls are made at machine.now, and
-// core is an index.
-type scheduler interface {
-	// place chooses the core for a new task.
-	place(t *task) int
-	// enqueue makes t runnable on core. It says whether t takes the CPU from
-	// the task that runs there; an idle core is asked to pick in any case.
-	enqueue(core int, t *task) (preempts bool)
-	// pick says who runs next on core. prev ran there and still can, or is nil.
-	// The task it returns is on core and no longer waits.
-	pick(core int, prev *task) *task
-	// charge tells that t, running on core, has used the CPU for ran.
-	charge(core int, t *task, ran int64)
-	// tick says whether t, running on core, must be weighed against the others.
-	tick(core int, t *task) bool
-	// exit tells that t, which ran on core, has ended.
-	exit(core int, t *task)
-}
-
-// updater is a scheduler that also wants to be called periodically, with the
-// CPU utilisation since the last time, in percent.
-type updater interface {
-	period() time.Duration
-	update(loadPct float64)
-}
-
-// never is a time that does not come.
-const never = math.MaxInt64
-
-// task is an invocation's process while it lives.
-type task struct {
-	index    int32 // of the invocation
-	function int32
-	demand   int64
-	left     int64 // of the CPU time, refills included
-	extra    int64 // refills
-	arrived  int64
-	born     uint64 // its number among the tasks, from 1
-	first    int64  // on a CPU; -1 before
-	invol    int32
-	platform bool // it is the platform's, for an invocation that has no process yet
-
-	se       entity // fair schedulers
-	at       int32  // the core whose runqueue it is in
-	estimate int64  // srpt: what the scheduler believes the demand to be
-	key      int64  // order in a list
-	seq      uint64 // ties of key
-	next     *task  // in a list
-	prev     *task  // in a list
-	turn     int64  // CPU time used in this time slice, of rr
-	fresh    bool   // sfs: it has not used its slice
-}
-
-// served is how much of its demand t has had. What a refill takes is no part of
-// it: served falls when one becomes due.
-func (t *task) served() int64 { return t.demand - t.left }
 
 // core is one CPU.
 type core struct {
@@ -196,7 +138,7 @@ func (m *machine) platform() int32 { return int32(len(m.Functions)) }
 func (m *machine) spawn(blank *task) {
 	t := m.free
 	if t != nil {
-		m.free = t.next
+		m.free = t.links.Next
 	} else {
 		t = new(task)
 	}
@@ -266,7 +208,7 @@ func (m *machine) exit(k int) {
 	m.slice(c, t)
 	m.sched.exit(k, t)
 	c.cur = nil
-	t.next, m.free = m.free, t
+	t.links.Next, m.free = m.free, t
 	m.dispatch(k, m.sched.pick(k, nil))
 	if platform {
 		m.fork(index)

@@ -16,5 +16,5 @@ func (r rr) tick(core int, t *task) bool {
 		return false
 	}
 	t.turn = 0
-	return r.queue[core].n > 0
+	return r.queue[core].Len > 0
 }

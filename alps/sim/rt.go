@@ -2,13 +2,17 @@
 
 package sim
 
-import "time"
+import (
+	"time"
+
+	"github.com/ds2-lab/alps/internal/list"
+)
 
 // rt is the kernel's real-time class at one priority (kernel/sched/rt.c): a
 // queue per core, first come first served. The platform is in it, too.
 type rt struct {
 	m     *machine
-	queue []list
+	queue []list.List[*task]
 	quota int64   // of CPU time per period and core (sched_rt_runtime_us); 0: no limit
 	used  []int64 // of the period's quota (rt_time)
 	held  []bool  // throttled until the period ends
@@ -21,7 +25,7 @@ const (
 
 func newRT(m *machine, quota time.Duration) *rt {
 	n := len(m.cores)
-	return &rt{m: m, queue: make([]list, n), quota: int64(quota), used: make([]int64, n), held: make([]bool, n)}
+	return &rt{m: m, queue: make([]list.List[*task], n), quota: int64(quota), used: make([]int64, n), held: make([]bool, n)}
 }
 
 // place takes a core without real-time work if there is one (find_lowest_rq).
@@ -35,7 +39,7 @@ func (r *rt) place(*task) int {
 
 // enqueue never preempts: all have one priority.
 func (r *rt) enqueue(core int, t *task) bool {
-	r.queue[core].append(t)
+	r.queue[core].Push(t)
 	return false
 }
 
@@ -43,19 +47,19 @@ func (r *rt) pick(core int, prev *task) *task {
 	q := &r.queue[core]
 	if r.held[core] {
 		if prev != nil {
-			q.prepend(prev)
+			q.PushFront(prev)
 		}
 		return nil
 	}
 	if prev != nil {
-		q.append(prev)
+		q.Push(prev)
 	}
-	if q.n == 0 {
+	if q.Len == 0 {
 		r.pull(core)
 	}
-	t := q.head
+	t := q.Head
 	if t != nil {
-		q.remove(t)
+		q.Remove(t)
 	}
 	return t
 }
@@ -64,10 +68,10 @@ func (r *rt) pick(core int, prev *task) *task {
 func (r *rt) pull(core int) {
 	for i := 1; i < len(r.queue); i++ {
 		from := &r.queue[(core+i)%len(r.queue)]
-		if t := from.head; t != nil {
-			from.remove(t)
+		if t := from.Head; t != nil {
+			from.Remove(t)
 			r.m.moved(t, core)
-			r.queue[core].append(t)
+			r.queue[core].Push(t)
 			return
 		}
 	}

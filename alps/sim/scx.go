@@ -3,10 +3,7 @@
 package sim
 
 import (
-	"time"
-
 	"github.com/ds2-lab/alps/alps/model"
-	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/internal/heap"
 )
 
@@ -14,10 +11,7 @@ import (
 // cores, in which every invocation has its own key. The platform's own tasks,
 // which are no function's, go first.
 type scxClass struct {
-	m         *machine
-	policy    *policy.Steady
-	params    policy.SteadyParams
-	rules     []*model.Steady // function → that of the last update
+	steadyPolicy
 	queue     heap.Heap[*task]
 	limits    []int64 // core → CPU time used at which its task's slice ends
 	guarded   []bool  // core → its task is the oldest, and goes first
@@ -25,19 +19,13 @@ type scxClass struct {
 }
 
 func newSCX(m *machine, s Spec) (*scxClass, error) {
-	p, err := policy.NewSteady(s.Steady)
-	if err != nil {
-		return nil, err
-	}
-	c := &scxClass{m: m, policy: p, params: s.Steady, rules: make([]*model.Steady, len(m.Functions)),
-		limits: make([]int64, len(m.cores)), guarded: make([]bool, len(m.cores))}
-	c.update(0)
-	return c, nil
+	p, err := newSteadyPolicy(m, s.Steady)
+	return &scxClass{steadyPolicy: p, limits: make([]int64, len(m.cores)), guarded: make([]bool, len(m.cores))}, err
 }
 
 func (c *scxClass) place(t *task) int { return max(c.m.idlest(), 0) }
 
-// begin begins a turn of t if it has none: its key, and the CPU time used at
+// begin gives t a time slice if it has none: its key, and the CPU time used at
 // which it is weighed anew.
 func (c *scxClass) begin(t *task) {
 	if t.turn > t.se.sum {
@@ -110,17 +98,4 @@ func (c *scxClass) tick(core int, t *task) bool {
 	return t.se.sum >= c.limits[core] || c.due() && !c.guarded[core]
 }
 
-func (c *scxClass) exit(_ int, t *task) {
-	if !t.platform {
-		c.policy.Record(c.m.Functions[t.function].UID, time.Duration(t.demand+t.extra))
-	}
-}
-
-func (c *scxClass) period() time.Duration { return c.params.Period }
-
-func (c *scxClass) update(float64) {
-	c.policy.Update()
-	for i, f := range c.m.Functions {
-		c.rules[i] = model.NewSteady(&c.params, c.policy.Table(f.UID))
-	}
-}
+func (c *scxClass) exit(_ int, t *task) { c.ended(t) }

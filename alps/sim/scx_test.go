@@ -41,7 +41,7 @@ func TestSCXRanksEveryInvocationByItself(t *testing.T) {
 	})
 	require.NoError(t, m.run(t.Context()))
 	r := m.result()
-	require.LessOrEqual(t, r.Outcomes[2].End, 340*ms, "waits for the end of a turn at most")
+	require.LessOrEqual(t, r.Outcomes[2].End, 340*ms, "waits for the end of a time slice at most")
 	require.Equal(t, 420*ms, r.Outcomes[0].End, "200 ms are left of it, and 400 of the other")
 	require.Equal(t, 820*ms, r.Outcomes[1].End)
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/model"
-	"github.com/ds2-lab/alps/alps/policy"
 )
 
 // steadyClass is CFS with both hooks answered by policy.Steady. The answers
@@ -15,10 +14,8 @@ import (
 // whether the function has one on this core that never ran.
 type steadyClass struct {
 	*fair
-	policy *policy.Steady
-	params policy.SteadyParams
-	rules  []*model.Steady // group → that of the last update
-	guards []guard         // core
+	steady steadyPolicy
+	guards []guard // core
 }
 
 // guard is whom a core lets go first because it has waited.
@@ -29,17 +26,15 @@ type guard struct {
 }
 
 func newSteady(m *machine, s Spec) (*steadyClass, error) {
-	p, err := policy.NewSteady(s.Steady)
+	p, err := newSteadyPolicy(m, s.Steady)
 	if err != nil {
 		return nil, err
 	}
-	c := &steadyClass{fair: newCFS(m, false), policy: p, params: s.Steady, rules: make([]*model.Steady, len(m.Functions)),
-		guards: make([]guard, len(m.cores))}
+	c := &steadyClass{fair: newCFS(m, false), steady: p, guards: make([]guard, len(m.cores))}
 	for k := range c.guards {
 		c.guards[k].at = -int64(s.Steady.GuardEvery)
 	}
 	c.hooks = &hooks{now: func() int64 { return m.now }, bias: c.bias, keep: c.keep}
-	c.update(0)
 	return c, nil
 }
 
@@ -74,9 +69,9 @@ func (c *steadyClass) bias(e *entity) int64 {
 	}
 	t := e.my.nextTask()
 	if t == nil {
-		return int64(c.rules[g].Idle())
+		return int64(c.steady.rules[g].Idle())
 	}
-	return int64(c.rules[g].Bias(t.used(), e.my.fresh > 0))
+	return int64(c.steady.rules[g].Bias(t.used(), e.my.fresh > 0))
 }
 
 // guarded says that e goes first for one time slice: it was the last in its tree and
@@ -87,7 +82,7 @@ func (c *steadyClass) guarded(e *entity) bool {
 	if g.e == e && g.from == e.since {
 		return true
 	}
-	if !e.queued || e.pos < 0 || c.m.now-e.since < int64(c.params.GuardWait) || c.m.now-g.at < int64(c.params.GuardEvery) || q.last() != e {
+	if !e.queued || e.pos < 0 || c.m.now-e.since < int64(c.steady.params.GuardWait) || c.m.now-g.at < int64(c.steady.params.GuardEvery) || q.last() != e {
 		return false
 	}
 	*g = guard{e: e, from: e.since, at: c.m.now}
@@ -103,27 +98,20 @@ func (c *steadyClass) keep(e *entity) int64 {
 		x := &c.guards[e.on.core]
 		switch {
 		case x.e == e && x.from == e.since:
-			return int64(c.params.GuardSlice)
+			return int64(c.steady.params.GuardSlice)
 		case x.e != nil && x.e.pos >= 0 && x.from == x.e.since && x.e.on == e.on:
 			return 1 // who has waited takes over
 		}
-		return int64(c.params.GroupSlice)
+		return int64(c.steady.params.GroupSlice)
 	}
-	return int64(c.rules[g].Slice(e.task.used(), time.Duration(e.sum-e.turn), e.task.first >= 0, e.on.fresh > 0))
+	return int64(c.steady.rules[g].Slice(e.task.used(), time.Duration(e.sum-e.turn), e.task.first >= 0, e.on.fresh > 0))
 }
 
 func (c *steadyClass) exit(core int, t *task) {
 	c.fair.exit(core, t)
-	if !t.platform {
-		c.policy.Record(c.m.Functions[t.function].UID, time.Duration(t.demand+t.extra))
-	}
+	c.steady.ended(t)
 }
 
-func (c *steadyClass) period() time.Duration { return c.params.Period }
+func (c *steadyClass) period() time.Duration { return c.steady.period() }
 
-func (c *steadyClass) update(float64) {
-	c.policy.Update()
-	for i, f := range c.m.Functions {
-		c.rules[i] = model.NewSteady(&c.params, c.policy.Table(f.UID))
-	}
-}
+func (c *steadyClass) update(loadPct float64) { c.steady.update(loadPct) }

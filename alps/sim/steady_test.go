@@ -21,7 +21,7 @@ func taught(t *testing.T, c Config, p policy.SteadyParams, records [][]time.Dura
 	for range 40 {
 		for f, times := range records {
 			for _, d := range times {
-				y.policy.Record(c.Functions[f].UID, d)
+				y.steady.policy.Record(c.Functions[f].UID, d)
 			}
 		}
 	}
