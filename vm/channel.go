@@ -50,6 +50,9 @@ var ErrGone = errors.New("the guest is gone")
 // connection is sooner there than an old one.
 const bannerLimit = 700 * time.Millisecond
 
+// mostBanner is how long at most, after many tries.
+const mostBanner = 5 * time.Minute
+
 // dial connects to sshd behind a port of the loopback. When ctx ends before it
 // returns, the connection is closed and the error is ctx's cause.
 func dial(ctx context.Context, port int, banner time.Duration) (_ *ssh.Client, err error) {
@@ -101,7 +104,7 @@ func untilAnswered[C io.Closer](ctx context.Context, dial func(ctx context.Conte
 	answered := make(chan C)
 	go func() {
 		for banner := bannerLimit; ctx.Err() == nil; banner += banner / 4 {
-			if client, err := dial(ctx, min(banner, bootLimit(TCG))); err == nil {
+			if client, err := dial(ctx, min(banner, mostBanner)); err == nil {
 				select {
 				case answered <- client:
 				case <-ctx.Done():
@@ -237,7 +240,7 @@ func (g *Guest) Froze(ctx context.Context) bool {
 // LastWords runs line for a message about a failure: soon, or not at all, even
 // if ctx has ended.
 func (g *Guest) LastWords(ctx context.Context, line string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.Config.Patience(answerLimit))
 	defer cancel()
 	return g.Output(ctx, line)
 }
@@ -249,8 +252,10 @@ func (g *Guest) Output(ctx context.Context, line string) (string, error) {
 	return strings.TrimSpace(b.String()), err
 }
 
-// WaitDocker waits until dockerd answers.
+// WaitDocker waits until dockerd answers: for limit, or as much longer as Patience
+// says.
 func (g *Guest) WaitDocker(ctx context.Context, limit time.Duration) error {
+	limit = g.Config.Patience(limit)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {

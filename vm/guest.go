@@ -20,12 +20,22 @@ import (
 	"github.com/ds2-lab/alps/vm/qmp"
 )
 
+// Patience is how long to wait for what takes a guest with few CPUs limit at most,
+// on a host with nothing else to do. In virtual time a guest's CPUs share one of
+// the host's, and other guests and programs may run beside them.
+func (c Config) Patience(limit time.Duration) time.Duration {
+	if c.Accel == VTime {
+		return limit * time.Duration(2+c.cpus()/4)
+	}
+	return limit
+}
+
 // bootLimit is how long a guest may take to answer on its channel.
-func bootLimit(a Accel) time.Duration {
-	if a == KVM {
+func (c Config) bootLimit() time.Duration {
+	if c.Accel == KVM {
 		return time.Minute
 	}
-	return 5 * time.Minute
+	return c.Patience(5 * time.Minute)
 }
 
 // Guest is a running guest. Close it.
@@ -128,7 +138,7 @@ func (g *Guest) boot(ctx context.Context) error {
 	if err := g.writeState(); err != nil {
 		return err
 	}
-	limit := bootLimit(c.Accel)
+	limit := c.bootLimit()
 	ctx, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer after %s", limit))
 	defer stop()
 	if err := g.connect(ctx); err != nil {
@@ -220,11 +230,11 @@ func (g *Guest) kernelName() string { return filepath.Base(filepath.Dir(g.Config
 func (g *Guest) Console() string { return g.paths.console }
 
 // powerOffLimit is how long a guest may take to shut down.
-func powerOffLimit(a Accel) time.Duration {
-	if a == KVM {
+func (c Config) powerOffLimit() time.Duration {
+	if c.Accel == KVM {
 		return 20 * time.Second
 	}
-	return time.Minute
+	return c.Patience(time.Minute)
 }
 
 // PowerOff presses the guest's power button and waits until QEMU has ended.
@@ -232,7 +242,7 @@ func (g *Guest) PowerOff(ctx context.Context) error {
 	if _, err := g.monitor.Do(ctx, "system_powerdown", nil); err != nil {
 		return fmt.Errorf("vm: %w", err)
 	}
-	limit := powerOffLimit(g.Config.Accel)
+	limit := g.Config.powerOffLimit()
 	select {
 	case <-g.exited:
 		return g.exitErr

@@ -60,7 +60,8 @@ func (g *Guest) awaitServer(ctx context.Context) error {
 	defer w.Close()
 	ctx, cancel := g.contextUntilGone(ctx)
 	defer cancel(nil)
-	ctx, stop := context.WithTimeoutCause(ctx, serverLimit, fmt.Errorf("nobody in the guest waited for jobs within %s, or its network did not end (console: %s)", serverLimit, g.Console()))
+	limit := g.Config.Patience(serverLimit)
+	ctx, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("nobody in the guest waited for jobs within %s, or its network did not end (console: %s)", limit, g.Console()))
 	defer stop()
 	return w.AwaitServer(ctx)
 }

@@ -185,7 +185,7 @@ func (s State) Stop(ctx context.Context) (how string, err error) {
 		how = "it did not power off; QEMU ended it"
 		if !cpusRun(ctx, mon) {
 			how = "it was dead; QEMU ended it"
-		} else if _, err := mon.Do(ctx, "system_powerdown", nil); err == nil && s.ended(ctx, powerOffLimit(s.Accel)) {
+		} else if _, err := mon.Do(ctx, "system_powerdown", nil); err == nil && s.ended(ctx, (Config{Accel: s.Accel, CPUs: s.CPUs}).powerOffLimit()) {
 			return "powered off", nil
 		}
 		quit, cancel := context.WithTimeout(ctx, 2*time.Second)

@@ -268,3 +268,20 @@ func TestKeyPairIsMadeOnce(t *testing.T) {
 	_, err = KeyPair()
 	require.ErrorContains(t, err, "delete it")
 }
+
+// Limits of waits are the host's time, and a guest's in virtual time is slower the
+// more CPUs it has.
+func TestPatience(t *testing.T) {
+	for _, c := range []struct {
+		config Config
+		want   time.Duration
+	}{
+		{Config{Accel: KVM, CPUs: 24}, time.Minute},
+		{Config{Accel: TCG, CPUs: 4}, time.Minute},
+		{Config{Accel: VTime, CPUs: 1}, 2 * time.Minute},
+		{Config{Accel: VTime}, 3 * time.Minute},
+		{Config{Accel: VTime, CPUs: 25}, 8 * time.Minute},
+	} {
+		require.Equal(t, c.want, c.config.Patience(time.Minute), "%+v", c.config)
+	}
+}

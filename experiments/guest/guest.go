@@ -54,7 +54,8 @@ func (a Artifacts) Boot(ctx context.Context, ports []string) (*Guest, error) {
 			return nil, err
 		}
 		g := &Guest{Machine: m, Artifacts: a}
-		limit, cancel := context.WithTimeoutCause(ctx, setUpLimit, errFroze)
+		most := m.Config.Patience(setUpLimit)
+		limit, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("not set up within %s", most))
 		err = g.setUp(limit, ports, step)
 		cancel()
 		if err == nil {
@@ -69,8 +70,6 @@ func (a Artifacts) Boot(ctx context.Context, ports []string) (*Guest, error) {
 		a.opts.Progress.Printf("the guest froze (console: %s); booting another", m.Console())
 	}
 }
-
-var errFroze = fmt.Errorf("not set up within %s", setUpLimit)
 
 func (g *Guest) setUp(ctx context.Context, ports []string, step *progress.Step) error {
 	if err := g.Machine.WaitDocker(ctx, 3*time.Minute); err != nil {
@@ -163,7 +162,7 @@ func (a Artifacts) onSystemCPU() string {
 
 // awaitFunctions waits until the daemon has found n functions.
 func (g *Guest) awaitFunctions(ctx context.Context, n int) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, g.Machine.Config.Patience(2*time.Minute))
 	defer cancel()
 	for {
 		out, err := g.Machine.Output(ctx, "alps status | grep '^[0-9]* functions'")
