@@ -155,6 +155,14 @@ func (Experiments) Merge(ctx context.Context, dirs string,
 	return targets.Experiments{Host: host()}.Merge(ctx, dirs, targets.ExperimentsMergeFlags{Results: value(results)})
 }
 
+// Restore brings the measured runs that were published with the report into results/, checked by their digests, so that a long job goes on where another host stopped.
+func (Experiments) Restore(ctx context.Context,
+	from *string, // directory with published runs; docs/runs/ without it
+	results *string, // directory; results/ without it
+) error {
+	return targets.Experiments{Host: host()}.Restore(ctx, targets.ExperimentsRestoreFlags{From: value(from), Results: value(results)})
+}
+
 // Compare prints an experiment's series beside each other: a table for every workload, load and guest, and who is ahead in how many.
 func (Experiments) Compare(ctx context.Context, name string,
 	base *string, // the series that the others are held against; without it the first
@@ -235,7 +243,7 @@ func (Figures) Draw(ctx context.Context,
 	return targets.Figures{Host: host()}.Draw(ctx, targets.FiguresDrawFlags{Results: value(results)})
 }
 
-// Publish draws the report as it is committed, into docs/report, from results/ or another directory.
+// Publish draws the report as it is committed, into docs/report, from results/ or another directory, and puts the measured runs into docs/runs, from which experiments:restore takes them.
 func (Figures) Publish(ctx context.Context,
 	results *string, // directory; results/ without it
 ) error {

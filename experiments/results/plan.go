@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ds2-lab/alps/internal/atomicfile"
 )
@@ -173,9 +174,8 @@ func lastTwo(path string) string {
 	return filepath.Join(filepath.Base(filepath.Dir(path)), filepath.Base(path))
 }
 
-// Missing lists the runs that a plan found by Find names and root has not, as
-// Find would.
-func Missing(root, plan string) ([]string, error) {
+// Named lists the runs that a plan found by Find names, as Find would, each once.
+func Named(root, plan string) ([]string, error) {
 	var series []Series
 	if err := readPlan(filepath.Join(root, plan), &series); err != nil {
 		return nil, err
@@ -186,12 +186,21 @@ func Missing(root, plan string) ([]string, error) {
 			continue
 		}
 		for _, s := range series {
-			if _, err := os.Stat(filepath.Join(Dir(root, engine, s.Key), jsonName)); err != nil {
-				runs = append(runs, filepath.Join(engine, s.Key))
+			if run := filepath.Join(engine, s.Key); !slices.Contains(runs, run) {
+				runs = append(runs, run)
 			}
 		}
 	}
 	return runs, nil
+}
+
+// Missing lists those runs that a plan found by Find names and root has not.
+func Missing(root, plan string) ([]string, error) {
+	runs, err := Named(root, plan)
+	return slices.DeleteFunc(runs, func(run string) bool {
+		_, err := os.Stat(filepath.Join(root, run, jsonName))
+		return err == nil
+	}), err
 }
 
 // Copy copies one result directory, whole or not at all.

@@ -21,7 +21,7 @@ func remove(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() || !slices.Contains([]string{csvName, jsonName, slicesName, tableName}, e.Name()) {
+		if !e.Type().IsRegular() || !slices.Contains(names, e.Name()) {
 			return fmt.Errorf("%s holds %s, which is no result's: move it away or write elsewhere", dir, e.Name())
 		}
 	}

@@ -135,6 +135,21 @@ func (h Experiments) Merge(ctx context.Context, dirs string, f ExperimentsMergeF
 	return plan.Merge(cmp.Or(f.Results, filepath.Join(root, "results")), strings.Split(dirs, ","), h.Console)
 }
 
+// ExperimentsRestoreFlags are the flags of experiments:restore.
+type ExperimentsRestoreFlags struct {
+	From    string // directory with published runs; docs/runs/ without it
+	Results string // directory; results/ without it
+}
+
+// Restore brings the measured runs that were published with the report into results/, checked by their digests, so that a long job goes on where another host stopped.
+func (h Experiments) Restore(ctx context.Context, f ExperimentsRestoreFlags) error {
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	return plan.Restore(cmp.Or(f.From, filepath.Join(root, publishedRuns)), cmp.Or(f.Results, filepath.Join(root, "results")), h.Console)
+}
+
 // ExperimentsCompareFlags are the flags of experiments:compare.
 type ExperimentsCompareFlags struct {
 	Base    string // the series that the others are held against; without it the first

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/ds2-lab/alps/experiments/plan"
 	"github.com/ds2-lab/alps/figures/architecture"
 	"github.com/ds2-lab/alps/figures/fidelity"
 	"github.com/ds2-lab/alps/figures/findings"
@@ -37,14 +38,26 @@ type FiguresPublishFlags struct {
 	Results string // directory; results/ without it
 }
 
-// Publish draws the report as it is committed, into docs/report, from results/ or another directory.
+// Publish draws the report as it is committed, into docs/report, from results/ or another directory, and puts the measured runs into docs/runs, from which experiments:restore takes them.
 func (h Figures) Publish(ctx context.Context, f FiguresPublishFlags) error {
 	o, err := h.reportOptions(f.Results, filepath.Join("docs", "report"))
 	if err != nil {
 		return err
 	}
+	to := filepath.Join(o.Code, publishedRuns)
+	runs, missing, err := plan.Publish(o.Results, to)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(h.Out, "%s: %d measured runs, %d missing\n", to, runs, missing)
+	if missing > 0 {
+		h.Console.Printf("to make those that are missing: go run mage.go experiments:run all, on this host, or after experiments:restore on another")
+	}
 	return errors.Join(h.shown(report.Publish(ctx, o)), h.Findings(ctx))
 }
+
+// publishedRuns is where measured runs are committed, below the root.
+var publishedRuns = filepath.Join("docs", "runs")
 
 // reportOptions are those of a report into out, below the root.
 func (h Host) reportOptions(results, out string) (report.Options, error) {
