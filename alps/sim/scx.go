@@ -3,6 +3,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/internal/heap"
 )
@@ -14,13 +16,15 @@ type scxClass struct {
 	steadyPolicy
 	queue     heap.Heap[*task]
 	limits    []int64 // core → CPU time used at which its task's slice ends
-	guarded   []bool  // core → its task is the oldest, and goes first
-	guardedAt int64   // when the oldest was last looked for
+	granted   *task   // the guard's: it goes first
+	left      int64   // of the CPU time it was granted
+	grantedAt int64   // when
+	lookAt    int64   // when to look for the oldest
 }
 
 func newSCX(m *machine, s Spec) (*scxClass, error) {
 	p, err := newSteadyPolicy(m, s.Steady)
-	return &scxClass{steadyPolicy: p, limits: make([]int64, len(m.cores)), guarded: make([]bool, len(m.cores))}, err
+	return &scxClass{steadyPolicy: p, limits: make([]int64, len(m.cores))}, err
 }
 
 func (c *scxClass) place(t *task) int { return max(c.m.idlest(), 0) }
@@ -55,10 +59,11 @@ func (c *scxClass) pick(core int, prev *task) *task {
 		c.begin(prev)
 		c.queue.Push(prev)
 	}
-	c.guarded[core] = false
-	t := c.oldest()
-	if t != nil {
-		c.guarded[core], c.limits[core] = true, t.se.sum+int64(c.params.GuardSlice)
+	c.grant()
+	var t *task
+	if at := slices.Index(c.queue, c.granted); at >= 0 && c.goesFirst(c.granted) {
+		t = c.queue.Remove(at)
+		c.limits[core] = t.se.sum + c.left
 	} else if len(c.queue) > 0 {
 		t = c.queue.Pop()
 		c.limits[core] = t.turn
@@ -71,31 +76,45 @@ func (c *scxClass) pick(core int, prev *task) *task {
 
 // due says whether it is time to look for the oldest.
 func (c *scxClass) due() bool {
-	return len(c.queue) > 0 && c.m.now-c.guardedAt >= int64(model.SchedExtGuardEvery)
+	return len(c.queue) > 0 && c.m.now >= c.lookAt
 }
 
-// oldest takes the oldest waiting invocation out of the queue if it goes first now.
-func (c *scxClass) oldest() *task {
+// goesFirst says whether t has not used what the guard granted it, and still may.
+func (c *scxClass) goesFirst(t *task) bool {
+	return t != nil && t == c.granted && c.left > 0 && c.m.now < c.grantedAt+int64(model.SchedExtGuardEvery)
+}
+
+// grant lets the oldest waiting invocation go first until it has used GuardSlice,
+// if that is due.
+func (c *scxClass) grant() {
 	if !c.due() {
-		return nil
+		return
 	}
-	c.guardedAt = c.m.now
-	at := -1
-	for i, t := range c.queue {
-		if !t.platform && c.m.now-t.arrived >= int64(c.params.GuardWait) && (at < 0 || t.arrived < c.queue[at].arrived) {
-			at = i
+	c.lookAt = c.m.now + int64(model.SchedExtGuardEvery)
+	var first *task
+	for _, t := range c.queue {
+		if !t.platform && (first == nil || t.arrived < first.arrived) {
+			first = t
 		}
 	}
-	if at < 0 {
-		return nil
+	switch {
+	case first == nil:
+	case c.m.now-first.arrived < int64(c.params.GuardWait): // before it is old enough nobody is
+		c.lookAt = min(c.lookAt, first.arrived+int64(c.params.GuardWait))
+	default:
+		c.granted, c.left, c.grantedAt = first, int64(c.params.GuardSlice), c.m.now
 	}
-	return c.queue.Remove(at)
 }
 
-func (c *scxClass) charge(_ int, t *task, ran int64) { t.se.sum += ran }
+func (c *scxClass) charge(_ int, t *task, ran int64) {
+	t.se.sum += ran
+	if c.goesFirst(t) {
+		c.left -= ran
+	}
+}
 
 func (c *scxClass) tick(core int, t *task) bool {
-	return t.se.sum >= c.limits[core] || c.due() && !c.guarded[core]
+	return t.se.sum >= c.limits[core] || c.due() && !c.goesFirst(t)
 }
 
 func (c *scxClass) exit(_ int, t *task) { c.ended(t) }

@@ -57,20 +57,26 @@ func TestSCXLeavesNoCoreIdle(t *testing.T) {
 	require.Equal(t, 200*ms, m.result().Span)
 }
 
-// The oldest that waits gets a guard's slice of every half second, however long it takes.
+// The oldest that waits gets a guard's slice of every half second and a tick, however long it takes,
+// and also if the platform interrupts it.
 func TestSCXGuardsTheOldest(t *testing.T) {
-	work := []Invocation{{Function: 0, CPU: 100 * time.Second}}
-	for i := range 3000 { // more than the core can serve
-		work = append(work, Invocation{Function: 1, Arrive: time.Duration(i) * 9 * ms, CPU: 10 * ms})
-	}
-	c := Config{Cores: 1, Functions: functions(2), Drain: time.Millisecond}
-	got := time.Duration(0)
-	c.Slice = func(invocation int, length time.Duration) {
-		if invocation == 0 {
-			got += length
+	for _, platform := range []time.Duration{0, ms} {
+		work := []Invocation{{Function: 0, CPU: 100 * time.Second}}
+		for i := range 3000 { // more than the core can serve
+			work = append(work, Invocation{Function: 1, Arrive: time.Duration(i) * 9 * ms, CPU: 10 * ms})
 		}
+		c := Config{Cores: 1, Functions: functions(2), Drain: time.Millisecond, Platform: Platform{CPU: platform}}
+		got := time.Duration(0)
+		c.Slice = func(invocation int, length time.Duration) {
+			if invocation == 0 {
+				got += length
+			}
+		}
+		m := taughtSCX(t, c, [][]time.Duration{{100 * time.Second}, {10 * ms}}, work)
+		require.NoError(t, m.run(t.Context()))
+		const arrivals, tick = 27 * time.Second, 4 * ms
+		guards := arrivals/(500*ms+tick) - 1
+		require.GreaterOrEqual(t, got, guards*25*ms, "platform %s", platform)
+		require.LessOrEqual(t, got, (guards+2)*(25*ms+tick), "platform %s", platform)
 	}
-	m := taughtSCX(t, c, [][]time.Duration{{100 * time.Second}, {10 * ms}}, work)
-	require.NoError(t, m.run(t.Context()))
-	require.GreaterOrEqual(t, got, 27*time.Second/(500+25+4+10)*25*9/10, "27 s of arrivals")
 }

@@ -87,6 +87,8 @@ static __always_inline void charge(struct task_struct *p, struct task *t, __u64 
 
 		if (v)
 			__sync_fetch_and_add(&v->used_ns, ns);
+		if (granted(v, now))
+			__sync_fetch_and_add(&v->granted_ns, -(__s64)ns);
 	} else {
 		t->vtime += ns * WHOLE / share_of(t, now);
 	}
@@ -107,7 +109,7 @@ static __always_inline __u64 slice_of(struct task_struct *p, struct task *t, __u
 		if (v && !dying(p)) {
 			if (v->used_ns >= v->until_ns)
 				begin_turn(v, now);
-			slice = v->until_ns - v->used_ns;
+			slice = granted(v, now) ? (__u64)v->granted_ns : v->until_ns - v->used_ns;
 		}
 	}
 	if ((__s64)slice > left)
@@ -171,17 +173,14 @@ static __always_inline void begins_to_run(struct task_struct *p, struct task *t,
 		t->parked = 0;
 		__sync_fetch_and_add(&parked, -1);
 	}
-	if (t->rescued)
+	if (t->rescued && !granted(v, now))
 		slice = LEAST_SLICE;
 	if (!t->function && before(now_vtime, t->vtime))
 		now_vtime = t->vtime;
 	if (c) {
 		c->class = p->flags & PF_KTHREAD ? 0 : class_of(t) + 1;
 		c->key = v ? v->key : 0;
-		if (c->guarded != p->pid)
-			c->guarded = 0;
-		else if (slice > guard_slice_ns || !t->rescued)
-			slice = guard_slice_ns;
+		c->guarded = granted(v, now);
 	}
 	t->rescued = 0;
 	set_slice(p, slice);
@@ -199,16 +198,20 @@ static __always_inline void ceases_to_run(struct task_struct *p, struct task *t,
 /* Puts @p, which wants a CPU, into its class's queue. */
 static __always_inline void put(struct task_struct *p, struct task *t, __u32 queue, __u64 now, __u64 enq_flags)
 {
-	__u64 key;
+	__u64 key, dsq = QUEUE(class_of(t), queue);
 
 	if (t->function) {
-		key = key_of(p, t, now);
+		struct invocation *v = invocation_of(t);
+
+		key = key_of(p, v, now);
+		if (granted(v, now))
+			dsq = GRANTED(queue);
 	} else {
 		if (before(t->vtime, now_vtime - most_lag_ns))
 			t->vtime = now_vtime - most_lag_ns;
 		key = t->vtime;
 	}
-	insert_key(p, QUEUE(class_of(t), queue), SCX_SLICE_DFL, key, enq_flags);
+	insert_key(p, dsq, SCX_SLICE_DFL, key, enq_flags);
 }
 
 /*
@@ -226,7 +229,7 @@ static __always_inline void park(struct task_struct *p, struct task *t, __u64 no
 	count(THROTTLED);
 	t->parked = 1;
 	__sync_fetch_and_add(&parked, 1);
-	insert_key(p, PARKED, SCX_SLICE_DFL, t->function ? key_of(p, t, now) : t->vtime, enq_flags);
+	insert_key(p, PARKED, SCX_SLICE_DFL, t->function ? key_of(p, invocation_of(t), now) : t->vtime, enq_flags);
 }
 
 /* Finds a CPU for @p, which is queued: an idle one, or one that a function must lend to another task. */
@@ -292,16 +295,44 @@ static __always_inline bool take(__u32 class, __u32 queue)
 	if (take_first(QUEUE(class, queue)))
 		return true;
 	for (__u32 i = 0; i < MAX_QUEUES && i < nr_queues; i++)
-		if (i != queue && take_first(QUEUE(class, i)))
+		if (i != queue && (take_first(QUEUE(class, i)) || (class == FUNCTION && take_first(GRANTED(i)))))
 			return true;
 	return false;
+}
+
+/* @prev, whose slice is used, goes on by @key. */
+static __always_inline bool goes_on(struct task_struct *prev, struct task *t, __u64 key, bool guarded, __u64 now)
+{
+	struct cpu *c = cpu_at(scx_bpf_task_cpu(prev));
+
+	if (c) {
+		c->key = key;
+		c->guarded = guarded;
+	}
+	count(KEPT);
+	set_slice(prev, slice_of(prev, t, now));
+	return true;
+}
+
+/* Does @prev go on because its invocation has not used what the guard gave it? */
+static __always_inline bool keeps_grant(struct task_struct *prev, __u64 now)
+{
+	struct invocation *v;
+	struct task *t;
+
+	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED))
+		return false;
+	t = task_of(prev);
+	v = t ? invocation_of(t) : NULL;
+	if (!granted(v, now) || allowance(t->weighed, now) <= 0)
+		return false;
+	return goes_on(prev, t, key_of(prev, v, now), true, now);
 }
 
 /* Does @prev, whose slice is used, go on? Yes if it is first in @class, or alone. */
 static __always_inline bool keeps(struct task_struct *prev, __u32 class, __u32 queue, bool alone, __u64 now)
 {
 	struct task *t;
-	struct cpu *c;
 	__u64 key, head;
 
 	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED))
@@ -309,23 +340,23 @@ static __always_inline bool keeps(struct task_struct *prev, __u32 class, __u32 q
 	t = task_of(prev);
 	if (!t || class_of(t) != class || allowance(t->weighed, now) <= 0)
 		return false;
-	key = t->function ? key_of(prev, t, now) : t->vtime;
+	key = t->function ? key_of(prev, invocation_of(t), now) : t->vtime;
 	if (!alone && head_of(QUEUE(class, queue), &head) && before(head, key))
 		return false;
-	c = cpu_at(scx_bpf_task_cpu(prev));
-	if (c) {
-		c->key = key;
-		c->guarded = 0;
-	}
-	count(KEPT);
-	set_slice(prev, slice_of(prev, t, now));
-	return true;
+	return goes_on(prev, t, key, false, now);
 }
 
-/* Tasks of the functions that run do not keep others waiting for longer than their part allows. */
-static __always_inline bool owes(__s32 cpu, __u32 queue)
+/*
+ * Does a function's task that runs end its slice now? Yes if what the guard gave
+ * it is used, if the guard lets another invocation go first, or if other tasks
+ * have had less than their part.
+ */
+static __always_inline bool makes_way(struct task *t, __s32 cpu, __u32 queue, __u64 now)
 {
 	struct cpu *c = cpu_at(cpu);
 
-	return (!c || !c->guarded) && before(class_vtime[OTHER], class_vtime[FUNCTION]) && scx_bpf_dsq_nr_queued(QUEUE(OTHER, queue)) > 0;
+	if (c && c->guarded)
+		return !granted(invocation_of(t), now);
+	return scx_bpf_dsq_nr_queued(GRANTED(queue)) > 0 ||
+	       (before(class_vtime[OTHER], class_vtime[FUNCTION]) && scx_bpf_dsq_nr_queued(QUEUE(OTHER, queue)) > 0);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What bounds a wait: the oldest waiting invocation goes first now and then,
- * whatever it is worth, and no task waits until the kernel's watchdog bites.
+ * What bounds a wait: now and then the oldest waiting invocation goes first, with
+ * all its tasks, until they have used what it was granted; and no task waits until
+ * the kernel's watchdog bites.
  */
 #define MAX_LOOK    64	 /* CPUs that are looked at for one that can be taken from a function */
 #define MAX_SCAN    8192 /* tasks of a queue that are looked at */
@@ -21,13 +22,11 @@ static __always_inline __u32 queue_at(__s32 cpu)
 
 static __always_inline bool guard_is_due(__u32 queue, __u64 now)
 {
-	__u64 every = rescuing[queue & (MAX_QUEUES - 1)] ? RESCUE_EVERY : guard_every_ns;
-
-	return now - guarded_at[queue & (MAX_QUEUES - 1)] >= every && scx_bpf_dsq_nr_queued(QUEUE(FUNCTION, queue)) > 0;
+	return now >= look_due[queue & (MAX_QUEUES - 1)] && scx_bpf_dsq_nr_queued(QUEUE(FUNCTION, queue)) > 0;
 }
 
-/* The arrival of the oldest waiting invocation; 0 if none has waited long enough. */
-static __always_inline __u64 oldest(__u32 queue, __u64 now)
+/* The oldest waiting invocation, and when it arrived; 0 if none waits. Notes whether a task waits for so long that the watchdog is near. */
+static __always_inline __u64 oldest(__u32 queue, __u64 now, __u64 *arrived)
 {
 	struct bpf_iter_scx_dsq it;
 	struct task_struct *p;
@@ -45,8 +44,10 @@ static __always_inline __u64 oldest(__u32 queue, __u64 now)
 				continue;
 			if (t->waits_ns && now - t->waits_ns >= rescue_wait_ns)
 				late = true;
-			if (now - v->arrived_ns >= guard_wait_ns && (!first || v->arrived_ns < first))
-				first = v->arrived_ns;
+			if (!first || v->arrived_ns < *arrived) {
+				first = t->invocation;
+				*arrived = v->arrived_ns;
+			}
 		}
 	}
 	bpf_iter_scx_dsq_destroy(&it);
@@ -54,10 +55,39 @@ static __always_inline __u64 oldest(__u32 queue, __u64 now)
 	return first;
 }
 
-/* Lets the oldest waiting invocation run on @cpu, if that is due; and those that the watchdog would find. */
+/*
+ * Grants the oldest waiting invocation CPU time, if that is due, and says which
+ * that is; 0: none. Also says when to look again.
+ */
+static __always_inline __u64 grant(__u32 queue, __u64 now)
+{
+	__u32 at = queue & (MAX_QUEUES - 1);
+	__u64 arrived = 0, id = oldest(queue, now, &arrived);
+	__u64 again = now + (rescuing[at] && guard_every_ns > RESCUE_EVERY ? RESCUE_EVERY : guard_every_ns);
+	struct invocation *v = id ? bpf_map_lookup_elem(&invocations, &id) : NULL;
+
+	if (v && now >= grant_due[at] && now - arrived >= guard_wait_ns) {
+		v->granted_ns = guard_slice_ns;
+		v->granted_until_ns = now + guard_every_ns;
+		grant_due[at] = now + guard_every_ns;
+		count(GUARDED);
+	} else {
+		/* Nobody who waits is old enough before the oldest is. */
+		if (v && now >= grant_due[at])
+			grant_due[at] = arrived + guard_wait_ns;
+		id = 0;
+	}
+	look_due[at] = grant_due[at] > now && grant_due[at] < again ? grant_due[at] : again;
+	return id;
+}
+
+/*
+ * Lets the tasks of the oldest waiting invocation go first, if that is due; and
+ * moves those that the watchdog would find to @cpu. Says whether there were any.
+ */
 static __always_inline bool guard(__s32 cpu, __u32 queue, __u64 now)
 {
-	__u64 *at = &guarded_at[queue & (MAX_QUEUES - 1)], was = *at, first;
+	__u64 *due = &look_due[queue & (MAX_QUEUES - 1)], was = *due, id;
 	struct bpf_iter_scx_dsq it;
 	struct task_struct *p;
 	__u32 key = cpu;
@@ -65,38 +95,60 @@ static __always_inline bool guard(__s32 cpu, __u32 queue, __u64 now)
 	__u32 *n = &looked[queue & (MAX_QUEUES - 1)];
 	bool moved = false;
 
-	if (!c || !guard_is_due(queue, now) || __sync_val_compare_and_swap(at, was, now) != was)
+	if (!c || !guard_is_due(queue, now) || __sync_val_compare_and_swap(due, was, now + guard_every_ns) != was)
 		return false;
-	first = oldest(queue, now);
-	if (!first && !rescuing[queue & (MAX_QUEUES - 1)])
+	id = grant(queue, now);
+	if (!id && !rescuing[queue & (MAX_QUEUES - 1)])
 		return false;
 	*n = 0;
 	c->rescues = 0;
 	if (!bpf_iter_scx_dsq_new(&it, QUEUE(FUNCTION, queue), 0)) {
 		while ((p = bpf_iter_scx_dsq_next(&it)) && (*n)++ < MAX_SCAN) {
 			struct task *t = task_of(p);
-			struct invocation *v = t ? invocation_of(t) : NULL;
-			bool guarded = v && v->arrived_ns == first && !c->guarded;
 
-			if (!v || !may_run(p, cpu))
+			if (!t || !t->invocation)
 				continue;
-			if (!guarded && (c->rescues >= RESCUES || !t->waits_ns || now - t->waits_ns < rescue_wait_ns))
+			if (t->invocation == id) {
+				move_key(&it, p, GRANTED(queue), 0);
+				continue;
+			}
+			if (c->rescues >= RESCUES || !t->waits_ns || now - t->waits_ns < rescue_wait_ns || !may_run(p, cpu))
 				continue;
 			if (!move_fifo(&it, p, SCX_DSQ_LOCAL, 0))
 				continue;
 			moved = true;
-			if (guarded) {
-				c->guarded = p->pid;
-				count(GUARDED);
-			} else {
-				t->rescued = 1;
-				c->rescues++;
-				count(RESCUED);
-			}
+			t->rescued = 1;
+			c->rescues++;
+			count(RESCUED);
 		}
 	}
 	bpf_iter_scx_dsq_destroy(&it);
 	return moved;
+}
+
+/* Moves one that the guard lets go first to @cpu. Those whose invocation has used its grant, or not used it in time, queue by key again. */
+static __always_inline bool take_granted(__s32 cpu, __u32 queue, __u64 now)
+{
+	struct bpf_iter_scx_dsq it;
+	struct task_struct *p;
+	__u32 *n = &looked[queue & (MAX_QUEUES - 1)];
+	bool taken = false;
+
+	if (!scx_bpf_dsq_nr_queued(GRANTED(queue)))
+		return false;
+	*n = 0;
+	if (!bpf_iter_scx_dsq_new(&it, GRANTED(queue), 0)) {
+		while (!taken && (p = bpf_iter_scx_dsq_next(&it)) && (*n)++ < MAX_SCAN) {
+			struct task *t = task_of(p);
+
+			if (!t || !granted(invocation_of(t), now))
+				move_key(&it, p, QUEUE(FUNCTION, queue), 0);
+			else if (may_run(p, cpu))
+				taken = move_fifo(&it, p, SCX_DSQ_LOCAL, 0);
+		}
+	}
+	bpf_iter_scx_dsq_destroy(&it);
+	return taken;
 }
 
 /* Tasks whose cgroups have a budget again go to their queues. */
@@ -104,6 +156,8 @@ static __always_inline void unpark_tasks(__u64 now)
 {
 	struct bpf_iter_scx_dsq it;
 	struct task_struct *p;
+	__u32 queue;
+	__u64 dsq;
 
 	unpark = parked_looked = 0;
 	if (!bpf_iter_scx_dsq_new(&it, PARKED, 0)) {
@@ -112,7 +166,11 @@ static __always_inline void unpark_tasks(__u64 now)
 
 			if (!t || allowance(t->weighed, now) <= 0)
 				continue;
-			if (move_key(&it, p, QUEUE(t->function ? FUNCTION : OTHER, queue_at(scx_bpf_task_cpu(p))), 0) && t->parked) {
+			queue = queue_at(scx_bpf_task_cpu(p));
+			dsq = QUEUE(t->function ? FUNCTION : OTHER, queue);
+			if (granted(invocation_of(t), now))
+				dsq = GRANTED(queue);
+			if (move_key(&it, p, dsq, 0) && t->parked) {
 				t->parked = 0;
 				__sync_fetch_and_add(&parked, -1);
 			}

@@ -68,6 +68,8 @@ struct invocation {
 	__u64 used_ns;
 	__u64 key;	/* of its turn in the queue */
 	__u64 until_ns; /* CPU time used at which the turn ends; 0: it has none */
+	__s64 granted_ns; /* what is left of the CPU time that the guard gave it */
+	__u64 granted_until_ns; /* when that is too late to use */
 	__u32 slot;
 	__s32 tasks;
 	__s32 runnable;
@@ -115,6 +117,12 @@ static __always_inline struct task *task_of(struct task_struct *p)
 static __always_inline struct invocation *invocation_of(struct task *t)
 {
 	return t->invocation ? bpf_map_lookup_elem(&invocations, &t->invocation) : NULL;
+}
+
+/* Does it go first because it is the oldest? Whichever of its tasks runs, the CPU time is of one account. */
+static __always_inline bool granted(struct invocation *v, __u64 now)
+{
+	return v && v->granted_ns > 0 && now < v->granted_until_ns;
 }
 
 /* The function that a task of @cgrp serves: the nearest ancestor that is one. */
@@ -330,11 +338,9 @@ static __always_inline bool dying(struct task_struct *p)
 	return BPF_CORE_READ(p, signal, flags) & SIGNAL_GROUP_EXIT;
 }
 
-/* By what @p is sorted among the functions' tasks: the key of its invocation's turn, which is begun if there is none. */
-static __always_inline __u64 key_of(struct task_struct *p, struct task *t, __u64 now)
+/* By what @p, of @v, is sorted among the functions' tasks: the key of its invocation's turn, which is begun if there is none. */
+static __always_inline __u64 key_of(struct task_struct *p, struct invocation *v, __u64 now)
 {
-	struct invocation *v = invocation_of(t);
-
 	if (!v || dying(p)) /* whoever must end goes first: to die it needs the CPU */
 		return now;
 	if (v->used_ns >= v->until_ns)

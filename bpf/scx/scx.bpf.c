@@ -30,9 +30,13 @@
 
 enum class { FUNCTION, OTHER, CLASSES };
 
-/* Queues of the classes, one per queue of CPUs, and where tasks wait whose cgroup has used its quota. */
+/*
+ * Queues of the classes, one per queue of CPUs; where tasks wait whose cgroup has
+ * used its quota; and, per queue of CPUs, those that the guard lets go first.
+ */
 #define QUEUE(class, n) (0x100ULL * ((class) + 1) + (n))
 #define PARKED		0x300ULL
+#define GRANTED(n)	(0x400ULL + (n))
 
 /* What happened, and how often. */
 enum count {
@@ -40,7 +44,7 @@ enum count {
 	QUEUED,	    /* that did not */
 	KEPT,	    /* turns that were followed by another of the same task */
 	PREEMPTED,  /* functions' tasks that made way for another task */
-	GUARDED,    /* invocations that went first because they were the oldest and had waited */
+	GUARDED,    /* times the guard gave the oldest waiting invocation CPU time */
 	RESCUED,    /* tasks that ran for a tick because the watchdog was near */
 	THROTTLED,  /* tasks whose cgroup had used its quota */
 	LOST_INVOCATIONS, /* without an account: too many at a time */
@@ -80,7 +84,7 @@ const volatile __u32 queue_of_cpu[MAX_CPUS];
 struct cpu {
 	__u64 key;   /* of the function's task that runs there */
 	__u32 class; /* of what runs there, from 1; 0: neither */
-	__u32 guarded; /* pid of what goes first there because it is the oldest; 0: nobody */
+	__u32 guarded; /* it runs because the guard lets its invocation go first */
 	__u32 rescues; /* at the last look */
 	__u32 pad;
 };
@@ -92,8 +96,9 @@ struct {
 	__type(value, struct cpu);
 } cpus SEC(".maps");
 
-/* Of a queue of CPUs, when the oldest was last looked for. */
-__u64 guarded_at[MAX_QUEUES];
+/* Of a queue of CPUs, when to look for the oldest, and when to grant it time at the earliest. */
+__u64 look_due[MAX_QUEUES];
+__u64 grant_due[MAX_QUEUES];
 __u64 rescuing[MAX_QUEUES];
 
 /* Tasks that can run, running ones included, and the classes' virtual times. */
@@ -177,7 +182,7 @@ void BPF_PROG(scx_dispatch, __s32 cpu, struct task_struct *prev)
 	}
 	if (parked > 0 && unpark)
 		unpark_tasks(now);
-	if (guard(cpu, queue, now))
+	if (guard(cpu, queue, now) || keeps_grant(prev, now) || take_granted(cpu, queue, now))
 		return;
 	class = before(class_vtime[OTHER], class_vtime[FUNCTION]) ? OTHER : FUNCTION;
 	other = class == FUNCTION ? OTHER : FUNCTION;
@@ -200,7 +205,7 @@ void BPF_PROG(scx_tick, struct task_struct *p)
 	now = bpf_ktime_get_ns();
 	charge(p, t, now);
 	/* Neither whoever has waited too long nor the other tasks wait for the end of a long slice. */
-	if (guard_is_due(queue_at(cpu), now) || owes(cpu, queue_at(cpu)))
+	if (guard_is_due(queue_at(cpu), now) || makes_way(t, cpu, queue_at(cpu), now))
 		set_slice(p, 0);
 }
 
@@ -285,6 +290,8 @@ __s32 BPF_PROG(scx_init)
 		err = scx_bpf_create_dsq(QUEUE(FUNCTION, i), -1);
 		if (!err)
 			err = scx_bpf_create_dsq(QUEUE(OTHER, i), -1);
+		if (!err)
+			err = scx_bpf_create_dsq(GRANTED(i), -1);
 	}
 	return err ?: start_refill();
 }

@@ -52,13 +52,14 @@ const (
 	scx612VarFunctionsEpoch         = "functions_epoch"
 	scx612VarFunctionsPart          = "functions_part"
 	scx612VarFunctionsPartAt        = "functions_part_at"
+	scx612VarGrantDue               = "grant_due"
 	scx612VarGuardEveryNs           = "guard_every_ns"
 	scx612VarGuardSliceNs           = "guard_slice_ns"
 	scx612VarGuardWaitNs            = "guard_wait_ns"
-	scx612VarGuardedAt              = "guarded_at"
 	scx612VarHalfOctaveNs           = "half_octave_ns"
 	scx612VarInvocationsBegun       = "invocations_begun"
 	scx612VarLimited                = "limited"
+	scx612VarLookDue                = "look_due"
 	scx612VarLooked                 = "looked"
 	scx612VarMostBiasNs             = "most_bias_ns"
 	scx612VarMostLagNs              = "most_lag_ns"
@@ -170,13 +171,14 @@ type scx612VariableSpecs struct {
 	FunctionsEpoch   *ebpf.VariableSpec `ebpf:"functions_epoch"`
 	FunctionsPart    *ebpf.VariableSpec `ebpf:"functions_part"`
 	FunctionsPartAt  *ebpf.VariableSpec `ebpf:"functions_part_at"`
+	GrantDue         *ebpf.VariableSpec `ebpf:"grant_due"`
 	GuardEveryNs     *ebpf.VariableSpec `ebpf:"guard_every_ns"`
 	GuardSliceNs     *ebpf.VariableSpec `ebpf:"guard_slice_ns"`
 	GuardWaitNs      *ebpf.VariableSpec `ebpf:"guard_wait_ns"`
-	GuardedAt        *ebpf.VariableSpec `ebpf:"guarded_at"`
 	HalfOctaveNs     *ebpf.VariableSpec `ebpf:"half_octave_ns"`
 	InvocationsBegun *ebpf.VariableSpec `ebpf:"invocations_begun"`
 	Limited          *ebpf.VariableSpec `ebpf:"limited"`
+	LookDue          *ebpf.VariableSpec `ebpf:"look_due"`
 	Looked           *ebpf.VariableSpec `ebpf:"looked"`
 	MostBiasNs       *ebpf.VariableSpec `ebpf:"most_bias_ns"`
 	MostLagNs        *ebpf.VariableSpec `ebpf:"most_lag_ns"`
@@ -258,13 +260,14 @@ type scx612Variables struct {
 	FunctionsEpoch   *ebpf.Variable `ebpf:"functions_epoch"`
 	FunctionsPart    *ebpf.Variable `ebpf:"functions_part"`
 	FunctionsPartAt  *ebpf.Variable `ebpf:"functions_part_at"`
+	GrantDue         *ebpf.Variable `ebpf:"grant_due"`
 	GuardEveryNs     *ebpf.Variable `ebpf:"guard_every_ns"`
 	GuardSliceNs     *ebpf.Variable `ebpf:"guard_slice_ns"`
 	GuardWaitNs      *ebpf.Variable `ebpf:"guard_wait_ns"`
-	GuardedAt        *ebpf.Variable `ebpf:"guarded_at"`
 	HalfOctaveNs     *ebpf.Variable `ebpf:"half_octave_ns"`
 	InvocationsBegun *ebpf.Variable `ebpf:"invocations_begun"`
 	Limited          *ebpf.Variable `ebpf:"limited"`
+	LookDue          *ebpf.Variable `ebpf:"look_due"`
 	Looked           *ebpf.Variable `ebpf:"looked"`
 	MostBiasNs       *ebpf.Variable `ebpf:"most_bias_ns"`
 	MostLagNs        *ebpf.Variable `ebpf:"most_lag_ns"`

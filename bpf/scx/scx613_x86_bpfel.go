@@ -52,13 +52,14 @@ const (
 	scx613VarFunctionsEpoch         = "functions_epoch"
 	scx613VarFunctionsPart          = "functions_part"
 	scx613VarFunctionsPartAt        = "functions_part_at"
+	scx613VarGrantDue               = "grant_due"
 	scx613VarGuardEveryNs           = "guard_every_ns"
 	scx613VarGuardSliceNs           = "guard_slice_ns"
 	scx613VarGuardWaitNs            = "guard_wait_ns"
-	scx613VarGuardedAt              = "guarded_at"
 	scx613VarHalfOctaveNs           = "half_octave_ns"
 	scx613VarInvocationsBegun       = "invocations_begun"
 	scx613VarLimited                = "limited"
+	scx613VarLookDue                = "look_due"
 	scx613VarLooked                 = "looked"
 	scx613VarMostBiasNs             = "most_bias_ns"
 	scx613VarMostLagNs              = "most_lag_ns"
@@ -170,13 +171,14 @@ type scx613VariableSpecs struct {
 	FunctionsEpoch   *ebpf.VariableSpec `ebpf:"functions_epoch"`
 	FunctionsPart    *ebpf.VariableSpec `ebpf:"functions_part"`
 	FunctionsPartAt  *ebpf.VariableSpec `ebpf:"functions_part_at"`
+	GrantDue         *ebpf.VariableSpec `ebpf:"grant_due"`
 	GuardEveryNs     *ebpf.VariableSpec `ebpf:"guard_every_ns"`
 	GuardSliceNs     *ebpf.VariableSpec `ebpf:"guard_slice_ns"`
 	GuardWaitNs      *ebpf.VariableSpec `ebpf:"guard_wait_ns"`
-	GuardedAt        *ebpf.VariableSpec `ebpf:"guarded_at"`
 	HalfOctaveNs     *ebpf.VariableSpec `ebpf:"half_octave_ns"`
 	InvocationsBegun *ebpf.VariableSpec `ebpf:"invocations_begun"`
 	Limited          *ebpf.VariableSpec `ebpf:"limited"`
+	LookDue          *ebpf.VariableSpec `ebpf:"look_due"`
 	Looked           *ebpf.VariableSpec `ebpf:"looked"`
 	MostBiasNs       *ebpf.VariableSpec `ebpf:"most_bias_ns"`
 	MostLagNs        *ebpf.VariableSpec `ebpf:"most_lag_ns"`
@@ -258,13 +260,14 @@ type scx613Variables struct {
 	FunctionsEpoch   *ebpf.Variable `ebpf:"functions_epoch"`
 	FunctionsPart    *ebpf.Variable `ebpf:"functions_part"`
 	FunctionsPartAt  *ebpf.Variable `ebpf:"functions_part_at"`
+	GrantDue         *ebpf.Variable `ebpf:"grant_due"`
 	GuardEveryNs     *ebpf.Variable `ebpf:"guard_every_ns"`
 	GuardSliceNs     *ebpf.Variable `ebpf:"guard_slice_ns"`
 	GuardWaitNs      *ebpf.Variable `ebpf:"guard_wait_ns"`
-	GuardedAt        *ebpf.Variable `ebpf:"guarded_at"`
 	HalfOctaveNs     *ebpf.Variable `ebpf:"half_octave_ns"`
 	InvocationsBegun *ebpf.Variable `ebpf:"invocations_begun"`
 	Limited          *ebpf.Variable `ebpf:"limited"`
+	LookDue          *ebpf.Variable `ebpf:"look_due"`
 	Looked           *ebpf.Variable `ebpf:"looked"`
 	MostBiasNs       *ebpf.Variable `ebpf:"most_bias_ns"`
 	MostLagNs        *ebpf.Variable `ebpf:"most_lag_ns"`

@@ -31,6 +31,7 @@ func Main() {
 	part, ok := map[string]func(){
 		"hog": hog, "gaps": gaps, "short": short, "once": once, "parent": parent, "forked hog": forkedHog, "family": family,
 		"glutton": glutton, "threads": threads, "forked threads": forkedThreads, "server": server,
+		"restless": restless, "forked restless": forkedRestless,
 	}[os.Getenv(env)]
 	if ok {
 		part()
@@ -47,6 +48,23 @@ func hog() {
 		spin(1 << 20)
 	}
 }
+
+// restless is a hog with two more threads that wake up every millisecond and sleep again at once,
+// as threads of a language's runtime do.
+func restless() {
+	for range 2 {
+		go func() {
+			pin()
+			for {
+				_ = unix.Nanosleep(&unix.Timespec{Nsec: 1e6}, nil)
+			}
+		}()
+	}
+	hog()
+}
+
+// forkedRestless is a function's warm process with an invocation that plays restless.
+func forkedRestless() { runForked("restless") }
 
 // Gluttony is the memory that a glutton holds, in bytes.
 const Gluttony = 64 << 20
