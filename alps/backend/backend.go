@@ -6,8 +6,10 @@
 package backend
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/ds2-lab/alps/alps/client"
@@ -19,7 +21,7 @@ import (
 
 // Names of backends, as in client.Status.Backend.
 const (
-	NameAuto      = "auto"      // for Options: NameHooks where the kernel has them, else NameObserve
+	NameAuto      = "auto"      // for Options: NameHooks where the kernel has them, else NameSchedExt where it takes that and nobody else's is in charge, else NameObserve
 	NameHooks     = "hooks"     // the hooks in CFS, of package bpf
 	NameSchedExt  = "scx"       // the sched_ext scheduler of package bpf/scx
 	nameDelegated = "delegated" // package ghost, which asks the daemon for the policy
@@ -38,36 +40,62 @@ type Options struct {
 	Log       *slog.Logger // nil discards
 }
 
-// Choose returns the best backend that this kernel can have of those that o allows.
-// Where it can have none, the backend observes only, and its Attach says why. It
-// fails only if o.Name is none of Names.
-func Choose(o Options, b *bpf.Backend) (Backend, error) {
+// Choose returns the best backend that this kernel can have of those that o allows,
+// and why it is that one. Where it can have none, the backend observes only. It fails
+// only if o.Name is none of Names.
+func Choose(o Options, b *bpf.Backend) (chosen Backend, why string, err error) {
 	if o.Delegated {
-		return NewDelegated(b, host.This), nil
+		return NewDelegated(b, host.This), "it is asked for", nil
 	}
-	noHooks, noScx := b.CheckHooks(), scx.Supported()
-	switch o.Name {
-	case "", NameAuto:
-		if noHooks == nil {
-			return NewHooks(b, host.This, b.Attached()), nil
-		}
-		if noScx == nil {
-			// Not by itself before its guest tests have run on the kernels it is for.
-			return NewObserve(fmt.Errorf("%w, or give -backend=scx: it has sched_ext", noHooks)), nil
-		}
-		return NewObserve(fmt.Errorf("%w; %w", noHooks, noScx)), nil
+	name, why, err := choose(o.Name, kernelFacts{hooks: b.CheckHooks(), schedExt: scx.Supported(), inCharge: scx.InCharge(),
+		load: func() error { return scx.Check(scx.Options{}) }})
+	if err != nil {
+		return nil, "", err
+	}
+	switch name {
 	case NameHooks:
-		if noHooks == nil {
-			return NewHooks(b, host.This, b.Attached()), nil
-		}
-		return NewObserve(noHooks), nil
+		return NewHooks(b, host.This, b.Attached()), why, nil
 	case NameSchedExt:
-		if noScx == nil {
-			return newSchedExt(o, host.This), nil
-		}
-		return NewObserve(noScx), nil
+		return newSchedExt(o, host.This), why, nil
 	}
-	return nil, fmt.Errorf("backend %q: allowed: %s", o.Name, strings.Join(Names(), ", "))
+	return NewObserve(errors.New(why)), why, nil
+}
+
+// kernelFacts are what a kernel offers to backends. Each error says why not; nil: it does.
+type kernelFacts struct {
+	hooks    error
+	schedExt error        // there is none, or none whose names are known
+	inCharge string       // the sched_ext scheduler of somebody else
+	load     func() error // loads ours as far as that changes nothing
+}
+
+// choose is the backend that a kernel can have of what is asked for, and why it is
+// that one.
+func choose(asked string, k kernelFacts) (name, why string, err error) {
+	if asked != "" && !slices.Contains(Names(), asked) {
+		return "", "", fmt.Errorf("backend %q: allowed: %s", asked, strings.Join(Names(), ", "))
+	}
+	if asked != NameSchedExt && k.hooks == nil {
+		return NameHooks, "this kernel has the ALPS hooks", nil
+	}
+	if asked == NameHooks {
+		return NameObserve, k.hooks.Error(), nil
+	}
+	noScx := k.schedExt
+	if noScx == nil && k.inCharge != "" {
+		noScx = fmt.Errorf("the sched_ext scheduler %s is in charge: end it, then start the daemon again", k.inCharge)
+	} else if noScx == nil {
+		noScx = k.load()
+	}
+	switch {
+	case asked == NameSchedExt && noScx != nil:
+		return NameObserve, noScx.Error(), nil
+	case asked == NameSchedExt:
+		return NameSchedExt, "it is asked for", nil
+	case noScx != nil:
+		return NameObserve, fmt.Sprintf("%v; %v", k.hooks, noScx), nil
+	}
+	return NameSchedExt, fmt.Sprintf("%v; it has sched_ext", k.hooks), nil
 }
 
 // Backend is how a policy reaches the kernel. A daemon has one for its whole

@@ -44,7 +44,9 @@ const (
 	settled   = 10 * time.Minute
 )
 
-// schedExt is the Backend of a kernel with sched_ext: package scx.
+// schedExt is the Backend of a kernel with sched_ext: package scx. Its scheduler is
+// loaded once there is a function, because it takes over the whole machine, and
+// stays until the mode changes or the daemon ends.
 type schedExt struct {
 	host   host.Host
 	log    *slog.Logger
@@ -77,7 +79,7 @@ func newSchedExt(o Options, h host.Host) *schedExt {
 
 func (*schedExt) Name() string { return NameSchedExt }
 
-// Supports says yes: every policy has its rules (rulesOf).
+// Supports says yes: every policy has its rules (scx.RulesOf).
 func (*schedExt) Supports(string) error { return nil }
 
 // Attach does nothing: the scheduler takes over within milliseconds.
@@ -86,7 +88,7 @@ func (*schedExt) Attach() error { return nil }
 func (b *schedExt) SetEnabled(on bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.wanted, b.failed, b.wait = on, nil, 0
+	b.wanted, b.failed, b.wait, b.again = on, nil, 0, time.Time{}
 	if !on {
 		return b.end()
 	}
@@ -98,10 +100,15 @@ func (b *schedExt) SetEnabled(on bool) error {
 			return err
 		}
 	}
+	if len(b.functions) == 0 {
+		b.log.Info("the sched_ext scheduler is loaded once there is a function")
+		return nil
+	}
 	return b.begin()
 }
 
-// begin loads the scheduler and tells it all there is to know. The caller holds mu.
+// begin loads the scheduler, tells it all there is to know, and people whose tasks
+// it takes. The caller holds mu.
 func (b *schedExt) begin() error {
 	b.partial = ownCPUs(b.host, b.cpus, b.functions)
 	s, err := b.load(scx.Options{Partial: b.partial})
@@ -112,7 +119,16 @@ func (b *schedExt) begin() error {
 	if err := errors.Join(s.SetFunctions(b.functions, b.pools()), b.publish()); err != nil {
 		return errors.Join(err, b.end())
 	}
+	b.log.Info("the sched_ext scheduler alps is in charge", "takes", b.takes(), "to give them back", "alps mode -policy cfs, or end the daemon; SysRq-S if nothing else helps")
 	return nil
+}
+
+// takes says whose tasks the scheduler schedules.
+func (b *schedExt) takes() string {
+	if b.partial {
+		return fmt.Sprintf("functions' tasks only, on CPUs %v", b.cpus)
+	}
+	return "all tasks of this machine but real-time ones"
 }
 
 // end gives all tasks back. The caller holds mu.
@@ -125,18 +141,34 @@ func (b *schedExt) end() error {
 	return s.Close()
 }
 
+// SetFunctions also loads the scheduler for the first functions, and loads it anew
+// when it must take all tasks, or need not any more. If that fails it is tried
+// again as if the kernel had ended it.
 func (b *schedExt) SetFunctions(functions []bpf.Function) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	before := b.functions
+	b.functions = slices.Clone(functions)
 	if b.scheduler != nil {
-		before := b.functions
-		b.functions = functions
-		if err := b.scheduler.SetFunctions(functions, b.pools()); err != nil {
-			b.functions = before
+		if _, ended := b.scheduler.Ended(); ended {
+			return nil // look begins it anew
+		}
+		if len(functions) == 0 || ownCPUs(b.host, b.cpus, b.functions) == b.partial {
+			err := b.scheduler.SetFunctions(b.functions, b.pools())
+			if err != nil {
+				b.functions = before
+			}
 			return err
 		}
 	}
-	b.functions = slices.Clone(functions)
+	if !b.wanted || b.failed != nil || len(functions) == 0 {
+		return nil
+	}
+	if err := errors.Join(b.end(), b.begin()); err != nil {
+		b.failed = err
+		b.retry(true)
+		b.log.Warn("load the sched_ext scheduler", "err", err, "again", b.when())
+	}
 	return nil
 }
 
@@ -199,7 +231,6 @@ func (b *schedExt) look() {
 		return
 	}
 	b.again = time.Time{}
-	b.log.Info("the sched_ext scheduler is in charge again")
 }
 
 // retry says when to try again, if at all.
@@ -221,7 +252,7 @@ func (b *schedExt) when() string {
 
 // publish tells the scheduler the policy. The caller holds mu.
 func (b *schedExt) publish() error {
-	order, rules, unknown := rulesOf(b.policy)
+	order, rules, unknown := scx.RulesOf(b.policy)
 	errs := []error{b.scheduler.SetOrder(order), b.scheduler.SetRules(rules, unknown), b.scheduler.KeepAlive(b.policy.ValidFor)}
 	if b.scheduler.NeedsLimits() {
 		limits, err := scx.ReadLimits(b.host.Cgroups)
@@ -254,46 +285,6 @@ func (b *schedExt) take() error {
 	return errors.Join(errs...)
 }
 
-// rulesOf are a policy in the scheduler's terms. Biases above scx.MaxBias are
-// made smaller together, so that their order stays.
-func rulesOf(p model.Policy) (order scx.Order, rules map[bpf.CgroupID]scx.Rule, unknown scx.Rule) {
-	most := time.Duration(0)
-	for _, e := range p.Entries {
-		if e.LateBias == 0 {
-			most = max(most, e.Bias)
-		}
-	}
-	scale := min(1, float64(scx.MaxBias)/float64(max(most, 1)))
-	order.Octave = model.SchedExtOctave
-	rules = make(map[bpf.CgroupID]scx.Rule, len(p.Entries))
-	for id, e := range p.Entries {
-		r := scx.Rule{Bias: time.Duration(float64(e.Bias) * scale), Slice: e.Slice, LateBias: min(e.LateBias, scx.MaxBias)}
-		if e.Steady != nil {
-			order.Octave, order.Floor = min(e.Steady.Params.Octave, model.SchedExtOctave), e.Steady.Params.Floor
-			r = steadyRule(&e.Steady.Table)
-		}
-		rules[bpf.CgroupID(id)] = r
-		unknown.Bias = max(unknown.Bias, r.Bias/2)
-	}
-	return order, rules, unknown
-}
-
-// steadyRule is a table in the scheduler's terms.
-func steadyRule(t *model.Table) scx.Rule {
-	r := scx.Rule{Seen: t.Seen}
-	for _, s := range t.Steps {
-		if s.From == model.Never {
-			break
-		}
-		r.Steps = append(r.Steps, scx.Step{From: s.From, Index: s.Index, Slope: s.Slope, End: s.End})
-	}
-	if len(r.Steps) == 0 { // nothing is known, of no function
-		r.Steps = []scx.Step{{Index: t.Least, End: 2 * t.Least}}
-		r.Seen = t.Least
-	}
-	return r
-}
-
 func (b *schedExt) Published() (map[bpf.CgroupID]model.Entry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -317,12 +308,12 @@ func (b *schedExt) State() State {
 		if ended {
 			s.Problems = append(s.Problems, Problem{client.BackendEnded, end.Error()})
 		} else {
-			s.Conditions["sched_ext"] = fmt.Sprintf("in charge, partial %t", b.partial)
+			s.Conditions["sched_ext"] = "in charge of " + b.takes()
 		}
 	} else if b.wanted && b.failed != nil {
 		s.Problems = append(s.Problems, Problem{client.BackendEnded, fmt.Sprintf("%v; tried again %s", b.failed, b.when())})
 	}
-	if name, _ := b.host.UserScheduler(); name != "" && !s.Enabled {
+	if name, _ := b.host.UserScheduler(); name != "" && !s.Enabled && b.wanted {
 		s.Problems = append(s.Problems, Problem{client.OtherInCharge, fmt.Sprintf("the sched_ext scheduler %s is in charge: end it", name)})
 	}
 	return s

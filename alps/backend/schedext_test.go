@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/alps/model"
-	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/bpf/scx"
 )
@@ -73,11 +73,64 @@ func onePolicy() model.Policy {
 	return model.Policy{Entries: map[uint64]model.Entry{7: {Bias: time.Second, Slice: time.Millisecond}}, ValidFor: time.Minute}
 }
 
+func oneFunction() []bpf.Function { return []bpf.Function{{ID: 7, Cgroup: "/f"}} }
+
+// The machine is not taken over before there is a function; then the log says whose
+// tasks are taken and how to get them back. If only functions' need to be, or all
+// must be, the scheduler is loaded anew.
+func TestSchedExtTakesWhatItMust(t *testing.T) {
+	b, loaded, _, refuse := schedExtOn(t)
+	var log strings.Builder
+	b.log = slog.New(slog.NewTextHandler(&log, nil))
+	b.cpus = []int{1, 2}
+	for dir, cpus := range map[string]string{"alps.slice": "1-2", "system.slice": "0"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(b.host.Cgroups, dir), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(b.host.Cgroups, dir, "cpuset.cpus.effective"), []byte(cpus+"\n"), 0o644))
+	}
+	require.NoError(t, b.SetEnabled(true))
+	require.NoError(t, b.Publish(onePolicy()))
+	require.Empty(t, *loaded)
+	require.Empty(t, b.State().Problems)
+	require.Contains(t, log.String(), "loaded once there is a function")
+
+	inPool, outside := bpf.Function{ID: 1, Cgroup: "/alps.slice/f"}, bpf.Function{ID: 2, Cgroup: "/system.slice/f"}
+	require.NoError(t, b.SetFunctions([]bpf.Function{inPool}))
+	require.Len(t, *loaded, 1)
+	require.Contains(t, log.String(), "functions' tasks only, on CPUs [1 2]")
+	require.Contains(t, log.String(), "alps mode -policy cfs")
+	require.NotEmpty(t, (*loaded)[0].rules, "what was published before")
+
+	require.NoError(t, b.SetFunctions([]bpf.Function{inPool, outside}))
+	require.Len(t, *loaded, 2)
+	require.True(t, (*loaded)[0].closed)
+	require.Contains(t, log.String(), "all tasks of this machine but real-time ones")
+	require.NoError(t, b.SetFunctions([]bpf.Function{outside}))
+	require.NoError(t, b.SetFunctions(nil))
+	require.Len(t, *loaded, 2, "nothing changes whose tasks are taken")
+
+	*refuse = errors.New("scx_theirs is in charge")
+	require.NoError(t, b.SetFunctions([]bpf.Function{inPool}), "the functions are observed all the same")
+	require.Contains(t, b.State().Problems[0].Why, "scx_theirs is in charge; tried again in 1s")
+}
+
+// Somebody else's scheduler is a problem for one who wants to steer only.
+func TestAnotherSchedulerIsAProblemWhereItIsInTheWay(t *testing.T) {
+	b, _, _, refuse := schedExtOn(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(b.host.SchedExt, "root"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(b.host.SchedExt, "state"), []byte("enabled\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(b.host.SchedExt, "root", "ops"), []byte("scx_theirs\n"), 0o644))
+	require.Empty(t, b.State().Problems)
+	*refuse = errors.New("busy")
+	require.NoError(t, b.SetEnabled(true))
+	require.NoError(t, b.SetFunctions(oneFunction()))
+	require.Equal(t, client.OtherInCharge, b.State().Problems[1].What)
+}
+
 // A scheduler that the kernel has ended is loaded again with what it knew, later
 // each time; until then the status says why, and nothing fails.
 func TestSchedExtIsLoadedAgain(t *testing.T) {
 	b, loaded, now, refuse := schedExtOn(t)
-	require.NoError(t, b.SetFunctions([]bpf.Function{{ID: 7, Cgroup: "/f"}}))
+	require.NoError(t, b.SetFunctions(oneFunction()))
 	require.Empty(t, *loaded)
 	require.NoError(t, b.Publish(onePolicy()), "not enabled: nothing to tell")
 	require.NoError(t, b.SetEnabled(true))
@@ -130,6 +183,7 @@ func TestSchedExtIsLoadedAgain(t *testing.T) {
 func TestSchedExtStopsWhereItIsToldTo(t *testing.T) {
 	b, loaded, now, _ := schedExtOn(t)
 	b.reload = false
+	require.NoError(t, b.SetFunctions(oneFunction()))
 	require.NoError(t, b.SetEnabled(true))
 	(*loaded)[0].end = &scx.End{Reason: "x"}
 	for range 3 {
@@ -140,43 +194,12 @@ func TestSchedExtStopsWhereItIsToldTo(t *testing.T) {
 	require.Contains(t, b.State().Problems[0].Why, "not by itself: alps mode begins it again")
 }
 
-// A policy in the scheduler's terms: ranks keep their order below the bound,
-// steady's tables are steps, SFS is two biases.
-func TestSchedExtRules(t *testing.T) {
-	_, rules, _ := rulesOf(model.Policy{Entries: map[uint64]model.Entry{1: {Bias: 9 * time.Second}, 2: {Bias: 72 * time.Second}}})
-	require.Equal(t, 2250*time.Millisecond, rules[1].Bias)
-	require.Equal(t, scx.MaxBias, rules[2].Bias)
-	_, rules, _ = rulesOf(model.Policy{Entries: map[uint64]model.Entry{1: {Bias: 1, Slice: time.Second, LateBias: model.StrictStep}}})
-	require.Equal(t, scx.Rule{Bias: 1, Slice: time.Second, LateBias: scx.MaxBias}, rules[1])
-
-	y, err := policy.NewSteady(policy.DefaultSteady())
-	require.NoError(t, err)
-	p := y.Params()
-	_, rules, _ = rulesOf(model.Policy{Entries: map[uint64]model.Entry{1: {Steady: model.NewSteady(&p, y.Table("f"))}}})
-	require.Len(t, rules[1].Steps, 1, "nothing is known at all")
-	for range 30 {
-		y.Record("f", 70*time.Millisecond)
-	}
-	y.Update()
-	s := model.NewSteady(&p, y.Table("f"))
-	order, rules, _ := rulesOf(model.Policy{Entries: map[uint64]model.Entry{1: {Steady: s}}})
-	require.Equal(t, model.SchedExtOctave, order.Octave)
-	require.Equal(t, s.Table.Seen, rules[1].Seen)
-	require.Equal(t, s.Table.Steps[0].Index, rules[1].Steps[0].Index)
-	require.Equal(t, scx.MaxBias, model.SchedExtMaxBias)
-	require.Equal(t, scx.SlopeBits, model.SlopeBits)
-	require.Equal(t, scx.MaxSteps, policy.MaxSteps)
-	for used := time.Duration(0); used < 60*time.Millisecond; used += time.Millisecond {
-		index := s.Table.Index(used)
-		require.InDelta(t, s.SchedExtBias(used), order.Bias(index), float64(order.Octave)/2+1, "by half octaves, index %s", index)
-	}
-}
-
 func TestSchedExtStats(t *testing.T) {
 	b, _, _, _ := schedExtOn(t)
 	st, err := b.Stats()
 	require.NoError(t, err)
 	require.Empty(t, st)
+	require.NoError(t, b.SetFunctions(oneFunction()))
 	require.NoError(t, b.SetEnabled(true))
 	st, err = b.Stats()
 	require.NoError(t, err)

@@ -148,7 +148,8 @@ type Usage struct {
 // Status is what the daemon believes.
 type Status struct {
 	Mode       Mode              `json:"mode"`
-	Backend    string            `json:"backend"`         // how the policy reaches the kernel: hooks, delegated, observe
+	Backend    string            `json:"backend"`         // how the policy reaches the kernel: hooks, scx, delegated, observe
+	BackendWhy string            `json:"backend_why"`     // why it is that one
 	Stats      []Stat            `json:"stats,omitempty"` // the backend's counters
 	Generation uint64            `json:"generation"`      // policies published since the start
 	Attached   bool              `json:"attached"`        // the backend, not only the observer

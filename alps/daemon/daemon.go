@@ -48,7 +48,8 @@ type daemon struct {
 
 	changed chan struct{} // the mode changed: begin its period anew
 
-	resumed bool // from what a daemon before had pinned
+	resumed       bool   // from what a daemon before had pinned
+	chosenBecause string // why the backend is that one
 
 	ops    sync.Mutex
 	policy *policy.Policy // of the mode alps
@@ -310,7 +311,7 @@ func (d *daemon) status() client.Status {
 	stats, statsErr := d.backend.Stats()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := client.Status{Mode: d.mode.wire, Backend: d.backend.Name(), Stats: stats, Generation: d.generation, Attached: state.Attached, Resumed: d.resumed, LoadPct: d.loadPct,
+	s := client.Status{Mode: d.mode.wire, Backend: d.backend.Name(), BackendWhy: d.chosenBecause, Stats: stats, Generation: d.generation, Attached: state.Attached, Resumed: d.resumed, LoadPct: d.loadPct,
 		Decisions: d.decisions, UpdateNS: d.tookNS, LastError: d.lastErr,
 		Records: len(d.window.Records(d.now()))}
 	if d.learnt != nil {

@@ -15,7 +15,7 @@ import (
 
 // Config is a daemon. The zero value of each field works.
 type Config struct {
-	Mode   client.Mode  // zero: steady
+	Mode   client.Mode  // zero: steady, and where backend auto finds none cfs, which only observes
 	Socket string       // "": client.DefaultSocket
 	Docker string       // Docker's address; "": from the environment; "none": do not look for containers
 	Pin    string       // directory on a BPF file system by which a killed daemon is resumed; "": DefaultPin
@@ -81,20 +81,35 @@ func Run(ctx context.Context, c Config) error {
 	if err := b.AttachObserver(); err != nil {
 		return err
 	}
-	chosen, err := backend.Choose(backend.Options{Name: c.Backend, CPUs: c.CPUs, NoReload: c.NoReload, Delegated: c.Delegated, Log: c.Log}, b)
+	chosen, why, err := backend.Choose(backend.Options{Name: c.Backend, CPUs: c.CPUs, NoReload: c.NoReload, Delegated: c.Delegated, Log: c.Log}, b)
 	if err != nil {
 		return err
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Mode = modeUnder(c, chosen.Name())
 	if chosen.Name() == backend.NameObserve && c.Mode.Policy == client.PolicyCFS {
 		c.Hooks = false
-		if c.Log != nil {
-			c.Log.Warn("invocations are observed only", "why", chosen.Attach())
-		}
+		c.Log.Warn("invocations are observed only: nothing is steered", "why", why)
+	} else {
+		c.Log.Info("the backend is chosen", "backend", chosen.Name(), "why", why)
 	}
 	d, err := newDaemon(c, b, chosen, host.This)
 	if err != nil {
 		return err
 	}
+	d.chosenBecause = why
 	d.resumed = b.Resumed
 	return d.run(ctx, l)
+}
+
+// modeUnder is the mode of a daemon: c's, and where nobody has chosen one the
+// default, or cfs if auto has found no backend to steer by.
+func modeUnder(c Config, name string) client.Mode {
+	if c.Mode.Policy != "" || name != backend.NameObserve || (c.Backend != "" && c.Backend != backend.NameAuto) {
+		return c.Mode
+	}
+	c.Mode.Policy = client.PolicyCFS
+	return c.Mode
 }

@@ -215,7 +215,41 @@ func Load(o Options) (*Scheduler, error) {
 	return s, nil
 }
 
+// Check says why the running kernel does not take the scheduler, as far as that can
+// be told without putting it in charge: it loads the programs and drops them again.
+func Check(o Options) error {
+	s, err := prepared(o)
+	if err != nil {
+		return fmt.Errorf("load the sched_ext scheduler: %w", err)
+	}
+	s.coll.Close()
+	return nil
+}
+
 func load(o Options) (*Scheduler, error) {
+	s, err := prepared(o)
+	if err != nil {
+		return nil, err
+	}
+	if s.rules, err = s.coll.Maps["rules"].Memory(); err == nil {
+		err = errors.Join(s.word("functions_epoch", uint64(1)), s.SetOrder(Order{}))
+	}
+	if err == nil {
+		s.epoch = 1
+		s.link, err = link.AttachStructOps(link.StructOpsOptions{Map: s.coll.Maps["alps"]})
+	}
+	if err != nil {
+		if other := InCharge(); errors.Is(err, unix.EBUSY) && other != "" {
+			err = fmt.Errorf("the sched_ext scheduler %s is in charge: end it first (%w)", other, err)
+		}
+		s.coll.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// prepared is the scheduler with its programs in the kernel, in charge of nothing.
+func prepared(o Options) (*Scheduler, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("root is needed")
 	}
@@ -236,27 +270,16 @@ func load(o Options) (*Scheduler, error) {
 		if errors.As(err, &verifier) {
 			return nil, fmt.Errorf("%s: the kernel's verifier refuses it: %-40v", name, verifier)
 		}
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if s.rules, err = s.coll.Maps["rules"].Memory(); err == nil {
-		err = errors.Join(s.word("functions_epoch", uint64(1)), s.SetOrder(Order{}))
-	}
-	if err == nil {
-		s.epoch = 1
-		s.link, err = link.AttachStructOps(link.StructOpsOptions{Map: s.coll.Maps["alps"]})
-	}
-	if err != nil {
-		if other := inCharge(); errors.Is(err, unix.EBUSY) && other != "" {
-			err = fmt.Errorf("the sched_ext scheduler %s is in charge: end it first (%w)", other, err)
+		if errors.Is(err, unix.EPERM) {
+			return nil, fmt.Errorf("%s: root without its capabilities, as in a container, or a kernel that is locked down, may not load BPF: %w", name, err)
 		}
-		s.coll.Close()
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return s, nil
 }
 
-// inCharge is the name of the sched_ext scheduler that is loaded; "" if there is none.
-func inCharge() string {
+// InCharge is the name of the sched_ext scheduler that is loaded; "" if there is none.
+func InCharge() string {
 	const dir = "/sys/kernel/sched_ext"
 	state, err := os.ReadFile(filepath.Join(dir, "state"))
 	if err != nil || strings.TrimSpace(string(state)) == "disabled" {

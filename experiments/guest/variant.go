@@ -93,8 +93,8 @@ func (g *Guest) registerWorkers(ctx context.Context, ports []string) error {
 // agentCommand is the scheduler in user space.
 const agentCommand = "./alps/cmd/alps-ghost"
 
-// hooksFlag has the daemon attach the hooks, if the kernel has them, use another
-// backend, or leave deciding to the agent.
+// hooksFlag has the daemon attach the hooks, if the kernel has them, and else only
+// observe; use another backend; or leave deciding to the agent.
 func (a Artifacts) hooksFlag() string {
 	switch {
 	case a.variant.Agent:
@@ -102,7 +102,7 @@ func (a Artifacts) hooksFlag() string {
 	case a.variant.Backend != "":
 		return "-backend=" + a.variant.Backend
 	}
-	return "-hooks"
+	return "-backend=hooks -hooks"
 }
 
 // startAgent gives the functions to the agent. If it fails, or the kernel takes

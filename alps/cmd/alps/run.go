@@ -24,14 +24,16 @@ import (
 
 // runDaemon runs until SIGINT or SIGTERM, then leaves the kernel to CFS.
 func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
-	fs := cli.NewFlags("alps run", stderr, "[flags]", "Runs the daemon. It needs root, and a kernel with the ALPS hooks or with -backend=scx one with sched_ext (from 6.12 on); any other is only observed, with -policy cfs.\n"+
+	fs := cli.NewFlags("alps run", stderr, "[flags]", "Runs the daemon. It needs root. It steers a kernel with the ALPS hooks, or one with sched_ext (from 6.12 on) by a scheduler that\n"+
+		"it loads once there is a function: that takes over all tasks of the machine, or only functions' where -cpus are theirs alone, and says so.\n"+
+		"alps mode -policy cfs or the daemon's end give them back. On any other kernel invocations are only observed; the log and alps status say why.\n"+
 		"Without -policy the policy is steady, of this project; -policy alps is the paper's (docs/policy.md).")
 	mode := policyflags.NewMode(fs)
 	socket := fs.String("socket", client.DefaultSocket, "listen on this unix `path`, for root only")
 	docker := fs.String("docker", "", "Docker's `address`; empty: from the environment; none: register cgroups by hand")
 	pin := fs.String("pin", daemon.DefaultPin, "a `directory` on a BPF file system, from which a daemon that was killed is resumed")
 	hooks := fs.Bool("hooks", false, "attach the hooks now, if the kernel has them, even if the policy is cfs; attaching later disturbs what runs")
-	via := fs.String("backend", backend.NameAuto, "how the policy reaches the kernel: `hooks` in CFS; scx, a sched_ext scheduler; auto: hooks where the kernel has them, else functions are observed only")
+	via := fs.String("backend", backend.NameAuto, "how the policy reaches the kernel: `hooks` in CFS; scx, a sched_ext scheduler; auto: hooks where the kernel has them, else sched_ext where no other such scheduler is in charge, else functions are observed only")
 	reload := fs.Bool("reload", true, "with scx: load the scheduler again when the kernel has ended it, after a second and later each time; false: at the next alps mode")
 	delegated := fs.Bool("delegated", false, "leave the hooks alone: alps-ghost, a scheduler in user space, acts on the policies")
 	cgroups := fs.String("cgroups", "", "also take cgroups for functions whose paths match these `patterns`, with commas between: kubernetes, faasd, firecracker, or as functions.slice/{uid}.service")
@@ -70,6 +72,9 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	if !chosen {
 		log.Info("no -policy is given", "policy", m.Policy, "the paper's", "-policy alps")
+		if m == (client.Mode{Policy: daemon.DefaultPolicy}) {
+			m = client.Mode{} // where the kernel cannot be steered it is observed
+		}
 	}
 	err = daemon.Run(ctx, daemon.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list, Pin: *pin, Hooks: *hooks, Delegated: *delegated, Source: *source, Cgroups: patterns,
 		Backend: *via, NoReload: !*reload, Log: log})

@@ -39,6 +39,9 @@ func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stdout, "policy %s%s  backend %s  attached %t  update %d  load %.0f %%  window %d records  last update took %s\n",
 		s.Mode.Policy, order, s.Backend, s.Attached, s.Generation, s.LoadPct, s.Records, time.Duration(s.UpdateNS))
+	if s.BackendWhy != "" {
+		fmt.Fprintf(stdout, "backend %s because: %s\n", s.Backend, s.BackendWhy)
+	}
 	fmt.Fprintf(stdout, "lost: %d invocations, %d tasks, %d slices, %d for slow readers; %d tasks outlived their invocation\n",
 		s.Lost.Invocations, s.Lost.Tasks, s.Lost.Slices, s.Lost.Stream, s.Lost.Orphans)
 	fmt.Fprintf(stdout, "real-time classes may use %d of every %d µs\n", s.RTRuntimeUS, s.RTPeriodUS)

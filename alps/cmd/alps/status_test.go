@@ -71,12 +71,13 @@ func TestStatusSaysWhoIsSteered(t *testing.T) {
 
 // Under steady the status is of tables, not of ranks.
 func TestStatusShowsTables(t *testing.T) {
-	socket, _ := serve(t, client.Status{Mode: client.Mode{Policy: "steady"}, Backend: "hooks", Attached: true,
+	socket, _ := serve(t, client.Status{Mode: client.Mode{Policy: "steady"}, Backend: "hooks", BackendWhy: "this kernel has the ALPS hooks", Attached: true,
 		Stats:  []client.Stat{{Name: "decisions", Value: 7}},
 		Tables: []client.Table{{UID: "a1", Records: 12, IndexNS: 55 * time.Millisecond, BiasNS: 16500 * time.Millisecond, QuantumNS: 60 * time.Millisecond, LongestNS: time.Second}}})
 	code, stdout, stderr := alpsCommand("status", "-socket", socket)
 	require.Zero(t, code, stderr)
 	require.Regexp(t, `(?m)^policy steady  backend hooks  attached true  update 0 `, stdout)
+	require.Contains(t, stdout, "\nbackend hooks because: this kernel has the ALPS hooks\n")
 	require.Contains(t, stdout, "decisions 7")
 	require.Regexp(t, `(?m)^ *uid +index +bias +quantum +longest +invocations *$`, stdout)
 	require.Regexp(t, `(?m)^ *a1 +55.0ms +16.5s +60.0ms +1000.0ms +12 *$`, stdout)
