@@ -14,12 +14,11 @@ import (
 // which are no function's, go first.
 type scxClass struct {
 	steadyPolicy
-	queue     heap.Heap[*task]
-	limits    []int64 // core → CPU time used at which its task's slice ends
-	granted   *task   // the guard's: it goes first
-	left      int64   // of the CPU time it was granted
-	grantedAt int64   // when
-	lookAt    int64   // when to look for the oldest
+	queue   heap.Heap[*task]
+	limits  []int64 // core → CPU time used at which its task's slice ends
+	granted *task   // the guard's: it goes first
+	left    int64   // of the CPU time it was granted
+	lookAt  int64   // when that is too late to use, and the oldest is looked for again
 }
 
 func newSCX(m *machine, s Spec) (*scxClass, error) {
@@ -60,61 +59,52 @@ func (c *scxClass) pick(core int, prev *task) *task {
 		c.queue.Push(prev)
 	}
 	c.grant()
-	var t *task
-	if at := slices.Index(c.queue, c.granted); at >= 0 && c.goesFirst(c.granted) {
-		t = c.queue.Remove(at)
-		c.limits[core] = t.se.sum + c.left
-	} else if len(c.queue) > 0 {
-		t = c.queue.Pop()
-		c.limits[core] = t.turn
+	if len(c.queue) == 0 {
+		return nil
 	}
-	if t != nil && int(t.at) != core {
+	at := slices.Index(c.queue, c.granted)
+	if at < 0 || !c.goesFirst(c.granted) {
+		at = 0
+	}
+	t := c.queue.Remove(at)
+	if c.limits[core] = t.turn; c.goesFirst(t) {
+		c.limits[core] = t.se.sum + c.left
+	}
+	if int(t.at) != core {
 		c.m.moved(t, core)
 	}
 	return t
 }
 
-// due says whether it is time to look for the oldest.
-func (c *scxClass) due() bool {
-	return len(c.queue) > 0 && c.m.now >= c.lookAt
-}
-
 // goesFirst says whether t has not used what the guard granted it, and still may.
 func (c *scxClass) goesFirst(t *task) bool {
-	return t != nil && t == c.granted && c.left > 0 && c.m.now < c.grantedAt+int64(model.SchedExtGuardEvery)
+	return t == c.granted && c.left > 0 && c.m.now < c.lookAt
 }
 
-// grant lets the oldest waiting invocation go first until it has used GuardSlice,
-// if that is due.
+// grant lets the oldest waiting invocation go first until it has used GuardSlice, if that is due.
 func (c *scxClass) grant() {
-	if !c.due() {
+	if c.m.now < c.lookAt || len(c.queue) == 0 {
 		return
 	}
-	c.lookAt = c.m.now + int64(model.SchedExtGuardEvery)
-	var first *task
+	c.granted, c.lookAt = nil, c.m.now+int64(model.SchedExtGuardEvery)
 	for _, t := range c.queue {
-		if !t.platform && (first == nil || t.arrived < first.arrived) {
-			first = t
+		if !t.platform && (c.granted == nil || t.arrived < c.granted.arrived) {
+			c.granted, c.left = t, int64(c.params.GuardSlice)
 		}
 	}
-	switch {
-	case first == nil:
-	case c.m.now-first.arrived < int64(c.params.GuardWait): // before it is old enough nobody is
-		c.lookAt = min(c.lookAt, first.arrived+int64(c.params.GuardWait))
-	default:
-		c.granted, c.left, c.grantedAt = first, int64(c.params.GuardSlice), c.m.now
+	if t := c.granted; t != nil && c.m.now-t.arrived < int64(c.params.GuardWait) {
+		c.granted, c.lookAt = nil, min(c.lookAt, t.arrived+int64(c.params.GuardWait)) // nobody is old enough before
 	}
 }
 
 func (c *scxClass) charge(_ int, t *task, ran int64) {
-	t.se.sum += ran
-	if c.goesFirst(t) {
+	if t.se.sum += ran; t == c.granted {
 		c.left -= ran
 	}
 }
 
 func (c *scxClass) tick(core int, t *task) bool {
-	return t.se.sum >= c.limits[core] || c.due() && !c.goesFirst(t)
+	return t.se.sum >= c.limits[core] || len(c.queue) > 0 && c.m.now >= c.lookAt && !c.goesFirst(t)
 }
 
 func (c *scxClass) exit(_ int, t *task) { c.ended(t) }

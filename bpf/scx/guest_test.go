@@ -125,7 +125,7 @@ func TestGuestScx(t *testing.T) {
 }
 
 // A short invocation goes before long ones if its index is lower, and waits for
-// them if it is higher.
+// them if it is higher: a second per octave, each time it has used 10 ms.
 func orders(t *testing.T, s *scx.Scheduler) {
 	p := cgrouptest.NewParent(t)
 	long, short := p.Group("long"), p.Group("short")
@@ -137,11 +137,11 @@ func orders(t *testing.T, s *scx.Scheduler) {
 	took := func() time.Duration {
 		server.Invoke(t, 1)
 		begun := time.Now()
-		server.Invoke(t, 4)
-		return time.Since(begun) / 4
+		server.Invoke(t, 2)
+		return time.Since(begun) / 2
 	}
 	first := took()
-	rule(t, s, p.Dir, map[string]scx.Rule{long: always(10*time.Millisecond, 100*time.Millisecond), short: always(10*time.Second, time.Second)})
+	rule(t, s, p.Dir, map[string]scx.Rule{long: always(10*time.Millisecond, 100*time.Millisecond), short: always(20*time.Millisecond, time.Second)})
 	last := took()
 	t.Logf("an invocation of %s beside three long ones: first %s, last %s", cgrouptest.ShortCPU, first, last)
 	require.Less(t, first, last/2)
