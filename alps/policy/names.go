@@ -15,6 +15,9 @@ var (
 	shareNames   = []string{"deal", "sample", "global"}
 )
 
+// Learners are the names of all learners.
+func Learners() []string { return slices.Clone(learnerNames) }
+
 func name(names []string, i int) string {
 	if i < len(names) {
 		return names[i]
@@ -35,7 +38,7 @@ func (l Learner) String() string { return name(learnerNames, int(l)) }
 // MarshalText implements encoding.TextMarshaler, for JSON and flags.
 func (l Learner) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// UnmarshalText takes avg, lr, rf or ewma.
+// UnmarshalText takes one of Learners.
 func (l *Learner) UnmarshalText(text []byte) error {
 	i, err := index("learner", learnerNames, text)
 	if err == nil {

@@ -20,24 +20,24 @@ func TestParamsValidate(t *testing.T) {
 	require.NoError(t, Paper().Validate())
 	require.NoError(t, Artifact().Validate())
 	for want, change := range map[string]func(*Params){
-		"alpha: 0 is outside (0, 1000]":                      func(p *Params) { p.Alpha = 0 },
-		"alpha: NaN is outside (0, 1000]":                    func(p *Params) { p.Alpha = math.NaN() },
-		"beta: -1 is outside [0, 1000]":                      func(p *Params) { p.Beta = -1 },
-		"gamma: +Inf is outside (0, 1000]":                   func(p *Params) { p.Gamma = math.Inf(1) },
-		"theta: 100.5 is outside [0, 100]":                   func(p *Params) { p.Theta = 100.5 },
-		"ewma_weight: 0 is outside (0, 1]":                   func(p *Params) { p.EWMAWeight = 0 },
-		"burst_factor: 0 is outside (0, 1000]":               func(p *Params) { p.BurstFactor = 0 },
-		"smoothing: 1 is outside [0, 1)":                     func(p *Params) { p.Smoothing = 1 },
-		"window: -1ns is outside [0s, 24h0m0s]":              func(p *Params) { p.Window = -1; p.Period = 1 },
-		"granularity: 25h0m0s is outside [0s, 24h0m0s]":      func(p *Params) { p.Granularity = 25 * time.Hour },
-		"period: 0s is outside (0s, ∞) while window is 0s":   func(p *Params) { p.Window = 0 },
-		"records: -1 is outside [0, 1000000]":                func(p *Params) { p.Records = -1 },
-		"learner: unknown(9) is outside [avg lr rf ewma]":    func(p *Params) { p.Learner = 9 },
-		"rank_by: unknown(9) is outside [wait slice]":        func(p *Params) { p.RankBy = 9 },
-		"share: unknown(9) is outside [deal sample global]":  func(p *Params) { p.Share = 9 },
-		"slice_cap: -1ns is outside [0s, 24h0m0s]":           func(p *Params) { p.SliceCap = -1 },
-		"period: -1ns is outside [0s, 24h0m0s]":              func(p *Params) { p.Period = -1 },
-		"beta: 2000 is outside [0, 1000]\npolicy: smoothing": func(p *Params) { p.Beta = 2000; p.Smoothing = 2 },
+		"alpha: 0 is outside (0, 1000]":                             func(p *Params) { p.Alpha = 0 },
+		"alpha: NaN is outside (0, 1000]":                           func(p *Params) { p.Alpha = math.NaN() },
+		"beta: -1 is outside [0, 1000]":                             func(p *Params) { p.Beta = -1 },
+		"gamma: +Inf is outside (0, 1000]":                          func(p *Params) { p.Gamma = math.Inf(1) },
+		"theta: 100.5 is outside [0, 100]":                          func(p *Params) { p.Theta = 100.5 },
+		"ewma_weight: 0 is outside (0, 1]":                          func(p *Params) { p.EWMAWeight = 0 },
+		"burst_factor: 0 is outside (0, 1000]":                      func(p *Params) { p.BurstFactor = 0 },
+		"smoothing: 1 is outside [0, 1)":                            func(p *Params) { p.Smoothing = 1 },
+		"window: -1ns is outside [0s, 24h0m0s]":                     func(p *Params) { p.Window = -1; p.Period = 1 },
+		"granularity: 25h0m0s is outside [0s, 24h0m0s]":             func(p *Params) { p.Granularity = 25 * time.Hour },
+		"period: 0s is outside (0s, ∞) while window is 0s":          func(p *Params) { p.Window = 0 },
+		"records: -1 is outside [0, 1000000]":                       func(p *Params) { p.Records = -1 },
+		fmt.Sprint("learner: unknown(9) is outside ", learnerNames): func(p *Params) { p.Learner = 9 },
+		"rank_by: unknown(9) is outside [wait slice]":               func(p *Params) { p.RankBy = 9 },
+		"share: unknown(9) is outside [deal sample global]":         func(p *Params) { p.Share = 9 },
+		"slice_cap: -1ns is outside [0s, 24h0m0s]":                  func(p *Params) { p.SliceCap = -1 },
+		"period: -1ns is outside [0s, 24h0m0s]":                     func(p *Params) { p.Period = -1 },
+		"beta: 2000 is outside [0, 1000]\npolicy: smoothing":        func(p *Params) { p.Beta = 2000; p.Smoothing = 2 },
 	} {
 		p := Paper()
 		change(&p)
@@ -77,7 +77,7 @@ func TestParamsJSON(t *testing.T) {
 	require.Equal(t, want, p)
 	for text, says := range map[string]string{
 		`{"beta":7,"alfa":3}`:   `read policy parameters: json: unknown field "alfa"`,
-		`{"learner":"mean"}`:    `learner: "mean" is none of avg, lr, rf, ewma`,
+		`{"learner":"mean"}`:    `learner: "mean" is none of avg, lr, rf, `,
 		`{"window":"5"}`:        `missing unit`,
 		`{"window":5000000000}`: `read policy parameters`,
 		`{"like":"mine"}`:       `like: "mine" is none of paper, artifact`,
@@ -85,6 +85,16 @@ func TestParamsJSON(t *testing.T) {
 	} {
 		require.ErrorContains(t, json.Unmarshal([]byte(text), &p), says)
 		require.Equal(t, want, p, "nothing changes")
+	}
+}
+
+// docs/policy.md names every learner in the table, and describes it.
+func TestThePageHasEveryLearner(t *testing.T) {
+	text, err := os.ReadFile("../../docs/policy.md")
+	require.NoError(t, err)
+	require.Contains(t, string(text), "| `learner` | `Learner` | `"+strings.Join(learnerNames, "` `")+"` |")
+	for _, name := range learnerNames {
+		require.GreaterOrEqual(t, strings.Count(string(text), "`"+name+"`"), 2, "docs/policy.md does not say how %s learns", name)
 	}
 }
 

@@ -89,7 +89,7 @@ func TestPolicyCommandsRefuse(t *testing.T) {
 		require.Equal(t, c.stderr, stderr, c.args)
 	}
 	for args, says := range map[string]string{
-		"learn -learner mean":  `invalid value "mean" for flag -learner: learner: "mean" is none of avg, lr, rf, ewma`,
+		"learn -learner mean":  `invalid value "mean" for flag -learner: learner: "mean" is none of avg, lr, rf, `,
 		"learn -like mine":     `invalid value "mine" for flag -like: like: "mine" is none of paper, artifact`,
 		"learn -load 101":      `invalid value "101" for flag -load: "101" is outside [0, 100]`,
 		"learn -window 5s":     `flag provided but not defined: -window`,

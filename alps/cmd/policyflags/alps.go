@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ds2-lab/alps/alps/policy"
@@ -82,7 +83,7 @@ func NewALPS(fs *flag.FlagSet, running, orSteady bool) *ALPS {
 	truth("unpred", func(p *params) *bool { return &p.Unpredictability }, "tune slices for unpredictability: alpha, beta")
 	truth("overload", func(p *params) *bool { return &p.Overload }, "tune slices for overload: gamma, theta")
 	choice("learner", &f.given.Learner, f.given.Learner, func(to *params, from params) { to.Learner = from.Learner },
-		"how the next slice is learnt, by `name`: avg, lr, rf or ewma")
+		"how the next slice is learnt, by `name`: "+strings.Join(policy.Learners(), ", "))
 	number("ewma-weight", func(p *params) *float64 { return &p.EWMAWeight }, "weight of the newest slice, for ewma")
 	fs.IntVar(&f.given.Records, "records", f.given.Records, "learn from at most the newest `n` records; 0 is no limit")
 	f.apply["records"] = func(to *params, from params) { to.Records = from.Records }
