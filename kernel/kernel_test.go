@@ -24,7 +24,11 @@ func TestDeclaredKernels(t *testing.T) {
 	_, err = Find(kernels, "6.1")
 	require.NoError(t, err)
 	_, err = Find(kernels, "6.2")
-	require.EqualError(t, err, `kernel "6.2" is not in kernels.yaml; allowed: 5.18-rc5, 6.1, 6.1-stock, 6.12, 7.3, 6.18, 6.1-debug, 5.18-rc5-debug, 6.12-debug`)
+	var names []string
+	for _, k := range kernels {
+		names = append(names, k.Name.V)
+	}
+	require.EqualError(t, err, `kernel "6.2" is not in kernels.yaml; allowed: `+strings.Join(names, ", "))
 	for _, k := range kernels {
 		for _, f := range k.Config {
 			_, err := readFragment(f.V)
@@ -32,8 +36,7 @@ func TestDeclaredKernels(t *testing.T) {
 		}
 		series, err := filepath.Glob(filepath.Join(k.Patches.V, "*.patch"))
 		require.NoError(t, err)
-		unpatched := k.Name.V == "6.1-stock" || strings.HasPrefix(k.Name.V, "6.12") || k.Prebuilt()
-		require.Equal(t, !unpatched, len(series) > 0, k.Name.V)
+		require.Equal(t, k.Patches.V != "", len(series) > 0, "%s: patches: %s", k.Name.V, k.Patches.V)
 	}
 }
 

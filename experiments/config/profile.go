@@ -55,6 +55,28 @@ func (p Profile) Apply(v VM) VM {
 	return v
 }
 
+// Restriction says which workloads and series the profile runs of an experiment
+// that has any of them; "" if it runs all.
+func (p Profile) Restriction() string {
+	if p.Only == nil {
+		return ""
+	}
+	var parts []string
+	for _, x := range []struct {
+		what  string
+		names []yamlx.At[string]
+	}{{"workloads", p.Only.Workloads}, {"series", p.Only.Series}} {
+		var names []string
+		for _, n := range x.names {
+			names = append(names, n.V)
+		}
+		if len(names) > 0 {
+			parts = append(parts, x.what+" "+strings.Join(names, ", "))
+		}
+	}
+	return strings.Join(parts, " and ")
+}
+
 // Check says what the profile chooses by a name that nothing in measured, the parts
 // of all experiments that run in a guest, has: it would choose everything instead.
 func (p Profile) Check(dir string, measured []Experiment) error {

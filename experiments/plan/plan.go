@@ -180,6 +180,9 @@ func (p Plan) Write(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "Before that, once: kernel, disk image and tools (minutes; %d GiB of cache, %d more while a kernel is built).\n", cacheGiB, buildGiB)
 	fmt.Fprintf(w, "Profile %s: %d invocations, %d rounds, CPU times × %g", p.Profile.Name.V, p.Profile.Invocations.V, p.Profile.Rounds.V, p.Profile.TimeFactor.V)
+	if r := p.Profile.Restriction(); r != "" {
+		fmt.Fprintf(w, "; of %s no others run", r)
+	}
 	if m := minutes(p.Profile); m != "" {
 		fmt.Fprintf(w, "; everything on 2 CPUs takes about %s", m)
 	}

@@ -31,9 +31,12 @@ func TestPlanShowsEveryStep(t *testing.T) {
 	p := planned(t, "fig06", Options{Profile: "smoke"})
 	var b bytes.Buffer
 	require.NoError(t, p.Write(&b))
-	for _, want := range []string{"1/4", "4/4", "cfs on huawei at 90 %, round 1", "alps on huawei at 90 %, round 2", "240 invocations", "about ", "MiB of results", "minutes under tcg", "-accel tcg,thread=multi"} {
+	for _, want := range []string{"1/4", "4/4", "cfs on huawei at 90 %, round 1", "alps on huawei at 90 %, round 2", "240 invocations", "of workloads huawei and series cfs, alps no others run", "about ", "MiB of results", "minutes under tcg", "-accel tcg,thread=multi"} {
 		require.Contains(t, b.String(), want)
 	}
+	b.Reset()
+	require.NoError(t, planned(t, "fig06", Options{Profile: "brief"}).Write(&b))
+	require.NotContains(t, b.String(), "no others run")
 	b.Reset()
 	require.NoError(t, planned(t, "table2", Options{}).Write(&b))
 	require.Contains(t, b.String(), "1/1  table2  host  cost  computed")
