@@ -267,7 +267,7 @@ func (Figures) Findings(ctx context.Context) error {
 
 // Reproduce simulates everything, builds the rig, measures in a guest and draws the report.
 func Reproduce(ctx context.Context,
-	profile *string, // smoke, brief, quick, paper, headline or cells; by the machine without it
+	profile *string, // smoke, brief, quick, paper, headline or cells; by the host without it
 	figure *string, // only this one, as fig06
 	kernel *string, // in kernels.yaml
 	accel *string, // kvm, tcg or vtime; without it KVM where it works, else vtime: virtual time

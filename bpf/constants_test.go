@@ -15,6 +15,7 @@ import (
 
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/internal/pagetest"
 )
 
 // defines are the #define lines of the BPF programs, as they are written, without
@@ -77,17 +78,24 @@ func TestConstantsAreThoseOfTheModel(t *testing.T) {
 
 // docs/kernel.md says the same as the code.
 func TestConstantsOfThePageOnTheKernel(t *testing.T) {
-	text, err := os.ReadFile("../docs/kernel.md")
-	require.NoError(t, err)
-	page := strings.Join(strings.Fields(string(text)), " ")
 	seconds := func(d time.Duration) string { return fmt.Sprintf("%g s", d.Seconds()) }
 	bias := policy.DefaultSteady().Bias
-	for _, want := range []string{
-		"rank × " + seconds(model.StrictStep) + " = `strict`",
+	pagetest.Says(t, "docs/kernel.md",
+		"rank × "+seconds(model.StrictStep)+" = `strict`",
 		fmt.Sprintf("at most %d steps of the Gittins index", policy.MaxSteps),
 		fmt.Sprintf("An index of 1 s has a bias of %s, one of 16 s %s", seconds(bias(time.Second)), seconds(bias(16*time.Second))),
 		fmt.Sprintf("%s while a function has an invocation", strings.ReplaceAll(model.MinBias.String(), "µs", " µs")),
-	} {
-		require.True(t, strings.Contains(page, want), "docs/kernel.md does not say: %s", want)
-	}
+		fmt.Sprintf("a slice over %s", seconds(MaxSlice)))
+}
+
+// docs/observer.md says the same as the code.
+func TestConstantsOfThePageOnTheObserver(t *testing.T) {
+	all := defines(t)
+	program, err := os.ReadFile("alps.bpf.c")
+	require.NoError(t, err)
+	require.Contains(t, string(program), "BPF_MAP_TYPE_RINGBUF);\n\t__uint(max_entries, 1 << 22);")
+	pagetest.Says(t, "docs/observer.md",
+		fmt.Sprintf("preallocated: %s invocations and %s threads at a time", pagetest.Thousands(number(t, all, "MAX_RUNNING")), pagetest.Thousands(number(t, all, "MAX_TASKS"))),
+		fmt.Sprintf("while %d MiB of events waited for a reader", 1<<22>>20),
+		fmt.Sprintf("slept for `idle` (%d ms unless the function says otherwise)", DefaultIdle.Milliseconds()))
 }

@@ -27,6 +27,10 @@ func TestDocumentsNameTheLimitsOfTheCode(t *testing.T) {
 	require.NoError(t, err)
 	for _, c := range []struct{ document, sentence string }{
 		{"README.md", fmt.Sprintf("%d GiB and %d GB of disk is enough", wantMemory>>30, wantDisk>>30)},
+		{"docs/virtual-time.md", fmt.Sprintf("A guest can have 1 to %d CPUs", maxCPUs)},
+		{"docs/virtual-time.md", fmt.Sprintf("| privileged code | %d µs |", kernelLookaheadNS/1000)},
+		{"docs/virtual-time.md", fmt.Sprintf("| user code | %d µs |", userLookaheadNS/1000)},
+		{"docs/virtual-time.md", fmt.Sprintf("takes %d ns", pauseNS)},
 		{"docs/rig.md", fmt.Sprintf("the watchdog (nothing ran in it for %d s;", seconds)},
 	} {
 		text, err := os.ReadFile(filepath.Join(root, c.document))

@@ -72,12 +72,15 @@ type Config struct {
 // nameRE are the names of kept disks.
 var nameRE = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$`)
 
+// maxCPUs is the most that a guest can have.
+const maxCPUs = 64
+
 func (c Config) check() error {
 	switch {
 	case c.Kernel == "" || c.Disk == "":
 		return errors.New("vm: Kernel and Disk are required")
-	case c.CPUs < 0 || c.CPUs > 64:
-		return fmt.Errorf("vm: %d CPUs: allowed 1 to 64", c.CPUs)
+	case c.CPUs < 0 || c.CPUs > maxCPUs:
+		return fmt.Errorf("vm: %d CPUs: allowed 1 to %d", c.CPUs, maxCPUs)
 	case c.Accel == VTime && c.QEMU == "":
 		return errors.New("vm: virtual time needs the QEMU of package vm/qemu (go run mage.go vm:qemu)")
 	case c.Keep != "" && !nameRE.MatchString(c.Keep):

@@ -82,10 +82,13 @@ func decided(m mode, functions map[bpf.CgroupID]client.Function, decisions []pol
 	return entries, errs
 }
 
-// publish makes entries the policy. Silent for two periods, this daemon is as
-// good as dead.
+// validPeriods is for how many periods a policy is valid: a daemon that publishes
+// none in that time is as good as dead.
+const validPeriods = 2
+
+// publish makes entries the policy.
 func (d *daemon) publish(m mode, entries map[uint64]model.Entry) error {
-	if err := d.backend.Publish(model.Policy{Entries: entries, ValidFor: 2 * m.every()}); err != nil {
+	if err := d.backend.Publish(model.Policy{Entries: entries, ValidFor: validPeriods * m.every()}); err != nil {
 		return err
 	}
 	d.mu.Lock()

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/internal/pagetest"
 )
 
 const kills = 20
@@ -22,6 +23,7 @@ const kills = 20
 // Killed at 20 random moments, a run that is simply started again ends with the
 // same bytes as one that nobody disturbed, and has done nothing twice.
 func TestAKilledRunGoesOn(t *testing.T) {
+	pagetest.Says(t, "docs/rig.md", fmt.Sprintf("kills simulated runs at %d random moments", kills))
 	dir := manyRuns(t)
 	calm := child{Dir: dir, Name: "many", Results: filepath.Join(t.TempDir(), "results")}
 	begun := time.Now()

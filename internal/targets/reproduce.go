@@ -25,12 +25,16 @@ import (
 
 // ReproduceFlags are the flags of reproduce.
 type ReproduceFlags struct {
-	Profile string // smoke, brief, quick, paper, headline or cells; by the machine without it
+	Profile string // smoke, brief, quick, paper, headline or cells; by the host without it
 	Figure  string // only this one, as fig06
 	Kernel  string // in kernels.yaml
 	Accel   string // kvm, tcg or vtime; without it KVM where it works, else vtime: virtual time
 	Jobs    int    // guests side by side; as of experiments:run
 }
+
+// paperCPUs is how many CPUs a host has at least on which reproduce takes the profile
+// paper without being asked.
+const paperCPUs = 16
 
 // Reproduce simulates everything, builds the rig, measures in a guest and draws the report.
 func (h Host) Reproduce(ctx context.Context, f ReproduceFlags) error {
@@ -85,8 +89,8 @@ func (h Host) Reproduce(ctx context.Context, f ReproduceFlags) error {
 	}
 	if size == "" {
 		size = "brief"
-		why := fmt.Sprintf("%d CPUs, accelerator %s; paper needs 16 CPUs and KVM", runtime.NumCPU(), p.Accel)
-		if p.Accel == vm.KVM && runtime.NumCPU() >= 16 {
+		why := fmt.Sprintf("%d CPUs, accelerator %s; paper needs %d CPUs and KVM", runtime.NumCPU(), p.Accel, paperCPUs)
+		if p.Accel == vm.KVM && runtime.NumCPU() >= paperCPUs {
 			size, why = "paper", fmt.Sprintf("KVM works and there are %d CPUs", runtime.NumCPU())
 		}
 		h.Console.Printf("profile %s: %s", size, why)

@@ -36,7 +36,7 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == "serve" {
 		err = serve(ctx)
 	} else {
-		err = run(ctx, os.Args[1:], os.Stdin, os.Stdout, time.Second, tell(os.Stderr))
+		err = run(ctx, os.Args[1:], os.Stdin, os.Stdout, beginEvery, tell(os.Stderr))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "alps-loadgen:", err)
@@ -54,6 +54,10 @@ func tell(w io.Writer) func(done, total int) {
 		}
 	}
 }
+
+// beginEvery is at which multiples of its clock a trace begins on a host; in a guest
+// that serves jobs it is lookEvery.
+const beginEvery = time.Second
 
 // run runs a command. A trace begins at a multiple of align.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer, align time.Duration, progress func(done, total int)) error {

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package pagetest holds the pages for people to the code: a package's test gives
+// the sentences that its constants make, and the page must have them.
+package pagetest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/internal/tree"
+)
+
+// Says fails unless a page, named by its path below the root of the tree, has
+// every sentence. How lines are broken does not matter.
+func Says(t *testing.T, page string, sentences ...string) {
+	t.Helper()
+	root, err := tree.Root()
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(root, page))
+	require.NoError(t, err)
+	flat := strings.Join(strings.Fields(string(text)), " ")
+	for _, s := range sentences {
+		if !strings.Contains(flat, s) {
+			t.Errorf("%s does not say: %s", page, s)
+		}
+	}
+}
+
+// Thousands writes n with commas between thousands.
+func Thousands(n int64) string {
+	digits := []byte{}
+	for i := 0; n > 0 || i == 0; i++ {
+		if i > 0 && i%3 == 0 {
+			digits = append([]byte{','}, digits...)
+		}
+		digits = append([]byte{byte('0' + n%10)}, digits...)
+		n /= 10
+	}
+	return string(digits)
+}

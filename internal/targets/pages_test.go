@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package targets
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/ds2-lab/alps/internal/pagetest"
+)
+
+func TestTheReadmeNamesWhatReproduceChooses(t *testing.T) {
+	pagetest.Says(t, "README.md", fmt.Sprintf("`-profile=paper` where KVM works and there are %d CPUs or more, else `brief`", paperCPUs))
+}
