@@ -90,6 +90,7 @@ struct cfs_rq {
 struct sched_entity {
 	struct rb_node run_node;
 	unsigned int on_rq;
+	unsigned char sched_delayed; /* since 6.12 */
 	__u64 sum_exec_runtime;
 	__u64 alps_queued;
 	__u64 alps_turn;
@@ -117,6 +118,7 @@ struct task_struct {
 	struct thread_info thread_info;
 	int pid, tgid;
 	unsigned int __state;
+	unsigned char on_rq; /* an int until 6.14 or so: its lowest byte */
 	int exit_state;
 	unsigned long jobctl;
 	unsigned int frozen : 1;

@@ -49,6 +49,21 @@ static __always_inline bool sleeps(struct task_struct *p)
 	return state && (state & (TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE)) != TASK_UNINTERRUPTIBLE;
 }
 
+/* @p, which may be on any CPU or none, is off its runqueue until somebody wakes it. */
+static __always_inline bool is_asleep(struct task_struct *p)
+{
+	if (!sleeps(p))
+		return false;
+	asm volatile("" ::: "memory"); /* read it each time */
+	if (!p->on_rq)
+		return true;
+	/* Since 6.12 it may stay in the queue for a while. */
+	if (!bpf_core_field_exists(p->se.sched_delayed))
+		return false;
+	asm volatile("" : "+r"(p)); /* else its offset is computed above, where a kernel that has none refuses it */
+	return p->se.sched_delayed;
+}
+
 /* Nobody goes on with the period, even if somebody wakes now. */
 static __always_inline bool is_over(struct period *per, struct event *e, __u64 now)
 {
@@ -116,7 +131,11 @@ static __always_inline void settle_period(struct period *per, struct event *e, _
 		add_fresh(cgroup_id, -1);
 }
 
-/* @p, whose account is @t, wants a CPU. */
+/*
+ * @p, whose account is @t, wants a CPU. What threads are awake changes under the
+ * period's lock only: adopt() looks at threads while they wake and sleep, and one
+ * counted twice would be awake for good.
+ */
 static __always_inline void wake(struct task_struct *p, struct task *t)
 {
 	__u32 key = t->root, tgid = p->tgid, before;
@@ -126,21 +145,24 @@ static __always_inline void wake(struct task_struct *p, struct task *t)
 	bool opened = false;
 	__u64 now;
 
-	if (!per || !e || __sync_lock_test_and_set(&t->awake, 1))
+	if (!per || !e)
 		return;
 	now = bpf_ktime_get_ns();
 	settle_period(per, e, now);
 	before = e->pid;
 	bpf_spin_lock(&per->lock);
-	if (!e->arrive_ns) {
-		open_period(e, tgid, how, now);
-		opened = true;
+	if (!t->awake) {
+		t->awake = 1;
+		if (!e->arrive_ns) {
+			open_period(e, tgid, how, now);
+			opened = true;
+		}
+		per->awake = per->awake < 0 ? 1 : per->awake + 1;
+		if (t->arrive_ns != e->arrive_ns)
+			e->tasks++;
+		t->arrive_ns = e->arrive_ns;
+		t->others_ns = e->cpu_ns - t->cpu_ns; /* what it used in former periods does not count */
 	}
-	per->awake = per->awake < 0 ? 1 : per->awake + 1;
-	if (t->arrive_ns != e->arrive_ns)
-		e->tasks++;
-	t->arrive_ns = e->arrive_ns;
-	t->others_ns = e->cpu_ns - t->cpu_ns; /* what it used in former periods does not count */
 	bpf_spin_unlock(&per->lock);
 	if (!opened)
 		return;
@@ -156,12 +178,15 @@ static __always_inline void sleep(struct task *t, __u64 now)
 	__u32 key = t->root;
 	struct period *per = bpf_map_lookup_elem(&periods, &key);
 
-	if (!per || !__sync_lock_test_and_set(&t->awake, 0))
+	if (!per)
 		return;
 	bpf_spin_lock(&per->lock);
-	per->awake--;
-	if (per->awake <= 0)
-		per->slept_ns = now;
+	if (t->awake) {
+		t->awake = 0;
+		per->awake--;
+		if (per->awake <= 0)
+			per->slept_ns = now;
+	}
 	bpf_spin_unlock(&per->lock);
 }
 
@@ -261,24 +286,33 @@ int adopt(struct bpf_iter__task *ctx)
 		return 0;
 	pid = p->pid;
 	t = bpf_map_lookup_elem(&tasks, &pid);
-	if (t && !is_busy(t))
-		return 0; /* of an invocation that is a process */
-	if (!t) {
+	if (!t || !is_busy(t)) {
 		__u64 id = 0;
 		struct function *fn = function_at(p->cgroups->dfl_cgrp->kn, &id);
 		struct source *src = fn ? source_of(fn) : NULL;
 
 		if (!src || src->kind == SOURCE_PROCESS || p->exit_state)
 			return 0;
+		if (t) { /* of a process that was an invocation before, such as a server's worker */
+			if (t->never_ran)
+				runs_first(t);
+			bpf_map_delete_elem(&tasks, &pid);
+		}
 		t = enlist(p, fn, src, id);
 		if (!t)
 			return 0;
 	}
-	/* It may change while this looks: what sleeps at last is asleep. */
-	if (!sleeps(p))
-		wake(p, t);
-	if (sleeps(p))
-		sleep(t, bpf_ktime_get_ns());
+	/* It may wake or sleep while this looks: then again. */
+	for (int i = 0; i < 4; i++) {
+		bool asleep = is_asleep(p);
+
+		if (asleep)
+			sleep(t, bpf_ktime_get_ns());
+		else
+			wake(p, t);
+		if (is_asleep(p) == asleep)
+			break;
+	}
 	return 0;
 }
 

@@ -168,7 +168,8 @@ func (b *Backend) followBusy() error {
 
 // adopt enlists the threads that were there before their function was served by
 // a long-lived process, or came into its cgroup since, and sets right which of
-// them sleep.
+// them sleep. Processes that were invocations before, such as the workers that a
+// server has forked, are none any more, and are not reported.
 func (b *Backend) adopt() error {
 	it, err := link.AttachIter(link.IterOptions{Program: b.progs.Adopt})
 	if err != nil {
@@ -182,6 +183,36 @@ func (b *Backend) adopt() error {
 	defer r.Close()
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return fmt.Errorf("look at all threads: %w", err)
+	}
+	if err := b.endFormer(); err != nil {
+		return fmt.Errorf("processes that were invocations: %w", err)
+	}
+	return nil
+}
+
+// endFormer removes invocations that are processes of functions whose invocations
+// are busy periods by now.
+func (b *Backend) endFormer() error {
+	functions, err := b.Functions()
+	if err != nil {
+		return err
+	}
+	busy := map[CgroupID]bool{}
+	for _, f := range functions {
+		busy[f.ID] = f.Source != SourceProcess
+	}
+	var former []stale
+	if _, err := each(b.maps.Running, func(pid uint32, e alpsEvent) {
+		if pid&keyBusy == 0 && busy[CgroupID(e.CgroupId)] {
+			former = append(former, stale{e.ArriveNs, pid, sweepFormer})
+		}
+	}); err != nil {
+		return err
+	}
+	for _, x := range former {
+		if _, err := b.progs.Sweep.Run(&ebpf.RunOptions{Context: x}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

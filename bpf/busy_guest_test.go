@@ -3,6 +3,7 @@
 package bpf_test
 
 import (
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -159,9 +160,21 @@ func TestGuestBusyPeriodsOfThreads(t *testing.T) {
 // A function's source can change at any time; where none is busy, nothing is
 // called when threads wake.
 func TestGuestSourceChanges(t *testing.T) {
+	for _, observed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("server forked while observed: %v", observed), func(t *testing.T) { changeSources(t, observed) })
+	}
+}
+
+// changeSources asks a server under one source after the other. If observed,
+// what serves has been an invocation itself before: forked under SourceProcess.
+func changeSources(t *testing.T, observed bool) {
 	b := loadObserver(t, bpf.Options{})
 	p := cgrouptest.NewParent(t)
 	dir := p.Group("function")
+	if observed {
+		require.NoError(t, b.AttachObserver())
+		serves(t, b, dir, bpf.SourceProcess)
+	}
 	server, parent := p.Server(dir, 1), p.Start(dir, "parent")
 	require.NoError(t, b.AttachObserver())
 	events, stop := watchAll(t, b)
@@ -175,25 +188,28 @@ func TestGuestSourceChanges(t *testing.T) {
 		}
 		return n
 	}
+	var served cgrouptest.Served
 	ask := func() {
 		server.Send(t, cgrouptest.Request{CPU: 3 * time.Millisecond})
-		server.Answer(t)
+		served = server.Answer(t)
 		time.Sleep(3 * drainWait)
 	}
 	for i, source := range []bpf.Source{bpf.SourceProcess, bpf.SourceBusy, bpf.SourceThreads, bpf.SourceProcess, bpf.SourceBusy} {
 		serves(t, b, dir, source)
-		before := len(events())
+		before, sent := len(events()), clock.Now()
 		require.Equal(t, source != bpf.SourceProcess, wakeups(ask) > 0, "%d: %s", i, source)
-		for i := 0; source != bpf.SourceProcess && len(events()) == before && i < 20; i++ {
+		own := func() (own int) {
+			for _, e := range during(events()[before:], sent, served.End) {
+				if e.Busy && e.CPU >= served.CPU {
+					own++
+				}
+			}
+			return own
+		}
+		for wait := 0; source != bpf.SourceProcess && own() == 0 && wait < 20; wait++ {
 			time.Sleep(drainWait) // the period goes on for as long as anything else in the function is awake
 		}
-		var own int
-		for _, e := range events()[before:] {
-			if e.Busy && e.CPU >= 3*time.Millisecond {
-				own++
-			}
-		}
-		require.Equal(t, source != bpf.SourceProcess, own == 1, "%d: %s: %d invocations", i, source, own)
+		require.Equal(t, source != bpf.SourceProcess, own() == 1, "%d: %s: of the request %+v, sent at %d: %+v", i, source, served, sent, events()[before:])
 		before = len(events())
 		parent.Invoke(t, 1)
 		time.Sleep(3 * drainWait)
@@ -210,8 +226,11 @@ func TestGuestSourceChanges(t *testing.T) {
 				processes++
 			}
 		}
-		require.Equal(t, 1, processes, "%d: %s", i, source)
+		require.Equal(t, 1, processes, "%d: %s: %+v", i, source, events()[before:])
 	}
+	lost, err := b.Lost()
+	require.NoError(t, err)
+	require.Zero(t, lost)
 	require.NoError(t, b.SetFunctions(nil))
 	s, err := b.Sweep()
 	require.NoError(t, err)

@@ -115,7 +115,7 @@ int BPF_PROG(observe_exit, struct task_struct *p)
 }
 
 /* What user space sweeps: an entry whose thread is no more. */
-enum sweepable { SWEEP_RUNNING, SWEEP_TASKS, SWEEP_ENDING };
+enum sweepable { SWEEP_RUNNING, SWEEP_TASKS, SWEEP_ENDING, SWEEP_FORMER /* in running, too: it counts as an invocation no more */ };
 
 struct stale {
 	__u64 arrive_ns; /* of the invocation, so that a reused pid is noticed */
@@ -133,10 +133,13 @@ int sweep(struct stale *s)
 
 	switch (s->from) {
 	case SWEEP_RUNNING:
+	case SWEEP_FORMER:
 		e = bpf_map_lookup_elem(&running, &pid);
 		if (!e || e->arrive_ns != s->arrive_ns)
 			return 0;
-		lose_invocation(e);
+		if (s->from == SWEEP_RUNNING)
+			count(LOST_INVOCATIONS);
+		remove_invocation(e);
 		return 1;
 	case SWEEP_TASKS:
 		t = bpf_map_lookup_elem(&tasks, &pid);

@@ -47,7 +47,8 @@ const (
 	sweepRunning = iota
 	sweepTasks
 	sweepEnding
-	sweepBusy // the map tasks, of busy periods: settle does it
+	sweepFormer // of the map running: processes that were invocations before their function's source was busy
+	sweepBusy   // the map tasks, of busy periods: settle does it
 )
 
 // initPIDNamespace is the inode of the first PID namespace (include/linux/proc_ns.h).
@@ -58,14 +59,27 @@ type Survey struct {
 	Swept   int // entries of processes that were gone
 	Usage   []Usage
 	Running map[CgroupID]int // invocations under way, by function
+	Workers map[CgroupID]int // of those, processes that may rather be a server's: isWorker
+}
+
+// A process that has lived for workerAge and slept workerSleeps times may be one
+// that a server has forked to serve requests, and no invocation.
+const (
+	workerAge    = time.Minute
+	workerSleeps = 60
+)
+
+// isWorker says so of what is under way.
+func isWorker(e alpsEvent, now clock.KTime) bool {
+	return e.Busy == 0 && now.Sub(clock.KTime(e.ArriveNs)) >= workerAge && e.SwitchesVol >= workerSleeps
 }
 
 // Sweep removes what is left of processes that are gone and counts it as lost:
 // entries of which the observer saw no end. An entry goes if its thread was
 // gone at the last call, too, so calls should be seconds apart.
 func (b *Backend) Sweep() (Survey, error) {
-	s := Survey{Running: map[CgroupID]int{}}
-	suspects := map[stale]bool{}
+	s := Survey{Running: map[CgroupID]int{}, Workers: map[CgroupID]int{}}
+	suspects, now := map[stale]bool{}, clock.Now()
 	if b.busy.Load() {
 		if err := b.adopt(); err != nil {
 			return s, fmt.Errorf("sweep: %w", err)
@@ -80,6 +94,9 @@ func (b *Backend) Sweep() (Survey, error) {
 			}
 			if e.ArriveNs != 0 { // else it lies between two busy periods
 				s.Running[CgroupID(e.CgroupId)]++
+				if isWorker(e, now) {
+					s.Workers[CgroupID(e.CgroupId)]++
+				}
 			}
 		})
 	}

@@ -111,3 +111,13 @@ func TestWhoMustEndYieldsToNobody(t *testing.T) {
 	ending(0, now+uint64(time.Hour), 3)
 	require.Equal(t, []int32{51, 700, 2, 900}, answers(), "it is gone")
 }
+
+// A process that lives on and sleeps again and again is a server's rather than an invocation.
+func TestIsWorker(t *testing.T) {
+	now := clock.KTime(1e15)
+	ago := func(d time.Duration) uint64 { return uint64(now.Add(-d)) }
+	require.True(t, isWorker(alpsEvent{ArriveNs: ago(workerAge), SwitchesVol: workerSleeps}, now))
+	require.False(t, isWorker(alpsEvent{ArriveNs: ago(workerAge - 1), SwitchesVol: 1000}, now))
+	require.False(t, isWorker(alpsEvent{ArriveNs: ago(time.Hour), SwitchesVol: workerSleeps - 1}, now), "it computes")
+	require.False(t, isWorker(alpsEvent{ArriveNs: ago(time.Hour), SwitchesVol: 1000, Busy: 1}, now))
+}

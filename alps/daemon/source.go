@@ -194,7 +194,7 @@ func (d *daemon) lookAtSources() error {
 	for _, id := range changed {
 		d.mu.Lock()
 		a := d.accountOf(id)
-		if !a.busy && survey.Running[id] > 0 { // a long one is under way
+		if !a.busy && survey.Running[id] > survey.Workers[id] { // a long one is under way
 			d.mu.Unlock()
 			continue
 		}
@@ -203,7 +203,7 @@ func (d *daemon) lookAtSources() error {
 		d.mu.Unlock()
 		f := functions[id]
 		if busy {
-			d.log.Info("its busy periods count as invocations", "uid", f.UID, "name", f.Name, "why", "it uses the CPU but forks nothing")
+			d.log.Info("its busy periods count as invocations", "uid", f.UID, "name", f.Name, "why", "it uses the CPU without a process per invocation")
 		} else {
 			d.log.Info("its processes count as invocations", "uid", f.UID, "name", f.Name, "why", "it forks them")
 		}

@@ -77,7 +77,10 @@ func TestSourceAuto(t *testing.T) {
 		look()
 	}
 	require.Equal(t, bpf.SourceProcess, kernel("a").Source, "a long one is under way")
-	k.survey.Running = nil
+	k.survey.Running[1], k.survey.Workers = 3, map[bpf.CgroupID]int{1: 2}
+	look()
+	require.Equal(t, bpf.SourceProcess, kernel("a").Source, "a long one is under way beside a server's workers")
+	k.survey.Running[1] = 2
 	look()
 	require.Equal(t, bpf.Function{ID: 1, UID: "a", Cgroup: "/alps.slice/a", Source: bpf.SourceBusy, Idle: 2 * time.Millisecond}, kernel("a"))
 	require.Equal(t, bpf.SourceProcess, kernel("p").Source, "it says what it is")

@@ -37,7 +37,7 @@ type Served struct {
 }
 
 // Server starts a process in the cgroup at dir that serves requests in so many
-// threads of its own.
+// threads of its own; with one in a child, which is there when Server returns.
 func (p Parent) Server(dir string, threads int) Process {
 	p.t.Setenv(envThreads, strconv.Itoa(threads))
 	s := p.Start(dir, "server")
@@ -93,13 +93,14 @@ func server() {
 // may do nothing for which Go's scheduler or allocator is needed.
 func serveInChild() {
 	runtime.LockOSThread()
-	fmt.Println("ready")
+	ready := []byte("ready\n")
 	pid, _, errno := syscall.RawSyscall(unix.SYS_FORK, 0, 0, 0)
 	if errno != 0 {
 		panic(errno)
 	}
 	if pid == 0 {
 		_, _, _ = syscall.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0)
+		_, _, _ = syscall.RawSyscall(unix.SYS_WRITE, 1, uintptr(unsafe.Pointer(unsafe.SliceData(ready))), uintptr(len(ready)))
 		serve(syscall.RawSyscall)
 		_, _, _ = syscall.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
 	}
