@@ -93,12 +93,12 @@ const drainEvery = 50 * time.Millisecond
 func (b *Backend) Events(ctx context.Context, f func(Event)) error {
 	events, err := ringbuf.NewReader(b.maps.Events)
 	if err != nil {
-		return fmt.Errorf("events: %w", err)
+		return fmt.Errorf("open the stream of ended invocations: %w", err)
 	}
 	defer events.Close()
 	slices, err := ringbuf.NewReader(b.maps.Slices)
 	if err != nil {
-		return fmt.Errorf("events: %w", err)
+		return fmt.Errorf("open the stream of on-CPU segments: %w", err)
 	}
 	defer slices.Close()
 	slices.SetDeadline(time.Unix(1, 0)) // what is there, without waiting
@@ -118,7 +118,7 @@ func (b *Backend) Events(ctx context.Context, f func(Event)) error {
 		if errors.Is(err, ringbuf.ErrClosed) {
 			return ctx.Err()
 		} else if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return fmt.Errorf("events: %w", err)
+			return fmt.Errorf("read ended invocations: %w", err)
 		}
 		// A slice is written before the event of the invocation that ends with it.
 		if err := b.drain(slices); err != nil {
@@ -143,7 +143,7 @@ func (b *Backend) drain(r *ringbuf.Reader) error {
 		if err := r.ReadInto(&rec); errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
 		} else if err != nil {
-			return fmt.Errorf("slices: %w", err)
+			return fmt.Errorf("read on-CPU segments: %w", err)
 		}
 		// The kernel's struct slice.
 		var s struct {

@@ -29,7 +29,7 @@ func (b *Backend) pinned(o Options, spec *ebpf.CollectionSpec) (*ebpf.Collection
 	b.pin = filepath.Join(o.Pin, fmt.Sprintf("%x", sha256.Sum256(_AlpsBytes))[:digestLength])
 	others, err := os.ReadDir(o.Pin)
 	if err != nil {
-		return nil, fmt.Errorf("pin: %w", err)
+		return nil, fmt.Errorf("look for pinned maps: %w", err)
 	}
 	for _, e := range others {
 		dir := filepath.Join(o.Pin, e.Name())
@@ -43,7 +43,7 @@ func (b *Backend) pinned(o Options, spec *ebpf.CollectionSpec) (*ebpf.Collection
 		}
 	}
 	if err := os.Mkdir(b.pin, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("pin: %w", err)
+		return nil, fmt.Errorf("pin maps: %w", err)
 	}
 	for name, m := range spec.Maps {
 		if name[0] != '.' { // constants are the programs' own
@@ -93,7 +93,7 @@ func makePinDir(path string) error {
 		return err
 	}
 	if err := os.Mkdir(path, 0o700|fs.ModeSticky); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("pin: %w", err)
+		return fmt.Errorf("make the folder of pins: %w", err)
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func removePinDir(path string) error {
 	for checkBPFFS(filepath.Dir(path)) == nil { // the file system's root stays
 		info, err := os.Lstat(path)
 		if err != nil {
-			return fmt.Errorf("pin: %w", err)
+			return fmt.Errorf("remove folders of pins: %w", err)
 		}
 		if info.Mode()&fs.ModeSticky == 0 || info.Mode().Perm() != 0o700 {
 			return nil // somebody else's
@@ -111,7 +111,7 @@ func removePinDir(path string) error {
 		if err := os.Remove(path); errors.Is(err, unix.ENOTEMPTY) {
 			return nil
 		} else if err != nil {
-			return fmt.Errorf("pin: %w", err)
+			return fmt.Errorf("remove folders of pins: %w", err)
 		}
 		path = filepath.Dir(path)
 	}
@@ -137,7 +137,7 @@ func (b *Backend) resume() error {
 	}
 	paths, err := filepath.Glob(b.linkPath("*"))
 	if err != nil {
-		return fmt.Errorf("resume: %w", err)
+		return fmt.Errorf("look for pinned attachments: %w", err)
 	}
 	for _, path := range paths {
 		l, err := link.LoadPinnedLink(path, nil)

@@ -110,7 +110,7 @@ func (b *Backend) Policy() (map[CgroupID]Entry, error) {
 	for _, f := range functions {
 		var e alpsEntry
 		if err := b.maps.Policy.Lookup(b.index(f.slot, g), &e); err != nil {
-			return nil, fmt.Errorf("policy: %w", err)
+			return nil, fmt.Errorf("read the policy of function %s: %w", f.UID, err)
 		}
 		if e.Generation == g && CgroupID(e.CgroupId) == f.ID {
 			x := Entry{BiasUS: e.BiasUs, SliceUS: e.SliceUs, LateBiasUS: e.LateBiasUs}
@@ -258,13 +258,13 @@ func (b *Backend) Functions() ([]Function, error) {
 	for it.Next(&id, &v) {
 		var s alpsSource
 		if err := b.maps.Sources.Lookup(v.Slot, &s); err != nil {
-			return nil, fmt.Errorf("functions: %w", err)
+			return nil, fmt.Errorf("read the source of cgroup %d: %w", id, err)
 		}
 		all = append(all, Function{ID: CgroupID(id), UID: text(v.Uid[:]), Name: text(v.Name[:]), Cgroup: text(v.Cgroup[:]),
 			Source: Source(s.Kind), Idle: time.Duration(s.IdleNs), slot: v.Slot})
 	}
 	if err := it.Err(); err != nil {
-		return nil, fmt.Errorf("functions: %w", err)
+		return nil, fmt.Errorf("read the map of functions: %w", err)
 	}
 	return all, nil
 }

@@ -16,7 +16,7 @@ import (
 func (b *Backend) HooksEnabled() (bool, error) {
 	data, err := os.ReadFile(sysctl)
 	if err != nil {
-		return false, fmt.Errorf("hooks: %w", err)
+		return false, fmt.Errorf("read whether the kernel asks the hooks: %w", err)
 	}
 	return strings.TrimSpace(string(data)) == "1", nil
 }
@@ -33,7 +33,7 @@ func (b *Backend) Rivals() (int, error) {
 		}
 		info, err := l.Info()
 		if err != nil {
-			return 0, fmt.Errorf("hooks: %w", err)
+			return 0, fmt.Errorf("read what this daemon attached to the hooks: %w", err)
 		}
 		own[info.ID] = true
 		if at := info.Tracing(); at != nil {
@@ -48,14 +48,14 @@ func (b *Backend) Rivals() (int, error) {
 		if errors.Is(err, link.ErrNotSupported) {
 			continue
 		} else if err != nil {
-			return 0, fmt.Errorf("hooks: %w", err)
+			return 0, fmt.Errorf("read what is attached to the hooks: %w", err)
 		}
 		if at := info.Tracing(); at != nil && hooks[*at] && !own[info.ID] {
 			n++
 		}
 	}
 	if err := it.Err(); err != nil {
-		return 0, fmt.Errorf("hooks: %w", err)
+		return 0, fmt.Errorf("list what is attached to the hooks: %w", err)
 	}
 	return n, nil
 }

@@ -82,7 +82,7 @@ func (b *Backend) Sweep() (Survey, error) {
 	suspects, now := map[stale]bool{}, clock.Now()
 	if b.busy.Load() {
 		if err := b.adopt(); err != nil {
-			return s, fmt.Errorf("sweep: %w", err)
+			return s, fmt.Errorf("look at the threads of functions with busy periods: %w", err)
 		}
 	}
 	functions, err := b.Functions()
@@ -113,7 +113,7 @@ func (b *Backend) Sweep() (Survey, error) {
 		used[MapEnding], err = each(b.maps.Ending, func(pid uint32, _ uint64) { suspects[stale{0, pid, sweepEnding}] = true })
 	}
 	if err != nil {
-		return s, fmt.Errorf("sweep: %w", err)
+		return s, fmt.Errorf("read the maps of the observer: %w", err)
 	}
 	for _, m := range []struct {
 		name string
@@ -137,14 +137,14 @@ func (b *Backend) Sweep() (Survey, error) {
 			delete(suspects, x)
 			if x.From == sweepBusy {
 				if err := b.settle(x.PID); err != nil {
-					return s, fmt.Errorf("sweep: %w", err)
+					return s, fmt.Errorf("settle the busy periods: %w", err)
 				}
 				s.Swept++
 				continue
 			}
 			removed, err := b.progs.Sweep.Run(&ebpf.RunOptions{Context: x})
 			if err != nil {
-				return s, fmt.Errorf("sweep: %w", err)
+				return s, fmt.Errorf("remove what process %d left in the maps: %w", x.PID, err)
 			}
 			s.Swept += int(removed)
 		}

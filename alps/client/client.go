@@ -319,18 +319,18 @@ func (c *Client) stream(ctx context.Context, path string, ready func(), f func(E
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("events: %w", err)
+		return fmt.Errorf("ask the daemon for events: %w", err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("events: %s", resp.Status)
+		return fmt.Errorf("ask the daemon for events: it answers %s", resp.Status)
 	}
 	ready()
 	sc := bufio.NewScanner(resp.Body)
 	for sc.Scan() {
 		var e Event
 		if err := json.Unmarshal(sc.Bytes(), &e); err != nil {
-			return fmt.Errorf("events: %w", err)
+			return fmt.Errorf("read the daemon's events: %w", err)
 		}
 		f(e)
 	}
@@ -338,9 +338,9 @@ func (c *Client) stream(ctx context.Context, path string, ready func(), f func(E
 		return ctx.Err()
 	}
 	if err := sc.Err(); err != nil {
-		return fmt.Errorf("events: %w", err)
+		return fmt.Errorf("read the daemon's events: %w", err)
 	}
-	return fmt.Errorf("events: %w: the daemon ended the stream", io.ErrUnexpectedEOF)
+	return fmt.Errorf("read the daemon's events: %w: the daemon ended the stream", io.ErrUnexpectedEOF)
 }
 
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
@@ -360,7 +360,7 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("daemon: %w", err)
+		return fmt.Errorf("ask the daemon: %w", err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -33,17 +33,17 @@ import (
 func listen(path string) (net.Listener, error) {
 	if conn, err := net.Dial("unix", path); err == nil {
 		conn.Close()
-		return nil, fmt.Errorf("socket %s: a daemon is listening already", path)
+		return nil, fmt.Errorf("socket %s: a daemon is listening already: end it first, or give another path by -socket", path)
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
 		if err := removeSocket(path); err != nil {
-			return nil, fmt.Errorf("socket: %w", err)
+			return nil, fmt.Errorf("replace the socket of a daemon that died: %w", err)
 		}
 	}
 	old := syscall.Umask(0o177)
 	defer syscall.Umask(old)
 	l, err := net.Listen("unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("socket: %w", err)
+		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
 	return l, nil
 }
@@ -158,9 +158,9 @@ func checkFunction(f client.Function) error {
 	case f.UID == "":
 		return errors.New("its uid is empty: give one (a container's label " + label.UID + ")")
 	case f.Cgroup == "/":
-		return errors.New("the root cgroup holds the whole machine")
+		return errors.New("the root cgroup holds everything on the host: give the cgroup of one function")
 	case !utf8.ValidString(f.UID+f.Name) || strings.ContainsFunc(f.UID+f.Name, unicode.IsControl):
-		return fmt.Errorf("uid %q, name %q: control characters cannot be shown", f.UID, f.Name)
+		return fmt.Errorf("uid %q, name %q: they have control characters, which cannot be shown", f.UID, f.Name)
 	}
 	if err := checkSource(f); err != nil {
 		return err

@@ -343,7 +343,7 @@ func realTimeLimit() (runtimeUS, periodUS int64) {
 func (d *daemon) entries() ([]client.Entry, error) {
 	entries, err := d.backend.Published()
 	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
+		return nil, fmt.Errorf("read the policy from the kernel: %w", err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

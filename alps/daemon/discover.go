@@ -33,7 +33,7 @@ func (d *daemon) discover(ctx context.Context) error {
 	}
 	api, err := dockerapi.New(opts...)
 	if err != nil {
-		return fmt.Errorf("docker: %w", err)
+		return fmt.Errorf("use Docker's address: %w; -docker gives another, -docker=none does without", err)
 	}
 	defer api.Close()
 	var own finder

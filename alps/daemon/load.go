@@ -38,7 +38,7 @@ func (l *loadMeter) sample() (float64, error) {
 	}
 	data, err := read()
 	if err != nil {
-		return 0, fmt.Errorf("load: %w", err)
+		return 0, fmt.Errorf("measure the load of the CPUs: %w", err)
 	}
 	busy, total, err := parseStat(string(data), l.cpus)
 	if err != nil {
@@ -66,7 +66,7 @@ func parseStat(stat string, cpus []int) (busy, total uint64, err error) {
 		}
 		cpu, err := strconv.Atoi(f[0][3:])
 		if err != nil {
-			return 0, 0, fmt.Errorf("load: /proc/stat: %q", sc.Text())
+			return 0, 0, fmt.Errorf("measure the load of the CPUs: /proc/stat has the line %q", sc.Text())
 		}
 		if cpus != nil && !slices.Contains(cpus, cpu) {
 			continue
@@ -74,7 +74,7 @@ func parseStat(stat string, cpus []int) (busy, total uint64, err error) {
 		for i, field := range f[1:9] {
 			n, err := strconv.ParseUint(field, 10, 64)
 			if err != nil {
-				return 0, 0, fmt.Errorf("load: /proc/stat: %q", sc.Text())
+				return 0, 0, fmt.Errorf("measure the load of the CPUs: /proc/stat has the line %q", sc.Text())
 			}
 			total += n
 			if i != 3 && i != 4 {

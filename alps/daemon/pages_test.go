@@ -13,7 +13,7 @@ import (
 func TestPagesNameTheTimesOfTheDaemon(t *testing.T) {
 	number := map[int]string{2: "two", 3: "three", 4: "four"}
 	pagetest.Says(t, "docs/observer.md",
-		fmt.Sprintf("without an invocation for %s looks of %g s", number[silentLooks], sourceEvery.Seconds()),
+		fmt.Sprintf("has used the CPU for %s looks of %g s", number[silentLooks], sourceEvery.Seconds()),
 		fmt.Sprintf("looked for every %g s, without any client", pathsEvery.Seconds()),
 		fmt.Sprintf("the next look at all threads on, at most %g s later", sweepEvery.Seconds()),
 		fmt.Sprintf("Every %g s the daemon removes entries", sweepEvery.Seconds()))

@@ -45,7 +45,7 @@ const poll = time.Second
 // -delegated.
 func Run(ctx context.Context, c Config) error {
 	if len(c.CPUs) == 0 {
-		return errors.New("agent: no CPUs")
+		return errors.New("agent: no CPUs are given: -cpus lists the functions' CPUs")
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -140,7 +140,7 @@ func (o *order) takeAll(from messages, deadline time.Time) error {
 func cpuTime() (time.Duration, error) {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
-		return 0, fmt.Errorf("agent: %w", err)
+		return 0, fmt.Errorf("read the agent's CPU time: %w", err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
@@ -150,7 +150,7 @@ func cpuTime() (time.Duration, error) {
 func realTime() error {
 	err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK}, 0)
 	if err != nil {
-		return fmt.Errorf("agent: real-time priority: %w", err)
+		return fmt.Errorf("give the agent a real-time priority: %w (root is needed)", err)
 	}
 	return nil
 }

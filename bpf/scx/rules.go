@@ -142,7 +142,7 @@ func (s *Scheduler) SetRules(rules map[bpf.CgroupID]Rule, unknown Rule) error {
 		errs = append(errs, put(s.slots[id], r))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("rules: %w", err)
+		return fmt.Errorf("write the rules of functions: %w", err)
 	}
 	s.set = next
 	return s.word("policy", next)
@@ -236,7 +236,7 @@ func below(cgroup, other string) bool {
 func (s *Scheduler) setRoots(roots []bpf.CgroupID) error {
 	for i, id := range roots {
 		if err := s.coll.Maps["roots"].Put(uint32(i), uint64(id)); err != nil {
-			return fmt.Errorf("roots: %w", err)
+			return fmt.Errorf("write cgroup %d as one that is taken: %w", id, err)
 		}
 	}
 	return s.word("nr_roots", uint32(len(roots)))

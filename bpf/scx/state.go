@@ -182,7 +182,7 @@ func ReadLimits(root string) (map[bpf.CgroupID]Limit, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("limits: %w", err)
+		return nil, fmt.Errorf("read the cpu.max of cgroups: %w", err)
 	}
 	return limits, nil
 }
