@@ -136,7 +136,7 @@ func compiler(ctx context.Context) (string, error) {
 	for _, args := range [][]string{{"gcc", "--version"}, {"ld", "--version"}, {"pahole", "--version"}} {
 		out, err := command.Output(ctx, command.Cmd{Args: args})
 		if err != nil {
-			return "", fmt.Errorf("kernel: %w", err)
+			return "", fmt.Errorf("ask %s for its version: %w", args[0], err)
 		}
 		line, _, _ := strings.Cut(string(out), "\n")
 		all = append(all, line)
@@ -167,7 +167,7 @@ func (b *builder) build(ctx context.Context, src origin, key, dir string) (err e
 	}
 	step := b.opts.Progress.Step("kernel "+b.kernel.Name.V+": source", 0, 0)
 	if err := src.unpack(ctx, tree); err != nil {
-		return fmt.Errorf("source: %w", err)
+		return fmt.Errorf("unpack the source: %w", err)
 	}
 	step.Done("")
 	if b.kernel.Patches.V != "" {
@@ -219,7 +219,7 @@ func (b *builder) configure(ctx context.Context, tree string, log io.Writer) err
 		c.Env = append(c.Env, "KCONFIG_ALLCONFIG="+fragment)
 		c.Stdout, c.Stderr = log, log
 		if err := command.Run(ctx, c); err != nil {
-			return fmt.Errorf("configure: %w", err)
+			return fmt.Errorf("configure the kernel: %w", err)
 		}
 	}
 	dotConfig, err := os.ReadFile(filepath.Join(tree, buildDir, ".config"))
@@ -272,7 +272,7 @@ func (b *builder) compile(ctx context.Context, tree string, log io.Writer) error
 	count := &objectCounter{log: log, total: b.objects(0), step: step}
 	c.Stdout, c.Stderr = count, log
 	if err := command.Run(ctx, c); err != nil {
-		return fmt.Errorf("compile: %w", err)
+		return fmt.Errorf("compile the kernel: %w", err)
 	}
 	b.objects(count.n)
 	step.Done("")

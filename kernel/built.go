@@ -54,7 +54,7 @@ func Symbols(path string) (string, error) {
 func read(dir string, hit bool) (Built, error) {
 	data, err := os.ReadFile(filepath.Join(dir, metaName))
 	if err != nil {
-		return Built{}, fmt.Errorf("kernel: %w", err)
+		return Built{}, fmt.Errorf("read a built kernel: %w", err)
 	}
 	built := Built{Hit: hit, BzImage: filepath.Join(dir, bzImageName), Config: filepath.Join(dir, configName)}
 	if _, err := os.Stat(filepath.Join(dir, initrdName)); err == nil {

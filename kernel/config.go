@@ -29,7 +29,7 @@ var (
 func readFragment(path string) ([]symbol, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("fragment: %w", err)
+		return nil, fmt.Errorf("read a configuration fragment: %w", err)
 	}
 	var syms []symbol
 	seen := map[string]int{}

@@ -40,7 +40,7 @@ func verifyHooks(build string) error {
 func relocations(object, section string) (map[string]int, error) {
 	f, err := elf.Open(object)
 	if err != nil {
-		return nil, fmt.Errorf("hooks: %w", err)
+		return nil, fmt.Errorf("look for the hooks' calls: %w", err)
 	}
 	defer f.Close()
 	syms, err := f.Symbols()

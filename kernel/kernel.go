@@ -18,7 +18,7 @@
 //   - alps_hook_bias(cgroup_id, se), asked when a group entity is put into its
 //     parent's runqueue: microseconds by which it yields to its siblings.
 //   - alps_hook_slice(cgroup_id, se), asked at the tick and at wake-up
-//     preemption: microseconds it may keep the CPU in one turn.
+//     preemption: microseconds it may keep the CPU in one time slice.
 //
 // Both answer 0, "no opinion", while nothing is attached, and neither is asked
 // while the sysctl kernel.sched_alps is 0. docs/kernel.md derives the order, and
@@ -78,7 +78,7 @@ func List(dir string) ([]Kernel, error) {
 	path := filepath.Join(dir, "kernels.yaml")
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("kernels: %w", err)
+		return nil, fmt.Errorf("read the list of kernels: %w", err)
 	}
 	return parse(path, data)
 }

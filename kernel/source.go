@@ -181,7 +181,7 @@ var versionRE = regexp.MustCompile(`(?m)^VERSION = ([0-9]+)\nPATCHLEVEL = ([0-9]
 func checkCFS(tree string) error {
 	data, err := os.ReadFile(filepath.Join(tree, "Makefile"))
 	if err != nil {
-		return fmt.Errorf("source: %w", err)
+		return fmt.Errorf("read the source's version: %w", err)
 	}
 	m := versionRE.FindStringSubmatch(string(data))
 	if m == nil {
@@ -189,11 +189,11 @@ func checkCFS(tree string) error {
 	}
 	major, err := strconv.Atoi(m[1])
 	if err != nil {
-		return fmt.Errorf("source: %w", err)
+		return fmt.Errorf("read the source's version: %w", err)
 	}
 	minor, err := strconv.Atoi(m[2])
 	if err != nil {
-		return fmt.Errorf("source: %w", err)
+		return fmt.Errorf("read the source's version: %w", err)
 	}
 	if major > 6 || major == 6 && minor >= 6 {
 		return fmt.Errorf("source: Linux %d.%d schedules by EEVDF, which replaced CFS in 6.6: its order is by virtual deadlines and lag, "+

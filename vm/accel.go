@@ -59,7 +59,7 @@ func (h host) resolve(ctx context.Context, a Accel, kernel string) (Accel, strin
 	}
 	path, err := verdictPath(kernel)
 	if err != nil {
-		return "", "", fmt.Errorf("accel: %w", err)
+		return "", "", fmt.Errorf("vm: name the verdict on KVM: %w", err)
 	}
 	verdict, err := os.ReadFile(path)
 	if err != nil {
@@ -69,7 +69,7 @@ func (h host) resolve(ctx context.Context, a Accel, kernel string) (Accel, strin
 		}
 		verdict = []byte(why)
 		if err := atomicfile.Write(path, verdict, 0o644); err != nil {
-			return "", "", fmt.Errorf("accel: %w", err)
+			return "", "", fmt.Errorf("vm: keep the verdict on KVM: %w", err)
 		}
 	}
 	accel, why := judge(verdict)

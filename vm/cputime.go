@@ -17,7 +17,7 @@ import (
 func (g *Guest) CPUTime() (time.Duration, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.qemu.PID))
 	if err != nil {
-		return 0, fmt.Errorf("vm: %w", err)
+		return 0, fmt.Errorf("vm: read QEMU's CPU time: %w", err)
 	}
 	return cpuTime(data)
 }

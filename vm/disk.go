@@ -64,7 +64,7 @@ func backing(ctx context.Context, path string) (string, error) {
 	// -U: another guest may have it open; QEMU itself refuses then, and says so.
 	out, err := command.Output(ctx, command.Cmd{Args: []string{"qemu-img", "info", "-U", "--output=json", path}})
 	if err != nil {
-		return "", fmt.Errorf("vm: %w", err)
+		return "", fmt.Errorf("vm: read what the disk is based on: %w", err)
 	}
 	var info struct {
 		Backing string `json:"backing-filename"`

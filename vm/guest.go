@@ -68,7 +68,7 @@ func Start(ctx context.Context, c Config) (*Guest, error) {
 		}
 		var err error
 		if *path, err = filepath.Abs(*path); err != nil {
-			return nil, fmt.Errorf("vm: %w", err)
+			return nil, fmt.Errorf("vm: make a path absolute: %w", err)
 		}
 	}
 	if c.Share != "" {
@@ -91,14 +91,14 @@ func Start(ctx context.Context, c Config) (*Guest, error) {
 	}
 	dir, err := os.MkdirTemp(root, "vm") // from here on kill removes it
 	if err != nil {
-		return nil, fmt.Errorf("vm: %w", err)
+		return nil, fmt.Errorf("vm: make the guest's folder: %w", err)
 	}
 	g := &Guest{Config: c, ID: filepath.Base(dir), exited: make(chan struct{}), faults: newFaults(), paths: paths{
 		dir: dir, sshPort: port, overlay: filepath.Join(dir, "overlay.qcow2"),
 		qmp: filepath.Join(dir, "qmp"), control: filepath.Join(dir, controlName),
 		console: filepath.Join(logs, "console-"+filepath.Base(dir)+".log"), window: filepath.Join(dir, "window")}}
 	if g.lock, err = ours.Hold(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("vm: %w", err), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("vm: lock the guest's folder: %w", err), os.RemoveAll(dir))
 	}
 	if err := g.boot(ctx); err != nil {
 		g.kill()
@@ -109,7 +109,7 @@ func Start(ctx context.Context, c Config) (*Guest, error) {
 	}
 	if err := g.mount(ctx); err != nil {
 		g.kill()
-		return nil, fmt.Errorf("vm: %w", err)
+		return nil, fmt.Errorf("vm: mount the shared folder: %w", err)
 	}
 	return g, nil
 }
@@ -121,7 +121,7 @@ func (g *Guest) boot(ctx context.Context) error {
 	}
 	out, err := os.Create(filepath.Join(g.paths.dir, "qemu.log"))
 	if err != nil {
-		return fmt.Errorf("vm: %w", err)
+		return fmt.Errorf("vm: make QEMU's log: %w", err)
 	}
 	defer out.Close()
 	run, cancel := context.WithCancel(context.Background())
@@ -129,7 +129,7 @@ func (g *Guest) boot(ctx context.Context) error {
 	g.qemu, err = command.Start(run, command.Cmd{Args: c.args(g.paths), Dir: g.paths.dir, Stdout: out, Stderr: out, Files: []*os.File{g.lock}, Detached: c.Detached})
 	if err != nil {
 		close(g.exited)
-		return fmt.Errorf("vm: %w", err)
+		return fmt.Errorf("vm: start QEMU: %w", err)
 	}
 	go func() {
 		g.exitErr = g.qemu.Wait()
@@ -240,7 +240,7 @@ func (c Config) powerOffLimit() time.Duration {
 // PowerOff presses the guest's power button and waits until QEMU has ended.
 func (g *Guest) PowerOff(ctx context.Context) error {
 	if _, err := g.monitor.Do(ctx, "system_powerdown", nil); err != nil {
-		return fmt.Errorf("vm: %w", err)
+		return fmt.Errorf("vm: press the guest's power button: %w", err)
 	}
 	limit := g.Config.powerOffLimit()
 	select {

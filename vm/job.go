@@ -27,7 +27,7 @@ func (g *Guest) Do(ctx context.Context, job []byte, progress func(done, total in
 		return nil, err
 	}
 	if _, err := g.monitor.Do(ctx, "cont", nil); err != nil {
-		return nil, fmt.Errorf("vm: %w", err)
+		return nil, fmt.Errorf("vm: let the guest go on: %w", err)
 	}
 	ctx, cancel := g.contextUntilGone(ctx)
 	defer cancel(nil)

@@ -65,7 +65,7 @@ func terminal(s *ssh.Session, fd int) (restore func(), err error) {
 	}
 	old, err := term.MakeRaw(fd)
 	if err != nil {
-		return nil, fmt.Errorf("terminal: %w", err)
+		return nil, fmt.Errorf("vm: set the terminal to raw: %w", err)
 	}
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, syscall.SIGWINCH)

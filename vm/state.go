@@ -61,7 +61,7 @@ func (g *Guest) writeState() error {
 		err = atomicfile.Write(filepath.Join(g.paths.dir, stateName), data, 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("vm: %w", err)
+		return fmt.Errorf("vm: keep the guest's state: %w", err)
 	}
 	return nil
 }

@@ -141,8 +141,8 @@ type Table struct {
 // Usage is how full one of the kernel's maps is.
 type Usage struct {
 	Map  string `json:"map"`
-	Used int    `json:"used"`
-	Size int    `json:"size"`
+	Used int    `json:"used"` // entries
+	Size int    `json:"size"` // most entries
 }
 
 // Status is what the daemon believes.
@@ -218,17 +218,17 @@ type Step struct {
 type Event struct {
 	UID           string `json:"uid"`
 	Function      string `json:"function"`
-	Cgroup        uint64 `json:"cgroup"`
-	PID           uint32 `json:"pid"`
-	NSPID         uint32 `json:"nspid"`
-	ArriveNS      uint64 `json:"arrive_ns"`
-	StartNS       uint64 `json:"start_ns"`
-	EndNS         uint64 `json:"end_ns"`
-	CPUNS         uint64 `json:"cpu_ns"`  // with threads and descendants, as the next ones
-	WaitNS        uint64 `json:"wait_ns"` // runnable, but not on a CPU
-	SwitchesVol   uint32 `json:"switches_vol"`
+	Cgroup        uint64 `json:"cgroup"`         // id of the function's cgroup
+	PID           uint32 `json:"pid"`            // in the initial namespace
+	NSPID         uint32 `json:"nspid"`          // in the process's own namespace
+	ArriveNS      uint64 `json:"arrive_ns"`      // its process was forked
+	StartNS       uint64 `json:"start_ns"`       // first on a CPU
+	EndNS         uint64 `json:"end_ns"`         // its process ended
+	CPUNS         uint64 `json:"cpu_ns"`         // with threads and descendants, as the next ones
+	WaitNS        uint64 `json:"wait_ns"`        // runnable, but not on a CPU
+	SwitchesVol   uint32 `json:"switches_vol"`   // times it blocked
 	SwitchesInvol uint32 `json:"switches_invol"` // to another invocation: what only interrupts is no switch
-	Tasks         uint32 `json:"tasks"`
+	Tasks         uint32 `json:"tasks"`          // threads that it had, its first among them
 	Busy          bool   `json:"busy,omitempty"` // a busy period: arrive_ns is when its first thread woke
 
 	// On a CPU without a switch, by length: the middle of the histogram's
@@ -239,8 +239,8 @@ type Event struct {
 
 // Slices are slices of one length.
 type Slices struct {
-	LengthUS uint64 `json:"length_us"`
-	Count    uint64 `json:"count"`
+	LengthUS uint64 `json:"length_us"` // on the CPU
+	Count    uint64 `json:"count"`     // how many were so long
 }
 
 // Client is a connection to a daemon.

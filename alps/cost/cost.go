@@ -74,7 +74,7 @@ func NewBench() (b *Bench, err error) {
 		return nil, err
 	}
 	if err := os.WriteFile(parent+"/cgroup.subtree_control", []byte("+cpu"), 0o644); err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
+		return nil, fmt.Errorf("bench: turn the CPU controller on: %w", err)
 	}
 	for i, name := range []string{"ping", "pong"} {
 		b.Groups[i] = filepath.Join(parent, name)
@@ -88,7 +88,7 @@ func NewBench() (b *Bench, err error) {
 // make makes a cgroup, which Close removes; one that is there is not ours.
 func (b *Bench) make(dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return fmt.Errorf("bench: %w", err)
+		return fmt.Errorf("bench: make a cgroup: %w", err)
 	}
 	b.made = append(b.made, dir)
 	return nil
@@ -97,12 +97,12 @@ func (b *Bench) make(dir string) error {
 func (b *Bench) start() error {
 	var there, back [2]int
 	if err := errors.Join(unix.Pipe2(there[:], unix.O_CLOEXEC), unix.Pipe2(back[:], unix.O_CLOEXEC)); err != nil {
-		return fmt.Errorf("bench: pipe: %w", err)
+		return fmt.Errorf("bench: make the pipes to the other process: %w", err)
 	}
 	b.to, b.from = there[1], back[0]
 	group, err := os.Open(b.Groups[1])
 	if err != nil {
-		return fmt.Errorf("bench: %w", err)
+		return fmt.Errorf("bench: open the other process's cgroup: %w", err)
 	}
 	defer group.Close()
 	in, out := os.NewFile(uintptr(there[0]), "in"), os.NewFile(uintptr(back[1]), "out")
@@ -114,10 +114,10 @@ func (b *Bench) start() error {
 	b.peer.Stderr = os.Stderr
 	b.peer.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd()), Pdeathsig: syscall.SIGKILL}
 	if err := b.peer.Start(); err != nil {
-		return fmt.Errorf("bench: %w", err)
+		return fmt.Errorf("bench: start the other process: %w", err)
 	}
 	if err := os.WriteFile(b.Groups[0]+"/cgroup.procs", []byte("0"), 0o644); err != nil {
-		return fmt.Errorf("bench: %w", err)
+		return fmt.Errorf("bench: enter a cgroup: %w", err)
 	}
 	return nil
 }
@@ -198,7 +198,7 @@ func pin() error {
 	var set unix.CPUSet
 	set.Set(runtime.NumCPU() - 1)
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("bench: pin: %w", err)
+		return fmt.Errorf("bench: keep to the last CPU: %w", err)
 	}
 	return nil
 }

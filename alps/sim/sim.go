@@ -92,9 +92,9 @@ type Result struct {
 	Busy       time.Duration // over all cores: demand, refills, switches, platform
 	Demand     time.Duration // over all that are done
 	Switches   int64         // from a task that could have gone on; those at its end are not counted
-	Migrations int64
-	Updates    int // of the policy
-	Unfinished int
+	Migrations int64         // tasks that were taken to another core
+	Updates    int           // of the policy
+	Unfinished int           // invocations that had not ended when the run did
 }
 
 // Run simulates until every invocation has ended or Drain has passed. It fails

@@ -23,7 +23,7 @@ import (
 // Cell is a combination of workload, load and guest, in which series are compared.
 type Cell struct {
 	Workload     string
-	Load         float64
+	Load         float64 // CPU time asked for over CPU time there is
 	FunctionCPUs int
 	Deployment   string // of package config; "" in a simulation
 }
@@ -47,8 +47,8 @@ func (c Cell) String() string {
 type Row struct {
 	Cell        Cell
 	Series      string
-	Kernel      string // in kernels.yaml, where it is not the others'
-	Rounds      int
+	Kernel      string    // in kernels.yaml, where it is not the others'
+	Rounds      int       // that were pooled
 	N           int       // invocations
 	Mean        float64   // turnaround
 	FromRequest float64   // mean, from the client's request to the end

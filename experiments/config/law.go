@@ -50,9 +50,9 @@ const (
 // workload, then the next ones, in simulated runs: the learnt times become wrong
 // again and again.
 type Flip struct {
-	Every  yamlx.At[int]     `yaml:"every"` // invocations
-	N      yamlx.At[int]     `yaml:"n"`
-	Factor yamlx.At[float64] `yaml:"factor"`
+	Every  yamlx.At[int]     `yaml:"every"`  // invocations
+	N      yamlx.At[int]     `yaml:"n"`      // one function of so many at a time
+	Factor yamlx.At[float64] `yaml:"factor"` // on the CPU time
 }
 
 // slow says whether invocation i, of a class, is one that takes longer.

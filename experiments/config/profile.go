@@ -18,9 +18,9 @@ type Profile struct {
 	Name        yamlx.At[string]        `yaml:"name"`
 	Invocations yamlx.At[int]           `yaml:"invocations"` // per run
 	CPUTime     yamlx.At[time.Duration] `yaml:"cpu_time"`    // per function CPU and run: fewer invocations are made where they take more; 0: any
-	Rounds      yamlx.At[int]           `yaml:"rounds"`
-	TimeFactor  yamlx.At[float64]       `yaml:"time_factor"`
-	AtLeast     yamlx.At[int]           `yaml:"at_least"`
+	Rounds      yamlx.At[int]           `yaml:"rounds"`      // of every series
+	TimeFactor  yamlx.At[float64]       `yaml:"time_factor"` // CPU times as a multiple of the workload's
+	AtLeast     yamlx.At[int]           `yaml:"at_least"`    // invocations of each class
 
 	Only *Subset `yaml:"only"` // nil: everything
 

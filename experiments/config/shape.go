@@ -33,7 +33,7 @@ type Drift struct {
 // have from then on.
 type Drifted struct {
 	UID   yamlx.At[string]        `yaml:"uid"`
-	N     yamlx.At[int]           `yaml:"n"`
+	N     yamlx.At[int]           `yaml:"n"` // the function's argument
 	Group yamlx.At[string]        `yaml:"group"`
 	CPU   yamlx.At[time.Duration] `yaml:"cpu"`
 }

@@ -41,8 +41,8 @@ type Workload struct {
 // load turns into time.
 type Gap struct {
 	Distribution yamlx.At[string]  `yaml:"distribution"` // poisson or exponential
-	Mean         yamlx.At[float64] `yaml:"mean"`
-	Batch        yamlx.At[float64] `yaml:"batch"` // so many invocations of one function come together, on average; 0 is 1
+	Mean         yamlx.At[float64] `yaml:"mean"`         // in these units
+	Batch        yamlx.At[float64] `yaml:"batch"`        // so many invocations of one function come together, on average; 0 is 1
 }
 
 // Class is one function with one argument.
@@ -51,7 +51,7 @@ type Class struct {
 	UID      yamlx.At[string]        `yaml:"uid"`
 	Port     yamlx.At[string]        `yaml:"port"`
 	Group    yamlx.At[string]        `yaml:"group"`
-	N        yamlx.At[int]           `yaml:"n"`
+	N        yamlx.At[int]           `yaml:"n"`     // the function's argument
 	Count    yamlx.At[int]           `yaml:"count"` // relative frequency; with a trace, how often it is there
 	CPU      yamlx.At[time.Duration] `yaml:"cpu"`
 	Slow     *Slow                   `yaml:"slow"`
@@ -61,8 +61,8 @@ type Class struct {
 // Slow says that a share of a class's invocations takes more CPU time, in
 // simulated runs.
 type Slow struct {
-	Share  yamlx.At[float64] `yaml:"share"`
-	Factor yamlx.At[float64] `yaml:"factor"`
+	Share  yamlx.At[float64] `yaml:"share"`  // of the invocations, in (0, 1)
+	Factor yamlx.At[float64] `yaml:"factor"` // on their CPU time
 }
 
 // maxSpread keeps CPU times above 0 at three standard deviations.
@@ -112,7 +112,7 @@ func (w Workload) generate(n, atLeast int, seed uint64) []trace.Row {
 
 // Demands draws the CPU time of each row: its class's, by the class's law or
 // spread normally, cut off at three standard deviations; longer for the slow
-// share and while the function's turn in a flip lasts.
+// share, and as long as the function is the long one of a flip.
 func (w Workload) Demands(rows []trace.Row, seed uint64) []time.Duration {
 	rng := rand.New(rand.NewPCG(seed, 0x64656d616e64))
 	classes := w.all()

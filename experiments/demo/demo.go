@@ -54,7 +54,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	// Debian's kernel has no hooks, and a daemon does not take sched_ext by itself.
+	// Debian's kernel has no hooks; a guest without sched_ext must be an error.
 	if a, err = a.Variant(ctx, guest.Variant{Backend: config.BackendSCX}); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}

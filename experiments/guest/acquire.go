@@ -81,7 +81,7 @@ func (a Artifacts) fromSnapshot(ctx context.Context) (*Guest, error) {
 	}
 	data, err := os.ReadFile(filepath.Join(s.Dir, guestName))
 	if err != nil {
-		return nil, fmt.Errorf("snapshot: %w", err)
+		return nil, fmt.Errorf("read what the snapshot holds: %w", err)
 	}
 	var known provisioned
 	if err := json.Unmarshal(data, &known); err != nil {
@@ -103,7 +103,7 @@ systemd-run --quiet --collect sh -c 'sleep 2; ip link set eth0 down'`
 
 // provision makes of a booted guest the one that runs go on from.
 func (a Artifacts) provision(ctx context.Context, m *vm.Guest, dir string) error {
-	g := &Guest{Machine: m, Artifacts: a}
+	g := &Guest{VM: m, Artifacts: a}
 	step := a.opts.Progress.Step("guest: daemon, functions", 0, 0)
 	if err := g.setUp(ctx, nil, step); err != nil {
 		return err
@@ -146,7 +146,7 @@ func (g *Guest) Do(ctx context.Context, command, arg string, program *Program, r
 			step.Frac(float64(done) / float64(total))
 		}
 	}
-	m := g.Machine
+	m := g.VM
 	do := func() ([]byte, error) { return g.overShell(ctx, command, arg, &in, tell) }
 	if g.snapshot != nil {
 		var err error
@@ -183,7 +183,7 @@ func (g *Guest) overShell(ctx context.Context, command, arg string, in io.Reader
 		line += " " + vm.Quote(arg)
 	}
 	var out bytes.Buffer
-	err := g.Machine.Run(ctx, vm.Cmd{Line: line, Stdin: in, Stdout: &out, Stderr: pw})
+	err := g.VM.Run(ctx, vm.Cmd{Line: line, Stdin: in, Stdout: &out, Stderr: pw})
 	pw.Close()
 	return out.Bytes(), err
 }

@@ -149,7 +149,7 @@ func (a Artifacts) buildTools(ctx context.Context) (disk, sum string, err error)
 	err = command.Run(ctx, command.Cmd{Dir: root, Env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64"},
 		Args: append([]string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin + "/"}, commands...)})
 	if err != nil {
-		return "", "", fmt.Errorf("tools: %w", err)
+		return "", "", fmt.Errorf("build the guest's programs: %w", err)
 	}
 	if a.variant.Worker != "" {
 		data, err := os.ReadFile(a.variant.Worker)
@@ -161,7 +161,7 @@ func (a Artifacts) buildTools(ctx context.Context) (disk, sum string, err error)
 		}
 	}
 	if err := os.CopyFS(filepath.Join(dir, "registry"), os.DirFS(filepath.Join(root, "openlambda/functions"))); err != nil {
-		return "", "", fmt.Errorf("tools: %w", err)
+		return "", "", fmt.Errorf("copy the functions for the guest: %w", err)
 	}
 	os.RemoveAll(filepath.Join(dir, "registry", "__pycache__"))
 	if sum, err = digest.New("tools/1").Dir("dir", dir).Sum(); err != nil {

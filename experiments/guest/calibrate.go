@@ -36,7 +36,7 @@ func (g *Guest) calibrate(ctx context.Context, ports []string) (Costs, error) {
 	}
 	var costs Costs
 	if err := json.Unmarshal(out, &costs); err != nil {
-		return nil, fmt.Errorf("calibrate: %w", err)
+		return nil, fmt.Errorf("calibrate: read what alps-loadgen answered: %w", err)
 	}
 	step.Done("")
 	return costs, nil
@@ -47,7 +47,7 @@ func (g *Guest) calibrate(ctx context.Context, ports []string) (Costs, error) {
 func (g *Guest) knownCosts(ctx context.Context, ports []string) (Costs, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return nil, fmt.Errorf("calibrate: %w", err)
+		return nil, fmt.Errorf("calibrate: tell this boot from others: %w", err)
 	}
 	p := g.Artifacts
 	key, err := digest.New("calibration/2").Str("boot", string(boot)).Str("kernel", p.Kernel.Key).Str("image", p.Image.Digest).
@@ -73,7 +73,7 @@ func (g *Guest) knownCosts(ctx context.Context, ports []string) (Costs, error) {
 		err = atomicfile.Write(path, data, 0o644)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("calibrate: %w", err)
+		return nil, fmt.Errorf("calibrate: keep the costs: %w", err)
 	}
 	return costs, nil
 }

@@ -46,7 +46,7 @@ func TestGuestWithoutHooksIsObserved(t *testing.T) {
 
 	replayInGuest(ctx, t, rig, "cfs")
 
-	status, err := rig.Machine.Output(ctx, "alps status; alps mode -policy alps 2>&1; alps status | head -1")
+	status, err := rig.VM.Output(ctx, "alps status; alps mode -policy alps 2>&1; alps status | head -1")
 	require.NoError(t, err)
 	t.Logf("%s: %s", rig.Info.KernelRelease, status)
 	require.Regexp(t, "EEVDF|no ALPS hooks", status)
@@ -68,7 +68,7 @@ func replayInGuest(ctx context.Context, t *testing.T, rig *Guest, policy string)
 	}
 	var in, out bytes.Buffer
 	require.NoError(t, loadgen.WriteTrace(&in, reqs))
-	require.NoError(t, rig.Machine.Run(ctx, vm.Cmd{Line: `alps-loadgen replay '{"policy":"` + policy + `"}'`, Stdin: &in, Stdout: &out}))
+	require.NoError(t, rig.VM.Run(ctx, vm.Cmd{Line: `alps-loadgen replay '{"policy":"` + policy + `"}'`, Stdin: &in, Stdout: &out}))
 	head, body, _ := bytes.Cut(out.Bytes(), []byte("\n"))
 	var o loadgen.Outcome
 	require.NoError(t, json.Unmarshal(head, &o))
@@ -104,7 +104,7 @@ func TestGuestAgentDecides(t *testing.T) {
 	rig, err := p.Boot(ctx, []string{"5002", "5020"})
 	require.NoError(t, err)
 	defer rig.Close()
-	classes, err := rig.Machine.Output(ctx, `for t in $(cat /sys/fs/cgroup/alps.slice/*/cgroup.threads); do cut -d' ' -f41 /proc/$t/stat; done | sort | uniq -c`)
+	classes, err := rig.VM.Output(ctx, `for t in $(cat /sys/fs/cgroup/alps.slice/*/cgroup.threads); do cut -d' ' -f41 /proc/$t/stat; done | sort | uniq -c`)
 	require.NoError(t, err)
 	require.Regexp(t, `^ *[0-9]+ 7$`, classes, "every thread of the functions has the policy SCHED_EXT")
 	switches := map[string]int{}
@@ -118,10 +118,10 @@ func TestGuestAgentDecides(t *testing.T) {
 	}
 	require.Less(t, 2*switches["alps"], switches["cfs"], "by ranks a function has its CPU for the slice that was learnt")
 	state := "cat /sys/kernel/sched_ext/state; journalctl -u alps-ghost -o cat; dmesg | grep -E 'WARNING|BUG:|Oops|INFO: rcu' || true"
-	busy, err := rig.Machine.Output(ctx, state)
+	busy, err := rig.VM.Output(ctx, state)
 	require.NoError(t, err)
 	require.Regexp(t, `^enabled\n`, busy)
-	idle, err := rig.Machine.Output(ctx, "systemctl stop alps-ghost; "+state)
+	idle, err := rig.VM.Output(ctx, "systemctl stop alps-ghost; "+state)
 	require.NoError(t, err)
 	t.Log(idle)
 	require.Regexp(t, `^disabled\n`, idle)
@@ -129,7 +129,7 @@ func TestGuestAgentDecides(t *testing.T) {
 	require.NotRegexp(t, `WARNING|BUG|Oops|INFO: rcu`, idle)
 
 	require.NoError(t, rig.startAgent(ctx))
-	_ = rig.Machine.Run(ctx, vm.Cmd{Line: "systemctl kill -s KILL alps-ghost; sleep 20"})
-	_, err = rig.Machine.Output(ctx, "true")
+	_ = rig.VM.Run(ctx, vm.Cmd{Line: "systemctl kill -s KILL alps-ghost; sleep 20"})
+	_, err = rig.VM.Output(ctx, "true")
 	require.Error(t, err, "the guest has ended")
 }

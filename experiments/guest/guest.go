@@ -19,7 +19,7 @@ import (
 
 // Guest is a virtual machine with daemon, worker and functions.
 type Guest struct {
-	Machine   *vm.Guest // nil where each run has its own
+	VM        *vm.Guest // nil where each run has its own
 	Info      vm.Info
 	Artifacts Artifacts
 	Costs     Costs // of the functions, if Acquire made the guest
@@ -53,7 +53,7 @@ func (a Artifacts) Boot(ctx context.Context, ports []string) (*Guest, error) {
 		if err != nil {
 			return nil, err
 		}
-		g := &Guest{Machine: m, Artifacts: a}
+		g := &Guest{VM: m, Artifacts: a}
 		most := m.Config.Patience(setUpLimit)
 		limit, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("not set up within %s", most))
 		err = g.setUp(limit, ports, step)
@@ -72,18 +72,18 @@ func (a Artifacts) Boot(ctx context.Context, ports []string) (*Guest, error) {
 }
 
 func (g *Guest) setUp(ctx context.Context, ports []string, step *progress.Step) error {
-	if err := g.Machine.WaitDocker(ctx, 3*time.Minute); err != nil {
+	if err := g.VM.WaitDocker(ctx, 3*time.Minute); err != nil {
 		return err
 	}
 	var err error
-	if g.Info, err = g.Machine.Info(ctx); err != nil {
+	if g.Info, err = g.VM.Info(ctx); err != nil {
 		return err
 	}
 	cpus := g.Artifacts.functionCPUs()
 	step.Detail("daemon")
 	lines := g.Artifacts.confine()
 	lines = append(lines, "systemd-run --quiet --collect --unit=alps "+g.Artifacts.onSystemCPU()+"-p Restart=no alps run -policy cfs "+g.Artifacts.hooksFlag()+" -cpus "+cpus)
-	if err := g.Machine.Run(ctx, vm.Cmd{Line: strings.Join(lines, " && ")}); err != nil {
+	if err := g.VM.Run(ctx, vm.Cmd{Line: strings.Join(lines, " && ")}); err != nil {
 		return err
 	}
 	step.Detail("functions")
@@ -99,7 +99,7 @@ func (g *Guest) setUp(ctx context.Context, ports []string, step *progress.Step) 
 	if g.Artifacts.variant.Worker != "" {
 		line += " -binary " + otherWorker
 	}
-	if err := g.Machine.Run(ctx, vm.Cmd{Line: line}); err != nil {
+	if err := g.VM.Run(ctx, vm.Cmd{Line: line}); err != nil {
 		return err
 	}
 	if g.Artifacts.variant.Worker != "" {
@@ -162,16 +162,16 @@ func (a Artifacts) onSystemCPU() string {
 
 // awaitFunctions waits until the daemon has found n functions.
 func (g *Guest) awaitFunctions(ctx context.Context, n int) error {
-	ctx, cancel := context.WithTimeout(ctx, g.Machine.Config.Patience(2*time.Minute))
+	ctx, cancel := context.WithTimeout(ctx, g.VM.Config.Patience(2*time.Minute))
 	defer cancel()
 	for {
-		out, err := g.Machine.Output(ctx, "alps status | grep '^[0-9]* functions'")
+		out, err := g.VM.Output(ctx, "alps status | grep '^[0-9]* functions'")
 		if err == nil && out == strconv.Itoa(n)+" functions" {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			log, _ := g.Machine.LastWords(ctx, "journalctl -u alps -n 20 --no-pager -o cat")
+			log, _ := g.VM.LastWords(ctx, "journalctl -u alps -n 20 --no-pager -o cat")
 			return fmt.Errorf("the daemon has not found %d functions (last answer %q, %v):\n%s", n, out, err, log)
 		case <-time.After(300 * time.Millisecond):
 		}
@@ -180,8 +180,8 @@ func (g *Guest) awaitFunctions(ctx context.Context, n int) error {
 
 // Close ends the guest.
 func (g *Guest) Close() error {
-	if g.Machine == nil {
+	if g.VM == nil {
 		return nil
 	}
-	return g.Machine.Close()
+	return g.VM.Close()
 }

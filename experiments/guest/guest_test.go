@@ -126,7 +126,7 @@ func TestGuestRig(t *testing.T) {
 	defer rig.Close()
 	t.Logf("boot, daemon and %d containers: %s; guest %+v", len(ports), progress.Round(time.Since(begun)), rig.Info)
 
-	hello, err := rig.Machine.Output(ctx, `curl -s -X POST localhost:5002/run/fib -d '{"n":"20","id":"20","job":"fib"}'`)
+	hello, err := rig.VM.Output(ctx, `curl -s -X POST localhost:5002/run/fib -d '{"n":"20","id":"20","job":"fib"}'`)
 	require.NoError(t, err)
 	lines := strings.Split(hello, "\n")
 	require.Equal(t, "6765", lines[0])
@@ -145,7 +145,7 @@ func TestGuestRig(t *testing.T) {
 		require.NoError(t, loadgen.WriteTrace(&in, reqs))
 		wire, err := json.Marshal(mode)
 		require.NoError(t, err)
-		require.NoError(t, rig.Machine.Run(ctx, vm.Cmd{Line: "alps-loadgen replay '" + string(wire) + "'", Stdin: &in, Stdout: &out}))
+		require.NoError(t, rig.VM.Run(ctx, vm.Cmd{Line: "alps-loadgen replay '" + string(wire) + "'", Stdin: &in, Stdout: &out}))
 		head, body, _ := bytes.Cut(out.Bytes(), []byte("\n"))
 		var o loadgen.Outcome
 		require.NoError(t, json.Unmarshal(head, &o))
@@ -167,14 +167,14 @@ func TestGuestRig(t *testing.T) {
 		}
 		require.True(t, i.SendNS <= i.ArriveNS && i.ArriveNS <= i.StartNS && i.StartNS <= i.EndNS, "%+v", i)
 	}
-	policy, err := rig.Machine.Output(ctx, "alps policy")
+	policy, err := rig.VM.Output(ctx, "alps policy")
 	require.NoError(t, err)
 	t.Logf("policy after %s:\n%s", o.Took, policy)
 	for _, uid := range uids {
 		require.Regexp(t, `(?m)^ *`+uid+` `, policy, "function %s has no entry", uid)
 	}
 	_, _ = replay(alpsclient.Mode{Policy: "cfs"})
-	policy, err = rig.Machine.Output(ctx, "alps policy")
+	policy, err = rig.VM.Output(ctx, "alps policy")
 	require.NoError(t, err)
 	require.Len(t, strings.Split(policy, "\n"), 1, "CFS again: the map must be empty:\n%s", policy)
 
@@ -193,13 +193,13 @@ func TestGuestRig(t *testing.T) {
 	require.Less(t, inv[1].ArriveNS, inv[0].EndNS, "%d rounds are not long enough for the other to come meanwhile", long)
 	require.Less(t, inv[0].EndNS, inv[1].EndNS)
 	require.LessOrEqual(t, inv[0].SwitchesInvol, 10)
-	left, err := rig.Machine.Output(ctx, "ps -eLo cls,rtprio,ppid,args | grep -E '^ *(FF|RR)' | grep -vE '^ *[A-Z]+ +[0-9]+ +2 ' || true")
+	left, err := rig.VM.Output(ctx, "ps -eLo cls,rtprio,ppid,args | grep -E '^ *(FF|RR)' | grep -vE '^ *[A-Z]+ +[0-9]+ +2 ' || true")
 	require.NoError(t, err)
 	require.Empty(t, left)
 
-	again, err := rig.Machine.Output(ctx, "ol functions delete && docker ps -aq")
+	again, err := rig.VM.Output(ctx, "ol functions delete && docker ps -aq")
 	if err != nil {
-		state, _ := rig.Machine.Output(ctx, "tail -n 40 /run/ol/worker.out; docker ps -a; ps -eLo pid,ppid,cls,stat,wchan:24,args; "+
+		state, _ := rig.VM.Output(ctx, "tail -n 40 /run/ol/worker.out; docker ps -a; ps -eLo pid,ppid,cls,stat,wchan:24,args; "+
 			"dmesg | tail -n 20; cat /proc/sys/kernel/sched_alps")
 		t.Log(state)
 	}

@@ -83,7 +83,7 @@ func (g *Guest) registerWorkers(ctx context.Context, ports []string) error {
 		}
 		line := fmt.Sprintf(`id=$(docker ps -q --no-trunc -f label=%s=/run/ol/%s/worker) && [ -n "$id" ] && alps-loadgen register %s %s "/alps.slice/docker-$id.scope"`,
 			docker.LabelCluster, f.Port, f.UID, f.Name)
-		if err := g.Machine.Run(ctx, vm.Cmd{Line: line}); err != nil {
+		if err := g.VM.Run(ctx, vm.Cmd{Line: line}); err != nil {
 			return fmt.Errorf("register function %s of port %s: %w", f.Name, f.Port, err)
 		}
 	}
@@ -109,11 +109,11 @@ func (a Artifacts) hooksFlag() string {
 // its scheduler out, the guest ends, and its console says why: what runs on would
 // be measured under another scheduler.
 func (g *Guest) startAgent(ctx context.Context) error {
-	err := g.Machine.Run(ctx, vm.Cmd{Line: "systemd-run --quiet --collect --unit=alps-ghost -p Restart=no -p FailureAction=poweroff-immediate" +
+	err := g.VM.Run(ctx, vm.Cmd{Line: "systemd-run --quiet --collect --unit=alps-ghost -p Restart=no -p FailureAction=poweroff-immediate" +
 		" -p StandardError=journal+console alps-ghost -cpus " + g.Artifacts.functionCPUs() +
 		" && for i in $(seq 50); do grep -qx enabled /sys/kernel/sched_ext/state && exit 0; sleep 0.2; done; exit 1"})
 	if err != nil {
-		return fmt.Errorf("agent: no scheduler of its own is enabled (console: %s): %w", g.Machine.Console(), err)
+		return fmt.Errorf("agent: no scheduler of its own is enabled (console: %s): %w", g.VM.Console(), err)
 	}
 	return nil
 }

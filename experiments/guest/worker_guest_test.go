@@ -97,7 +97,7 @@ func TestGuestRigWithAnotherWorker(t *testing.T) {
 	rig, err := p.Boot(ctx, []string{"5002", "5014"})
 	require.NoError(t, err)
 	defer rig.Close()
-	processes, err := rig.Machine.Output(ctx, "ps -eo args")
+	processes, err := rig.VM.Output(ctx, "ps -eo args")
 	require.NoError(t, err)
 	require.Equal(t, 2, strings.Count(processes, otherWorker+" worker"), processes)
 	var reqs []loadgen.Request
@@ -110,17 +110,17 @@ func TestGuestRigWithAnotherWorker(t *testing.T) {
 	}
 	var in, out bytes.Buffer
 	require.NoError(t, loadgen.WriteTrace(&in, reqs))
-	require.NoError(t, rig.Machine.Run(ctx, vm.Cmd{Line: `alps-loadgen replay '{"policy":"alps"}'`, Stdin: &in, Stdout: &out}))
+	require.NoError(t, rig.VM.Run(ctx, vm.Cmd{Line: `alps-loadgen replay '{"policy":"alps"}'`, Stdin: &in, Stdout: &out}))
 	var o loadgen.Outcome
 	head, _, _ := bytes.Cut(out.Bytes(), []byte("\n"))
 	require.NoError(t, json.Unmarshal(head, &o))
 	require.Zero(t, o.Failed, "%v", o.Errors)
 	require.Zero(t, o.Lost)
-	policy, err := rig.Machine.Output(ctx, "alps policy")
+	policy, err := rig.VM.Output(ctx, "alps policy")
 	require.NoError(t, err)
 	t.Log(policy)
 	require.Len(t, strings.Split(policy, "\n"), 3, "both functions are ranked")
-	left, err := rig.Machine.Output(ctx, "ol functions delete && docker ps -aq")
+	left, err := rig.VM.Output(ctx, "ol functions delete && docker ps -aq")
 	require.NoError(t, err)
 	require.Empty(t, left)
 }

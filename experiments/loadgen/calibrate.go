@@ -20,7 +20,7 @@ var Unit = map[string]int{
 // Cost is the CPU time of a function's invocation in this guest.
 type Cost struct {
 	Function string        `json:"function"`
-	Size     int           `json:"size"`
+	Size     int           `json:"size"`    // argument with which it computes one round
 	Base     time.Duration `json:"base_ns"` // fork, request, answer, exit
 	PerRound time.Duration `json:"per_round_ns"`
 }

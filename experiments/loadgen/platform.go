@@ -32,7 +32,7 @@ func platformTime(root string) (time.Duration, error) {
 			continue
 		}
 		if err != nil {
-			return 0, fmt.Errorf("platform: %w", err)
+			return 0, fmt.Errorf("read the platform's CPU time: %w", err)
 		}
 		var us int64
 		if _, err := fmt.Sscanf(string(data), "usage_usec %d", &us); err != nil {

@@ -221,22 +221,22 @@ func unpack(in io.Reader, size int64, dir string) error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("archive: %w", err)
+			return fmt.Errorf("read the program's archive: %w", err)
 		}
 		if !filepath.IsLocal(h.Name) || h.Typeflag != tar.TypeReg {
 			return fmt.Errorf("archive: %q is not the name of a file in it", h.Name)
 		}
 		f, err := os.OpenFile(filepath.Join(dir, h.Name), os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
 		if err != nil {
-			return fmt.Errorf("archive: %w", err)
+			return fmt.Errorf("unpack the program: %w", err)
 		}
 		_, err = io.Copy(f, tr)
 		if err := errors.Join(err, f.Close()); err != nil {
-			return fmt.Errorf("archive: %w", err)
+			return fmt.Errorf("unpack the program: %w", err)
 		}
 	}
 	if _, err := io.Copy(io.Discard, limited); err != nil {
-		return fmt.Errorf("archive: %w", err)
+		return fmt.Errorf("read the program's archive to its end: %w", err)
 	}
 	return nil
 }

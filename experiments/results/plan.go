@@ -30,9 +30,9 @@ func Dir(root, engine, key string) string { return filepath.Join(root, engine, k
 type Series struct {
 	Name     string  `json:"series"`
 	Workload string  `json:"workload,omitzero"` // and the guest, where an experiment has several: "huawei, 4 CPUs, paper"
-	Load     float64 `json:"load,omitzero"`
-	Round    int     `json:"round,omitzero"`  // from 1
-	Kernel   string  `json:"kernel,omitzero"` // in kernels.yaml, where it is not the others'
+	Load     float64 `json:"load,omitzero"`     // CPU time over CPU time there is, as 0.9
+	Round    int     `json:"round,omitzero"`    // from 1
+	Kernel   string  `json:"kernel,omitzero"`   // in kernels.yaml, where it is not the others'
 	Key      string  `json:"key"`
 
 	Result Result `json:"-"`

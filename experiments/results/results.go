@@ -43,10 +43,10 @@ type Invocation struct {
 	SendNS        int64  // the client sent the request
 	StartNS       int64  // first on a CPU
 	EndNS         int64  // its process ended
-	CPUNS         int64
-	SwitchesVol   int
-	SwitchesInvol int
-	Status        string
+	CPUNS         int64  // CPU time, with threads and descendants
+	SwitchesVol   int    // times it blocked
+	SwitchesInvol int    // times it lost the CPU to another invocation
+	Status        string // OK, or what went wrong
 }
 
 // Turnaround is the paper's duration: from the start of the function's process
@@ -89,10 +89,10 @@ type Run struct {
 	Docker         string `json:"docker,omitzero"`
 	Revision       string `json:"revision,omitzero"` // git, with + if the tree was changed
 
-	Invocations  int     `json:"invocations,omitzero"`
-	TimeFactor   float64 `json:"time_factor,omitzero"` // CPU time as a multiple of the paper's
-	LoadAsked    float64 `json:"load_asked,omitzero"`  // of the functions' CPUs, 0 to 1
-	LoadAchieved float64 `json:"load_achieved,omitzero"`
+	Invocations  int     `json:"invocations,omitzero"`   // in invocations.csv
+	TimeFactor   float64 `json:"time_factor,omitzero"`   // CPU time as a multiple of the paper's
+	LoadAsked    float64 `json:"load_asked,omitzero"`    // of the functions' CPUs, 0 to 1
+	LoadAchieved float64 `json:"load_achieved,omitzero"` // measured likewise
 	// Deployment says which components ran on which CPUs (package config), and PlatformPerRequest
 	// the CPU time of worker, Docker and the functions' servers beside invocations.
 	Deployment         string        `json:"deployment,omitzero"`

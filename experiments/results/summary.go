@@ -32,10 +32,10 @@ const All = "all"
 // involuntary switches. Without invocations the numbers are NaN.
 type Summary struct {
 	Group                    string
-	N                        int
+	N                        int // invocations
 	P50, P75, P90, P99, Mean float64
 	EndToEnd                 float64 // mean, ms
-	Switches                 float64
+	Switches                 float64 // mean of an invocation
 }
 
 // Summarize gives a summary per group, in order, and one of all.

@@ -87,7 +87,7 @@ func cost(ctx context.Context, h config.Host, frac func(float64)) (results.Table
 		for _, learner := range h.Learn {
 			for _, n := range h.Records {
 				if err := ctx.Err(); err != nil {
-					return t, fmt.Errorf("cost: %w", err)
+					return t, fmt.Errorf("measure what the policy costs: %w", err)
 				}
 				took, err := updates(learner, window(mix, n.V))
 				if err != nil {

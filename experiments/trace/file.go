@@ -12,11 +12,11 @@ import (
 
 // Entry is a row of the artifact's own trace files.
 type Entry struct {
-	N        int
+	N        int // the function's argument
 	Function string
 	Gap      float64 // time to the row before
 	Port     string
-	Line     int
+	Line     int // in the file, from 1
 }
 
 // ReadArtifact parses the artifact's form, "id n function gap port" per line,

@@ -219,7 +219,7 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 
 // Effect is a number of one series as a multiple of another's, for people.
 type Effect struct {
-	From, To float64
+	From, To float64        // in the measure's unit
 	Ratio    stats.Interval // of To/From; NaN: none
 	Lacks    string         // why there is none; empty if there is
 }

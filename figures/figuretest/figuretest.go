@@ -64,7 +64,7 @@ func Made(engine, workload, scheduler string, round int, scale float64) results.
 	} else {
 		r.Run.Sim = &results.Sim{Model: "0123456789abcdef"}
 	}
-	var turns results.Segments
+	var segments results.Segments
 	for g, n := range []int{150, 60, 40, 10} {
 		for range n {
 			cpu := []float64{40, 120, 326, 2500}[g]
@@ -72,10 +72,10 @@ func Made(engine, workload, scheduler string, round int, scale float64) results.
 			at := int64(len(r.Invocations)+1) * 1e8
 			r.Invocations = append(r.Invocations, results.Invocation{ID: len(r.Invocations) + 1, Function: "f", UID: "1", Group: results.Groups[g], N: 1,
 				SendNS: at - 1e6, ArriveNS: at, StartNS: at + 1e5, EndNS: at + d, CPUNS: int64(cpu * 1e6), SwitchesVol: 1, SwitchesInvol: int(scale * float64(rng.IntN(9))), Status: results.OK})
-			turns.Add(results.Groups[g], time.Duration(d/int64(1+rng.IntN(9))))
+			segments.Add(results.Groups[g], time.Duration(d/int64(1+rng.IntN(9))))
 		}
 	}
-	r.Slices = turns.Slices()
+	r.Slices = segments.Slices()
 	return r
 }
 

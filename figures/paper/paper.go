@@ -62,7 +62,7 @@ type Place struct {
 type Number struct {
 	Place
 	Stat  string
-	Value float64
+	Value float64 // in Unit
 	Unit  string
 }
 
@@ -76,8 +76,8 @@ func (n Number) OfBar() bool { return n.Figure == Bars }
 type Compared struct {
 	Place
 	Stat, Unit  string
-	Ours, Paper float64
-	N           int // invocations or on-CPU segments behind ours
+	Ours, Paper float64 // in Unit
+	N           int     // invocations or on-CPU segments behind ours
 }
 
 // Ratio is ours as a multiple of the paper's.

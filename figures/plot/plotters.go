@@ -103,7 +103,7 @@ func cdf(p *plot.Plot, lanes []lane, from float64, marks *Marks) {
 		}
 		for k := range curveSteps + 1 {
 			q := from + (1-from)*float64(k)/curveSteps
-			// A turn can be 0 µs to the microsecond, and a logarithm knows no 0; it is left of the picture.
+			// An on-CPU segment can be 0 µs to the microsecond, and a logarithm knows no 0; it is left of the picture.
 			curves[i] = append(curves[i], plotter.XY{X: max(l.dist.Quantile(q), 1e-3), Y: q})
 		}
 		lo, hi = min(lo, l.dist.Quantile(from+0.001)), max(hi, l.dist.Quantile(0.998))

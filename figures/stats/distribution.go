@@ -22,14 +22,14 @@ const MinP99 = 200
 
 // Sample is a value, how often it was seen, and in which block of a run.
 type Sample struct {
-	Value float64
-	Count int64
+	Value float64 // in the unit of what was measured
+	Count int64   // of samples with that value
 	Block uint16
 }
 
 // Distribution is of one or several rounds. The zero Distribution is of nothing.
 type Distribution struct {
-	Rounds  int
+	Rounds  int      // that were pooled
 	samples []Sample // sorted
 	upTo    []int64  // how many are at or below samples[i]
 	blocks  int      // of consecutive invocations in each round; 0: the samples know none

@@ -78,7 +78,7 @@ func TestBootstrap(t *testing.T) {
 
 	none, err := New([]Sample{{Value: 1, Count: 9}}, 0).Bootstrap(stats)
 	require.NoError(t, err)
-	require.True(t, math.IsNaN(none[0].Lo), "turns know no blocks")
+	require.True(t, math.IsNaN(none[0].Lo), "on-CPU segments know no blocks")
 }
 
 // The draws of what was replayed alike are alike: their ratios are steadier than either.

@@ -40,7 +40,7 @@ func Main() {
 }
 
 // hog uses all it gets, on one CPU. Nothing in its loop lets Go's own scheduler
-// in: on a slow machine that puts the thread to sleep, and sleeping ends a turn.
+// in: on a slow machine that puts the thread to sleep, and sleeping ends a time slice.
 func hog() {
 	pin()
 	fmt.Println("pinned")
@@ -230,7 +230,7 @@ func burn(d time.Duration) {
 
 // readClock has no point at which Go's scheduler takes the thread off the CPU for a
 // moment, which it would do every 10 ms where another CPU is free to ask for it:
-// sleeping ends a turn.
+// sleeping ends a time slice.
 //
 //go:nosplit
 func readClock(id int32) int64 {

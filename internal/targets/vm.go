@@ -140,7 +140,7 @@ func (h Vm) Shell(ctx context.Context, f VmShellFlags) error {
 	}
 	defer r.Close()
 	h.Console.Printf("fifteen functions are up on ports 5001 to 5021, the daemon observes (alps status; alps mode -policy alps).\nHello world: curl -X POST localhost:5002/run/fib -d '{\"n\":\"20\",\"id\":\"20\",\"job\":\"fib\"}'")
-	return h.shell(ctx, r.Machine)
+	return h.shell(ctx, r.VM)
 }
 
 // hintFunctions says how to have functions in a guest in which none are served.

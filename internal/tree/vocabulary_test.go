@@ -70,3 +70,28 @@ func TestSynonymsIn(t *testing.T) {
 	require.Equal(t, []string{"repeat: say rounds"}, synonymsIn("func Run(\n\trepeat *int, // how often\n)"))
 	require.Empty(t, synonymsIn(`fs.Int("rounds", 1, "how often, job by job")`))
 }
+
+// turn is the noun, which could mean a time slice or an on-CPU segment.
+var turn = regexp.MustCompile(`(?i)(?:\b(?:a|the|its|one|each|this|another|no|of|same|learnt)|['’]s) turns?\b`)
+
+// Pages and comments say time slice or on-CPU segment.
+func TestProseSaysTimeSlice(t *testing.T) {
+	root, err := Root()
+	require.NoError(t, err)
+	for _, file := range tracked(t, root) {
+		if (!strings.HasSuffix(file, ".md") && !strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, ".yaml")) || strings.Contains(file, "testdata/") || strings.HasPrefix(file, "internal/tree/") {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(root, file))
+		require.NoError(t, err)
+		for line := range strings.Lines(string(text)) {
+			if strings.HasSuffix(file, ".go") {
+				_, line, _ = strings.Cut(line, "//")
+			}
+			if m := turn.FindString(line); m != "" {
+				t.Errorf("%s: %q: say time slice (granted) or on-CPU segment (used): %s", file, m, strings.TrimSpace(line))
+			}
+		}
+	}
+	require.True(t, turn.MatchString("it ends a turn") && turn.MatchString("CFS's turns") && !turn.MatchString("asked in turn, it turns off"))
+}

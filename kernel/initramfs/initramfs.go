@@ -30,7 +30,7 @@ type Module struct {
 func ReadList(path string) ([]Module, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("modules: %w", err)
+		return nil, fmt.Errorf("read the list of modules: %w", err)
 	}
 	var list []Module
 	sc := bufio.NewScanner(bytes.NewReader(data))
@@ -56,7 +56,7 @@ func BuildInit(ctx context.Context, source, out string) error {
 	err := command.Run(ctx, command.Cmd{Dir: source, Env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS="},
 		Args: []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "."}})
 	if err != nil {
-		return fmt.Errorf("initramfs: %w", err)
+		return fmt.Errorf("initramfs: build its init: %w", err)
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func (t Tree) order(ctx context.Context, modules []Module) ([]string, error) {
 		return nil, err
 	}
 	if err := command.Run(ctx, command.Cmd{Args: []string{"sh", "-c", sbin + `exec depmod -b "$0" "$1"`, base, t.Release}}); err != nil {
-		return nil, fmt.Errorf("initramfs: %w", err)
+		return nil, fmt.Errorf("initramfs: index modules: %w", err)
 	}
 	var files []string
 	seen := map[string]bool{}
@@ -138,12 +138,12 @@ func Build(ctx context.Context, out, init string, t Tree, modules []Module) (n i
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(out), "initramfs")
 	if err != nil {
-		return 0, fmt.Errorf("initramfs: %w", err)
+		return 0, fmt.Errorf("initramfs: make a folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	for _, sub := range []string{"dev", "proc", "root", "lib"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
-			return 0, fmt.Errorf("initramfs: %w", err)
+			return 0, fmt.Errorf("initramfs: make a folder: %w", err)
 		}
 	}
 	var list strings.Builder
@@ -157,13 +157,13 @@ func Build(ctx context.Context, out, init string, t Tree, modules []Module) (n i
 	}
 	program, err := os.ReadFile(init)
 	if err != nil {
-		return 0, fmt.Errorf("initramfs: %w", err)
+		return 0, fmt.Errorf("initramfs: read its init: %w", err)
 	}
 	err = errors.Join(
 		os.WriteFile(filepath.Join(dir, "init"), program, 0o755),
 		os.WriteFile(filepath.Join(dir, "modules"), []byte(list.String()), 0o644))
 	if err != nil {
-		return 0, fmt.Errorf("initramfs: %w", err)
+		return 0, fmt.Errorf("initramfs: write init and modules: %w", err)
 	}
 	return len(files), pack(ctx, dir, out)
 }
@@ -175,11 +175,11 @@ func decompress(ctx context.Context, from, to string) error {
 	}
 	f, err := os.Create(to)
 	if err != nil {
-		return fmt.Errorf("initramfs: %w", err)
+		return fmt.Errorf("initramfs: unpack a module: %w", err)
 	}
 	err = command.Run(ctx, command.Cmd{Args: append(append([]string{}, program...), from), Stdout: f})
 	if err := errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("initramfs: %w", err)
+		return fmt.Errorf("initramfs: unpack a module: %w", err)
 	}
 	return nil
 }
@@ -196,21 +196,21 @@ func pack(ctx context.Context, dir, out string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("initramfs: %w", err)
+		return fmt.Errorf("initramfs: list its files: %w", err)
 	}
 	for i := len(names) - 1; i >= 0; i-- { // a directory after what is in it
 		if err := os.Chtimes(filepath.Join(dir, names[i]), time.Unix(0, 0), time.Unix(0, 0)); err != nil {
-			return fmt.Errorf("initramfs: %w", err)
+			return fmt.Errorf("initramfs: set times: %w", err)
 		}
 	}
 	f, err := os.Create(out)
 	if err != nil {
-		return fmt.Errorf("initramfs: %w", err)
+		return fmt.Errorf("initramfs: make it: %w", err)
 	}
 	err = command.Run(ctx, command.Cmd{Dir: dir, Stdin: strings.NewReader(strings.Join(names, "\n") + "\n"), Stdout: f,
 		Args: []string{"cpio", "--quiet", "--reproducible", "-o", "-H", "newc", "-R", "+0:+0"}})
 	if err := errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("initramfs: %w", err)
+		return fmt.Errorf("initramfs: pack: %w", err)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ const metaName = "peers.json"
 func Build(ctx context.Context, o Options) (Built, error) {
 	b, err := apt.Again(func() (Built, error) { return buildNewest(ctx, o) })
 	if err != nil {
-		return Built{}, fmt.Errorf("peers: %w", err)
+		return Built{}, fmt.Errorf("build the peers: %w", err)
 	}
 	return b, nil
 }

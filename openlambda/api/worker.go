@@ -90,7 +90,7 @@ func (w *Worker) Serve(ctx context.Context) (err error) {
 	listen := func(port string, only *config.Function) error {
 		l, err := net.Listen("tcp", net.JoinHostPort(w.config.WorkerURL, port))
 		if err != nil {
-			return fmt.Errorf("worker: %w (another worker? see: ol status)", err)
+			return fmt.Errorf("worker: listen for requests: %w (another worker? see: ol status)", err)
 		}
 		listeners = append(listeners, l)
 		servers = append(servers, &http.Server{Handler: w.Handler(only), ReadHeaderTimeout: 10 * time.Second,

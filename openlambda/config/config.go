@@ -84,12 +84,12 @@ type Config struct {
 
 // Limits bound a container. 0 is no limit.
 type Limits struct {
-	Procs             int `json:"procs"`
-	MemMB             int `json:"mem_mb"`
-	CPUPercent        int `json:"cpu_percent"` // of one CPU; 200 is two
-	Swappiness        int `json:"swappiness"`  // 0: no swap beside mem_mb
-	MaxRuntimeDefault int `json:"max_runtime_default"`
-	InstallerMemMB    int `json:"installer_mem_mb"` // accepted: nothing is installed
+	Procs             int `json:"procs"`               // processes and threads
+	MemMB             int `json:"mem_mb"`              // MiB
+	CPUPercent        int `json:"cpu_percent"`         // of one CPU; 200 is two
+	Swappiness        int `json:"swappiness"`          // 0: no swap beside mem_mb
+	MaxRuntimeDefault int `json:"max_runtime_default"` // seconds of an invocation
+	InstallerMemMB    int `json:"installer_mem_mb"`    // accepted: nothing is installed
 }
 
 // MaxRuntime is how long an invocation may run, 0 without end.

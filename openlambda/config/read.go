@@ -235,10 +235,10 @@ func (c Config) JSON() []byte {
 // Write makes path, for the owner alone.
 func (c Config) Write(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("config: %w", err)
+		return fmt.Errorf("config: make its folder: %w", err)
 	}
 	if err := atomicfile.Write(path, c.JSON(), 0o600); err != nil {
-		return fmt.Errorf("config: %w", err)
+		return fmt.Errorf("config: write: %w", err)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ type Docker struct {
 func New(c config.Config, log *slog.Logger) (*Docker, error) {
 	api, err := client.New(client.FromEnv)
 	if err != nil {
-		return nil, fmt.Errorf("docker: %w", err)
+		return nil, fmt.Errorf("docker: use the address in DOCKER_HOST: %w", err)
 	}
 	return &Docker{api: api, config: c, log: log}, nil
 }

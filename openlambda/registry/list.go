@@ -29,7 +29,7 @@ func (r *Registry) Names() ([]string, error) {
 	}
 	entries, err := os.ReadDir(r.prefix)
 	if err != nil {
-		return nil, fmt.Errorf("registry: %w", err)
+		return nil, fmt.Errorf("registry: list functions: %w", err)
 	}
 	var out []string
 	for _, e := range entries {

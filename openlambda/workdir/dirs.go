@@ -50,22 +50,22 @@ func Make(c config.Config) (unmount func() error, err error) {
 		return errors.Join(errs...)
 	}
 	if err := os.MkdirAll(c.WorkerDir, 0o700); err != nil {
-		return nil, fmt.Errorf("worker_dir: %w", err)
+		return nil, fmt.Errorf("worker_dir: make it: %w", err)
 	}
 	for _, dir := range []string{Code(c), Scratch(c)} {
 		if err := unmountOurs(dir); err != nil {
-			return nil, fmt.Errorf("worker_dir: %w", err)
+			return nil, fmt.Errorf("worker_dir: unmount what a worker before left: %w", err)
 		}
 		if err := foreign(dir); err != nil {
 			return nil, fmt.Errorf("worker_dir: %w", err)
 		}
 	}
 	if err := os.Remove(StatsFile(c)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("worker_dir: %w", err)
+		return nil, fmt.Errorf("worker_dir: remove old statistics: %w", err)
 	}
 	for _, d := range []struct{ dir, storage string }{{Code(c), c.Storage.Code}, {Scratch(c), c.Storage.Scratch}} {
 		if err := errors.Join(os.RemoveAll(d.dir), os.Mkdir(d.dir, 0o700)); err != nil {
-			return nil, errors.Join(fmt.Errorf("worker_dir: %w", err), unmount())
+			return nil, errors.Join(fmt.Errorf("worker_dir: empty its folders: %w", err), unmount())
 		}
 		switch d.storage {
 		case "memory":

@@ -76,7 +76,7 @@ func startedAfter(pid int, moment time.Time) bool {
 // process does not is replaced.
 func Claim(c config.Config) error {
 	if err := os.MkdirAll(c.WorkerDir, 0o700); err != nil {
-		return fmt.Errorf("worker_dir: %w", err)
+		return fmt.Errorf("worker_dir: make it: %w", err)
 	}
 	path := PIDFile(c)
 	for range 2 {

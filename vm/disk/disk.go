@@ -83,7 +83,7 @@ func Build(ctx context.Context, o Options) (Image, error) {
 	base, err := cache.Get(ctx, "image-base", baseKey, func(ctx context.Context, dir string) error {
 		step := o.Progress.Step("image: Debian "+suite, 0, 0)
 		if err := buildBase(ctx, dir, sources, key); err != nil {
-			return fmt.Errorf("image: %w", err)
+			return fmt.Errorf("image: build Debian %s: %w", suite, err)
 		}
 		step.Done("")
 		return nil

@@ -80,26 +80,26 @@ func buildNewest(ctx context.Context, o Options) (Built, error) {
 	b := builder{opts: o}
 	var err error
 	if b.suite, err = apt.Open(ctx, suite); err != nil {
-		return Built{}, fmt.Errorf("qemu: %w", err)
+		return Built{}, fmt.Errorf("qemu: read Debian's package lists: %w", err)
 	}
 	if err := b.locate(ctx); err != nil {
-		return Built{}, fmt.Errorf("qemu: %w", err)
+		return Built{}, fmt.Errorf("qemu: find its source: %w", err)
 	}
 	if b.compiler, err = compiler(ctx); err != nil {
-		return Built{}, fmt.Errorf("qemu: %w", err)
+		return Built{}, fmt.Errorf("qemu: ask the compiler for its version: %w", err)
 	}
 	if b.key, err = digest.New("qemu/1").Str("source", b.source).Str("compiler", b.compiler).
 		Str("configure", strings.Join(configureArgs, " ")).Str("devices", string(devices)).FS("patches", patches).Sum(); err != nil {
-		return Built{}, fmt.Errorf("qemu: %w", err)
+		return Built{}, fmt.Errorf("qemu: digest what it is built from: %w", err)
 	}
 	if o.Force {
 		if err := cache.Remove("qemu", b.key); err != nil {
-			return Built{}, fmt.Errorf("qemu: %w", err)
+			return Built{}, fmt.Errorf("qemu: remove the build that is kept: %w", err)
 		}
 	}
 	e, err := cache.Get(ctx, "qemu", b.key, b.build)
 	if err != nil {
-		return Built{}, fmt.Errorf("qemu: %w", err)
+		return Built{}, fmt.Errorf("qemu: build: %w", err)
 	}
 	return read(e.Dir, e.Hit)
 }
@@ -112,7 +112,7 @@ const (
 func read(dir string, hit bool) (Built, error) {
 	data, err := os.ReadFile(filepath.Join(dir, metaName))
 	if err != nil {
-		return Built{}, fmt.Errorf("qemu: %w", err)
+		return Built{}, fmt.Errorf("qemu: read a build: %w", err)
 	}
 	built := Built{Path: filepath.Join(dir, binaryName), Hit: hit}
 	if err := json.Unmarshal(data, &built); err != nil {
@@ -173,7 +173,7 @@ func (b *builder) build(ctx context.Context, dir string) (err error) {
 		err = b.suite.Unpack(ctx, b.pkg, tree)
 	}
 	if err != nil {
-		return fmt.Errorf("source: %w", err)
+		return fmt.Errorf("unpack the source: %w", err)
 	}
 	if err := os.Mkdir(tools, 0o755); err != nil {
 		return err
@@ -249,7 +249,7 @@ func (b *builder) keep(ctx context.Context, dir, path string) error {
 func Cached() ([]Built, error) {
 	entries, err := cache.List("qemu")
 	if err != nil {
-		return nil, fmt.Errorf("qemu: %w", err)
+		return nil, fmt.Errorf("qemu: list builds: %w", err)
 	}
 	made := map[string]time.Time{}
 	for _, e := range entries {

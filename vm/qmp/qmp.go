@@ -76,7 +76,7 @@ func (m *Monitor) ConnectContext(ctx context.Context) error {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%s: %w", m.path, context.Cause(ctx))
 		}
-		return fmt.Errorf("qmp: %w", err)
+		return fmt.Errorf("qmp: connect: %w", err)
 	}
 	m.mu.Lock()
 	m.conn, m.err = conn, nil
@@ -158,10 +158,10 @@ func result(raw []byte) (json.RawMessage, error) {
 func (m *Monitor) Run(command []byte) ([]byte, error) {
 	raw, err := m.roundTrip(context.Background(), command)
 	if err != nil {
-		return nil, fmt.Errorf("qmp: %w", err)
+		return nil, fmt.Errorf("qmp: send a command: %w", err)
 	}
 	if _, err := result(raw); err != nil {
-		return nil, fmt.Errorf("qmp: %w", err)
+		return nil, fmt.Errorf("qmp: command: %w", err)
 	}
 	return raw, nil
 }

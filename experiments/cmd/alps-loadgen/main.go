@@ -90,7 +90,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer, 
 		r.Align, r.Progress = align, progress
 		var job loadgen.Job
 		if err := json.Unmarshal([]byte(args[1]), &job); err != nil {
-			return fmt.Errorf("job: %w", err)
+			return fmt.Errorf("read the job: %w", err)
 		}
 		out, err := r.Run(ctx, job, stdin)
 		if err != nil {

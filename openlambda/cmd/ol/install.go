@@ -90,7 +90,7 @@ func (c *cli) install() error {
 func pack(dir, to string) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(to), ".install-")
 	if err != nil {
-		return fmt.Errorf("registry: %w", err)
+		return fmt.Errorf("registry: make an archive: %w", err)
 	}
 	defer os.Remove(tmp.Name())
 	zw := gzip.NewWriter(tmp)
