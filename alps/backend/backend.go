@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/host"
@@ -47,7 +48,7 @@ func Choose(o Options, b *bpf.Backend) (chosen Backend, why string, err error) {
 	if o.Delegated {
 		return NewDelegated(b, host.This), "it is asked for", nil
 	}
-	name, why, err := choose(o.Name, kernelFacts{hooks: b.CheckHooks(), schedExt: scx.Supported(), inCharge: scx.InCharge(),
+	name, why, err := choose(o.Name, kernelFacts{hooks: b.CheckHooks(), schedExt: scx.Supported(), inCharge: inCharge(scx.InCharge),
 		load: func() error { return scx.Check(scx.Options{}) }})
 	if err != nil {
 		return nil, "", err
@@ -59,6 +60,16 @@ func Choose(o Options, b *bpf.Backend) (chosen Backend, why string, err error) {
 		return newSchedExt(o, host.This), why, nil
 	}
 	return NewObserve(errors.New(why)), why, nil
+}
+
+// inCharge is the sched_ext scheduler of somebody else; "" if there is none. The kernel
+// takes out that of a daemon that was killed just now within moments.
+func inCharge(read func() string) string {
+	name := read()
+	for begun := time.Now(); name == scx.Name && time.Since(begun) < 5*time.Second; name = read() {
+		time.Sleep(50 * time.Millisecond)
+	}
+	return name
 }
 
 // kernelFacts are what a kernel offers to backends. Each error says why not; nil: it does.

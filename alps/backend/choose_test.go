@@ -5,8 +5,12 @@ package backend
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/bpf/scx"
 )
 
 // The best that a kernel can have is chosen, and the reason names whatever keeps
@@ -36,4 +40,19 @@ func TestBackendIsChosenByWhatTheKernelHas(t *testing.T) {
 	}
 	_, _, err := choose("magic", kernelFacts{})
 	require.ErrorContains(t, err, `"magic": allowed: auto, hooks, scx`)
+}
+
+// The scheduler of a daemon that was killed a moment ago is not somebody else's.
+func TestWhatIsLeftOfAKilledDaemonGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		require.Empty(t, inCharge(func() string {
+			if time.Since(begun) < time.Second {
+				return scx.Name
+			}
+			return ""
+		}))
+		require.Equal(t, scx.Name, inCharge(func() string { return scx.Name }), "it does not go: it is another daemon's")
+		require.Equal(t, "scx_lavd", inCharge(func() string { return "scx_lavd" }))
+	})
 }

@@ -142,6 +142,7 @@ func orders(t *testing.T, s *scx.Scheduler) {
 	}
 	first := took()
 	rule(t, s, p.Dir, map[string]scx.Rule{long: always(10*time.Millisecond, 100*time.Millisecond), short: always(20*time.Millisecond, time.Second)})
+	time.Sleep(500 * time.Millisecond) // a long one is queued by its new index
 	last := took()
 	t.Logf("an invocation of %s beside three long ones: first %s, last %s", cgrouptest.ShortCPU, first, last)
 	require.Less(t, first, last/2)

@@ -46,6 +46,9 @@ type Options struct {
 	Queues []uint32 // of each CPU, by number; nil: one for all up to 32 CPUs, else one for each last-level cache
 }
 
+// Name is the scheduler's to the kernel: in /sys/kernel/sched_ext/root/ops.
+const Name = "alps"
+
 // Limits of the objects.
 const (
 	MaxFunctions = 1024
@@ -195,7 +198,7 @@ func setOps(spec *ebpf.CollectionSpec, member string, v any) error {
 	if err := spec.Types.TypeByName("sched_ext_ops", &st); err != nil {
 		return err
 	}
-	ops := spec.Maps["alps"].Contents[0].Value.([]byte)
+	ops := spec.Maps[Name].Contents[0].Value.([]byte)
 	for _, m := range st.Members {
 		if m.Name == member {
 			_, err := binary.Encode(ops[m.Offset.Bytes():], binary.LittleEndian, v)
@@ -236,7 +239,7 @@ func load(o Options) (*Scheduler, error) {
 	}
 	if err == nil {
 		s.epoch = 1
-		s.link, err = link.AttachStructOps(link.StructOpsOptions{Map: s.coll.Maps["alps"]})
+		s.link, err = link.AttachStructOps(link.StructOpsOptions{Map: s.coll.Maps[Name]})
 	}
 	if err != nil {
 		if other := InCharge(); errors.Is(err, unix.EBUSY) && other != "" {
