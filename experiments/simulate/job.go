@@ -32,12 +32,16 @@ type Job struct {
 	Model     string // ModelDigest; "" where nobody asks
 }
 
+// modelFolders have the source that decides what a simulation yields: alps/sim and
+// what it imports.
+var modelFolders = []string{"alps/model", "alps/policy", "alps/sim", "alps/sim/setup", "internal/clock", "internal/heap", "internal/list"}
+
 // ModelDigest is the digest of the source, below root, that decides what a
 // simulation yields, so that a result of another simulator is never taken for
 // this one's.
 func ModelDigest(root string) (string, error) {
-	d := digest.New("model/1")
-	for _, dir := range []string{"alps/model", "alps/policy", "alps/sim"} {
+	d := digest.New("model/2")
+	for _, dir := range modelFolders {
 		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		if err != nil {
 			return "", err
