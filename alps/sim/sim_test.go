@@ -5,6 +5,7 @@ package sim
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ func TestRunSaysAllThatIsWrong(t *testing.T) {
 		"cores: 0 is outside [1, 4096]":                             func(c *Config, _ *Spec, _ *[]Invocation) { c.Cores = 0 },
 		"refill: -1ns is outside [0s, 24h]":                         func(c *Config, _ *Spec, _ *[]Invocation) { c.Refill = -1 },
 		"tick: 1ns is below 1µs":                                    func(c *Config, _ *Spec, _ *[]Invocation) { c.Tick = 1 },
-		`scheduler "bfs" is none of cfs, cfs-flat, eevdf, fifo, rr`: func(_ *Config, s *Spec, _ *[]Invocation) { s.Name = "bfs" },
+		`scheduler "bfs" is none of ` + strings.Join(Names(), ", "): func(_ *Config, s *Spec, _ *[]Invocation) { s.Name = "bfs" },
 		`order "best" is none of off, fifo, strict, bounded`:        func(_ *Config, s *Spec, _ *[]Invocation) { s.Order = "best" },
 		"gaps: -1 is outside (0, 1e6]":                              func(_ *Config, s *Spec, _ *[]Invocation) { s.Gaps = -1 },
 		"step: 1h0m0s is outside [1µs, 30m0s]":                      func(_ *Config, s *Spec, _ *[]Invocation) { s.Step = time.Hour },

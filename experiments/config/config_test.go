@@ -209,7 +209,7 @@ func TestComplaints(t *testing.T) {
 	}
 	require.NoError(t, load(goodSim))
 	for _, c := range []struct{ old, new, want string }{
-		{"cfs", "eevd", `:10:16: parts[0].series[0].scheduler: "eevd": allowed: cfs, cfs-flat, eevdf, fifo,`},
+		{"cfs", "eevd", `:10:16: parts[0].series[0].scheduler: "eevd": allowed: ` + strings.Join(sim.Names(), ", ")},
 		{"name: cfs", "name: cfs, order: fifo", `:10:16: parts[0].series[0].scheduler: "cfs" has no order, step or params; alps and ghost-alps have`},
 		{"name: cfs", "name: a, scheduler: alps, order: last", `:10:43: parts[0].series[0].order: "last": allowed: off, fifo, strict, bounded`},
 		{"name: cfs", "name: a, scheduler: {command: scx_simple}", `:10:40: parts[0].series[0].scheduler: a command is not for engine sim`},

@@ -68,7 +68,9 @@ func (c checker) sim(p part) Sim {
 	} else {
 		s.machine = c.machine("machine", s.Machine)
 	}
-	if s.Invocations.V < 1 || s.Invocations.V > MaxInvocations {
+	if s.Invocations.IsZero() {
+		c.add(p.Engine.Pos(), "invocations", "missing; say how many each run has")
+	} else if s.Invocations.V < 1 || s.Invocations.V > MaxInvocations {
 		c.add(s.Invocations.Pos(), "invocations", "%d: allowed: 1 to %d", s.Invocations.V, MaxInvocations)
 	}
 	if s.Rounds.V < 0 || s.Rounds.V > 100 {

@@ -42,7 +42,7 @@ func TestSimTable(t *testing.T) {
 
 func TestSimRefuses(t *testing.T) {
 	for args, want := range map[string]string{
-		"-scheduler cfs,eevd":                 "alps-sim: scheduler: \"eevd\" is none of cfs, cfs-flat, eevdf, fifo, rr, sfs, srpt, ",
+		"-scheduler cfs,eevd":                 `alps-sim: scheduler: "eevd" is none of ` + strings.Join(sim.Names(), ", "),
 		"-scheduler cfs,cfs":                  `alps-sim: scheduler: "cfs" is there twice`,
 		"-load 0":                             "alps-sim: load: 0 is outside (0, 2]",
 		"-load 2.1":                           "alps-sim: load: 2.1 is outside (0, 2]",
