@@ -68,7 +68,7 @@ func TestArchitectureOfThisRepository(t *testing.T) {
 	require.False(t, strings.Contains(string(svg), ">tree<"), "what everything imports is not drawn")
 }
 
-func TestImportsThatALongerWayMakesPlainHaveNoLine(t *testing.T) {
+func TestImportsThatFollowFromOthersHaveNoLine(t *testing.T) {
 	a, b, c := &node{name: "a"}, &node{name: "b"}, &node{name: "c"}
 	require.Equal(t, []link{{a, b}, {b, c}}, reduced([]link{{a, b}, {a, c}, {b, c}}))
 }

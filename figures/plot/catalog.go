@@ -64,7 +64,7 @@ var Catalog = []Figure{
 	{Name: "fig03", Title: "On-CPU segments under SRPT per group of functions", Kind: violins,
 		columns: []column{{"on-CPU segments", []string{dataset.Segments}, results.Groups}}, only: []string{"srpt"}},
 	{Name: "fig04", Title: "Architecture", Kind: CodeOnly,
-		Note: "Drawn from the imports of the packages, the BPF objects and the kernel patches. An arrow goes from a package to one that it imports; an import that a longer way makes plain has none. In grey, what is in the kernel: BPF maps, the programs that use them, and the hooks, tracepoints and operations that these are attached to, with the patch series that add a hook."},
+		Note: "Drawn from the imports of the packages, the BPF objects and the kernel patches. An arrow goes from a package to one that it imports; an import that follows from a chain of others has none. In grey, what is in the kernel: BPF maps, the programs that use them, and the hooks, tracepoints and operations that these are attached to, with the patch series that add a hook."},
 	{Name: "fig05", Title: "Turnaround per group at three loads", Kind: cdfs, columns: perGroup, Note: orders},
 	{Name: "fig06", Title: "Turnaround per group at 90 % load", Kind: barRows, columns: perGroup, Note: orders},
 	{Name: "fig07", Title: "Lost CPUs per invocation", Kind: violins, flat: true,
