@@ -224,7 +224,7 @@ func (a *Architecture) readPatches(dir string) error {
 	return nil
 }
 
-// reduced are links without those that a longer way makes plain.
+// reduced are links without those that follow from others.
 func reduced(links []link) []link {
 	below := map[*node]map[*node]bool{}
 	var reach func(n *node) map[*node]bool

@@ -25,8 +25,8 @@ var kernelFill = map[string]string{kindMap: "#e4e4e4", kindProgram: "#d0d0d0", k
 var kernelLabel = map[string]string{kindMap: "BPF maps", kindProgram: "BPF programs", kindHook: "kernel hooks"}
 
 // Dot is the architecture as a graph for Graphviz: a frame for each folder of user
-// space, and for maps, programs and hooks in the kernel. An import that a longer way
-// makes plain has no line.
+// space, and for maps, programs and hooks in the kernel. An import that follows
+// from a chain of others has no line.
 func (a *Architecture) Dot() string {
 	var b strings.Builder
 	b.WriteString(`digraph architecture {
