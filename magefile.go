@@ -293,7 +293,7 @@ func (Test) Unit(ctx context.Context) error {
 	return targets.Test{Host: host()}.Unit(ctx)
 }
 
-// Root runs the tests that mount, set real-time policies and load BPF, as root; by sudo where this is another user.
+// Root runs the packages with tests that mount, set real-time policies or load BPF, as root; by sudo where this is another user.
 func (Test) Root(ctx context.Context) error {
 	return targets.Test{Host: host()}.Root(ctx)
 }

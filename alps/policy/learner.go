@@ -4,22 +4,22 @@ package policy
 
 import "gonum.org/v1/gonum/stat"
 
-// Learner says how a function's next slice is guessed from the slices SRPT
-// gave it, oldest first.
+// Learner says how a function's next time slice is guessed from the lengths of
+// its on-CPU segments in the SRPT simulation, oldest first.
 type Learner uint8
 
 const (
 	// Average is their mean.
 	Average Learner = iota
 	// LinearRegression is the least-squares line through (0, first), (1, second),
-	// …, read at the place after the last; not below 0. As the line is read only
+	// …, read at the number after the last; not below 0. As the line is read only
 	// one step beyond what was seen, it never says more than twice the largest.
 	LinearRegression
-	// RandomForest is a mean of regression trees over a slice's place and the
-	// slices before it, asked for the next. See forest.
+	// RandomForest is a mean of regression trees over a segment's number and the
+	// segments before it, asked for the next. See forest.
 	RandomForest
-	// EWMA is the mean with weights (1 − EWMAWeight)ⁱ for the slice i before the
-	// newest, divided by their sum, so the first slice weighs no more than its age allows.
+	// EWMA is the mean with weights (1 − EWMAWeight)ⁱ for the segment i before the
+	// newest, divided by their sum, so the first segment weighs no more than its age allows.
 	EWMA
 )
 

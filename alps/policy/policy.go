@@ -51,8 +51,8 @@ type Policy struct {
 // function is what is known of one function.
 type function struct {
 	Decision
-	steady time.Duration // slice without regard to load
-	former time.Duration // steady of the last update, as it was ranked; 0 the first time
+	tuned  time.Duration // slice without regard to load
+	former time.Duration // tuned of the last update, as it was ranked; 0 the first time
 	learnt float64
 
 	// Of the current window.
@@ -188,9 +188,9 @@ func (p *Policy) conclude(f *function) {
 	f.MeanWait, f.MeanCPU = f.wait.mean(), f.cpu.mean()
 	f.MeanSlice, f.StdevSlice, f.Learnt = whole(mean), whole(stdev), whole(f.learnt)
 	f.N, f.Invocations, f.Age = len(f.slices), f.wait.n, -1
-	f.steady = p.params.steady(f.learnt, stdev)
+	f.tuned = p.params.tune(f.learnt, stdev)
 	if s := p.params.Smoothing; s > 0 && f.former > 0 {
-		f.steady = whole((1-s)*float64(f.steady) + s*float64(f.former))
+		f.tuned = whole((1-s)*float64(f.tuned) + s*float64(f.former))
 	}
 }
 
@@ -224,7 +224,7 @@ func (p *Policy) publish(pressure float64) []Decision {
 	out := make([]Decision, len(p.ranked))
 	before := time.Duration(0)
 	for i, f := range p.ranked {
-		slice := f.steady
+		slice := f.tuned
 		if p.params.Monotone && before > 0 {
 			slice = min(slice, before)
 		}

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// steady makes a learnt slice of what is known about its spread: the less
+// tune shortens a learnt slice by the spread of what it was learnt from: the less
 // predictable, the shorter; 0 where it is not worth having.
-func (p Params) steady(learnt, stdev float64) time.Duration {
+func (p Params) tune(learnt, stdev float64) time.Duration {
 	slice := learnt
 	if p.Unpredictability {
 		slice *= p.Alpha
