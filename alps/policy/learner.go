@@ -2,7 +2,11 @@
 
 package policy
 
-import "gonum.org/v1/gonum/stat"
+import (
+	"fmt"
+
+	"gonum.org/v1/gonum/stat"
+)
 
 // Learner says how a function's next time slice is guessed from the lengths of
 // its on-CPU segments in the SRPT simulation, oldest first.
@@ -34,8 +38,10 @@ func (p *Policy) learn(ys []float64, mean float64) float64 {
 		return p.forest.predict(ys, p.params.Seed)
 	case p.params.Learner == EWMA:
 		return ewma(ys, p.params.EWMAWeight)
+	case p.params.Learner == Average:
+		return mean
 	}
-	return mean
+	panic(fmt.Sprintf("policy: learner %s has no rule", p.params.Learner)) // check refuses what has no name
 }
 
 func line(xs, ys []float64) float64 {
