@@ -36,11 +36,11 @@ type CgroupID uint64
 // Options say how to load. The zero value works.
 type Options struct {
 	// Pin is a directory on a BPF file system. With it, maps and attachments
-	// outlive the process: invocations that end while there is none wait to be
-	// read, and the next Load takes everything up. "" pins nothing.
+	// outlive the process: invocations that end while no process reads wait in the
+	// kernel, and the next Load goes on with them. "" pins nothing.
 	Pin string
-	// RingBytes is how much of what ended, and of full slices, may wait to be
-	// read; a power of two, at least a page. 0: 4 MiB, about 10,000 invocations.
+	// RingBytes is how many bytes of ended invocations, and as many of on-CPU
+	// segments, may wait to be read; a power of two, at least a page. 0: 4 MiB, about 10,000 invocations.
 	RingBytes int
 	// Running and Tasks are how many invocations, and threads and descendants of
 	// them, can be followed at a time. 0: 8192 and 16384.

@@ -169,7 +169,7 @@ func (b *Backend) followBusy() error {
 // adopt enlists the threads that were there before their function was served by
 // a long-lived process, or came into its cgroup since, and sets right which of
 // them sleep. Processes that were invocations before, such as the workers that a
-// server has forked, are none any more, and are not reported.
+// server has forked, do not count as invocations from then on.
 func (b *Backend) adopt() error {
 	it, err := link.AttachIter(link.IterOptions{Program: b.progs.Adopt})
 	if err != nil {

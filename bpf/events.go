@@ -31,7 +31,7 @@ type Event struct {
 	CPU           time.Duration
 	Wait          time.Duration // runnable, but not on a CPU
 	SwitchesVol   uint32
-	SwitchesInvol uint32               // to another invocation, or another CPU: what only interrupts is no switch
+	SwitchesInvol uint32               // to another invocation, or another CPU; a thread of no function that runs in between does not count
 	Tasks         uint32               // threads and descendants, itself included
 	Slices        [SliceBuckets]uint32 // on a CPU, by length, without what interrupted them
 	FullSlices    []uint32             // µs; only after SetFullSlices(true)

@@ -12,8 +12,8 @@ import (
 )
 
 // Do gives a job to a guest that was started silently, lets it run, and returns
-// the outcome, which is whatever in the guest waits for jobs makes of it. It is
-// called once. progress may be nil.
+// the bytes that the guest's program answers (alps-loadgen serve). It is called
+// once. progress may be nil.
 func (g *Guest) Do(ctx context.Context, job []byte, progress func(done, total int)) ([]byte, error) {
 	if !g.Config.silent || g.Config.Window == 0 {
 		return nil, errors.New("vm: only a guest that was started silently, with a window, takes a job")

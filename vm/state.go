@@ -103,8 +103,8 @@ func List() ([]State, error) {
 }
 
 // Find returns a running guest by its ID; "" means the one of this checkout that
-// can be entered. Several of them are an error, and so are none, which matches
-// ErrNoneRunning.
+// can be entered. It is an error if there are several, and one that matches
+// ErrNoneRunning if there are none.
 func Find(id string) (State, error) {
 	list, err := List()
 	if err != nil {

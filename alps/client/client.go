@@ -91,14 +91,15 @@ type FunctionStatus struct {
 	Why     string `json:"why,omitempty"` // it is not
 }
 
-// Refusal is a cgroup that asked to be a function and is none.
+// Refusal is a cgroup that was found or registered as a function, and refused.
 type Refusal struct {
 	Function
 	Why string `json:"why"`
 }
 
 // Problem is a state in which ALPS does not steer what it should, or does not
-// see all invocations. What is as asked for, such as the policy cfs, is none.
+// see all invocations. A state that was asked for, such as the policy cfs, is no
+// problem.
 type Problem struct {
 	What      string   `json:"what"`                // see the constants
 	Why       string   `json:"why"`                 // for people
@@ -227,7 +228,7 @@ type Event struct {
 	CPUNS         uint64 `json:"cpu_ns"`         // with threads and descendants, as the next ones
 	WaitNS        uint64 `json:"wait_ns"`        // runnable, but not on a CPU
 	SwitchesVol   uint32 `json:"switches_vol"`   // times it blocked
-	SwitchesInvol uint32 `json:"switches_invol"` // to another invocation: what only interrupts is no switch
+	SwitchesInvol uint32 `json:"switches_invol"` // to another invocation; a thread of no function that runs in between does not count
 	Tasks         uint32 `json:"tasks"`          // threads that it had, its first among them
 	Busy          bool   `json:"busy,omitempty"` // a busy period: arrive_ns is when its first thread woke
 

@@ -21,7 +21,7 @@ func TestPagesNameTheTimesOfTheDaemon(t *testing.T) {
 		fmt.Sprintf("Every %g s the daemon removes entries", sweepEvery.Seconds()),
 		fmt.Sprintf("%s periods after its last update the hooks answer 0", number[validPeriods]),
 		fmt.Sprintf("a rank outside 1 to %s is refused", pagetest.Thousands(maxRank)))
-	pagetest.Says(t, "docs/host.md", fmt.Sprintf("stops being asked after %s of its periods", number[validPeriods]))
+	pagetest.Says(t, "docs/host.md", fmt.Sprintf("by its last policy for %s of its periods", number[validPeriods]))
 	pagetest.Says(t, "docs/policy.md", "for an hour after a function's last cgroup went")
 	if keepAbsent.Hours() != 1 {
 		t.Errorf("docs/policy.md says an hour, keepAbsent is %s", keepAbsent)

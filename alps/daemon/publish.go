@@ -83,7 +83,7 @@ func decided(m mode, functions map[bpf.CgroupID]client.Function, decisions []pol
 }
 
 // validPeriods is for how many periods a policy is valid: a daemon that publishes
-// none in that time is as good as dead.
+// nothing for so long counts as dead.
 const validPeriods = 2
 
 // publish makes entries the policy.

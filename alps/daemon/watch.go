@@ -185,7 +185,7 @@ func (d *daemon) check() {
 		if _, ok := in.published[uint64(id)]; !ok && f.Why == "" {
 			f.Why = "nothing is known of it"
 			if in.mode.wire.Policy == client.PolicyManual {
-				f.Why = "alps policy -set gave it no place"
+				f.Why = "alps policy -set gave it no rank"
 			}
 		}
 		f.Why = cmp.Or(f.Why, in.state.Unsteered[id])
@@ -301,8 +301,8 @@ func namesOf(p client.Problem) any {
 	return p.Functions
 }
 
-// askControllers asks for the CPU controller where a function has none. check
-// says where that is in vain.
+// askControllers turns the CPU controller on for functions that have none. check
+// says where that failed.
 func (d *daemon) askControllers(functions map[bpf.CgroupID]client.Function) {
 	denied := map[bpf.CgroupID]string{}
 	for id, f := range functions {

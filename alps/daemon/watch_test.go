@@ -141,7 +141,7 @@ func TestWhyNobodyIsSteered(t *testing.T) {
 		require.Empty(t, s.Problems)
 	}
 	require.NoError(t, d.setRules(nil))
-	require.Contains(t, d.status().Functions[0].Why, "gave it no place")
+	require.Contains(t, d.status().Functions[0].Why, "gave it no rank")
 	require.NoError(t, d.setMode(client.Mode{Policy: client.PolicyALPS}))
 	require.NoError(t, d.update())
 	require.Contains(t, d.status().Functions[0].Why, "nothing is known of it")

@@ -112,10 +112,10 @@ func (s *Steady) Bias(used time.Duration, neverRan bool) time.Duration {
 // Idle is by how much the function yields that has nothing to run.
 func (s *Steady) Idle() time.Duration { return s.biasOf(NoInvocation) }
 
-// Slice is how long an invocation may keep the CPU within its function that has
-// used so much, sliceUsed of it since its time slice began: to the end of its quantum. 0
-// is CFS's own slice, for the sake of one that waits, never ran, and is worth
-// more; ran says that the invocation is none of those itself.
+// Slice is the time slice, within its function, of an invocation that has used that
+// much CPU time, sliceUsed of it since the slice began: it lasts to the end of the
+// quantum. It is 0, which is CFS's own slice, if an invocation that never ran waits
+// (neverRan) and is worth more; ran says that this invocation has run before.
 func (s *Steady) Slice(used, sliceUsed time.Duration, ran, neverRan bool) time.Duration {
 	if ran && neverRan && s.biasOf(s.Table.Index(0)) < s.biasOf(s.Table.Index(used)) {
 		return 0

@@ -40,8 +40,8 @@ func random(m *machine, share float64) func(*task) int64 {
 	}
 }
 
-// left is what the scheduler believes to be left; who has outlived its estimate
-// is believed to be about to end.
+// left is the CPU time that t needs still, by the scheduler's estimate; 0 for a task
+// that has used more than that.
 func (s *srpt) left(t *task) int64 { return max(t.estimate-t.served(), 0) }
 
 func (s *srpt) queue(core int) *heap.Heap[*task] {

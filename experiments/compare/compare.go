@@ -42,8 +42,8 @@ func (c Cell) String() string {
 	return s
 }
 
-// Row is a series in a cell, over all its rounds. Times are in ms; NaN where there
-// is none.
+// Row is a series in a cell, over all its rounds. Times are in ms; one that is not
+// known is NaN.
 type Row struct {
 	Cell        Cell
 	Series      string

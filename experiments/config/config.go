@@ -34,11 +34,11 @@ type Experiment struct {
 
 	Target string // that makes it, where it is not experiments:run
 
-	ByNameOnly bool // All does not stand for it
+	ByNameOnly bool // it is not among All
 }
 
-// Engines are those that runs of the experiment need: vm and sim, which
-// stands for all that needs no guest. What another target makes has none.
+// Engines are those that the experiment's runs need: vm for a guest, sim for
+// everything else. An experiment whose results another target makes needs none.
 func (e Experiment) Engines() []string {
 	var out []string
 	if e.VM != nil {

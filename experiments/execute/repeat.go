@@ -63,7 +63,7 @@ func Repeat(ctx context.Context, name string, o plan.Options, w io.Writer) error
 }
 
 // compare prints the group means of two runs and complains about differences.
-// The difference is none if every time of every invocation is the same.
+// Two runs do not differ if every time of every invocation is the same.
 func compare(a, b results.Result, w io.Writer) error {
 	if !slices.Equal(identities(a), identities(b)) {
 		return fmt.Errorf("%s: the two runs have different invocations", a.Run.Key)

@@ -57,7 +57,7 @@ func realTime(class uint32, functions []alpsclient.FunctionStatus) (undo func() 
 	return undo, nil
 }
 
-// setPolicy sets the policy of threads; those that are gone are none.
+// setPolicy sets the policy of threads; it skips those that have ended.
 func setPolicy(tasks []int, policy, priority uint32) error {
 	for _, tid := range tasks {
 		attr, err := unix.SchedGetAttr(tid, 0)

@@ -46,8 +46,8 @@ func (v Verdict) worse(o Verdict) bool {
 	return rank[o] > rank[v]
 }
 
-// classify is the verdict on an effect: size, interval and threshold are shares in the
-// direction of the claim, 0 is no effect. The interval may be NaN: there is none.
+// classify is the verdict on an effect. Size, interval and threshold are fractions in
+// the direction of the claim; 0 is no effect. An interval that is not known is NaN.
 func classify(size float64, middle stats.Interval, threshold float64) Verdict {
 	spans := middle.Lo <= 0 && middle.Hi >= 0
 	switch {

@@ -22,8 +22,8 @@ const Experiment = "never"
 // Attack is an experiment of the same form, with workloads made to hurt steady.
 const Attack = "attack"
 
-// lost is by how much a mean must be above another's to Count: a difference of
-// two in a thousand is none.
+// lost is the factor by which a mean must be above another's to count as lost: a
+// smaller difference does not.
 const lost = 1.002
 
 // lostTail is the same of a group's 99th percentile.

@@ -69,7 +69,7 @@ func TestPublishLeavesOthersFiles(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(out, f), nil, 0o644))
 		}
 		_, err := Publish(t.Context(), Options{Results: t.TempDir(), Out: out})
-		require.ErrorContains(t, err, name+" in it is of no making of ours")
+		require.ErrorContains(t, err, "ALPS did not make "+name+" in it")
 		require.FileExists(t, filepath.Join(out, name))
 		require.FileExists(t, filepath.Join(out, "index.html"))
 	}

@@ -149,8 +149,8 @@ func (d Distribution) Statistic(name string) (float64, error) {
 	return d.Quantile(p), nil
 }
 
-// Has says whether the samples are enough for a statistic: a percentile is none
-// without two values on either side of it.
+// Has says whether there are enough samples for a statistic: a percentile needs two
+// values on either side of it.
 func (d Distribution) Has(name string) bool {
 	p, err := Percentile(name)
 	return err != nil || float64(d.N())*min(p, 1-p) >= 2-1e-9

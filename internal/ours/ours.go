@@ -17,15 +17,16 @@ import (
 	"slices"
 )
 
-// Remove removes dir if every file in it has one of forms; else it removes nothing,
-// and the error names a file that has none. A dir that is not there is no error.
+// Remove removes dir if the name of every file in it has one of forms; else it removes
+// nothing, and the error names a file that has none of them. A dir that does not exist
+// is no error.
 func Remove(dir string, forms ...string) error {
 	_, others, _, err := sort(dir, forms)
 	if err != nil {
 		return err
 	}
 	if len(others) > 0 {
-		return fmt.Errorf("%s is not removed: %s in it is of no making of ours; move it away, or take another directory", dir, others[0])
+		return fmt.Errorf("%s is not removed: ALPS did not make %s in it; move it away, or take another directory", dir, others[0])
 	}
 	return os.RemoveAll(dir)
 }

@@ -38,7 +38,7 @@ func TestRemoveIsWholeOrNotAtAll(t *testing.T) {
 
 	for _, other := range []string{"notes.txt", "my-run.json", "run.json.old", "fig/run.json", "FIG/plan.json"} {
 		dir := tree(t, "run.json", other)
-		require.ErrorContains(t, Remove(dir, forms...), other+" in it is of no making of ours")
+		require.ErrorContains(t, Remove(dir, forms...), "ALPS did not make "+other+" in it")
 		require.ElementsMatch(t, []string{"run.json", other}, left(t, dir))
 	}
 }

@@ -146,9 +146,9 @@ func Default(dir string) Config {
 	}
 }
 
-// UIDOf is the UID of a function that has none configured: a number that its name
-// makes, above 2^20, so that it is none of those that people choose. salt counts
-// the tries where another function has it already.
+// UIDOf is the UID of a function for which none is configured: a number made of its
+// name, above 2^20, because people choose smaller ones. salt is the number of tries
+// before, at which another function had that UID already.
 func UIDOf(name string, salt int) string {
 	h := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", name, salt))
 	const low, high = 1 << 20, 1 << 31

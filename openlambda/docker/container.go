@@ -146,7 +146,7 @@ func (c *dockerContainer) awaitOwnEnd(ctx context.Context) {
 	}
 }
 
-// said is logs, or that there are none.
+// said is what the container has logged, or a remark that it logged nothing.
 func (c *dockerContainer) said() string {
 	if out := strings.TrimSpace(c.logs()); out != "" {
 		return out

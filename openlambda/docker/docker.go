@@ -84,7 +84,7 @@ func (d *Docker) remove(ctx context.Context, id string) error {
 	return nil
 }
 
-// gone says whether Docker's complaint is that the container is none any more.
+// gone says whether Docker complains that the container does not exist any more.
 func gone(err error) bool {
 	return strings.Contains(err.Error(), "No such container") || strings.Contains(err.Error(), "is already in progress")
 }

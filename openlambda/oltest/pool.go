@@ -89,7 +89,7 @@ func (f *Sandbox) accept() {
 	}
 }
 
-// Death is none.
+// Death says that the sandbox has not died.
 func (f *Sandbox) Death(context.Context) sandbox.Death { return sandbox.Death{} }
 
 // Dial and the others are sandbox.Sandbox's.

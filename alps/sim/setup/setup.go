@@ -38,8 +38,8 @@ type Config struct {
 	Switch   time.Duration // what a core loses when it changes tasks
 	Refill   time.Duration // CPU time, beyond its demand, of a task that finds its cache used by others
 	Platform Platform
-	// ShareLag is how long, by and large, an ended task still counts in the load
-	// of its group, by which the group's shares are split among the cores.
+	// ShareLag is the time constant with which an ended task fades from the load of
+	// its group; by that load the group's shares are split among the cores.
 	ShareLag time.Duration
 
 	// Drain is how long after the last arrival a run may go on; 0 is ten times

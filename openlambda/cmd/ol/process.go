@@ -186,7 +186,7 @@ func (c *cli) status() error {
 	return nil
 }
 
-// kill stops the worker; that there is none is an error.
+// kill stops the worker. It is an error if none runs.
 func (c *cli) kill() error {
 	cfg, err := c.readRunning()
 	if err != nil {

@@ -35,8 +35,8 @@ func (c *cli) invokeFlags(fs *flag.FlagSet) {
 	fs.StringVar(&f.path, "u", "", "path below the function's, and query: /info?x=1")
 }
 
-// invoke calls a function. Its answer goes to stdout, a status that is none of
-// success to stderr.
+// invoke calls a function. The answer goes to stdout, and the status to stderr
+// unless it says success.
 func (c *cli) invoke() error {
 	cfg, err := c.readRunning()
 	if err != nil {
