@@ -95,7 +95,7 @@ func TestConstantsOfThePageOnTheObserver(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(program), "BPF_MAP_TYPE_RINGBUF);\n\t__uint(max_entries, 1 << 22);")
 	pagetest.Says(t, "docs/observer.md",
-		fmt.Sprintf("preallocated: %s invocations and %s threads at a time", pagetest.Thousands(number(t, all, "MAX_RUNNING")), pagetest.Thousands(number(t, all, "MAX_TASKS"))),
-		fmt.Sprintf("while %d MiB of events waited for a reader", 1<<22>>20),
-		fmt.Sprintf("slept for `idle` (%d ms unless the function says otherwise)", DefaultIdle.Milliseconds()))
+		fmt.Sprintf("%s invocations and %s threads at a time", pagetest.Thousands(number(t, all, "MAX_RUNNING")), pagetest.Thousands(number(t, all, "MAX_TASKS"))),
+		fmt.Sprintf("%d MiB of events", 1<<22>>20),
+		fmt.Sprintf("`idle` (%d ms unless the function says otherwise)", DefaultIdle.Milliseconds()))
 }

@@ -13,15 +13,15 @@ import (
 func TestPagesNameTheTimesOfTheDaemon(t *testing.T) {
 	number := map[int]string{2: "two", 3: "three", 4: "four"}
 	pagetest.Says(t, "docs/observer.md",
-		fmt.Sprintf("has used the CPU for %s looks of %g s", number[silentLooks], sourceEvery.Seconds()),
-		fmt.Sprintf("looked for every %g s, without any client", pathsEvery.Seconds()),
-		fmt.Sprintf("the next look at all threads on, at most %g s later", sweepEvery.Seconds()),
+		fmt.Sprintf("%s looks of %g s", number[silentLooks], sourceEvery.Seconds()),
+		fmt.Sprintf("looked for every %g s", pathsEvery.Seconds()),
+		fmt.Sprintf("at most %g s later", sweepEvery.Seconds()),
 		fmt.Sprintf("Every %g s the daemon removes entries", sweepEvery.Seconds()))
 	pagetest.Says(t, "docs/kernel.md",
 		fmt.Sprintf("Every %g s the daemon removes entries", sweepEvery.Seconds()),
-		fmt.Sprintf("%s periods after its last update the hooks answer 0", number[validPeriods]),
+		fmt.Sprintf("%s periods after its last update", number[validPeriods]),
 		fmt.Sprintf("a rank outside 1 to %s is refused", pagetest.Thousands(maxRank)))
-	pagetest.Says(t, "docs/host.md", fmt.Sprintf("by its last policy for %s of its periods", number[validPeriods]))
+	pagetest.Says(t, "docs/host.md", fmt.Sprintf("%s of its periods", number[validPeriods]))
 	pagetest.Says(t, "docs/policy.md", "for an hour after a function's last cgroup went")
 	if keepAbsent.Hours() != 1 {
 		t.Errorf("docs/policy.md says an hour, keepAbsent is %s", keepAbsent)

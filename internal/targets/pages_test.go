@@ -10,5 +10,5 @@ import (
 )
 
 func TestTheReadmeNamesWhatReproduceChooses(t *testing.T) {
-	pagetest.Says(t, "README.md", fmt.Sprintf("`-profile=paper` where KVM works and there are %d CPUs or more, else `brief`", paperCPUs))
+	pagetest.Says(t, "README.md", fmt.Sprintf("there are %d CPUs or more, else `brief`", paperCPUs))
 }
