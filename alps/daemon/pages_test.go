@@ -13,7 +13,7 @@ import (
 func TestPagesNameTheTimesOfTheDaemon(t *testing.T) {
 	number := map[int]string{2: "two", 3: "three", 4: "four"}
 	pagetest.Says(t, "docs/observer.md",
-		fmt.Sprintf("%s looks of %g s", number[silentLooks], sourceEvery.Seconds()),
+		fmt.Sprintf("%s looks, %g s apart", number[silentLooks], sourceEvery.Seconds()),
 		fmt.Sprintf("looked for every %g s", pathsEvery.Seconds()),
 		fmt.Sprintf("at most %g s later", sweepEvery.Seconds()),
 		fmt.Sprintf("Every %g s the daemon removes entries", sweepEvery.Seconds()))
