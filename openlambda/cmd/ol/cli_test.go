@@ -103,13 +103,13 @@ func TestInit(t *testing.T) {
 func TestExitCodesAndErrors(t *testing.T) {
 	d := oltest.StartDocker(t)
 	dir := oltest.ShortDir(t)
-	for _, args := range [][]string{{"nonsense"}, {"functions"}, {"functions", "nonsense"}} {
+	for _, args := range [][]string{{"nonsense"}, {"functions"}, {"functions", "nonsense"}, {"new-boss"}, {"boss"}, {"bench", "init"}, {"pprof", "mem"}, {"force-cleanup"}, {"gcp-test"}, {"azure-test"}} {
 		_, errOut, code := ol(t, d, args...)
 		require.Equal(t, 3, code, args)
 		require.Contains(t, errOut, "unknown command")
 	}
 	for _, args := range [][]string{{"kill", "-p", dir}, {"status", "-p", dir}, {"config", "-p", dir}, {"worker", "--no-such-flag"},
-		{"worker", "-p", dir, "stray"}, {"functions", "init", "-p", dir, "-ports", "1"}, {"functions", "init", "-p", dir, "-like", "x"}} {
+		{"worker", "-p", dir, "stray"}, {"worker", "force-cleanup"}, {"init", "-p", dir + "/new", "-b"}, {"functions", "init", "-p", dir, "-ports", "1"}, {"functions", "init", "-p", dir, "-like", "x"}} {
 		_, errOut, code := ol(t, d, args...)
 		require.Equal(t, 1, code, args)
 		require.Regexp(t, `(?m)^ol [a-z ]+: `, errOut, args)

@@ -61,6 +61,14 @@ func TestCompatNamesItsTests(t *testing.T) {
 	for name := range commands() {
 		require.Contains(t, string(data), "`ol "+name, "no row")
 	}
+	// The folders of OpenLambda's examples, each in one row.
+	_, examples, _ := strings.Cut(string(data), "## Upstream's examples")
+	examples, _, _ = strings.Cut(examples, "Upstream's own test script")
+	for _, name := range strings.Fields(`echo env-test fastapi-test fbomb flask-entry-test flask-test hello hello2 install1 install2 install3 kafka-basic
+		kafka-db-sum kafka-metadata lambda-config-test max_mem_alloc numpy21 numpy22 pandas pandas-tests pandas-v1 pip-compile syslog thread_counter timeout
+		version wsgi-entry-test wsgi-post-echo wsgi-test`) {
+		require.Len(t, regexp.MustCompile(`(?m)^\|(?:[^|]* )?`+name+`(?:,[^|]*)? \|`).FindAllString(examples, -1), 1, name)
+	}
 	for _, path := range []string{"/run/NAME", "/status", "/pid", "/stats", "/debug", "/metrics", "/functions"} {
 		require.Contains(t, string(data), path, "no row")
 	}
