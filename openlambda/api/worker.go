@@ -36,6 +36,11 @@ import (
 // DrainLimit is how long requests may go on after the signal to end.
 const DrainLimit = 10 * time.Second
 
+// GCPercent is how much a worker's heap may grow before it is collected
+// (runtime/debug.SetGCPercent). What lives is some MB whatever goes through, so
+// that Go's own 100 would collect every few hundred requests.
+const GCPercent = 400
+
 // Worker serves functions over HTTP.
 type Worker struct {
 	config config.Config

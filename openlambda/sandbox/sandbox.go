@@ -69,32 +69,54 @@ var (
 	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 4<<10) }}
 )
 
+// late is a connection that is made when there is something to send. A server
+// that is woken by a connection finds its request there: to an observer it would
+// else be busy twice.
+type late struct {
+	ctx  context.Context
+	s    Sandbox
+	conn net.Conn // nil until the first Write
+	stop func() bool
+}
+
+func (l *late) Write(p []byte) (int, error) {
+	if l.conn == nil {
+		conn, err := l.s.Dial(l.ctx)
+		if err != nil {
+			return 0, err
+		}
+		l.conn = conn
+		l.stop = context.AfterFunc(l.ctx, func() { conn.Close() })
+	}
+	return l.conn.Write(p)
+}
+
 // Exchange sends one request over a connection of its own, for the far side
 // forks at accept, and calls answer with the response. When ctx ends the
 // connection is closed, and an invocation that is a process ends with it. The
 // request's body is body.
 func Exchange(ctx context.Context, s Sandbox, req *http.Request, body []byte, answer func(*http.Response) error) error {
-	conn, err := s.Dial(ctx)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotSent, err)
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	req.Body, req.ContentLength = http.NoBody, int64(len(body))
 	if len(body) > 0 {
 		req.Body = io.NopCloser(bytes.NewReader(body))
 	}
+	to := &late{ctx: ctx, s: s}
 	bw := writers.Get().(*bufio.Writer)
 	defer writers.Put(bw)
-	bw.Reset(conn)
+	bw.Reset(to)
 	// A server that refuses without reading everything has answered all the same.
 	writeErr := req.Write(bw)
 	if writeErr == nil {
 		writeErr = bw.Flush()
 	}
+	if to.conn == nil {
+		return fmt.Errorf("%w: %w", ErrNotSent, writeErr)
+	}
+	defer to.conn.Close()
+	defer to.stop()
 	br := readers.Get().(*bufio.Reader)
 	defer readers.Put(br)
-	br.Reset(conn)
+	br.Reset(to.conn)
 	resp, err := http.ReadResponse(br, req)
 	if err != nil {
 		return errors.Join(err, writeErr)

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -249,6 +250,9 @@ func newWorker(cfg config.Config, log *slog.Logger) (*api.Worker, error) {
 	d, err := docker.New(cfg, log)
 	if err != nil {
 		return nil, err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(api.GCPercent)
 	}
 	return api.New(cfg, d, log), nil
 }
