@@ -76,6 +76,7 @@ type late struct {
 	ctx  context.Context
 	s    Sandbox
 	conn net.Conn // nil until the first Write
+	err  error    // why there is none
 	stop func() bool
 }
 
@@ -83,6 +84,7 @@ func (l *late) Write(p []byte) (int, error) {
 	if l.conn == nil {
 		conn, err := l.s.Dial(l.ctx)
 		if err != nil {
+			l.err = err
 			return 0, err
 		}
 		l.conn = conn
@@ -109,8 +111,11 @@ func Exchange(ctx context.Context, s Sandbox, req *http.Request, body []byte, an
 	if writeErr == nil {
 		writeErr = bw.Flush()
 	}
+	if to.err != nil {
+		return fmt.Errorf("%w: %w", ErrNotSent, to.err)
+	}
 	if to.conn == nil {
-		return fmt.Errorf("%w: %w", ErrNotSent, writeErr)
+		return writeErr // nothing that could be sent
 	}
 	defer to.conn.Close()
 	defer to.stop()
