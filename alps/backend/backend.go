@@ -106,7 +106,7 @@ func choose(asked string, k kernelFacts) (name, why string, err error) {
 	case noScx != nil:
 		return NameObserve, fmt.Sprintf("%v; %v", k.hooks, noScx), nil
 	}
-	return NameSchedExt, fmt.Sprintf("%v; it has sched_ext", k.hooks), nil
+	return NameSchedExt, fmt.Sprintf("%v; but it has sched_ext", k.hooks), nil
 }
 
 // Backend is how a policy reaches the kernel. A daemon has one for its whole

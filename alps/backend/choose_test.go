@@ -25,7 +25,7 @@ func TestBackendIsChosenByWhatTheKernelHas(t *testing.T) {
 	}{
 		{"both", "", kernelFacts{load: takes}, NameHooks, "has the ALPS hooks"},
 		{"both, and another scheduler", NameAuto, kernelFacts{inCharge: "scx_lavd", load: takes}, NameHooks, "has the ALPS hooks"},
-		{"sched_ext", NameAuto, kernelFacts{hooks: noHooks, load: takes}, NameSchedExt, "no hooks; it has sched_ext"},
+		{"sched_ext", NameAuto, kernelFacts{hooks: noHooks, load: takes}, NameSchedExt, "no hooks; but it has sched_ext"},
 		{"another scheduler", NameAuto, kernelFacts{hooks: noHooks, inCharge: "scx_lavd", load: takes}, NameObserve, "no hooks; the sched_ext scheduler scx_lavd is in charge: end it"},
 		{"no object fits", NameAuto, kernelFacts{hooks: noHooks, schedExt: noSchedExt}, NameObserve, "no hooks; no sched_ext"},
 		{"refused", NameAuto, kernelFacts{hooks: noHooks, load: func() error { return refused }}, NameObserve, "no hooks; the verifier refuses it"},

@@ -33,6 +33,9 @@ const (
 // TestMain makes this binary also the daemon under test, which can be killed.
 func TestMain(m *testing.M) {
 	cgrouptest.Main()
+	if os.Getenv("ALPS_PLAY") == "auto daemon" {
+		playAutoDaemon()
+	}
 	if os.Getenv("ALPS_PLAY") == "daemon" {
 		params := guestParams()
 		err := Run(context.Background(), Config{Socket: guestSocket, Pin: guestPin, Docker: "none", Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),

@@ -23,21 +23,11 @@ import (
 func TestGuestPeersSchedule(t *testing.T) {
 	p := guestArtifacts(t)
 	ring.Need(t, ring.Peers, p.Kernel.Name == peers.Kernel, "the peers are of another kernel: run test:guest -kernel=%s", peers.Kernel)
-	built, err := peers.Build(t.Context(), peers.Options{Progress: progress.New(os.Stderr)})
-	require.NoError(t, err)
-	dir := t.TempDir()
-	require.NoError(t, os.MkdirAll(filepath.Join(dir, "bin"), 0o755))
-	for _, name := range peers.Names() {
-		program, err := os.ReadFile(built.Path(name))
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "bin", name), program, 0o755))
-	}
-	p, err = p.InVirtualTime(t.Context())
+	p, err := p.InVirtualTime(t.Context())
 	require.NoError(t, err)
 	c := p.VMConfig()
 	c.CPUs = 2
-	c.Tools, err = vm.ToolsDisk(t.Context(), dir)
-	require.NoError(t, err)
+	c.Tools = peersDisk(t)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the guest froze or is far too slow"))
 	defer cancel()
 	m, err := vm.Start(ctx, c)
@@ -55,4 +45,20 @@ cat /sys/kernel/sched_ext/state; journalctl -u peer -o cat -n 20 --no-pager >&2`
 		require.NoError(t, err)
 		require.Equal(t, ops+"\nenabled\ndisabled", out, name)
 	}
+}
+
+// peersDisk is a tools disk with the schedulers of others.
+func peersDisk(t *testing.T) string {
+	built, err := peers.Build(t.Context(), peers.Options{Progress: progress.New(os.Stderr)})
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "bin"), 0o755))
+	for _, name := range peers.Names() {
+		program, err := os.ReadFile(built.Path(name))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "bin", name), program, 0o755))
+	}
+	disk, err := vm.ToolsDisk(t.Context(), dir)
+	require.NoError(t, err)
+	return disk
 }
