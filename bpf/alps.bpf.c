@@ -27,7 +27,6 @@
 
 /* The kernel's types, as far as they are used; CO-RE finds the offsets. */
 #define relocate __attribute__((preserve_access_index))
-
 struct kernfs_node {
 	__u64 id;
 	struct kernfs_node *parent; /* __parent since 6.15: the loader renames it */
@@ -64,9 +63,17 @@ struct rb_root_cached {
 	struct rb_node *rb_leftmost;
 } relocate;
 
+struct sched_entity;
+struct task_struct;
+
 struct rq {
 	int cpu;
 	__u64 clock;
+	struct task_struct *curr;
+} relocate;
+
+struct sched_avg {
+	__u64 last_update_time;
 } relocate;
 
 struct cgroup_subsys_state {
@@ -77,12 +84,11 @@ struct task_group {
 	struct cgroup_subsys_state css;
 } relocate;
 
-struct sched_entity;
-
 struct cfs_rq {
 	struct sched_entity *curr;
 	struct sched_entity *alps_held;
 	struct rb_root_cached tasks_timeline;
+	struct sched_avg avg;
 	struct rq *rq;
 	struct task_group *tg;
 } relocate;
@@ -140,6 +146,8 @@ struct control {
 	__s64 ending;	   /* processes of functions that must end; ours to write, as the next */
 	__u64 ending_until; /* not in a hurry any more, whatever is left of them */
 	__u64 epoch;	   /* how often a function got into a hurry */
+	__u64 functions;   /* how often user space changed them */
+	__u64 steady;	   /* the policy has entries of steady */
 };
 
 struct {
@@ -239,9 +247,9 @@ struct task {
 	__u32 root; /* tgid of the invocation, or another key in running */
 	__u32 awake; /* counted in the period's awake */
 	__u32 preempted_cpu; /* on which CPU it was interrupted, from 1; 0: it is not */
-	__u32 never_ran; /* it waits for its first time on a CPU: its place in never_ran, from 1 */
+	__u32 never_ran; /* it waits for its first time on a CPU: its place in function_cpus, from 1 */
 	__u32 slept; /* it sleeps, was woken, or was moved: it has not run since */
-	__u32 pad;
+	__u32 slot; /* of the function */
 	__u64 others_ns; /* CPU time of the invocation's other tasks, when it was last looked at */
 };
 
@@ -326,13 +334,6 @@ static __always_inline void count(__u32 what)
 		__sync_fetch_and_add(n, 1);
 }
 
-/* @t is of a function whose invocations are busy periods. */
-static __always_inline bool is_busy(struct task *t)
-{
-	return t->root & (KEY_FUNCTION | KEY_THREAD);
-}
-
-/* NULL if there is no such slot. */
 static __always_inline struct source *source_of(struct function *fn)
 {
 	return bpf_map_lookup_elem(&sources, &fn->slot);

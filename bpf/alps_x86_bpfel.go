@@ -23,6 +23,8 @@ type alpsControl struct {
 	Ending         int64
 	EndingUntil    uint64
 	Epoch          uint64
+	Functions      uint64
+	Steady         uint64
 }
 
 type alpsEntry struct {
@@ -67,11 +69,82 @@ type alpsFunction struct {
 	Cgroup      [512]int8
 }
 
+type alpsFunctionCpu struct {
+	_        structs.HostLayout
+	NeverRan int32
+	Changes  uint32
+	Memo     uint32
+}
+
 type alpsGuard struct {
 	_        structs.HostLayout
 	Se       uint64
 	QueuedNs uint64
 	ChosenNs uint64
+	Waits    uint64
+}
+
+type alpsMemo struct {
+	_            structs.HostLayout
+	CgroupId     uint64
+	Version      uint64
+	Group        uint64
+	GuardWaitNs  uint64
+	GuardEveryNs uint64
+	GuardSliceUs uint32
+	GroupSliceUs uint32
+	At           uint32
+	Pad          uint32
+	Bias         struct {
+		_        structs.HostLayout
+		Next     uint64
+		Turn     uint64
+		QueueNs  uint64
+		SumNs    uint64
+		OthersNs uint64
+		UsedNs   uint64
+		WokenNs  uint64
+		SpanNs   uint64
+		Changes  uint32
+		Fresh    uint32
+		Known    uint32
+		Alone    uint32
+		Pad      uint32
+		Answer   int32
+	}
+	Slice struct {
+		_        structs.HostLayout
+		Next     uint64
+		Turn     uint64
+		QueueNs  uint64
+		SumNs    uint64
+		OthersNs uint64
+		UsedNs   uint64
+		WokenNs  uint64
+		SpanNs   uint64
+		Changes  uint32
+		Fresh    uint32
+		Known    uint32
+		Alone    uint32
+		Pad      uint32
+		Answer   int32
+	}
+	Woken struct {
+		_       structs.HostLayout
+		Queue   uint64
+		Nodes   [7]uint64
+		Index   uint64
+		Changes uint32
+		Fresh   uint32
+	}
+	Next struct {
+		_        structs.HostLayout
+		Se       uint64
+		OthersNs uint64
+		Changes  uint32
+		Known    uint16
+		Ran      uint16
+	}
 }
 
 type alpsPeriod struct {
@@ -128,6 +201,7 @@ type alpsSteadyQuestion struct {
 	WaitsFresh  uint32
 	IndexNs     uint64
 	EndNs       uint64
+	SpanNs      uint64
 	BiasUs      uint32
 	SliceUs     int32
 }
@@ -144,7 +218,7 @@ type alpsTask struct {
 	PreemptedCpu uint32
 	NeverRan     uint32
 	Slept        uint32
-	Pad          uint32
+	Slot         uint32
 	OthersNs     uint64
 }
 
@@ -156,10 +230,12 @@ const (
 	alpsMapCounts            = "counts"
 	alpsMapEnding            = "ending"
 	alpsMapEvents            = "events"
+	alpsMapFunctionCpus      = "function_cpus"
 	alpsMapFunctions         = "functions"
 	alpsMapGuards            = "guards"
 	alpsMapInterrupted       = "interrupted"
-	alpsMapNeverRan          = "never_ran"
+	alpsMapMemoChecks        = "memo_checks"
+	alpsMapMemos             = "memos"
 	alpsMapPeriods           = "periods"
 	alpsMapPolicy            = "policy"
 	alpsMapRunning           = "running"
@@ -185,6 +261,7 @@ const (
 	alpsProgTimeBias         = "time_bias"
 	alpsProgTimeNothing      = "time_nothing"
 	alpsProgTimeSlice        = "time_slice"
+	alpsVarCheckMemos        = "check_memos"
 	alpsVarCpus              = "cpus"
 )
 
@@ -255,27 +332,30 @@ type alpsProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type alpsMapSpecs struct {
-	Control     *ebpf.MapSpec `ebpf:"control"`
-	Counts      *ebpf.MapSpec `ebpf:"counts"`
-	Ending      *ebpf.MapSpec `ebpf:"ending"`
-	Events      *ebpf.MapSpec `ebpf:"events"`
-	Functions   *ebpf.MapSpec `ebpf:"functions"`
-	Guards      *ebpf.MapSpec `ebpf:"guards"`
-	Interrupted *ebpf.MapSpec `ebpf:"interrupted"`
-	NeverRan    *ebpf.MapSpec `ebpf:"never_ran"`
-	Periods     *ebpf.MapSpec `ebpf:"periods"`
-	Policy      *ebpf.MapSpec `ebpf:"policy"`
-	Running     *ebpf.MapSpec `ebpf:"running"`
-	Slices      *ebpf.MapSpec `ebpf:"slices"`
-	Sources     *ebpf.MapSpec `ebpf:"sources"`
-	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
+	Control      *ebpf.MapSpec `ebpf:"control"`
+	Counts       *ebpf.MapSpec `ebpf:"counts"`
+	Ending       *ebpf.MapSpec `ebpf:"ending"`
+	Events       *ebpf.MapSpec `ebpf:"events"`
+	FunctionCpus *ebpf.MapSpec `ebpf:"function_cpus"`
+	Functions    *ebpf.MapSpec `ebpf:"functions"`
+	Guards       *ebpf.MapSpec `ebpf:"guards"`
+	Interrupted  *ebpf.MapSpec `ebpf:"interrupted"`
+	MemoChecks   *ebpf.MapSpec `ebpf:"memo_checks"`
+	Memos        *ebpf.MapSpec `ebpf:"memos"`
+	Periods      *ebpf.MapSpec `ebpf:"periods"`
+	Policy       *ebpf.MapSpec `ebpf:"policy"`
+	Running      *ebpf.MapSpec `ebpf:"running"`
+	Slices       *ebpf.MapSpec `ebpf:"slices"`
+	Sources      *ebpf.MapSpec `ebpf:"sources"`
+	Tasks        *ebpf.MapSpec `ebpf:"tasks"`
 }
 
 // alpsVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type alpsVariableSpecs struct {
-	Cpus *ebpf.VariableSpec `ebpf:"cpus"`
+	CheckMemos *ebpf.VariableSpec `ebpf:"check_memos"`
+	Cpus       *ebpf.VariableSpec `ebpf:"cpus"`
 }
 
 // alpsObjects contains all objects after they have been loaded into the kernel.
@@ -298,20 +378,22 @@ func (o *alpsObjects) Close() error {
 //
 // It can be passed to loadAlpsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type alpsMaps struct {
-	Control     *ebpf.Map `ebpf:"control"`
-	Counts      *ebpf.Map `ebpf:"counts"`
-	Ending      *ebpf.Map `ebpf:"ending"`
-	Events      *ebpf.Map `ebpf:"events"`
-	Functions   *ebpf.Map `ebpf:"functions"`
-	Guards      *ebpf.Map `ebpf:"guards"`
-	Interrupted *ebpf.Map `ebpf:"interrupted"`
-	NeverRan    *ebpf.Map `ebpf:"never_ran"`
-	Periods     *ebpf.Map `ebpf:"periods"`
-	Policy      *ebpf.Map `ebpf:"policy"`
-	Running     *ebpf.Map `ebpf:"running"`
-	Slices      *ebpf.Map `ebpf:"slices"`
-	Sources     *ebpf.Map `ebpf:"sources"`
-	Tasks       *ebpf.Map `ebpf:"tasks"`
+	Control      *ebpf.Map `ebpf:"control"`
+	Counts       *ebpf.Map `ebpf:"counts"`
+	Ending       *ebpf.Map `ebpf:"ending"`
+	Events       *ebpf.Map `ebpf:"events"`
+	FunctionCpus *ebpf.Map `ebpf:"function_cpus"`
+	Functions    *ebpf.Map `ebpf:"functions"`
+	Guards       *ebpf.Map `ebpf:"guards"`
+	Interrupted  *ebpf.Map `ebpf:"interrupted"`
+	MemoChecks   *ebpf.Map `ebpf:"memo_checks"`
+	Memos        *ebpf.Map `ebpf:"memos"`
+	Periods      *ebpf.Map `ebpf:"periods"`
+	Policy       *ebpf.Map `ebpf:"policy"`
+	Running      *ebpf.Map `ebpf:"running"`
+	Slices       *ebpf.Map `ebpf:"slices"`
+	Sources      *ebpf.Map `ebpf:"sources"`
+	Tasks        *ebpf.Map `ebpf:"tasks"`
 }
 
 func (m *alpsMaps) Close() error {
@@ -320,10 +402,12 @@ func (m *alpsMaps) Close() error {
 		m.Counts,
 		m.Ending,
 		m.Events,
+		m.FunctionCpus,
 		m.Functions,
 		m.Guards,
 		m.Interrupted,
-		m.NeverRan,
+		m.MemoChecks,
+		m.Memos,
 		m.Periods,
 		m.Policy,
 		m.Running,
@@ -337,7 +421,8 @@ func (m *alpsMaps) Close() error {
 //
 // It can be passed to loadAlpsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type alpsVariables struct {
-	Cpus *ebpf.Variable `ebpf:"cpus"`
+	CheckMemos *ebpf.Variable `ebpf:"check_memos"`
+	Cpus       *ebpf.Variable `ebpf:"cpus"`
 }
 
 // alpsPrograms contains all programs after they have been loaded into the kernel.

@@ -45,6 +45,8 @@ type Options struct {
 	// Running and Tasks are how many invocations, and threads and descendants of
 	// them, can be followed at a time. 0: 8192 and 16384.
 	Running, Tasks int
+
+	checkMemos bool // compare each answer that was remembered with what the rules say, for tests
 }
 
 // Backend is the programs and maps in the kernel. It must be closed.
@@ -115,6 +117,9 @@ type control struct {
 	ending      atomic.Int64
 	endingUntil atomic.Uint64
 	epoch       atomic.Uint64
+
+	functions atomic.Uint64 // how often the functions were changed
+	steady    atomic.Uint64 // 1: the policy has entries of steady
 }
 
 // Load loads programs and maps; nothing is attached yet, but what was attached
@@ -154,6 +159,11 @@ func Load(o Options) (*Backend, error) {
 	if err := perCPU(spec, cpus); err != nil {
 		return nil, err
 	}
+	if o.checkMemos {
+		if err := spec.Variables[alpsVarCheckMemos].Set(uint32(1)); err != nil {
+			return nil, fmt.Errorf("load BPF: %w", err)
+		}
+	}
 	for name, n := range map[string]int{alpsMapRunning: o.Running, alpsMapTasks: o.Tasks} {
 		if n > 0 {
 			spec.Maps[name].MaxEntries = uint32(n)
@@ -176,7 +186,8 @@ func Load(o Options) (*Backend, error) {
 
 // perCPU makes room for n CPUs in what is kept of each.
 func perCPU(spec *ebpf.CollectionSpec, n int) error {
-	spec.Maps[alpsMapNeverRan].MaxEntries = uint32(MaxFunctions * n)
+	spec.Maps[alpsMapFunctionCpus].MaxEntries = uint32(MaxFunctions * n)
+	spec.Maps[alpsMapMemos].MaxEntries *= uint32(n)
 	spec.Maps[alpsMapGuards].MaxEntries = uint32(n)
 	if err := spec.Variables[alpsVarCpus].Set(uint32(n)); err != nil {
 		return fmt.Errorf("load BPF: %w", err)

@@ -24,6 +24,12 @@ enum busy {
 /* A period that the freezer began is a request if it took more than this. */
 #define FREEZER_NS (500 * NSEC_PER_USEC)
 
+/* @t is of a function whose invocations are busy periods. */
+static __always_inline bool is_busy(struct task *t)
+{
+	return t->root & (KEY_FUNCTION | KEY_THREAD);
+}
+
 /* @task wakes to be frozen, or because it was. */
 static __always_inline bool is_freezer(struct task_struct *task)
 {
@@ -164,6 +170,7 @@ static __always_inline void wake(struct task_struct *p, struct task *t)
 		t->others_ns = e->cpu_ns - t->cpu_ns; /* what it used in former periods does not count */
 	}
 	bpf_spin_unlock(&per->lock);
+	has_changed(t, p->thread_info.cpu);
 	if (!opened)
 		return;
 	/* Nobody reports it meanwhile: @p is awake. */
@@ -241,6 +248,7 @@ static __always_inline struct task *enlist(struct task_struct *p, struct functio
 		e->cgroup_id = cgroup_id;
 	}
 	t.root = key;
+	t.slot = fn->slot;
 	t.cpu_ns = p->se.sum_exec_runtime;
 	t.wait_ns = p->sched_info.run_delay;
 	if (bpf_map_update_elem(&tasks, &pid, &t, BPF_NOEXIST))

@@ -100,22 +100,40 @@ static __always_inline bool in_a_hurry(__s64 ending, __u64 until)
  * queued again. So that others' answers change too, and the kernel asks everybody,
  * their lowest bit follows the epoch: a microsecond of bias changes no order.
  */
-static __always_inline int bias_of(__u64 cgroup_id, struct sched_entity *se)
+static __always_inline int in_epoch(struct control *c, int bias)
 {
-	struct function *fn;
-	struct entry *e = entry_of(cgroup_id, &fn);
-	struct control *c = controls();
-	__u32 bias;
-
-	if (!e || !c || in_a_hurry(fn->ending, fn->ending_until))
-		return 0;
-	if (e->is_steady)
-		bias = se ? steady_bias(&e->steady, fn->slot, se) : MIN_BIAS_US;
-	else
-		bias = e->late_bias_us && fn->fresh <= 0 ? e->late_bias_us : e->bias_us;
 	if (!bias || !(c->epoch & 1))
 		return bias;
 	return bias == 1 ? 2 : bias ^ 1;
+}
+
+static __always_inline int bias_of(__u64 cgroup_id, struct sched_entity *se)
+{
+	struct control *c = controls();
+	bool known = false; /* it is, from before */
+	struct function *fn;
+	struct entry *e;
+	int bias, answer;
+	__u64 before;
+
+	if (!c)
+		return 0;
+	if (check_memos && se)
+		before = state_of(c, cgroup_id, se);
+	if (se && c->steady && c->ending <= 0 && !daemon_is_dead(c))
+		known = recall_bias(c, cgroup_id, se, &answer);
+	if (known && !check_memos)
+		return in_epoch(c, answer);
+	e = entry_of(cgroup_id, &fn);
+	if (!e || in_a_hurry(fn->ending, fn->ending_until))
+		return 0;
+	if (e->is_steady)
+		bias = se ? steady_bias(c, &e->steady, fn->slot, cgroup_id, se) : MIN_BIAS_US;
+	else
+		bias = e->late_bias_us && fn->fresh <= 0 ? e->late_bias_us : e->bias_us;
+	if (check_memos && known)
+		check_memo(answer, bias, before == state_of(c, cgroup_id, se));
+	return in_epoch(c, bias);
 }
 
 SEC("fmod_ret/alps_hook_bias")
@@ -174,17 +192,33 @@ static __always_inline int sfs_slice(struct entry *e, struct function *fn, struc
 /* Without @se there is no answer of SFS and steady. */
 static __always_inline int slice_of(__u64 cgroup_id, struct sched_entity *se)
 {
-	struct function *fn;
-	struct entry *e = entry_of(cgroup_id, &fn);
 	struct control *c = controls();
+	bool known = false; /* it is, from before */
+	struct function *fn;
+	struct entry *e;
+	int us, answer;
+	__u64 before;
 
-	if (!e || !c)
+	if (!c)
+		return 0;
+	if (check_memos && se)
+		before = state_of(c, cgroup_id, se);
+	if (se && c->steady && c->ending <= 0 && !daemon_is_dead(c))
+		known = recall_slice(c, cgroup_id, se, &answer);
+	if (known && !check_memos)
+		return answer;
+	e = entry_of(cgroup_id, &fn);
+	if (!e)
 		return 0;
 	/* Who must end elsewhere does not wait for the end of a long slice. */
 	if (in_a_hurry(c->ending, c->ending_until) && fn->ending <= 0)
 		return -1;
-	if (e->is_steady)
-		return se ? steady_slice(&e->steady, fn->slot, cgroup_id, se) : -1;
+	if (e->is_steady) {
+		us = se ? steady_slice(c, &e->steady, fn->slot, cgroup_id, se) : -1;
+		if (check_memos && known)
+			check_memo(answer, us, before == state_of(c, cgroup_id, se));
+		return us;
+	}
 	if (e->late_bias_us)
 		return se ? sfs_slice(e, fn, se) : -1;
 	return e->slice_us ?: -1;
@@ -219,6 +253,7 @@ struct steady_question {
 	__u32 waits_fresh;
 	__u64 index_ns; /* the answers, from here on */
 	__u64 end_ns;
+	__u64 span_ns; /* for so much more CPU time the bias is the same */
 	__u32 bias_us;
 	__s32 slice_us;
 };
@@ -236,6 +271,7 @@ int ask_steady(struct steady_question *q)
 	q->end_ns = end_of(&e->steady, q->used_ns);
 	other = q->waits_fresh ? index_of(&e->steady, 0) : NOBODY;
 	q->bias_us = steady_answer_bias(&e->steady, q->used_ns, other);
+	q->span_ns = span_of(&e->steady, q->used_ns, other);
 	q->slice_us = steady_answer_slice(&e->steady, q->used_ns, q->slice_used_ns, q->ran, other);
 	return 1;
 }

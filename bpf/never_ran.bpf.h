@@ -9,46 +9,64 @@
 /* CPUs that there can be; the loader sets it. */
 const volatile __u32 cpus = 1;
 
-/*
- * How many tasks of a function's invocations wait on a CPU that never ran, by slot *
- * cpus + CPU. It may be off for a moment while one is moved.
- */
+/* What is known of a function on a CPU. */
+struct function_cpu {
+	__s32 never_ran; /* tasks that wait there and never ran; off for a moment while one is moved */
+	/* Of never_ran, before and after, and of what is kept of its tasks: a former answer does not hold. */
+	__u32 changes;
+	__u32 memo; /* what is remembered of its answers, from 1; 0: nothing */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MAX_FUNCTIONS); /* times cpus: the loader */
-	__type(key, __u32);
-	__type(value, __s32);
-} never_ran SEC(".maps");
+	__type(key, __u32);		    /* slot * cpus + CPU */
+	__type(value, struct function_cpu);
+} function_cpus SEC(".maps");
 
-/* The number of tasks of @slot that wait on @cpu and never ran. */
-static __always_inline __s32 *never_ran_on(__u32 slot, __u32 cpu)
+static __always_inline struct function_cpu *function_on(__u32 slot, __u32 cpu)
 {
 	__u32 at = slot * cpus + cpu;
 
-	return bpf_map_lookup_elem(&never_ran, &at);
+	return bpf_map_lookup_elem(&function_cpus, &at);
+}
+
+/* What is kept of @t, a task on @cpu, has changed. */
+static __always_inline void has_changed(struct task *t, __u32 cpu)
+{
+	struct function_cpu *f = function_on(t->slot, cpu);
+
+	if (f)
+		__sync_fetch_and_add(&f->changes, 1);
 }
 
 /* @t is not one that never ran any more. */
 static __always_inline void runs_first(struct task *t)
 {
 	__u32 at = t->never_ran - 1;
-	__s32 *n = bpf_map_lookup_elem(&never_ran, &at);
+	struct function_cpu *f = bpf_map_lookup_elem(&function_cpus, &at);
 
 	t->never_ran = 0;
+	if (!f)
+		return;
+	__sync_fetch_and_add(&f->changes, 1);
 	/* Its slot may be another function's by now, whose count began at 0. */
-	if (n && *n > 0)
-		__sync_fetch_and_add(n, -1);
+	if (f->never_ran > 0)
+		__sync_fetch_and_add(&f->never_ran, -1);
+	__sync_fetch_and_add(&f->changes, 1);
 }
 
 /* @t is one that waits for its first time on @cpu. */
 static __always_inline void waits_first(struct task *t, __u32 slot, __u32 cpu)
 {
-	__s32 *n = never_ran_on(slot, cpu);
+	struct function_cpu *f = function_on(slot, cpu);
 
-	if (!n)
+	if (!f)
 		return;
-	__sync_fetch_and_add(n, 1);
 	t->never_ran = 1 + slot * cpus + cpu;
+	__sync_fetch_and_add(&f->changes, 1);
+	__sync_fetch_and_add(&f->never_ran, 1);
+	__sync_fetch_and_add(&f->changes, 1);
 }
 
 SEC("tp_btf/sched_wakeup_new")
@@ -79,6 +97,7 @@ int BPF_PROG(observe_migrate, struct task_struct *p, int to)
 	if (!t)
 		return 0;
 	t->slept = 1; /* it has not run where it comes to, as if it was woken there */
+	has_changed(t, p->thread_info.cpu);
 	if (!t->never_ran)
 		return 0;
 	slot = (t->never_ran - 1) / (cpus ?: 1);

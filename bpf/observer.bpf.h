@@ -55,6 +55,8 @@ int BPF_PROG(observe_fork, struct task_struct *parent, struct task_struct *child
 	struct task t = {};
 	bool begun = !e;
 
+	if (of)
+		t.slot = of->slot;
 	if (begun) {
 		__u64 id = 0, parent_id = 0;
 		struct function *fn;
@@ -85,6 +87,7 @@ int BPF_PROG(observe_fork, struct task_struct *parent, struct task_struct *child
 			count(LOST_INVOCATIONS);
 			return 0;
 		}
+		t.slot = fn->slot;
 	}
 	t.arrive_ns = e->arrive_ns;
 	t.root = e->pid;
@@ -133,6 +136,7 @@ int BPF_PROG(observe_exec, struct task_struct *p, int old_pid)
 	if (pid != old) { /* not the first thread: it takes that one's pid */
 		struct task moved = *t;
 
+		has_changed(t, bpf_get_smp_processor_id());
 		bpf_map_delete_elem(&tasks, &old);
 		if (!bpf_map_update_elem(&tasks, &pid, &moved, BPF_ANY))
 			return 0;
@@ -235,7 +239,10 @@ static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, 
 	bool dead = p->__state & TASK_DEAD;
 	struct event *e = invocation_of(t);
 	__u32 pid = p->pid, zero = 0, *preempted;
+	__u64 others;
 
+	if (!e || dead)
+		has_changed(t, bpf_get_smp_processor_id());
 	if (!e) {
 		if (is_busy(t) && !dead)
 			return; /* it was not seen to wake */
@@ -251,7 +258,11 @@ static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, 
 	t->cpu_ns = p->se.sum_exec_runtime;
 	__sync_fetch_and_add(&e->wait_ns, p->sched_info.run_delay - t->wait_ns);
 	t->wait_ns = p->sched_info.run_delay;
-	t->others_ns = e->cpu_ns - t->cpu_ns;
+	others = e->cpu_ns - t->cpu_ns;
+	if (t->others_ns != others) {
+		t->others_ns = others;
+		has_changed(t, bpf_get_smp_processor_id());
+	}
 	if (t->on_ns)
 		t->segment_ns += now - t->on_ns;
 	if (!dead && (preempt || !p->__state)) {
@@ -285,13 +296,13 @@ static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, 
 }
 
 /*
- * @t, whose thread is @pid, has the CPU. The segment that was interrupted there goes
+ * @p, whose account is @t, has the CPU. The segment that was interrupted there goes
  * on if it is its own, may go on if it is of another thread of the invocation,
  * and is over if it is of another invocation.
  */
-static __always_inline void task_on_cpu(struct task *t, __u32 pid)
+static __always_inline void task_on_cpu(struct task_struct *p, struct task *t)
 {
-	__u32 zero = 0, cpu = 1 + bpf_get_smp_processor_id();
+	__u32 pid = p->pid, zero = 0, cpu = 1 + bpf_get_smp_processor_id();
 	__u32 *preempted = bpf_map_lookup_elem(&interrupted, &zero);
 
 	if (preempted && *preempted) {
@@ -306,7 +317,10 @@ static __always_inline void task_on_cpu(struct task *t, __u32 pid)
 	if (t->preempted_cpu && t->preempted_cpu != cpu)
 		end_preempted_slice(t); /* it was moved */
 	t->preempted_cpu = 0;
-	t->slept = 0;
+	if (t->slept) {
+		t->slept = 0;
+		woken_runs(p, t, cpu - 1);
+	}
 	t->on_ns = bpf_ktime_get_ns();
 }
 
@@ -327,7 +341,7 @@ static __always_inline int switched(bool preempt, struct task_struct *prev, stru
 	if (t) {
 		struct event *e;
 
-		task_on_cpu(t, next_pid);
+		task_on_cpu(next, t);
 		if (t->never_ran)
 			runs_first(t);
 		if (!is_busy(t) && (t->cpu_ns || next_pid != t->root))

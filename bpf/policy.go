@@ -75,11 +75,13 @@ func (b *Backend) SetPolicy(entries map[CgroupID]Entry) error {
 		}
 	}
 	next := b.control.generation.Load() + 1
+	var steady uint64
 	for id, slot := range b.slots {
 		v := alpsEntry{} // also over what a process that died here had begun
 		if e, ok := entries[id]; ok {
 			v = alpsEntry{CgroupId: uint64(id), Generation: next, BiasUs: e.BiasUS, SliceUs: e.SliceUS, LateBiasUs: e.LateBiasUS}
 			if e.Steady != nil {
+				steady = 1
 				v.IsSteady, v.Steady = 1, steadyValue(e.Steady)
 			}
 		}
@@ -88,6 +90,7 @@ func (b *Backend) SetPolicy(entries map[CgroupID]Entry) error {
 		}
 	}
 	b.control.generation.Store(next)
+	b.control.steady.Store(steady)
 	return nil
 }
 
@@ -173,6 +176,7 @@ func (f Function) value(slot uint32) alpsFunction {
 // set that is refused, by Check or for its size, changes nothing; if the kernel
 // fails in the middle, what was added is removed again.
 func (b *Backend) SetFunctions(functions []Function) error {
+	defer b.control.functions.Add(1) // answers of former functions count no more
 	want := map[CgroupID]bool{}
 	for _, f := range functions {
 		want[f.ID] = true
@@ -206,7 +210,7 @@ func (b *Backend) SetFunctions(functions []Function) error {
 		for used[slot] {
 			slot++
 		}
-		err := b.forgetNeverRan(slot)
+		err := b.forgetTasks(slot)
 		if err == nil {
 			err = b.maps.Functions.Update(uint64(f.ID), f.value(slot), ebpf.UpdateNoExist)
 		}
@@ -226,10 +230,10 @@ func (b *Backend) SetFunctions(functions []Function) error {
 	return b.followBusy()
 }
 
-// forgetNeverRan lets the next owner of a slot begin without invocations.
-func (b *Backend) forgetNeverRan(slot uint32) error {
+// forgetTasks lets the next owner of a slot begin without invocations.
+func (b *Backend) forgetTasks(slot uint32) error {
 	for cpu := range b.cpus {
-		if err := b.maps.NeverRan.Put(slot*b.cpus+cpu, int32(0)); err != nil {
+		if err := b.maps.FunctionCpus.Put(slot*b.cpus+cpu, alpsFunctionCpu{}); err != nil {
 			return err
 		}
 	}

@@ -2,29 +2,18 @@
 /*
  * The policy steady: a function yields by the Gittins index of the invocation
  * that CFS runs next in it, which is worth so much by the CPU time that it has
- * used (docs/policy.md). The rules are those of alps/model, steady.go: a test
- * compares them.
+ * used (docs/policy.md).
  */
 
 #include "never_ran.bpf.h"
-
-#define STEADY_STEPS  16
-#define SLOPE_BITS    20
-#define MIN_INDEX_NS  (100 * NSEC_PER_USEC)
-#define BEYOND_NS     (4 * 1000 * NSEC_PER_USEC)
-#define LEAST_SLICE_US 1000
-#define MAX_SLICE_US  (10 * 1000 * 1000)
-#define IDLE_NS	      (3600ULL * 1000 * 1000 * NSEC_PER_USEC)
-#define MAX_INDEX_NS  ((1ULL << 47) - 1)
-#define RATIO_BITS    16
-#define MIN_BIAS_US   1
-#define MAX_BIAS_US   0x7fffffffULL
+#include "table.bpf.h"
 
 /* The group that goes first on a CPU because it has waited, for one slice. */
 struct guard {
 	__u64 se;	 /* its address; 0: none */
 	__u64 queued_ns; /* its alps_queued: which slice it is about */
 	__u64 chosen_ns; /* by rq_clock */
+	__u64 waits;	 /* it may not have had the slice yet */
 };
 
 struct {
@@ -34,120 +23,24 @@ struct {
 	__type(value, struct guard);
 } guards SEC(".maps");
 
-/* The index of an invocation that has used so much. */
-static __always_inline __u64 index_of(struct steady *s, __u64 used)
-{
-	struct step *step;
-	__s64 index;
-	__u32 i = 0;
-
-	if (used >= s->seen_ns)
-		return used > s->least_ns ? used : s->least_ns;
-#pragma unroll
-	for (__u32 half = STEADY_STEPS / 2; half; half /= 2)
-		if (s->steps[(i + half) & (STEADY_STEPS - 1)].from_ns <= used)
-			i += half;
-	step = &s->steps[i & (STEADY_STEPS - 1)];
-	index = step->index_ns + ((__s64)((used - step->from_ns) * step->slope) >> SLOPE_BITS);
-	return index > MIN_INDEX_NS ? index : MIN_INDEX_NS;
-}
-
-/* The CPU time used at which the quantum of such an invocation ends. */
-static __always_inline __u64 end_of(struct steady *s, __u64 used)
-{
-	__u64 end;
-	__u32 i = 0;
-
-	if (used >= s->seen_ns)
-		return 2 * used + BEYOND_NS;
-#pragma unroll
-	for (__u32 half = STEADY_STEPS / 2; half; half /= 2)
-		if (s->steps[(i + half) & (STEADY_STEPS - 1)].from_ns <= used)
-			i += half;
-	end = s->steps[i & (STEADY_STEPS - 1)].end_ns;
-	return end > used ? end : used + 1;
-}
-
-/* By how much a function of that index yields, in half octaves above the floor. */
-static __always_inline __u32 steady_bias_us(struct steady *s, __u64 index)
-{
-	__u64 ratio, rest, us;
-	__u32 log = 0;
-
-	if (index <= s->floor_ns)
-		return MIN_BIAS_US;
-	if (index > MAX_INDEX_NS)
-		index = MAX_INDEX_NS;
-	ratio = (index << RATIO_BITS) / (s->floor_ns ?: 1);
-	rest = ratio;
-	if (rest >> 32) {
-		log += 32;
-		rest >>= 32;
-	}
-	if (rest >> 16) {
-		log += 16;
-		rest >>= 16;
-	}
-	if (rest >> 8) {
-		log += 8;
-		rest >>= 8;
-	}
-	if (rest >> 4) {
-		log += 4;
-		rest >>= 4;
-	}
-	if (rest >> 2) {
-		log += 2;
-		rest >>= 2;
-	}
-	log += rest >> 1;
-	if (log < RATIO_BITS)
-		return MIN_BIAS_US;
-	rest = ratio >> (log - RATIO_BITS); /* in [1, 2) */
-	us = 2 * (log - RATIO_BITS) + (rest * rest >= 2ULL << (2 * RATIO_BITS));
-	us = us * s->octave_us / 2;
-	return us < MIN_BIAS_US ? MIN_BIAS_US : us > MAX_BIAS_US ? MAX_BIAS_US : us;
-}
-
-#define NOBODY (~0ULL) /* in place of an index */
-
-/* The bias of a function whose next invocation has used so much; @other waits. */
-static __always_inline __u32 steady_answer_bias(struct steady *s, __u64 used, __u64 other)
-{
-	__u64 index = index_of(s, used);
-
-	return steady_bias_us(s, other < index ? other : index);
-}
-
-/*
- * How long an invocation keeps the CPU within its function, of which it has had
- * slice_used: to the end of its quantum. Negative: CFS's own slice, for the sake
- * of who waits and is worth more.
- */
-static __always_inline int steady_answer_slice(struct steady *s, __u64 used, __u64 slice_used,
-					       bool ran, __u64 other)
-{
-	__u64 begun, us;
-
-	if (ran && other != NOBODY &&
-	    steady_bias_us(s, other) < steady_bias_us(s, index_of(s, used)))
-		return -1;
-	begun = used > slice_used ? used - slice_used : 0;
-	us = (end_of(s, begun) - begun) / NSEC_PER_USEC;
-	return us < LEAST_SLICE_US ? LEAST_SLICE_US : us > MAX_SLICE_US ? MAX_SLICE_US : us;
-}
-
 static __always_inline void *task_of(void *se)
 {
 	return se - bpf_core_field_offset(struct task_struct, se);
 }
 
+/* A task, and what its invocation has used. */
+struct account {
+	__u64 sum_ns;  /* CPU time of the task */
+	__u64 used_ns; /* of the invocation, the task's among it; 0 of what is no invocation */
+	bool known;    /* it is one */
+	bool ran;      /* it does not wait for its first time on a CPU */
+};
+
 /*
- * The CPU time that the invocation of task entity @se has used, of which @sum is
- * the task's own. What is no invocation, such as the function's server, is taken
- * for one that begins. @ran: it is none that waits for its first time on a CPU.
+ * The account of task entity @se, which has used @sum. What is no invocation, such
+ * as the function's server, is taken for one that begins.
  */
-static __always_inline __u64 used_by(void *se, __u64 sum, bool *ran)
+static __always_inline void account_of(void *se, __u64 sum, struct account *a)
 {
 	struct task *t;
 	__u32 pid = 0;
@@ -155,8 +48,16 @@ static __always_inline __u64 used_by(void *se, __u64 sum, bool *ran)
 	bpf_probe_read_kernel(&pid, sizeof(pid),
 			      task_of(se) + bpf_core_field_offset(struct task_struct, pid));
 	t = bpf_map_lookup_elem(&tasks, &pid);
-	*ran = !t || !t->never_ran;
-	return t ? sum + t->others_ns : 0;
+	a->sum_ns = sum;
+	a->known = t;
+	a->ran = !t || !t->never_ran;
+	a->used_ns = t ? sum + t->others_ns : 0;
+}
+
+/* The entity that waits at @node, as an address. */
+static __always_inline struct sched_entity *entity_of(void *node)
+{
+	return node - bpf_core_field_offset(struct sched_entity, run_node);
 }
 
 /* The first that waits in @q by CFS's order, as an address; NULL: none. */
@@ -164,51 +65,63 @@ static __always_inline void *first_of(struct cfs_rq *q)
 {
 	struct rb_node *left = BPF_CORE_READ(q, tasks_timeline.rb_leftmost);
 
-	return left ? (void *)left - bpf_core_field_offset(struct sched_entity, run_node) : NULL;
+	return left ? entity_of(left) : NULL;
 }
 
+/* The task that CFS runs next. */
+struct next {
+	void *se;    /* NULL: none */
+	__u64 sum_ns; /* CPU time that it has used */
+	bool first;  /* it is the first in the tree of its function's queue */
+	bool nested; /* it is of a cgroup within the function's */
+};
+
 /*
- * The task that CFS runs next below @se, or @se itself, and the CPU time it has
- * used; NULL: none. @waits: somebody may come before it in @se's own queue. What
+ * The task that CFS runs next below @se, or @se itself. What
  * a pointer of a known type leads to is read directly, which is cheap.
  */
-static __always_inline void *next_below(struct sched_entity *se, __u64 *sum, bool *waits)
+static __always_inline void next_below(struct sched_entity *se, struct next *n)
 {
 	struct cfs_rq *q = se->my_q;
 	struct sched_entity *next;
 	void *at;
 
-	*waits = false;
+	n->se = NULL;
+	n->sum_ns = 0;
+	n->first = n->nested = false;
 	if (!q) {
-		*sum = se->sum_exec_runtime;
-		return se;
+		n->se = se;
+		n->sum_ns = se->sum_exec_runtime;
+		return;
 	}
 	next = q->curr;
 	if (!next)
 		next = q->alps_held;
 	if (next) {
-		*waits = true;
 		if (!next->my_q) {
-			*sum = next->sum_exec_runtime;
-			return next;
+			n->se = next;
+			n->sum_ns = next->sum_exec_runtime;
+			return;
 		}
 		at = next;
 	} else {
+		n->first = true;
 		at = first_of(q);
 	}
 	for (int i = 0; at && i < MAX_DEPTH; i++) { /* nested cgroups */
 		q = BPF_CORE_READ((struct sched_entity *)at, my_q);
 		if (!q) {
-			*sum = BPF_CORE_READ((struct sched_entity *)at, sum_exec_runtime);
-			return at;
+			n->sum_ns = BPF_CORE_READ((struct sched_entity *)at, sum_exec_runtime);
+			n->se = at;
+			return;
 		}
+		n->nested = true;
 		at = BPF_CORE_READ(q, curr);
 		if (!at)
 			at = BPF_CORE_READ(q, alps_held);
 		if (!at)
 			at = first_of(q);
 	}
-	return NULL;
 }
 
 /*
@@ -217,9 +130,9 @@ static __always_inline void *next_below(struct sched_entity *se, __u64 *sum, boo
  * stranger, such as the function's server, is worth as much as a new invocation:
  * it has to run before the next one can begin.
  */
-static __noinline __u64 index_if_woken(struct steady *s, struct rb_node *node)
+static __noinline __u64 index_if_woken(struct steady *s, void *node)
 {
-	struct sched_entity *se = (void *)node - bpf_core_field_offset(struct sched_entity, run_node);
+	struct sched_entity *se = entity_of(node);
 	struct task *t;
 	__u32 pid = 0;
 
@@ -233,47 +146,43 @@ static __noinline __u64 index_if_woken(struct steady *s, struct rb_node *node)
 	return index_of(s, t ? t->cpu_ns + t->others_ns : 0);
 }
 
-static __always_inline __u64 lower(__u64 a, __u64 b)
-{
-	return a < b ? a : b;
-}
+#define NODES 7
 
 /*
- * The least index of those that wait in @q and should not wait for the end of
- * another's quantum: of an invocation that never ran (@fresh), and of whoever was
- * woken. CFS prefers who has slept, so the woken ones are at the left of the tree.
- * The leftmost alone will not do: a thread of the long invocation may be that,
- * which sleeps and wakes all the time. Of a tree of three levels all are looked at,
- * of a higher one the three levels at its left end.
+ * Those who wait in @q and count as woken. CFS prefers who has slept, so they are at the
+ * left of the tree. The leftmost alone will not do: a thread of the long invocation
+ * may be that, which sleeps and wakes all the time. Of a tree of three levels all
+ * are looked at, of a higher one the three levels at its left end. False: nobody waits.
  */
-static __always_inline __u64 index_of_woken(struct steady *s, struct cfs_rq *q, bool fresh)
+static __always_inline bool nodes_of(struct cfs_rq *q, struct rb_node *n[NODES])
 {
-	__u64 index = fresh ? index_of(s, 0) : NOBODY;
-	struct rb_node *top = q->tasks_timeline.rb_root.rb_node, *left, *right;
+	struct rb_node *top = q->tasks_timeline.rb_root.rb_node;
 
+	if (!top)
+		return false;
 	for (int i = 0; i < 16; i++) { /* down, until two levels are below */
-		struct rb_node *next = BPF_CORE_READ(top, rb_left);
+		struct rb_node *next = top->rb_left;
 
-		if (!next || !BPF_CORE_READ(next, rb_left) || !BPF_CORE_READ(next, rb_left, rb_left))
+		if (!next || !next->rb_left || !next->rb_left->rb_left)
 			break;
 		top = next;
 	}
-	if (!top)
-		return index;
-	left = BPF_CORE_READ(top, rb_left);
-	right = BPF_CORE_READ(top, rb_right);
-	index = lower(index, index_if_woken(s, top));
-	if (left) {
-		index = lower(index, index_if_woken(s, left));
-		index = lower(index, index_if_woken(s, BPF_CORE_READ(left, rb_left)));
-		index = lower(index, index_if_woken(s, BPF_CORE_READ(left, rb_right)));
-	}
-	if (right) {
-		index = lower(index, index_if_woken(s, right));
-		index = lower(index, index_if_woken(s, BPF_CORE_READ(right, rb_left)));
-		index = lower(index, index_if_woken(s, BPF_CORE_READ(right, rb_right)));
-	}
-	return index;
+	n[0] = top;
+	n[1] = top->rb_left;
+	n[2] = top->rb_right;
+	n[3] = n[1]->rb_left; /* a NULL leads to NULL */
+	n[4] = n[1]->rb_right;
+	n[5] = n[2]->rb_left;
+	n[6] = n[2]->rb_right;
+	return true;
+}
+
+/* One waits in @q, and no other. */
+static __always_inline bool is_alone(struct cfs_rq *q)
+{
+	struct rb_node *top = q->tasks_timeline.rb_root.rb_node;
+
+	return !top->rb_left && !top->rb_right; /* a NULL leads to NULL */
 }
 
 /* @se waits in the tree of @on, and nobody comes after it. */
@@ -296,7 +205,7 @@ static __always_inline bool is_last(struct cfs_rq *on, struct sched_entity *se)
 }
 
 /* The group @se goes first for one slice, from now on or already. */
-static __always_inline bool is_guarded(struct guard *g, struct steady *s, struct sched_entity *se)
+static __always_inline bool is_guarded(struct guard *g, __u64 wait_ns, __u64 every_ns, struct sched_entity *se)
 {
 	struct cfs_rq *on = se->cfs_rq;
 	__u64 queued = se->alps_queued, now;
@@ -304,12 +213,13 @@ static __always_inline bool is_guarded(struct guard *g, struct steady *s, struct
 	if (g->se == (__u64)se && g->queued_ns == queued)
 		return true;
 	now = on->rq->clock;
-	if ((__s64)(now - queued) < (__s64)s->guard_wait_ns ||
-	    (g->se && (__s64)(now - g->chosen_ns) < (__s64)s->guard_every_ns) || !is_last(on, se))
+	if ((__s64)(now - queued) < (__s64)wait_ns ||
+	    (g->se && (__s64)(now - g->chosen_ns) < (__s64)every_ns) || !is_last(on, se))
 		return false;
 	g->se = (__u64)se;
 	g->queued_ns = queued;
 	g->chosen_ns = now;
+	g->waits = 1;
 	return true;
 }
 
@@ -318,58 +228,97 @@ static __always_inline bool guard_waits(struct guard *g, struct cfs_rq *on)
 {
 	struct sched_entity *se = (void *)g->se;
 
-	return se && on->curr != se && BPF_CORE_READ(se, alps_queued) == g->queued_ns &&
-	       BPF_CORE_READ(se, on_rq) && BPF_CORE_READ(se, cfs_rq) == on;
+	if (!g->waits || on->curr == se)
+		return false;
+	if (BPF_CORE_READ(se, alps_queued) != g->queued_ns || !BPF_CORE_READ(se, on_rq)) {
+		g->waits = 0;
+		return false;
+	}
+	return BPF_CORE_READ(se, cfs_rq) == on;
 }
 
-/* By how much the group @se of a function with @slot yields. */
-static __always_inline int steady_bias(struct steady *s, __u32 slot, struct sched_entity *se)
+/* How long the function keeps the CPU whose group @se has it. */
+static __always_inline int group_slice(struct guard *g, struct sched_entity *se, __u32 slice_us, __u32 guard_slice_us)
 {
+	if (g && g->se == (__u64)se && g->queued_ns == se->alps_queued)
+		return guard_slice_us;
+	if (g && guard_waits(g, se->cfs_rq))
+		return 1; /* who has waited takes over */
+	return slice_us;
+}
+
+#include "memo.bpf.h"
+
+/* By how much the group @se of function @cgroup_id with @slot yields. */
+static __always_inline int steady_bias(struct control *c, struct steady *s, __u32 slot, __u64 cgroup_id,
+				       struct sched_entity *se)
+{
+	struct cfs_rq *q = se->my_q;
 	__u32 cpu = se->cfs_rq->rq->cpu;
 	struct guard *g = bpf_map_lookup_elem(&guards, &cpu);
-	__s32 *fresh = never_ran_on(slot, cpu);
-	__u64 sum = 0, used, other = NOBODY;
-	bool ran, waits;
-	void *next;
+	struct function_cpu *f = function_on(slot, cpu);
+	struct account a;
+	struct memo *m;
+	__u64 other = NOBODY;
+	struct next n;
+	bool alone;
+	int answer;
 
-	if (g && is_guarded(g, s, se))
+	if (!f || !g)
 		return MIN_BIAS_US;
-	next = next_below(se, &sum, &waits);
-	if (!next)
+	m = begin_memo(c, s, cgroup_id, se, f, slot, cpu);
+	if (!m)
+		return MIN_BIAS_US;
+	if (is_guarded(g, s->guard_wait_ns, s->guard_every_ns, se))
+		return MIN_BIAS_US;
+	next_below(se, &n);
+	m->bias.next = 0;
+	if (!n.se)
 		return steady_bias_us(s, IDLE_NS);
-	used = used_by(next, sum, &ran);
-	if (waits)
-		other = index_of_woken(s, se->my_q, fresh && *fresh > 0);
-	else if (fresh && *fresh > 0)
+	recall_account(m, f, &n, &a);
+	alone = n.first && is_alone(q);
+	if (!alone)
+		other = index_of_woken(s, m, f, q);
+	else if (f->never_ran > 0)
 		other = index_of(s, 0);
-	return steady_answer_bias(s, used, other);
+	answer = steady_answer_bias(s, a.used_ns, other);
+	if (!n.nested) {
+		learn(&m->bias, f, &a, other, answer);
+		m->bias.alone = alone;
+		learn_next(&m->bias, q, &n);
+		m->bias.span_ns = a.known ? span_of(s, a.used_ns, other) : NOBODY;
+	}
+	return answer;
 }
 
 /* How long @se keeps the CPU: the group of function @cgroup_id, or one below. */
-static __always_inline int steady_slice(struct steady *s, __u32 slot, __u64 cgroup_id,
+static __always_inline int steady_slice(struct control *c, struct steady *s, __u32 slot, __u64 cgroup_id,
 					struct sched_entity *se)
 {
 	struct cfs_rq *on = se->cfs_rq;
 	__u32 cpu = on->rq->cpu;
-	__u64 sum = 0, used;
-	__s32 *fresh;
-	bool ran, waits;
-	void *next;
+	struct function_cpu *f = function_on(slot, cpu);
+	struct memo *m = memo_on(cgroup_id, cpu);
+	struct account a;
+	struct next n;
+	__u64 other;
+	int answer;
 
-	if (se->my_q && se->my_q->tg->css.cgroup->kn->id == cgroup_id) {
-		struct guard *g = bpf_map_lookup_elem(&guards, &cpu);
-
-		if (g && g->se == (__u64)se && g->queued_ns == se->alps_queued)
-			return s->guard_slice_us;
-		if (g && guard_waits(g, on))
-			return 1; /* who has waited takes over */
-		return s->group_slice_us;
-	}
-	next = next_below(se, &sum, &waits);
-	if (!next)
+	if (se->my_q && se->my_q->tg->css.cgroup->kn->id == cgroup_id)
+		return group_slice(bpf_map_lookup_elem(&guards, &cpu), se, s->group_slice_us, s->guard_slice_us);
+	next_below(se, &n);
+	if (!n.se || !f || !m)
 		return -1;
-	used = used_by(next, sum, &ran);
-	fresh = never_ran_on(slot, cpu);
-	return steady_answer_slice(s, used, se->sum_exec_runtime - se->alps_turn, ran,
-				   index_of_woken(s, on, fresh && *fresh > 0));
+	if (!is_of(m, c, cgroup_id))
+		forget_memo(m);
+	recall_account(m, f, &n, &a);
+	other = index_of_woken(s, m, f, on);
+	answer = steady_answer_slice(s, a.used_ns, se->sum_exec_runtime - se->alps_turn, a.ran, other);
+	if (!se->my_q && is_of(m, c, cgroup_id)) {
+		learn(&m->slice, f, &a, other, answer);
+		m->slice.next = (__u64)se;
+		m->slice.turn = se->alps_turn;
+		m->slice.span_ns = a.known && a.ran && other != NOBODY ? span_of(s, a.used_ns, NOBODY) : NOBODY;
+	}
+	return answer;
 }

@@ -57,6 +57,7 @@ func TestSteadyAnswersAsTheModel(t *testing.T) {
 		require.EqualValues(t, 1, answered)
 		return q
 	}
+	spans := map[bool]int{} // by whether one is long enough to be of use
 	for name, cpu := range drawn(r) {
 		for _, n := range []int{0, 1, 3, 200} {
 			p := policy.DefaultSteady()
@@ -81,6 +82,12 @@ func TestSteadyAnswersAsTheModel(t *testing.T) {
 				require.EqualValues(t, want.Table.Index(u), got.IndexNs, "%s %d: index at %s", name, n, u)
 				require.EqualValues(t, want.Table.End(u), got.EndNs, "%s %d: end at %s", name, n, u)
 				require.EqualValues(t, want.Bias(u, waits).Microseconds(), got.BiasUs, "%s %d: bias at %s, %t", name, n, u, waits)
+				require.NotZero(t, got.SpanNs)
+				for _, more := range []uint64{got.SpanNs - 1, r.Uint64N(got.SpanNs), r.Uint64N(got.SpanNs)} {
+					later := u + time.Duration(min(more, uint64(50*time.Hour)))
+					require.EqualValues(t, got.BiasUs, want.Bias(later, waits).Microseconds(), "%s %d: bias at %s, %t, is that at %s", name, n, later, waits, u)
+				}
+				spans[got.SpanNs > uint64(max(time.Microsecond, u/1000))]++
 				slice := int64(-1)
 				if d := want.Slice(u, sliceUsed, ran, waits); d > 0 {
 					slice = d.Microseconds()
@@ -89,6 +96,8 @@ func TestSteadyAnswersAsTheModel(t *testing.T) {
 			}
 		}
 	}
+	t.Logf("the bias stays for more than a thousandth of the CPU time used: %d, %d not", spans[true], spans[false])
+	require.Greater(t, spans[true], 9*spans[false])
 }
 
 // What the kernel keeps of a table is the table; what it cannot keep is refused.
@@ -121,9 +130,9 @@ func TestSteadyIsReadBack(t *testing.T) {
 func TestASlotsNextOwnerHasNoInvocations(t *testing.T) {
 	b, _ := backend(t)
 	require.NoError(t, b.SetFunctions([]Function{{ID: 1}}))
-	require.NoError(t, b.maps.NeverRan.Put(uint32(0), int32(5)))
+	require.NoError(t, b.maps.FunctionCpus.Put(uint32(0), alpsFunctionCpu{NeverRan: 5}))
 	require.NoError(t, b.SetFunctions([]Function{{ID: 2}}))
-	var n int32
-	require.NoError(t, b.maps.NeverRan.Lookup(uint32(0), &n))
-	require.Zero(t, n)
+	var f alpsFunctionCpu
+	require.NoError(t, b.maps.FunctionCpus.Lookup(uint32(0), &f))
+	require.Zero(t, f.NeverRan)
 }

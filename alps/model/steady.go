@@ -11,7 +11,7 @@ import (
 
 // Steady is what a backend is told of one function under the policy steady:
 // the rules by which it answers. They are in integers, because BPF has no other
-// numbers. bpf/steady.bpf.h has the same rules, and a test compares both on
+// numbers. bpf/table.bpf.h has the same rules, and a test compares both on
 // random tables.
 type Steady struct {
 	Params *policy.SteadyParams
