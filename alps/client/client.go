@@ -46,6 +46,11 @@ const (
 	PolicyManual = "manual" // whoever calls SetPolicy
 )
 
+// Policies are all that a Mode may name.
+func Policies() []string {
+	return []string{PolicySteady, PolicyALPS, PolicySFS, PolicyManual, PolicyCFS}
+}
+
 // Mode is what decides: steady; ALPS; SFS; whoever calls SetPolicy; or nothing,
 // and the invocations are observed only.
 type Mode struct {

@@ -52,7 +52,7 @@ func parseMode(m client.Mode) (mode, error) {
 		return out, out.steady.Validate()
 	case client.PolicyALPS, client.PolicySFS, client.PolicyManual:
 	default:
-		return mode{}, fmt.Errorf("policy %q: allowed: steady, alps, sfs, manual, cfs", m.Policy)
+		return mode{}, fmt.Errorf("policy %q: allowed: %s", m.Policy, strings.Join(client.Policies(), ", "))
 	}
 	if m.Order == "" {
 		out.order = model.OrderBounded

@@ -11,15 +11,9 @@ import (
 	"github.com/ds2-lab/alps/alps/model"
 )
 
-// Policies of a mode.
-const (
-	policySteady = "steady"
-	policyALPS   = "alps"
-)
-
 // NewMode adds the flags of a mode to fs. After fs.Parse, the function returned
-// reads them. chosen is false if nobody named a policy, so that the default is
-// to be told of; byDefault is that then.
+// reads them. chosen is false if no policy was named: it is byDefault then, and the
+// caller says so.
 func NewMode(fs *flag.FlagSet) func(byDefault string) (m client.Mode, chosen bool, err error) {
 	name := fs.String("policy", "", "by `name`: steady; alps, the paper's; sfs; manual, set by alps policy; or cfs to observe only. Left out: steady, but alps with -like=paper or -like=artifact")
 	order := fs.String("order", model.OrderBounded, "of alps and manual: off, fifo, strict or bounded")
@@ -33,10 +27,10 @@ func NewMode(fs *flag.FlagSet) func(byDefault string) (m client.Mode, chosen boo
 		m := client.Mode{Policy: *name, FullSlices: *full}
 		switch {
 		case !given["like"]:
-		case alps.like.name == LikeSteady && (m.Policy == "" || m.Policy == policySteady):
-			m.Policy = policySteady
-		case alps.like.name != LikeSteady && (m.Policy == "" || m.Policy == policyALPS):
-			m.Policy = policyALPS
+		case alps.like.name == LikeSteady && (m.Policy == "" || m.Policy == client.PolicySteady):
+			m.Policy = client.PolicySteady
+		case alps.like.name != LikeSteady && (m.Policy == "" || m.Policy == client.PolicyALPS):
+			m.Policy = client.PolicyALPS
 		default:
 			return m, true, fmt.Errorf("-like=%s: not with -policy %s", alps.like.name, m.Policy)
 		}
@@ -44,8 +38,8 @@ func NewMode(fs *flag.FlagSet) func(byDefault string) (m client.Mode, chosen boo
 		if !chosen {
 			m.Policy = byDefault
 		}
-		err := alps.foreign(m.Policy == policySteady, "-policy steady")
-		if m.Policy == policySteady {
+		err := alps.foreign(m.Policy == client.PolicySteady, "-policy steady")
+		if m.Policy == client.PolicySteady {
 			for _, f := range []string{"order", "step"} {
 				if given[f] {
 					err = errors.Join(err, fmt.Errorf("-%s: not with -policy steady", f))
