@@ -177,7 +177,7 @@ func TestComplaints(t *testing.T) {
 	require.NoError(t, load(goodVM+"    trace: true\n"))
 	for _, c := range []struct{ add, want string }{
 		{"    laod: 1\n", x + ":10:5: laod: no such key; allowed: cores, deployment, deployments, engine, function_cpus, invocations, learners, loads, machine, measure, records, rounds, seed, series, trace, worker, workloads"},
-		{"      - {name: a, scheduler: eevdf}\n", x + `:10:30: parts[0].series[1].scheduler: "eevdf": allowed: `+strings.Join(vmSchedulers, ", ")},
+		{"      - {name: a, scheduler: eevdf}\n", x + `:10:30: parts[0].series[1].scheduler: "eevdf": allowed: ` + strings.Join(vmSchedulers, ", ")},
 		{"      - {name: steady, params: {alpha: 1}}\n", x + ":10:16: parts[0].series[1].params: "},
 		{"      - {name: steady, order: fifo}\n", x + `:10:16: parts[0].series[1].scheduler: "steady" has no order, step or params`},
 		{"      - {name: srpt}\n", x + `:10:16: parts[0].series[1].scheduler: "srpt": allowed: cfs, `},
