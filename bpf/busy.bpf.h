@@ -70,10 +70,13 @@ static __always_inline bool is_asleep(struct task_struct *p)
 	return p->se.sched_delayed;
 }
 
-/* Nobody goes on with the period, even if somebody wakes now. */
+/*
+ * Nobody goes on with the period, even if somebody wakes now. The last thread may
+ * have fallen asleep on another CPU after @now was read.
+ */
 static __always_inline bool is_over(struct period *per, struct event *e, __u64 now)
 {
-	return per->awake <= 0 && e->arrive_ns && (__s64)(now - per->slept_ns) >= per->idle_ns;
+	return per->awake <= 0 && e->arrive_ns && (__s64)(now - per->slept_ns) >= (__s64)per->idle_ns;
 }
 
 /* Under the period's lock. */

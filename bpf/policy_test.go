@@ -27,7 +27,7 @@ func backend(t testing.TB) (*Backend, timed) {
 	spec, err := loadAlps()
 	require.NoError(t, err)
 	for name := range spec.Programs {
-		if name != alpsProgTimeBias && name != alpsProgTimeSlice && name != alpsProgTimeNothing && name != alpsProgSweep && name != alpsProgAskSteady {
+		if name != alpsProgTimeBias && name != alpsProgTimeSlice && name != alpsProgTimeNothing && name != alpsProgSweep && name != alpsProgSettle && name != alpsProgAskSteady {
 			delete(spec.Programs, name)
 		}
 	}
@@ -36,7 +36,7 @@ func backend(t testing.TB) (*Backend, timed) {
 		timed
 	}
 	require.NoError(t, spec.LoadAndAssign(&objs, nil))
-	b := &Backend{maps: objs.alpsMaps, slots: map[CgroupID]uint32{}, cpus: 1, progs: programs{Sweep: objs.Sweep}}
+	b := &Backend{maps: objs.alpsMaps, slots: map[CgroupID]uint32{}, cpus: 1, progs: programs{Sweep: objs.Sweep, Settle: objs.Settle}}
 	require.NoError(t, b.mapControl())
 	t.Cleanup(func() { objs.Bias.Close(); objs.Slice.Close(); objs.Nothing.Close(); objs.Steady.Close(); b.free() })
 	return b, objs.timed
@@ -48,6 +48,7 @@ type timed struct {
 	Slice   *ebpf.Program `ebpf:"time_slice"`
 	Nothing *ebpf.Program `ebpf:"time_nothing"`
 	Sweep   *ebpf.Program `ebpf:"sweep"`
+	Settle  *ebpf.Program `ebpf:"settle"`
 	Steady  *ebpf.Program `ebpf:"ask_steady"`
 }
 
