@@ -15,6 +15,7 @@ import (
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/simulate"
 	"github.com/ds2-lab/alps/internal/golden"
+	"github.com/ds2-lab/alps/internal/pagetest"
 )
 
 func sims(args ...string) (code int, stdout, stderr string) {
@@ -118,4 +119,12 @@ func TestSim(t *testing.T) {
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, `"group": "G3"`)
 	require.NotContains(t, stdout, `"group": "G1"`)
+}
+
+// README says how much is simulated without flags.
+func TestTheReadmeNamesTheDefaults(t *testing.T) {
+	_, _, usage := sims("-h")
+	require.Contains(t, usage, "n invocations (default 15000)")
+	require.Contains(t, usage, "24 of paper")
+	pagetest.Says(t, "README.md", "15,000 invocations on 24 cores")
 }
