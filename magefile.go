@@ -311,7 +311,7 @@ func (Test) Guest(ctx context.Context,
 	return targets.Test{Host: host()}.Guest(ctx, targets.TestGuestFlags{Kernel: value(kernel), Src: value(src)})
 }
 
-// Weekly runs what takes long (ring.Long, but for kernel:soak): ten minutes of handlers made at random, a guest with 24 CPUs, busy periods and web frameworks in guests, guests with kernel 6.12, runs that are killed, runs in shards.
+// Weekly runs what takes long (ring.Long, but for kernel:soak): ten minutes of handlers made at random, a guest with 24 CPUs, an attack on four, busy periods and web frameworks in guests, guests with kernel 6.12, runs that are killed, runs in shards.
 func (Test) Weekly(ctx context.Context,
 	kills *int, // 5 without it
 	src *string, // of Linux 6.12, where the distribution has no package of it

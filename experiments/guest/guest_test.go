@@ -72,6 +72,14 @@ func TestGuestSchedExt(t *testing.T) {
 	testPackages(t, p, 2, "schedext", "bpf/ghost", "bpf/scx", "alps/cost", "alps/daemon")
 }
 
+// The attack on steady with four CPUs.
+func TestGuestSteadyUnderAttackWith4CPUs(t *testing.T) {
+	p := guestArtifacts(t)
+	ring.Need(t, ring.Long, ring.Must(ring.Long), "takes minutes: the target test:weekly")
+	t.Setenv("ALPS_GUEST_TESTS", "TestGuestSteadyUnderAttack")
+	testPackages(t, p, 4, "hook,trace,docker,long", "alps/daemon")
+}
+
 // testPackages runs the test binaries of packages in a guest, where these rings must run.
 func testPackages(t *testing.T, p Artifacts, cpus int, rings string, packages ...string) {
 	p, err := p.InVirtualTime(t.Context())

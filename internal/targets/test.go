@@ -229,7 +229,7 @@ type TestWeeklyFlags struct {
 	Src   string // of Linux 6.12, where the distribution has no package of it
 }
 
-// Weekly runs what takes long (ring.Long, but for kernel:soak): ten minutes of handlers made at random, a guest with 24 CPUs, busy periods and web frameworks in guests, guests with kernel 6.12, runs that are killed, runs in shards.
+// Weekly runs what takes long (ring.Long, but for kernel:soak): ten minutes of handlers made at random, a guest with 24 CPUs, an attack on four, busy periods and web frameworks in guests, guests with kernel 6.12, runs that are killed, runs in shards.
 func (h Test) Weekly(ctx context.Context, f TestWeeklyFlags) error {
 	if err := h.goTest(ctx, nil, "-run=^$", "-fuzz=^FuzzHandlers$", "-fuzztime=10m", "./openlambda/sandbox"); err != nil {
 		return err
