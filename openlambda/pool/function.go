@@ -3,6 +3,7 @@
 package pool
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
@@ -154,13 +155,23 @@ func (f *Function) Acquire(ctx context.Context) (*Instance, time.Duration, error
 	return in, f.Stats().Since(stats.Wait, begun), err
 }
 
+// refusal is why the image cannot run the code. After a while it is forgotten, and
+// a request tries again: another image may have been loaded. mu is held.
+func (f *Function) refusal(now time.Time) error {
+	if f.refused != nil && now.Sub(f.failed) >= refusedFor {
+		f.refused = nil
+	}
+	return f.refused
+}
+
 func (f *Function) wait(ctx context.Context) (*Instance, error) {
 	f.mu.Lock()
-	if err := f.refused; f.closed || err != nil {
+	err := f.refusal(time.Now())
+	if f.closed {
+		err = cmp.Or(err, ErrClosed)
+	}
+	if err != nil {
 		f.mu.Unlock()
-		if err == nil {
-			err = ErrClosed
-		}
 		return nil, err
 	}
 	if in := f.free(); in != nil {

@@ -13,6 +13,9 @@ const scaleEvery = time.Second
 // retryMost bounds the wait between attempts to keep instances.min.
 const retryMost = 30 * time.Second
 
+// refusedFor is how long the image that refused a function is not asked again.
+const refusedFor = 10 * time.Second
+
 // shortLife: a sandbox that dies sooner counts as a failed start.
 const shortLife = 5 * time.Second
 

@@ -3,6 +3,7 @@
 package pool
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -38,4 +39,14 @@ func TestInstancesFollowOutstandingWork(t *testing.T) {
 	require.Equal(t, 3, state(0, 0))
 	f.min, f.p.config.Concurrency = 0, 4
 	require.Equal(t, 2, state(time.Second, 4, 4), "8 s of work, 4 at a time")
+}
+
+// An image that lacked a function's packages is asked again after a while: docker
+// load may have brought another one.
+func TestRefusalIsForgotten(t *testing.T) {
+	no := errors.New("the image has no flask")
+	f := &Function{refused: no, failed: time.Unix(100, 0)}
+	require.Equal(t, no, f.refusal(time.Unix(109, 0)))
+	require.NoError(t, f.refusal(time.Unix(110, 0)))
+	require.NoError(t, f.refusal(time.Unix(111, 0)), "until the image says no again")
 }
