@@ -218,10 +218,10 @@ func (Kernel) Peers(ctx context.Context,
 	return targets.Kernel{Host: host()}.Peers(ctx, targets.KernelPeersFlags{Force: value(force)})
 }
 
-// Soak runs everything at once in a debug kernel: load, policy updates, attach
-// and detach, CPUs and cgroups that come and go; then it reads the kernel's log.
+// Soak runs everything at once in a debug kernel, or on a kernel without hooks by sched_ext: load, policy updates, attach
+// and detach, a daemon that is killed, CPUs and cgroups that come and go; then it reads the kernel's log.
 func (Kernel) Soak(ctx context.Context,
-	name *string, // in kernels.yaml; 6.1-debug without it
+	name *string, // in kernels.yaml, as 6.12-debug, or 7.3, which is not a debug kernel; 6.1-debug without it
 	src *string, // build it from this tree
 	length *time.Duration, // 10m without it
 ) error {

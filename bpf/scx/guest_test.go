@@ -3,7 +3,6 @@
 package scx_test
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,9 +27,7 @@ import (
 func TestMain(m *testing.M) {
 	cgrouptest.Main()
 	if os.Getenv("ALPS_PLAY") == "scheduler" {
-		_, err := scx.Load(scx.Options{})
-		fmt.Println(err)
-		select {}
+		playScheduler()
 	}
 	os.Exit(m.Run())
 }

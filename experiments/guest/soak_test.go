@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -17,9 +18,9 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// TestSoak runs the soak of package bpf in a guest with the kernel given, lets a
-// function be favoured for minutes, and reads the kernel's log. The target
-// kernel:soak calls it; CI does not.
+// TestSoak runs the soak of package bpf in a guest with the kernel given and lets a
+// function be favoured for minutes, or on a kernel without hooks the soak of
+// bpf/scx; then it reads the kernel's log. The target kernel:soak calls it; CI does not.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("ALPS_SOAK"))
 	ring.Need(t, ring.Long, err == nil, "run by the target kernel:soak")
@@ -35,14 +36,24 @@ func TestSoak(t *testing.T) {
 	m, err := vm.Start(ctx, cfg)
 	require.NoError(t, err)
 	defer m.Close()
-	rings := string(ring.Hook) + "," + string(ring.Trace)
-	binary := testBinary(t, p.opts.Root, "bpf")
+	pkg, tests, rings := "bpf", "TestSoak|TestGuestFavoursForGood", string(ring.Hook)+","+string(ring.Trace)
+	if !hasHooks(t, p) {
+		pkg, tests, rings = "bpf/scx", "TestSoak", string(ring.SchedExt)+","+string(ring.Long)
+	}
+	binary := testBinary(t, p.opts.Root, pkg)
 	require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/test && chmod +x /tmp/test", Stdin: bytes.NewReader(binary)}))
 	var log bytes.Buffer
 	out := io.MultiWriter(&log, os.Stdout)
 	err = m.Run(ctx, vm.Cmd{Line: ring.EnvMustRun + "=" + rings + " ALPS_SUSTAIN=2m ALPS_SOAK=" + length.String() +
-		" /tmp/test -test.v -test.run 'TestSoak|TestGuestFavoursForGood' -test.timeout 3h", Stdout: out, Stderr: out})
+		" /tmp/test -test.v -test.run '" + tests + "' -test.timeout 3h", Stdout: out, Stderr: out})
 	kernelLog, logErr := m.Output(ctx, "uname -r; dmesg | grep -E 'WARNING|BUG:|Oops|INFO:|soft lockup|blocked for more' | head -50 || true; dmesg | wc -l")
+	config, err2 := os.ReadFile(filepath.Join(filepath.Dir(p.Kernel.BzImage), "config"))
+	require.NoError(t, err2)
+	for _, check := range []string{"KASAN", "PROVE_LOCKING"} {
+		if !bytes.Contains(config, []byte("CONFIG_"+check+"=y")) {
+			t.Logf("kernel %s has no CONFIG_%s: what only that finds is not looked for", p.Kernel.Name, check)
+		}
+	}
 	t.Logf("the kernel's log:\n%s", kernelLog)
 	require.NoError(t, err)
 	require.NoError(t, logErr)
