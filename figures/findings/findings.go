@@ -67,7 +67,7 @@ func render(root, name string) ([]byte, error) {
 	t := &tables{docs: filepath.Join(root, "docs")}
 	tmpl, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
 		"conditions": t.conditions, "mean": t.mean, "value": t.value, "cell": t.cell, "cells": t.cells,
-		"compared": func() []string { return []string{"eevdf", "sfs", "alps", "steady", "oracle"} },
+		"compared": func() []string { return []string{"eevdf", "sfs", "alps", "steady", "scx", "oracle"} },
 		"change":   change, "times": times,
 	}).Parse(page)
 	if err != nil {
