@@ -136,7 +136,7 @@ func (Experiments) Plan(ctx context.Context,
 // Run runs an experiment, or "all", in a guest or in virtual time; what is there already is kept.
 func (Experiments) Run(ctx context.Context, name string,
 	engine *string, // vm or sim; without it vm, or sim where nothing runs in a guest
-	profile *string, // smoke, brief, quick, paper, headline or cells; of vm
+	profile *string, // smoke (without it), brief, quick, paper, headline or cells; of vm
 	kernel *string, // in kernels.yaml; of vm
 	accel *string, // auto, kvm, tcg or vtime; of vm
 	cpus *int, // of the guest; 0: by the accelerator

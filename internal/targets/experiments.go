@@ -73,7 +73,7 @@ func (h Experiments) Plan(ctx context.Context, f ExperimentsPlanFlags) error {
 // ExperimentsRunFlags are the flags of experiments:run.
 type ExperimentsRunFlags struct {
 	Engine  string // vm or sim; without it vm, or sim where nothing runs in a guest
-	Profile string // smoke, brief, quick, paper, headline or cells; of vm
+	Profile string // smoke (without it), brief, quick, paper, headline or cells; of vm
 	Kernel  string // in kernels.yaml; of vm
 	Accel   string // auto, kvm, tcg or vtime; of vm
 	CPUs    int    // of the guest; 0: by the accelerator

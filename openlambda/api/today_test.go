@@ -141,7 +141,7 @@ func TestOlYamlOfAFunction(t *testing.T) {
 }
 
 // What the image lacks is said, once for all requests until the code changes.
-func TestRefusedUntilTheCodeChanges(t *testing.T) {
+func TestRefusedUntilTheCodeIsAnother(t *testing.T) {
 	c := oltest.Config(t)
 	files(t, c, "web", map[string]string{"f.py": oltest.Echo, "requirements.txt": "no-such-thing==1.0\n"})
 	s, d := oltest.OnDocker(t, c)
