@@ -56,8 +56,8 @@ func Publish(root, dir string) (runs, missing int, err error) {
 	}
 	for _, run := range published.Runs {
 		if !named[run] {
-			if err := os.Remove(filepath.Join(dir, run+archiveExt)); err != nil {
-				return 0, 0, fmt.Errorf("publish: %w", err)
+			if err := removeArchive(filepath.Join(dir, run+archiveExt), filepath.Base(run)); err != nil {
+				return 0, 0, err
 			}
 		}
 	}
@@ -68,6 +68,22 @@ func Publish(root, dir string) (runs, missing int, err error) {
 		}
 	}
 	return have, len(named) - have, writeSums(dir)
+}
+
+// removeArchive removes the archive of the run called key, and nothing else of that name.
+func removeArchive(path, key string) error {
+	tmp, err := os.MkdirTemp("", "alps-archive-")
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	defer os.RemoveAll(tmp)
+	if err := results.Unpack(path, filepath.Join(tmp, key)); err != nil {
+		return fmt.Errorf("publish: %s is not removed, for it is no run's: move it away: %w", path, err)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return nil
 }
 
 // publishPlan publishes a plan and the runs that it names, if they were measured.

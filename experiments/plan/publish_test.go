@@ -96,6 +96,12 @@ func TestPublishedRunsGoOnElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int{2, 1}, []int{runs, missing})
 	require.NoFileExists(t, filepath.Join(docs, "vm", "cfs.tar.gz"), "no plan names it")
+
+	thesis := filepath.Join(docs, "vm", "thesis.tar.gz")
+	require.NoError(t, os.WriteFile(thesis, []byte("mine"), 0o644))
+	_, _, err = Publish(third, docs)
+	require.ErrorContains(t, err, "thesis.tar.gz is not removed, for it is no run's")
+	require.FileExists(t, thesis)
 }
 
 // What is there stays, and what is not what was published is refused.
