@@ -65,15 +65,17 @@ func NewRunSet(exps []config.Experiment, profile config.Profile, cpus int) (*Run
 type guestSize struct {
 	functionCPUs int    // 0: as many as the guest has anyway
 	deployment   string // "": apart
+	sized        bool   // functionCPUs is one of several
 	swept        bool   // deployment is one of several
 }
 
 // label tells a guest from the part's others, if there are any.
 func (g guestSize) label() (s string) {
 	switch {
+	case !g.sized:
 	case g.functionCPUs == 1:
 		s = ", 1 CPU"
-	case g.functionCPUs > 1:
+	default:
 		s = fmt.Sprintf(", %d CPUs", g.functionCPUs)
 	}
 	if g.swept {
@@ -93,7 +95,7 @@ func guestsOf(part config.VM) (list []guestSize) {
 	}
 	for _, n := range cpus {
 		for _, d := range deployments {
-			g := guestSize{functionCPUs: n.V, deployment: d.V, swept: part.Deployments != nil}
+			g := guestSize{functionCPUs: n.V, deployment: d.V, sized: len(cpus) > 1, swept: part.Deployments != nil}
 			if g.deployment == config.Apart {
 				g.deployment = "" // the usual one has one key
 			}

@@ -208,4 +208,11 @@ func TestGuestsOfSeveralKinds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "alps on huawei, 4 CPUs, paper at 90 %, round 1", plans["a"][len(plans["a"])-3].String())
 	require.Len(t, plans["a"], 16)
+
+	// One size is part of the guest, and needs no name beside the workload's.
+	dir = exptest.Dir(t, "a", strings.Replace(fmt.Sprintf(exptest.TwoLoads, "a"), "    seed: 1\n", "    seed: 1\n    function_cpus: [24]\n", 1)+"      - {name: cfs}\n")
+	set = runSetOf(t, "a", dir, func(p *config.Profile) { p.Rounds.V = 1 })
+	require.Equal(t, 25, set.Runs[0].Guest.CPUs)
+	require.NoError(t, set.Runs[0].SetKey(guest.Artifacts{}))
+	require.Equal(t, "cfs on huawei at 70 %, round 1", set.Runs[len(set.Runs)-1].Label())
 }

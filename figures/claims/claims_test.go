@@ -172,6 +172,53 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// Runs on as many CPUs as the paper's answer for the figures that they repeat, and for no
+// other; one round of them will do, and what ran on fewer CPUs does not count.
+func TestVerdictOnThePapersCPUs(t *testing.T) {
+	root := t.TempDir()
+	figuretest.Shows(t, root, paper.Headline, 0.9, figuretest.VM("cfs", 1, 4), figuretest.VM("alps", 1, 1), figuretest.VM(paper.Artifact, 1, 12))
+	figuretest.Shows(t, root, "fig06", 0.9, figuretest.VM("cfs", 2, 1), figuretest.VM("alps", 2, 4))
+	for _, x := range []struct {
+		check check
+		want  Answer
+	}{
+		{less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 30), Answer{Verdict: Holds}},
+		{less("fig07 huawei 90 alps all", "fig07 huawei 90 cfs all", "mean", 30), Answer{Verdict: Holds}},
+		{slowerUnder("cfs", "alps"), Answer{Verdict: Holds}},
+		{less("fig06 huawei 80 alps all", "fig06 huawei 80 cfs all", "mean", 30), Answer{Verdict: NotDone, Apart: true}},
+		{less("fig09 huawei 90 alps all", "fig09 huawei 90 cfs all", "mean", 30), Answer{Verdict: NotDone, Apart: true}},
+		{mixed("huawei"), Answer{Verdict: NotDone, Apart: true}},
+		{less("fig06 azure 90 alps all", "fig06 azure 90 cfs all", "mean", 30), Answer{Verdict: NotDone, Lacks: []string{
+			"headline has no valid run of alps on azure at 90 %.", "headline has no valid run of cfs on azure at 90 %."},
+			Command: "go run mage.go experiments:run headline -profile=headline -accel=vtime"}},
+	} {
+		out, err := Judge([]Claim{{ID: "c", check: x.check}}, dataset.NewLibrary(root), nil)
+		require.NoError(t, err)
+		got := out[0].Large
+		require.Equal(t, x.want.Verdict == NotDone, got.Seen == "")
+		got.Seen, got.Threshold = "", ""
+		require.Equal(t, x.want, got)
+		require.NotEqual(t, paper.Headline, out[0].Figure, "the claim stays beside the paper's figure")
+		if x.want.Verdict == Holds {
+			require.Equal(t, NotDone, out[0].Measured.Verdict, "one round on fewer CPUs is none")
+		}
+	}
+	out, err := Judge([]Claim{{ID: "c", check: less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 30)}}, dataset.NewLibrary(root), nil)
+	require.NoError(t, err)
+	require.Regexp(t, `^Measured on the paper's CPUs, alps-artifact: opposite, `, out[0].Artifact)
+	f, err := Change(dataset.NewLibrary(root), results.EngineVM, "headline huawei 90 alps all", "headline huawei 90 cfs all", "mean")
+	require.NoError(t, err)
+	require.Empty(t, f.Lacks)
+}
+
+// slowerUnder: more than half of the invocations are slower under a than under b.
+func slowerUnder(a, b string) check {
+	return func(e *evidence) finding {
+		v := e.slower("fig01", "huawei", 90, a, b)
+		return value("some", "half", v > 50)
+	}
+}
+
 // Of two parts the worse one counts.
 func TestBothHasTheWorstVerdict(t *testing.T) {
 	of := func(v Verdict) check { return func(*evidence) finding { return finding{string(v), "t", v} } }
@@ -249,9 +296,9 @@ func TestAnEffectNeedsItsSize(t *testing.T) {
 // A line per claim, whatever is in its text.
 func TestClaimsTSV(t *testing.T) {
 	got := TSV([]Judged{
-		{Claim: Claim{ID: "a", Text: "one\n\ttwo", Paper: "−57 %"}, Figure: "fig06", Measured: Answer{Verdict: Holds, Seen: "−49 %"}, Simulated: Answer{Verdict: Smaller, Seen: "−30 %", Threshold: "from −38 % on"}},
-		{Claim: Claim{ID: "b", Text: "three"}, Figure: "fig01", Measured: Answer{Verdict: NotDone}, Simulated: Answer{Verdict: NotDone}},
+		{Claim: Claim{ID: "a", Text: "one\n\ttwo", Paper: "−57 %"}, Figure: "fig06", Measured: Answer{Verdict: Holds, Seen: "−49 %"}, Large: Answer{Verdict: Opposite, Seen: "+2 %"}, Simulated: Answer{Verdict: Smaller, Seen: "−30 %", Threshold: "from −38 % on"}},
+		{Claim: Claim{ID: "b", Text: "three"}, Figure: "fig01", Measured: Answer{Verdict: NotDone}, Large: Answer{Verdict: NotDone}, Simulated: Answer{Verdict: NotDone}},
 	})
-	require.Equal(t, "id\tfigure\tmeasured_verdict\tmeasured\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\n"+
-		"a\tfig06\tholds\t−49 %\tsame direction but smaller\t−30 %\tfrom −38 % on\t−57 %\tone two\nb\tfig01\tnot measured\t\tnot simulated\t\t\t\tthree\n", got)
+	require.Equal(t, "id\tfigure\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\n"+
+		"a\tfig06\tholds\t−49 %\topposite\t+2 %\tsame direction but smaller\t−30 %\tfrom −38 % on\t−57 %\tone two\nb\tfig01\tnot measured\t\tnot measured\t\tnot simulated\t\t\t\tthree\n", got)
 }

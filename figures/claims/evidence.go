@@ -23,6 +23,7 @@ type evidence struct {
 	engine  string
 	grids   map[string]*dataset.Grid
 	second  bool   // alps-artifact is asked where a claim names alps
+	large   bool   // the runs of paper.Headline are asked where a claim names a figure of the same conditions
 	other   bool   // it is asked of what no engine ran
 	figure  string // the first that was asked
 	lacking []string
@@ -52,8 +53,34 @@ func (e *evidence) did() string {
 	return "measured"
 }
 
+// repeated are the figures whose series paper.Headline repeats at paper.BarsLoad.
+var repeated = []string{"fig01", "fig03", paper.Bars, "fig07", "fig08"}
+
+// source is the experiment whose runs answer for a figure at a load in %.
+func (e *evidence) source(figure string, load int) string {
+	if !e.large || figure == paper.Headline {
+		return figure
+	}
+	if load != paper.BarsLoad || !slices.Contains(repeated, figure) {
+		e.other = true
+	}
+	return paper.Headline
+}
+
+// rounds is how many rounds a verdict needs. Of the large runs one has to do: each takes
+// hours, and the interval is then one over blocks of invocations only.
+func (e *evidence) rounds() int {
+	if e.large {
+		return 1
+	}
+	return dataset.MinRounds
+}
+
 // command makes what a claim needs of the figure that was asked.
 func (e *evidence) command() string {
+	if e.large {
+		return Command(paper.Headline, e.engine)
+	}
 	return Command(e.figure, e.engine)
 }
 
@@ -63,8 +90,8 @@ func Command(figure, engine string) string {
 	switch {
 	case figure == "table3":
 		return "go run mage.go kernel:cost"
-	case figure == paper.Deployment && engine == results.EngineVM:
-		return "go run mage.go experiments:run -profile=headline -accel=vtime -cpus=25 " + figure
+	case figure == paper.Headline && engine == results.EngineVM:
+		return "go run mage.go experiments:run headline -profile=headline -accel=vtime"
 	case strings.HasPrefix(figure, "table") || engine == results.EngineSim:
 		return "go run mage.go experiments:run -engine=sim " + figure
 	}
@@ -99,6 +126,7 @@ func (e *evidence) place(where string) (paper.Place, *dataset.Set) {
 		return at, nil
 	}
 	e.ask(at.Figure)
+	at.Figure = e.source(at.Figure, at.LoadPct)
 	if e.second && at.Series == "alps" {
 		at.Series = paper.Artifact
 	}
@@ -126,8 +154,8 @@ func (e *evidence) of(where, stat string) float64 {
 	if d.N() == 0 {
 		return e.lack("%s has no valid run of %s on %s at %d %%.", at.Figure, at.Series, at.Workload, at.LoadPct)
 	}
-	if d.Rounds < dataset.MinRounds {
-		return e.lack("%s has %s of %s on %s at %d %%; a verdict needs %d.", at.Figure, format.Plural(d.Rounds, "round"), at.Series, at.Workload, at.LoadPct, dataset.MinRounds)
+	if d.Rounds < e.rounds() {
+		return e.lack("%s has %s of %s on %s at %d %%; a verdict needs %d.", at.Figure, format.Plural(d.Rounds, "round"), at.Series, at.Workload, at.LoadPct, e.rounds())
 	}
 	if need := stats.Needed(name); d.N() < need {
 		return e.lack("%s has %s of %s; the %s needs %d (the maximum is %s).", at.Figure, format.Plural(int(d.N()), "invocation"), at, name, need, withUnit(d.Quantile(1), stat))
@@ -170,7 +198,7 @@ func (e *evidence) ratios(number, with, stat string) stats.Interval {
 // an engine.
 func (e *evidence) cell(table, row, column string) (ours, paper float64) {
 	e.ask(table)
-	if e.engine != results.EngineVM {
+	if e.engine != results.EngineVM || e.large {
 		e.other = true
 		return math.NaN(), math.NaN()
 	}
@@ -191,6 +219,7 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 	if e.plotted != nil {
 		return e.lack("The paper plots no single invocation.")
 	}
+	figure = e.source(figure, load)
 	s, err := e.library.Figure(figure, e.engine)
 	if err != nil || s == nil {
 		return e.lack("Nothing of %s was %s.", figure, e.did())
@@ -211,8 +240,8 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 			}
 		}
 	}
-	if rounds < dataset.MinRounds || n == 0 {
-		return e.lack("%s has %s of both %s and %s on %s at %d %%; a verdict needs %d.", figure, format.Plural(rounds, "round"), a, b, workload, load, dataset.MinRounds)
+	if rounds < e.rounds() || n == 0 {
+		return e.lack("%s has %s of both %s and %s on %s at %d %%; a verdict needs %d.", figure, format.Plural(rounds, "round"), a, b, workload, load, e.rounds())
 	}
 	return 100 * float64(more) / float64(n)
 }
@@ -228,6 +257,7 @@ type Effect struct {
 // with in a statistic.
 func Change(l *dataset.Library, engine, number, with, stat string) (Effect, error) {
 	e := newEvidence(l, engine, nil)
+	e.large = strings.HasPrefix(number, paper.Headline+" ")
 	out := Effect{From: e.of(with, stat), To: e.of(number, stat)}
 	if e.err == nil && len(e.lacking) == 0 {
 		out.Ratio = e.ratios(number, with, stat)

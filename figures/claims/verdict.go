@@ -86,6 +86,7 @@ type Judged struct {
 	Claim
 	Figure              string // where its numbers are drawn
 	Simulated, Measured Answer
+	Large               Answer // measured on as many CPUs as the paper's: by paper.Headline
 	Artifact            string // where alps-artifact is judged otherwise: how
 	Reason              string // what is known of why
 }
@@ -93,13 +94,13 @@ type Judged struct {
 // TSV has a line per claim; what was seen is empty where nothing could be.
 func TSV(judged []Judged) string {
 	var b strings.Builder
-	b.WriteString("id\tfigure\tmeasured_verdict\tmeasured\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\n")
+	b.WriteString("id\tfigure\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\n")
 	for _, c := range judged {
 		threshold := c.Measured.Threshold
 		if threshold == "" {
 			threshold = c.Simulated.Threshold
 		}
-		fields := []string{c.ID, c.Figure, c.Measured.Verdict.Name(results.EngineVM), c.Measured.Seen, c.Simulated.Verdict.Name(results.EngineSim), c.Simulated.Seen, threshold, c.Paper, c.Text}
+		fields := []string{c.ID, c.Figure, c.Measured.Verdict.Name(results.EngineVM), c.Measured.Seen, c.Large.Verdict.Name(results.EngineVM), c.Large.Seen, c.Simulated.Verdict.Name(results.EngineSim), c.Simulated.Seen, threshold, c.Paper, c.Text}
 		for i, f := range fields {
 			fields[i] = strings.Join(strings.Fields(f), " ")
 		}
@@ -108,11 +109,8 @@ func TSV(judged []Judged) string {
 	return b.String()
 }
 
-// ask asks one engine, of alps-artifact in place of alps if second is set. It returns
-// the figure that was asked, too.
-func (c Claim) ask(l *dataset.Library, engine string, grids map[string]*dataset.Grid, second bool) (Answer, string, error) {
-	e := newEvidence(l, engine, grids)
-	e.second = second
+// ask asks evidence. It returns the figure that was asked, too.
+func (c Claim) ask(e *evidence) (Answer, string, error) {
 	f := c.check(e)
 	if e.err != nil {
 		return Answer{}, "", fmt.Errorf("claim %s: %w", c.ID, e.err)
@@ -133,14 +131,19 @@ func Judge(all []Claim, l *dataset.Library, grids map[string]*dataset.Grid) ([]J
 		j := Judged{Claim: c, Reason: c.reason}
 		for _, of := range []struct {
 			engine, did string
+			large       bool
 			answer      *Answer
-		}{{results.EngineSim, "Simulated", &j.Simulated}, {results.EngineVM, "Measured", &j.Measured}} {
-			answer, figure, err := c.ask(l, of.engine, grids, false)
+		}{{results.EngineSim, "Simulated", false, &j.Simulated}, {results.EngineVM, "Measured", false, &j.Measured}, {results.EngineVM, "Measured on the paper's CPUs", true, &j.Large}} {
+			e := newEvidence(l, of.engine, grids)
+			e.large = of.large
+			answer, figure, err := c.ask(e)
 			if err != nil {
 				return nil, err
 			}
 			*of.answer, j.Figure = answer, figure
-			other, _, err := c.ask(l, of.engine, grids, true)
+			e = newEvidence(l, of.engine, grids)
+			e.large, e.second = of.large, true
+			other, _, err := c.ask(e)
 			if err != nil {
 				return nil, err
 			}

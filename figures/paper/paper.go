@@ -28,8 +28,11 @@ const (
 	Orders = "order" // beyond the paper: the orders of ALPS, held against the plotted ALPS of Bars
 )
 
-// Deployment is the experiment that repeats Bars in the paper's deployment.
-const Deployment = "deployment"
+// Experiments that repeat Bars in the paper's deployment.
+const (
+	Deployment = "deployment" // on as many CPUs as the other experiments
+	Headline   = "headline"   // on as many as the paper's functions had
+)
 
 // Deployed stands between a series and its deployment where a figure has several.
 const Deployed = ", deployment "
@@ -162,7 +165,7 @@ func NewReference() (Reference, error) {
 // are held against the ALPS that it plots.
 func (r Reference) At(place Place) []Number {
 	place.Series = Scheduler(place.Series)
-	if place.Figure == Deployment {
+	if place.Figure == Deployment || place.Figure == Headline {
 		place.Figure = Bars
 	}
 	if place.Figure == Orders {

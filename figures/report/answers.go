@@ -83,18 +83,39 @@ func (r *report) change(text, number, with, stat, ofPaper string) (answerLine, e
 	return line, nil
 }
 
+// large is on how many CPUs and in how many rounds paper.Headline was measured, for
+// people; empty if it was not.
+func (r *report) large() string {
+	set, err := r.library.Figure(paper.Headline, results.EngineVM)
+	if err != nil || set == nil || len(set.Series) == 0 {
+		return "" // addFigure has said on the page what is wrong
+	}
+	rounds := dataset.Distinct(set.Series, func(x results.Series) int { return x.Result.Run.Round })
+	return format.Plural(set.Series[0].Result.Run.FunctionCPUs, "CPU") + ", " + format.Plural(len(rounds), "round")
+}
+
+// addLarge adds to an answer the line of what paper.Headline measured of Huawei against CFS,
+// beside the line that says the same of the usual runs; nothing if it measured none.
+func (r *report) addLarge(a *answer, beside answerLine, series, group, stat string) error {
+	at := func(series string) string {
+		return fmt.Sprintf("%s huawei %d %s %s", paper.Headline, paper.BarsLoad, series, group)
+	}
+	f, err := claims.Change(r.library, results.EngineVM, at(series), at("cfs"), stat)
+	if err == nil && f.Lacks == "" {
+		a.Lines = append(a.Lines, answerLine{Text: beside.Text + ", on " + r.page.Large, Measured: f.Text(), Paper: beside.Paper})
+	}
+	return err
+}
+
 // reproduced counts the claims that hold, and gives the two numbers of the paper's abstract.
 func (r *report) reproduced() (answer, error) {
 	a := answer{Question: "Did it reproduce?", Section: "claims",
 		Note: "An effect holds if at least two thirds of the paper's size is found and the interval spans no zero. What was simulated only is no measurement."}
 	count := answerLine{Text: fmt.Sprintf("of the paper's %d claims hold", len(r.page.Claims)), Paper: fmt.Sprint(len(r.page.Claims))}
-	for _, x := range []struct {
-		of   func(claims.Judged) claims.Answer
-		text *string
-	}{{func(j claims.Judged) claims.Answer { return j.Measured }, &count.Measured}, {func(j claims.Judged) claims.Answer { return j.Simulated }, &count.Simulated}} {
+	hold := func(of func(claims.Judged) claims.Answer) string {
 		hold, asked := 0, 0
 		for _, j := range r.page.Claims {
-			switch x.of(j).Verdict {
+			switch of(j).Verdict {
 			case claims.Holds:
 				hold++
 				asked++
@@ -103,9 +124,16 @@ func (r *report) reproduced() (answer, error) {
 				asked++
 			}
 		}
-		*x.text = fmt.Sprintf("%d of %d", hold, asked)
+		return fmt.Sprintf("%d of %d", hold, asked)
 	}
+	count.Measured = hold(func(j claims.Judged) claims.Answer { return j.Measured })
+	count.Simulated = hold(func(j claims.Judged) claims.Answer { return j.Simulated })
 	a.Lines = append(a.Lines, count)
+	if r.page.Large != "" {
+		large := answerLine{Text: "of those that can be asked of " + r.page.Large}
+		large.Measured = hold(func(j claims.Judged) claims.Answer { return j.Large })
+		a.Lines = append(a.Lines, large)
+	}
 	for _, workload := range []string{"huawei", "azure"} {
 		at := func(series string) string {
 			return fmt.Sprintf("%s %s %d %s %s", paper.Bars, workload, paper.BarsLoad, series, results.All)
@@ -115,13 +143,21 @@ func (r *report) reproduced() (answer, error) {
 			return a, err
 		}
 		a.Lines = append(a.Lines, l)
+		if workload == "huawei" {
+			if err := r.addLarge(&a, l, "alps", results.All, "mean"); err != nil {
+				return a, err
+			}
+		}
 	}
 	at := func(series string) string {
 		return fmt.Sprintf("%s huawei %d %s G1", paper.Bars, paper.BarsLoad, series)
 	}
 	l, err := r.change("median of the short functions, G1, Huawei", at("alps"), at("cfs"), "p50", r.paperRatio("huawei", "G1", "p50"))
+	if err != nil {
+		return a, err
+	}
 	a.Lines = append(a.Lines, l)
-	return a, err
+	return a, r.addLarge(&a, l, "alps", "G1", "p50")
 }
 
 // name is a workload for people.
@@ -162,10 +198,14 @@ func (r *report) fromRequest() (answer, error) {
 			if err != nil {
 				return a, err
 			}
-			if series == "steady" && l.MeasuredLacks != "" && l.SimLacks != "" {
-				continue // it is not in every figure
+			if series != "steady" || l.MeasuredLacks == "" || l.SimLacks == "" { // it is not in every figure
+				a.Lines = append(a.Lines, l)
 			}
-			a.Lines = append(a.Lines, l)
+			if workload == "huawei" {
+				if err := r.addLarge(&a, l, series, results.All, dataset.JoinStat(dataset.FromRequest, "mean")); err != nil {
+					return a, err
+				}
+			}
 		}
 	}
 	return a, nil

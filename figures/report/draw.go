@@ -91,6 +91,7 @@ func Draw(ctx context.Context, o Options) (string, error) {
 	if r.page.Claims, err = claims.Judge(claims.All, r.library, tables); err != nil {
 		return "", err
 	}
+	r.page.Large = r.large()
 	if r.page.Answers, err = r.answers(tables, grid); err != nil {
 		return "", err
 	}

@@ -164,6 +164,33 @@ func TestEveryExperimentIsShown(t *testing.T) {
 	}
 }
 
+// What ran on the paper's 24 CPUs has a line beside the usual runs' on the first screen,
+// and a second verdict beside their first; without it there is neither.
+func TestThePapersCPUsStandBesideTheUsualOnes(t *testing.T) {
+	root, out := t.TempDir(), t.TempDir()
+	draw := func() string {
+		_, err := Draw(t.Context(), Options{Results: root, Out: out, Light: true})
+		require.NoError(t, err)
+		html, err := os.ReadFile(filepath.Join(out, "index.html"))
+		require.NoError(t, err)
+		return strings.ReplaceAll(string(html), "\u00a0", " ")
+	}
+	figuretest.Shows(t, root, "fig06", 0.9, figuretest.VM("cfs", 1, 4), figuretest.VM("alps", 1, 1))
+	require.NotContains(t, draw(), "24 CPUs, 1 round")
+
+	var large []results.Result
+	for _, r := range []results.Result{figuretest.VM("cfs", 2, 4), figuretest.VM("alps", 2, 1)} {
+		r.Run.CPUs, r.Run.FunctionCPUs, r.Run.Deployment = 25, 24, "paper"
+		large = append(large, r)
+	}
+	figuretest.Shows(t, root, paper.Headline, 0.9, large...)
+	html := draw()
+	require.Regexp(t, `mean turnaround, ALPS against CFS, Huawei, on 24 CPUs, 1 round</td><td data-of="measured">−\d`, html)
+	require.Regexp(t, `<tr id="claim-mean-huawei-cfs"(?s).*?not measured</span>.*?<div class="second">On 24 CPUs, 1 round: <span class="verdict vm holds">`, html)
+	require.Contains(t, html, "<th>on 24 CPUs, 1 round</th>")
+	require.NotRegexp(t, `alps, Azure, on 24`, html)
+}
+
 // Another kernel is drawn where the plan has it, computed runs are called so.
 func TestOtherKernelsAndComputedRuns(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()

@@ -36,6 +36,7 @@ type page struct {
 	Setup    []dataset.Setup
 	Warning  string // for the first screen
 	Answers  []answer
+	Large    string // the CPUs and rounds of paper.Headline's runs, for people; empty: there are none
 	Claims   []claims.Judged
 	Sections []section
 }
@@ -143,8 +144,8 @@ func (p page) Files() []dataFile { return dataFiles }
 
 // tally counts the claims with a verdict.
 type tally struct {
-	Verdict             claims.Verdict
-	Measured, Simulated int
+	Verdict                    claims.Verdict
+	Measured, Large, Simulated int
 }
 
 // Tally is every verdict, with its counts.
@@ -155,6 +156,9 @@ func (p page) Tally() []tally {
 		for _, c := range p.Claims {
 			if c.Measured.Verdict == v {
 				t.Measured++
+			}
+			if c.Large.Verdict == v && !c.Large.Apart {
+				t.Large++
 			}
 			if c.Simulated.Verdict == v && !c.Simulated.Apart {
 				t.Simulated++
@@ -209,6 +213,7 @@ func (p page) render() ([]byte, error) {
 		"rank":      func(v claims.Verdict) int { return slices.Index(claims.Verdicts, v) },
 		"of":        func(engine string, a claims.Answer) engineAnswer { return engineAnswer{a, engine} },
 		"threshold": func(c claims.Judged) string { return cmp.Or(c.Measured.Threshold, c.Simulated.Threshold) },
+		"hasSeen":   func(a claims.Answer) bool { return a.Verdict != claims.NotDone },
 		"name":      func(v claims.Verdict, engine string) string { return v.Name(engine) },
 		"grouped":   func(n any) string { f, _ := strconv.ParseFloat(fmt.Sprint(n), 64); return format.Grouped(f, 0) },
 		"pct":       func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },

@@ -28,7 +28,7 @@ var terms = []term{
 	{"steady", "A policy of this repository: by what a function's invocations took until now, and what this one has used."},
 	{"on-CPU segment", "What an invocation uses of a CPU in one stretch."},
 	{"load", "CPU time demanded as a share of the CPU time that the functions' CPUs have."},
-	{"round", fmt.Sprintf("A repetition with another seed. A verdict needs %d.", dataset.MinRounds)},
+	{"round", fmt.Sprintf("A repetition with another seed. A verdict needs %d; on 24 CPUs one has to do.", dataset.MinRounds)},
 	{"interval", fmt.Sprintf("In brackets: the middle 95 %% of %d draws of a bootstrap over rounds and, in each, over blocks of consecutive invocations. It says how far chance goes, not how far the model is right.", stats.Draws)},
 	{"percentile", fmt.Sprintf("p90 is the smallest value with at least nine tenths of all values at or below it; nothing is interpolated. A 99th needs %d values; with fewer the maximum is shown, and called so.", stats.MinP99)},
 	{"simulated", "Run by the simulator in virtual time on modelled CPUs."},
@@ -62,6 +62,7 @@ var dataFiles = []dataFile{
 		{"measure", "turnaround or request"}, {"mean_ms", "its mean"}, {"ratio", "as a multiple of the base's"}, {"ratio_lo95", "the interval's lower end"}, {"ratio_hi95", "the interval's upper end"}, {"n", "invocations, all rounds"}}},
 	{"claims.tsv", "the claims and their verdicts.", []column{
 		{"id", "name of the claim"}, {"figure", "where its numbers are drawn"}, {"measured_verdict", "by what was measured"}, {"measured", "the numbers, with their interval"},
+		{"large_verdict", "by what was measured on 24 CPUs (headline); not measured also where it does not repeat the figure"}, {"large", "the numbers, with their interval"},
 		{"simulated_verdict", "by what was simulated"}, {"simulated", "the numbers, with their interval"}, {"threshold", "from where on the claim holds"}, {"paper", "the paper's numbers"}, {"text", "the claim"}}},
 	{"never-sim.tsv", "the grid of workloads, machines and loads.", []column{
 		{"workload", "which functions arrive how"}, {"cores", "of the modelled machine"}, {"load", "0 to 1, and above"}, {"series", "scheduler"}, {"mean_ms", "mean turnaround"}, {"request_ms", "mean from the request"},
