@@ -296,9 +296,9 @@ func TestAnEffectNeedsItsSize(t *testing.T) {
 // A line per claim, whatever is in its text.
 func TestClaimsTSV(t *testing.T) {
 	got := TSV([]Judged{
-		{Claim: Claim{ID: "a", Text: "one\n\ttwo", Paper: "−57 %"}, Figure: "fig06", Measured: Answer{Verdict: Holds, Seen: "−49 %"}, Large: Answer{Verdict: Opposite, Seen: "+2 %"}, Simulated: Answer{Verdict: Smaller, Seen: "−30 %", Threshold: "from −38 % on"}},
+		{Claim: Claim{ID: "a", Text: "one\n\ttwo", Paper: "−57 %"}, Figure: "fig06", Reason: "It is so.", Artifact: "Other.", Measured: Answer{Verdict: Holds, Seen: "−49 %"}, Large: Answer{Verdict: Opposite, Seen: "+2 %"}, Simulated: Answer{Verdict: Smaller, Seen: "−30 %", Threshold: "from −38 % on"}},
 		{Claim: Claim{ID: "b", Text: "three"}, Figure: "fig01", Measured: Answer{Verdict: NotDone}, Large: Answer{Verdict: NotDone}, Simulated: Answer{Verdict: NotDone}},
 	})
-	require.Equal(t, "id\tfigure\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\n"+
-		"a\tfig06\tholds\t−49 %\topposite\t+2 %\tsame direction but smaller\t−30 %\tfrom −38 % on\t−57 %\tone two\nb\tfig01\tnot measured\t\tnot measured\t\tnot simulated\t\t\t\tthree\n", got)
+	require.Equal(t, "id\tfigure\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\treason\tfirst_come\n"+
+		"a\tfig06\tholds\t−49 %\topposite\t+2 %\tsame direction but smaller\t−30 %\tfrom −38 % on\t−57 %\tone two\tIt is so.\tOther.\nb\tfig01\tnot measured\t\tnot measured\t\tnot simulated\t\t\t\tthree\t\t\n", got)
 }

@@ -94,13 +94,13 @@ type Judged struct {
 // TSV has a line per claim; what was seen is empty where nothing could be.
 func TSV(judged []Judged) string {
 	var b strings.Builder
-	b.WriteString("id\tfigure\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\n")
+	b.WriteString("id\tfigure\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\treason\tfirst_come\n")
 	for _, c := range judged {
 		threshold := c.Measured.Threshold
 		if threshold == "" {
 			threshold = c.Simulated.Threshold
 		}
-		fields := []string{c.ID, c.Figure, c.Measured.Verdict.Name(results.EngineVM), c.Measured.Seen, c.Large.Verdict.Name(results.EngineVM), c.Large.Seen, c.Simulated.Verdict.Name(results.EngineSim), c.Simulated.Seen, threshold, c.Paper, c.Text}
+		fields := []string{c.ID, c.Figure, c.Measured.Verdict.Name(results.EngineVM), c.Measured.Seen, c.Large.Verdict.Name(results.EngineVM), c.Large.Seen, c.Simulated.Verdict.Name(results.EngineSim), c.Simulated.Seen, threshold, c.Paper, c.Text, c.Reason, c.Artifact}
 		for i, f := range fields {
 			fields[i] = strings.Join(strings.Fields(f), " ")
 		}

@@ -112,7 +112,7 @@ func Draw(ctx context.Context, o Options) (string, error) {
 		return "", fmt.Errorf("figures: %w", err)
 	}
 	const index = "index.html"
-	if err := errors.Join(r.file(index, html), r.file("runs.json", runs), r.file("claims.tsv", []byte(claims.TSV(r.page.Claims))), r.file("data.md", []byte(dataMarkdown()))); err != nil {
+	if err := errors.Join(r.file(index, html), r.file("runs.json", runs), r.file("claims.tsv", []byte(claims.TSV(r.page.Claims))), r.file("means.tsv", []byte(r.page.meansTSV())), r.file("data.md", []byte(dataMarkdown()))); err != nil {
 		return "", err
 	}
 	step.Done("")
@@ -271,7 +271,7 @@ func (r *report) means(figure string, set *dataset.Set) []means {
 	var out []means
 	for _, where := range dataset.Distinct(set.Series, at) {
 		d := r.library.Distribution(set, where, dataset.Turnaround)
-		out = append(out, means{set.Engine, where.Workload, where.LoadPct, where.Series, d.N(), d.Rounds, format.Short(d.Mean()),
+		out = append(out, means{figure, set.Engine, where.Workload, where.LoadPct, where.Series, d.N(), d.Rounds, format.Short(d.Mean()),
 			format.Short(r.library.Distribution(set, where, dataset.FromRequest).Mean()), format.Grouped(r.library.Distribution(set, where, dataset.Switches).Mean(), 1)})
 	}
 	return out

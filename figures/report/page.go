@@ -78,13 +78,29 @@ type numbers struct {
 
 // means of one series over all its invocations.
 type means struct {
-	Engine, Workload            string
+	Figure, Engine, Workload    string
 	Load                        int
 	Series                      string
 	N                           int64
 	Rounds                      int
 	Turnaround, Request, Switch string
 }
+
+// meansTSV has a line for each series of each figure.
+func (p page) meansTSV() string {
+	var b strings.Builder
+	b.WriteString("figure\tengine\tworkload\tload_pct\tseries\trounds\tn\tturnaround_ms\trequest_ms\tswitches\n")
+	for _, s := range p.Sections {
+		for _, m := range s.Means {
+			fmt.Fprintf(&b, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%s\t%s\t%s\n", m.Figure, m.Engine, m.Workload, m.Load, m.Series, m.Rounds, m.N,
+				plain(m.Turnaround), plain(m.Request), plain(m.Switch))
+		}
+	}
+	return b.String()
+}
+
+// plain is a number for people without what groups its digits.
+func plain(number string) string { return strings.ReplaceAll(number, ",", "") }
 
 // add puts an engine's rows beside those of the other.
 func (s *section) add(rows []plot.Number) {

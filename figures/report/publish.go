@@ -50,7 +50,7 @@ func Forms() []string {
 	for _, g := range dataset.Grids {
 		names = append(names, regexp.QuoteMeta(g.Name))
 	}
-	return []string{`(` + strings.Join(names, "|") + `)(-[a-z]+)?\.(svg|png|pdf|tsv|md|yaml)`, `index\.html`, `runs\.json`, `claims\.tsv`, `data\.md`, regexp.QuoteMeta(firstScreen)}
+	return []string{`(` + strings.Join(names, "|") + `)(-[a-z]+)?\.(svg|png|pdf|tsv|md|yaml)`, `index\.html`, `runs\.json`, `claims\.tsv`, `means\.tsv`, `data\.md`, regexp.QuoteMeta(firstScreen)}
 }
 
 // Browsers that can be asked for a picture.

@@ -63,7 +63,11 @@ var dataFiles = []dataFile{
 	{"claims.tsv", "the claims and their verdicts.", []column{
 		{"id", "name of the claim"}, {"figure", "where its numbers are drawn"}, {"measured_verdict", "by what was measured"}, {"measured", "the numbers, with their interval"},
 		{"large_verdict", "by what was measured on 24 CPUs (headline); not measured also where it does not repeat the figure"}, {"large", "the numbers, with their interval"},
-		{"simulated_verdict", "by what was simulated"}, {"simulated", "the numbers, with their interval"}, {"threshold", "from where on the claim holds"}, {"paper", "the paper's numbers"}, {"text", "the claim"}}},
+		{"simulated_verdict", "by what was simulated"}, {"simulated", "the numbers, with their interval"}, {"threshold", "from where on the claim holds"}, {"paper", "the paper's numbers"}, {"text", "the claim"},
+		{"reason", "what is known of why; empty: nothing"}, {"first_come", "where the order first come, first served (alps-artifact) has another verdict: which"}}},
+	{"means.tsv", "means over all invocations of every series of every figure.", []column{
+		{"figure", "where the runs are shown"}, {"engine", "sim or vm"}, {"workload", "which functions arrive how"}, {"load_pct", "load, %"}, {"series", "scheduler"}, {"rounds", "how many there were"},
+		{"n", "invocations, all rounds"}, {"turnaround_ms", "mean from the process's start"}, {"request_ms", "mean from the client's request"}, {"switches", "mean number of lost CPUs per invocation"}}},
 	{"never-sim.tsv", "the grid of workloads, machines and loads.", []column{
 		{"workload", "which functions arrive how"}, {"cores", "of the modelled machine"}, {"load", "0 to 1, and above"}, {"series", "scheduler"}, {"mean_ms", "mean turnaround"}, {"request_ms", "mean from the request"},
 		{"over_better", "mean over that of the better of CFS and EEVDF"}, {"over_cfs", "mean over CFS's"}, {"over_oracle", "mean over that of SRPT with one queue for all cores"}, {"unfinished", "invocations that had not ended"}}},

@@ -39,6 +39,7 @@ func TestEveryColumnIsExplained(t *testing.T) {
 		"fig*.tsv":        first(plot.TSV(nil)),
 		"peers-*.tsv":     first(plot.RatioTSV("", nil)),
 		"claims.tsv":      first(claims.TSV(nil)),
+		"means.tsv":       first(page{}.meansTSV()),
 		"never-sim.tsv":   file(filepath.Join(out, "never-sim.tsv")),
 	}
 	require.Len(t, dataFiles, len(headers))
