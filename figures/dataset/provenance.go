@@ -94,7 +94,7 @@ func machineOf(of []results.Result) string {
 			return "QEMU with " + r.Accelerator
 		}),
 		list(func(r results.Run) string {
-			return format.Plural(r.CPUs, "CPU") + ", " + fmt.Sprint(r.FunctionCPUs) + " for the functions"
+			return fmt.Sprintf("%d of %s for the functions", r.FunctionCPUs, format.Plural(r.CPUs, "CPU"))
 		}),
 		"profile " + list(func(r results.Run) string { return r.Profile }),
 		"code " + list(func(r results.Run) string { return r.Revision }),

@@ -36,7 +36,7 @@ func TestSetups(t *testing.T) {
 	all, err := Setups([]results.Result{read(figuretest.VM("cfs", 1, 2)), read(bad), read(computed)})
 	require.NoError(t, err)
 	require.Contains(t, all[0].Lines[0], "2 runs, 1 of them not valid and not drawn, and 1 computed on them, written 2026-11-24 23:59 to 2026-11-25 00:01 UTC")
-	require.Contains(t, all[0].Lines[1], "kernel 6.1.0-alps; QEMU with tcg; 2 CPUs, 1 for the functions")
+	require.Contains(t, all[0].Lines[1], "kernel 6.1.0-alps; QEMU with tcg; 1 of 2 CPUs for the functions")
 }
 
 // A partial measurement names a few, not hundreds.

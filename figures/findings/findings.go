@@ -66,7 +66,7 @@ func Readme(root string) ([]byte, error) {
 func render(root, name string) ([]byte, error) {
 	t := &tables{docs: filepath.Join(root, "docs")}
 	tmpl, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
-		"conditions": t.conditions, "mean": t.mean, "value": t.value, "cell": t.cell, "cells": t.cells,
+		"conditions": t.conditions, "mean": t.mean, "value": t.value, "cell": t.cell, "cells": t.cells, "average": t.average, "deviation": t.deviation, "claims": t.claims,
 		"compared": func() []string { return []string{"eevdf", "sfs", "alps", "steady", "scx", "oracle"} },
 		"change":   change, "times": times,
 	}).Parse(page)

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -82,6 +83,66 @@ func (t *tables) mean(file, column, workload, series string) (float64, error) {
 		return 0, fmt.Errorf("%s: no means of %s at 90 %% with series %s", file, workload, series)
 	}
 	return sum / all, nil
+}
+
+// average is a series's mean at 90 % load as report/means.tsv has it: column is turnaround_ms,
+// request_ms (from the client's request) or switches.
+func (t *tables) average(figure, engine, workload, series, column string) (float64, error) {
+	const file = "report/means.tsv"
+	rows, err := t.rows(file)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range rows {
+		if r["figure"] == figure && r["engine"] == engine && r["workload"] == workload && r["load_pct"] == "90" && r["series"] == series {
+			return number(file, r[column])
+		}
+	}
+	return 0, fmt.Errorf("%s: no row of %s, %s, %s at 90 %% with series %s", file, figure, engine, workload, series)
+}
+
+// deviation is the median of |ours/paper − 1| over all bars of a workload that the paper
+// plots, in percent: of one series, or of all if series is empty.
+func (t *tables) deviation(file, workload, series string) (string, error) {
+	rows, err := t.rows(file)
+	if err != nil {
+		return "", err
+	}
+	var all []float64
+	for _, r := range rows {
+		if r["workload"] != workload || r["load_pct"] != "90" || series != "" && r["series"] != series || r["ours/paper"] == "" {
+			continue
+		}
+		v, err := number(file, r["ours/paper"])
+		if err != nil {
+			return "", err
+		}
+		all = append(all, math.Abs(v-1))
+	}
+	if len(all) == 0 {
+		return "", fmt.Errorf("%s: no bar of %s at 90 %% that the paper plots, of series %q", file, workload, series)
+	}
+	slices.Sort(all)
+	middle := (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+	return fmt.Sprintf("%.0f %%", 100*middle), nil
+}
+
+// claim is a line of report/claims.tsv.
+type claim struct{ ID, Figure, Measured, Seen, Large, LargeSeen, Simulated, SimulatedSeen, Paper, Text, Reason string }
+
+// claims are those whose measured verdict is one of these, in the paper's order.
+func (t *tables) claims(verdicts ...string) ([]claim, error) {
+	rows, err := t.rows("report/claims.tsv")
+	if err != nil {
+		return nil, err
+	}
+	var out []claim
+	for _, r := range rows {
+		if slices.Contains(verdicts, r["measured_verdict"]) {
+			out = append(out, claim{r["id"], r["figure"], r["measured_verdict"], r["measured"], r["large_verdict"], r["large"], r["simulated_verdict"], r["simulated"], r["paper"], r["text"], r["reason"]})
+		}
+	}
+	return out, nil
 }
 
 // cell is what a page's first table with that column says, in the row that begins
