@@ -15,6 +15,8 @@ import (
 	"text/template"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/ds2-lab/alps/figures/paper"
 )
 
 //go:embed findings.md.tmpl
@@ -68,6 +70,8 @@ func render(root, name string) ([]byte, error) {
 	tmpl, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
 		"conditions": t.conditions, "mean": t.mean, "value": t.value, "cell": t.cell, "cells": t.cells, "average": t.average, "deviation": t.deviation, "claims": t.claims,
 		"compared": func() []string { return []string{"eevdf", "sfs", "alps", "steady", "scx", "oracle"} },
+		"series":   func() []string { return []string{"cfs", "sfs", "alps", paper.Artifact, "steady"} },
+		"plotted":  func() []string { return []string{"cfs", "sfs", "alps"} },
 		"change":   change, "times": times,
 	}).Parse(page)
 	if err != nil {

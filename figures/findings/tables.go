@@ -202,8 +202,9 @@ func (t *tables) cells() (string, error) {
 	return string(m[1]), nil
 }
 
-// conditions say what the report's runs in guests were made with.
-func (t *tables) conditions() (string, error) {
+// conditions say what the report's runs in guests with so many CPUs for the functions
+// were made with.
+func (t *tables) conditions(functionCPUs int) (string, error) {
 	text, err := os.ReadFile(filepath.Join(t.docs, "report", "runs.json"))
 	if err != nil {
 		return "", err
@@ -221,7 +222,7 @@ func (t *tables) conditions() (string, error) {
 	rounds := map[int]bool{}
 	said := ""
 	for _, r := range runs {
-		if r.Engine != "vm" || r.Workload != "huawei" || r.Scheduler != "alps" || r.LoadAsked != 0.9 {
+		if r.Engine != "vm" || r.Workload != "huawei" || r.Scheduler != "alps" || r.LoadAsked != 0.9 || r.FunctionCPUs != functionCPUs {
 			continue
 		}
 		rounds[r.Round] = true
@@ -233,10 +234,14 @@ func (t *tables) conditions() (string, error) {
 		if r.Accelerator == "icount" || r.Accelerator == "vtime" {
 			time = "virtual time"
 		}
-		said = fmt.Sprintf("kernel %s, %s, %s for the functions, %d rounds of %d invocations", r.Kernel, time, cpus, len(rounds), r.Invocations)
+		many := "rounds"
+		if len(rounds) == 1 {
+			many = "round"
+		}
+		said = fmt.Sprintf("kernel %s, %s, %s for the functions, %d %s of %d invocations", r.Kernel, time, cpus, len(rounds), many, r.Invocations)
 	}
 	if said == "" {
-		return "", fmt.Errorf("report/runs.json: no run of alps on huawei at 90 %% in a guest")
+		return "", fmt.Errorf("report/runs.json: no run of alps on huawei at 90 %% in a guest with %d CPUs for the functions", functionCPUs)
 	}
 	return said, nil
 }
