@@ -59,12 +59,12 @@ type Mode struct {
 	Step       string               `json:"step,omitempty"`        // bias per rank under bounded, as "1s"
 	Params     *policy.Params       `json:"params,omitempty"`      // nil: the paper's
 	Steady     *policy.SteadyParams `json:"steady,omitempty"`      // of the policy steady; nil: the defaults
-	FullSlices bool                 `json:"full_slices,omitempty"` // events carry the exact lengths of slices
+	FullSlices bool                 `json:"full_slices,omitempty"` // events carry the exact lengths of on-CPU segments
 }
 
 // Rule is what is wanted of one function.
 type Rule struct {
-	UID   string        `json:"uid"`      // or a name that one uid has
+	UID   string        `json:"uid"`      // or a name that only one uid has
 	Rank  int           `json:"rank"`     // from 1; a lower one goes first
 	Slice time.Duration `json:"slice_ns"` // 0: CFS's
 }
@@ -88,12 +88,12 @@ const (
 	SourceAuto    = "auto"    // busy if it uses the CPU but forks nothing, else process
 )
 
-// FunctionStatus is a function and whether its place in the order is ALPS's.
+// FunctionStatus is a function, and whether ALPS steers it.
 type FunctionStatus struct {
 	Function
 	Counted string `json:"counted"` // what its invocations are at the moment: process, busy or threads
 	Steered bool   `json:"steered"`
-	Why     string `json:"why,omitempty"` // it is not
+	Why     string `json:"why,omitempty"` // why it is not steered
 }
 
 // Refusal is a cgroup that was found or registered as a function, and refused.
@@ -108,7 +108,7 @@ type Refusal struct {
 type Problem struct {
 	What      string   `json:"what"`                // see the constants
 	Why       string   `json:"why"`                 // for people
-	Functions []string `json:"functions,omitempty"` // uids; none: all
+	Functions []string `json:"functions,omitempty"` // uids, or the cgroup of one without a uid; none: all
 	BeganNS   uint64   `json:"began_ns"`            // CLOCK_MONOTONIC
 	EndedNS   uint64   `json:"ended_ns,omitempty"`  // 0: it goes on
 }
@@ -116,12 +116,12 @@ type Problem struct {
 // What can be wrong.
 const (
 	HooksOff      = "hooks off"        // kernel.sched_alps is 0
-	OtherInCharge = "other in charge"  // another daemon, or a scheduler in user space; or none where one is needed
+	OtherInCharge = "other in charge"  // another daemon or sched_ext scheduler; or, with -delegated, no scheduler in user space
 	NoController  = "no controller"    // a function's cgroup has no CPU controller
 	NoInvocation  = "no invocation"    // a function uses CPU time, but forks no invocation
 	BackendEnded  = "backend ended"    // by the kernel, with its reason
 	OutOfDate     = "out of date"      // the policy could not be brought up to date
-	MapFull       = "map full"         // of the kernel's, see Usage
+	MapFull       = "map full"         // one of the kernel's maps, see Usage
 	EventsLost    = "events lost"      // see Lost
 	Refused       = "function refused" // see Refusal
 )
@@ -169,7 +169,7 @@ type Status struct {
 	Tables     []Table           `json:"tables,omitempty"`   // of the policy steady
 	Problems   []Problem         `json:"problems,omitempty"` // that go on, and the last of those that ended
 	Usage      []Usage           `json:"usage,omitempty"`    // at the last sweep
-	UpdateNS   int64             `json:"update_ns"`          // what the last update took
+	UpdateNS   int64             `json:"update_ns"`          // what learning took at the last update, without writing to the kernel
 	LastError  string            `json:"last_error,omitempty"`
 
 	// The kernel's limit on real-time classes, in which FIFO and RR run.
@@ -185,7 +185,7 @@ type Status struct {
 type Lost struct {
 	Invocations uint64 `json:"invocations"` // never reported
 	Tasks       uint64 `json:"tasks"`       // threads and descendants not accounted
-	Slices      uint64 `json:"slices"`      // of those wanted one by one
+	Slices      uint64 `json:"slices"`      // on-CPU segments, of those wanted one by one
 	Orphans     uint64 `json:"orphans"`     // tasks that outlived their invocation
 	Stream      uint64 `json:"stream"`      // events a reader was too slow for
 }
@@ -234,16 +234,16 @@ type Event struct {
 	WaitNS        uint64 `json:"wait_ns"`        // runnable, but not on a CPU
 	SwitchesVol   uint32 `json:"switches_vol"`   // times it blocked
 	SwitchesInvol uint32 `json:"switches_invol"` // to another invocation; a thread of no function that runs in between does not count
-	Tasks         uint32 `json:"tasks"`          // threads that it had, its first among them
-	Busy          bool   `json:"busy,omitempty"` // a busy period: arrive_ns is when its first thread woke
+	Tasks         uint32 `json:"tasks"`          // threads that it and its descendants had, its first among them
+	Busy          bool   `json:"busy,omitempty"` // a busy period: arrive_ns is when its first thread woke, end_ns since when all sleep
 
-	// On a CPU without a switch, by length: the middle of the histogram's
-	// bucket, or exact if Exact.
+	// On-CPU segments by length: the middle of the histogram's bucket (of the last
+	// bucket its begin), or exact if Exact.
 	Slices []Slices `json:"slices"`
 	Exact  bool     `json:"exact,omitempty"`
 }
 
-// Slices are slices of one length.
+// Slices counts on-CPU segments of one length.
 type Slices struct {
 	LengthUS uint64 `json:"length_us"` // on the CPU
 	Count    uint64 `json:"count"`     // how many were so long

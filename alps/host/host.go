@@ -95,8 +95,8 @@ func (h Host) Usage(cgroup string) (time.Duration, error) {
 	return 0, fmt.Errorf("cgroup %s: no usage_usec: %w", cgroup, fs.ErrNotExist)
 }
 
-// UserScheduler is the name of the sched_ext scheduler in charge, and how many
-// were loaded before it since the boot; "" and "" if none is in charge.
+// UserScheduler is the name of the sched_ext scheduler in charge, and how many were
+// loaded since the boot, itself among them; "" and "" if none is in charge.
 func (h Host) UserScheduler() (name, seq string) {
 	if Read(h.SchedExt, "state") != "enabled" {
 		return "", ""
