@@ -62,8 +62,8 @@ func Choose(o Options, b *bpf.Backend) (chosen Backend, why string, err error) {
 	return NewObserve(errors.New(why)), why, nil
 }
 
-// inCharge is the sched_ext scheduler of somebody else; "" if there is none. The kernel
-// takes out that of a daemon that was killed just now within moments.
+// inCharge is the name of the sched_ext scheduler in charge; "" if there is none. For one
+// named as ours it waits up to 5 s: the kernel may be about to take out a killed daemon's.
 func inCharge(read func() string) string {
 	name := read()
 	for begun := time.Now(); name == scx.Name && time.Since(begun) < 5*time.Second; name = read() {
@@ -145,9 +145,9 @@ type Backend interface {
 	SetEnabled(on bool) error
 
 	// SetFunctions makes functions the cgroups that can be steered, in place of
-	// those of before: who is not among them any more is the kernel's own
-	// scheduler's at once, with what is left of its processes. The observer has
-	// accepted the set. Processes that are in the cgroups already are steered, too.
+	// those of before: a cgroup that is no longer among them is not steered from
+	// then on, nor is any process that is left in it. The observer has accepted the
+	// set. Processes that are in the cgroups already are steered, too.
 	// At most bpf.MaxFunctions functions come.
 	SetFunctions(functions []bpf.Function) error
 

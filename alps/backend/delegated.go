@@ -20,7 +20,7 @@ type delegated struct {
 	wanted atomic.Bool
 }
 
-// NewDelegated keeps the policy in k's map, for whoever is in charge of h.
+// NewDelegated keeps the policy in k's map, for the scheduler in user space on h.
 func NewDelegated(k HooksKernel, h host.Host) Backend { return &delegated{kernel: k, host: h} }
 
 func (*delegated) Name() string { return nameDelegated }

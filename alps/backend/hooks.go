@@ -31,10 +31,10 @@ type hooks struct {
 	kernel   HooksKernel
 	host     host.Host
 	attached atomic.Bool
-	wanted   atomic.Bool // enabled, by the daemon's word
+	wanted   atomic.Bool // whether the daemon has enabled it
 }
 
-// NewHooks steers by the hooks of k, which are attached already or not.
+// NewHooks steers by the hooks of k; attached says whether they are attached already.
 func NewHooks(k HooksKernel, h host.Host, attached bool) Backend {
 	b := &hooks{kernel: k, host: h}
 	b.attached.Store(attached)

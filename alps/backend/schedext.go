@@ -36,8 +36,8 @@ type extScheduler interface {
 	Close() error
 }
 
-// How soon a scheduler that the kernel has ended is loaded again: after leastWait,
-// and twice as long each time, up to mostWait. One that ran for settled begins anew.
+// How soon a scheduler that the kernel has ended is loaded again: after leastWait, then
+// twice as long each time, up to mostWait; after one that ran for settled, leastWait again.
 const (
 	leastWait = time.Second
 	mostWait  = 5 * time.Minute
@@ -45,8 +45,8 @@ const (
 )
 
 // schedExt is the Backend of a kernel with sched_ext: package scx. Its scheduler is
-// loaded once there is a function, because it takes over the whole machine, and
-// stays until the mode changes or the daemon ends.
+// loaded once there is a function, because it takes over the whole host, and
+// stays until the mode is cfs or the daemon ends.
 type schedExt struct {
 	host   host.Host
 	log    *slog.Logger
@@ -107,8 +107,8 @@ func (b *schedExt) SetEnabled(on bool) error {
 	return b.begin()
 }
 
-// begin loads the scheduler, tells it all there is to know, and people whose tasks
-// it takes. The caller holds mu.
+// begin loads the scheduler, tells it functions and policy, and logs whose tasks it
+// takes. The caller holds mu.
 func (b *schedExt) begin() error {
 	b.partial = ownCPUs(b.host, b.cpus, b.functions)
 	s, err := b.load(scx.Options{Partial: b.partial})
@@ -142,8 +142,8 @@ func (b *schedExt) end() error {
 }
 
 // SetFunctions also loads the scheduler for the first functions, and loads it anew
-// when it must take all tasks, or need not any more. If that fails it is tried
-// again as if the kernel had ended it.
+// when it must take all tasks, or need not any more. If loading fails there is no
+// error: it is tried again, as if the kernel had ended the scheduler.
 func (b *schedExt) SetFunctions(functions []bpf.Function) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -349,9 +349,9 @@ func (b *schedExt) Close() error {
 	return b.end()
 }
 
-// ownCPUs says whether nobody but functions may use cpus: then only functions'
-// tasks need another scheduler. Every cgroup at the top but those that hold
-// functions must be kept from cpus.
+// ownCPUs says whether nobody but functions may use cpus: then only functions' tasks
+// need another scheduler. All functions must lie in poolName, and every other cgroup
+// at the top must be kept from cpus.
 func ownCPUs(h host.Host, cpus []int, functions []bpf.Function) bool {
 	if len(cpus) == 0 || len(functions) == 0 {
 		return false

@@ -75,8 +75,8 @@ func onePolicy() model.Policy {
 
 func oneFunction() []bpf.Function { return []bpf.Function{{ID: 7, Cgroup: "/f"}} }
 
-// The machine is not taken over before there is a function; then the log says whose
-// tasks are taken and how to get them back. If only functions' need to be, or all
+// No task is taken before there is a function; then the log says whose tasks are
+// taken and how to get them back. If only functions' need to be, or all
 // must be, the scheduler is loaded anew.
 func TestSchedExtTakesWhatItMust(t *testing.T) {
 	b, loaded, _, refuse := schedExtOn(t)
