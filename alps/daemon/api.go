@@ -48,8 +48,8 @@ func listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// removeSocket removes what a dead daemon has left. Whatever else is there also
-// refuses connections, be it a file.
+// removeSocket removes the socket that a dead daemon has left, and nothing else: a plain
+// file refuses connections as well, so kind, mode and owner are checked.
 func removeSocket(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {

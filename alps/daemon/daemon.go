@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package daemon is the scheduler daemon: it watches the invocations of the
-// functions on this host, lets package policy learn ranks and slices from the
-// last seconds, and publishes them to the kernel (package backend).
+// functions on this host, lets package policy learn from them ranks and slices, or
+// tables, and publishes these to the kernel (package backend).
 //
-// A function is a cgroup. Docker containers with the labels alps.function.uid
-// and alps.function.name are found by themselves; any other cgroup can be
-// registered over the daemon's socket.
+// A function is a cgroup. Docker containers with the label alps.function.uid are
+// found by themselves, and so are cgroups whose paths match Config.Cgroups; any
+// other cgroup can be registered over the daemon's socket.
 package daemon
 
 import (
@@ -33,9 +33,9 @@ import (
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
-// A daemon has two locks. Whoever changes what the kernel is told holds ops, for
+// A daemon has two locks. Code that changes what the kernel is told holds ops, for
 // as long as simulation and system calls take; mu, which events and status need,
-// is held for moments only. Who needs both takes ops first.
+// is held for moments only. Code that needs both takes ops first.
 type daemon struct {
 	config   Config
 	observer observer
@@ -245,8 +245,8 @@ func (d *daemon) updates(ctx context.Context) error {
 	}
 }
 
-// lengths are an invocation's slices: exact if each was reported, else as far
-// as the histogram tells.
+// lengths are an invocation's on-CPU segments: exact if each was reported, else as
+// far as the histogram tells.
 func lengths(e bpf.Event) (out []client.Slices, exact bool) {
 	n := map[uint64]uint64{}
 	for _, us := range e.FullSlices {

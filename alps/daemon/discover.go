@@ -67,7 +67,7 @@ func (d *daemon) discover(ctx context.Context) error {
 
 // finder is one way in which functions are found, and what it has found.
 type finder struct {
-	yields  bool // to whoever else knows a cgroup by another uid
+	yields  bool // it takes no cgroup that is known by another uid
 	found   map[bpf.CgroupID]client.Function
 	refused map[bpf.CgroupID]client.Refusal
 }
@@ -82,8 +82,8 @@ func (f *finder) same(now map[bpf.CgroupID]client.Function) bool {
 	return len(now) == len(f.found)+len(f.refused)
 }
 
-// syncContainers lists the labelled containers and registers their cgroups. One
-// that cannot be a function keeps no other from it.
+// syncContainers lists the labelled containers and registers their cgroups. A container
+// that cannot be a function is refused alone: the others are registered.
 func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, own *finder) error {
 	list, err := api.ContainerList(ctx, dockerapi.ContainerListOptions{Filters: dockerapi.Filters{}.Add("label", label.UID)})
 	if err != nil {
@@ -110,7 +110,7 @@ func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, own 
 
 // labelled is the function that a container's labels make of its cgroup.
 func labelled(labels map[string]string, path string, id bpf.CgroupID) client.Function {
-	// A uid that is there but empty is no uid.
+	// An empty uid is none: then the name is the uid.
 	f := client.Function{UID: cmp.Or(labels[label.UID], labels[label.Name]), Name: labels[label.Name], Cgroup: path, ID: uint64(id),
 		Source: labels[label.Source], Idle: labels[label.Idle]}
 	if text, ok := labels[label.Concurrency]; ok {
@@ -123,7 +123,7 @@ func labelled(labels map[string]string, path string, id bpf.CgroupID) client.Fun
 	return f
 }
 
-// discovered makes now the functions that a finder has found.
+// discovered registers the functions in now, and drops those in own.found that now lacks.
 func (d *daemon) discovered(now map[bpf.CgroupID]client.Function, own *finder) error {
 	d.ops.Lock()
 	defer d.ops.Unlock()

@@ -58,7 +58,7 @@ func startDaemonProcess(t *testing.T) (*exec.Cmd, *client.Client) {
 	return c, api
 }
 
-// The daemon is killed under load. Within its bound the machine is plain CFS;
+// The daemon is killed under load. Within its bound scheduling is plain CFS again;
 // no invocation is lost; the next daemon takes up where it was.
 func TestGuestDaemonIsKilled(t *testing.T) {
 	ring.Need(t, ring.Hook, ring.Must(ring.Hook), "runs in the guest of the target test:guest")

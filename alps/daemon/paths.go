@@ -19,7 +19,7 @@ import (
 	"github.com/ds2-lab/alps/bpf"
 )
 
-// platforms are patterns by the name of the platform that has functions there.
+// platforms are the patterns of a platform's functions, by the platform's name.
 var platforms = map[string][]string{
 	"kubernetes": { // with the cgroup driver systemd, and with cgroupfs
 		"kubepods.slice/kubepods-pod{uid}.slice", "kubepods.slice/kubepods-*.slice/kubepods-*-pod{uid}.slice",
@@ -29,7 +29,7 @@ var platforms = map[string][]string{
 	"firecracker": {"firecracker/{uid}"}, // its jailer's default parent
 }
 
-// pathsEvery is how often cgroups are looked for: the kernel tells nobody that one is made.
+// pathsEvery is how often cgroups are looked for: a new one is a function so much later at most.
 const pathsEvery = 2 * time.Second
 
 // pattern finds functions by the paths of their cgroups.
@@ -38,7 +38,7 @@ type pattern struct {
 	segments []*regexp.Regexp
 }
 
-// CheckCgroups refuses what is no list of patterns.
+// CheckCgroups refuses a list in which something is neither a pattern nor a platform's name.
 func CheckCgroups(list []string) error {
 	_, err := parsePatterns(list)
 	return err

@@ -53,8 +53,8 @@ func TestFunctionsAreFoundByPath(t *testing.T) {
 	}
 }
 
-// What comes is registered, what goes is forgotten, and who is known by another
-// name keeps it.
+// A cgroup that comes is registered, one that goes is forgotten, and one that is known
+// by another uid keeps that.
 func TestFoundByPathComeAndGo(t *testing.T) {
 	d, k, log := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
 	dir := func(name string) string { return d.host.Cgroups + "/openfaas-fn/" + name }

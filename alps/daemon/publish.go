@@ -62,8 +62,8 @@ func (d *daemon) update() error {
 	return errors.Join(append(errs, d.publish(m, entries))...)
 }
 
-// decided are the entries of the decisions; functions that have none are plain
-// CFS until something is known of one.
+// decided are the functions' entries, by the decisions or, for a function that these
+// do not name, by decide. Where decide has nothing to say the function has no entry.
 func decided(m mode, functions map[bpf.CgroupID]client.Function, decisions []policy.Decision) (map[uint64]model.Entry, []error) {
 	entries := map[uint64]model.Entry{}
 	var errs []error
@@ -177,8 +177,8 @@ func (d *daemon) forgetGone() error {
 	return d.setFunctions(next)
 }
 
-// decide finds what is wanted of a function. One that nothing is known of,
-// among others that are ranked, gets model.UnknownRank and the kernel's slice.
+// decide finds the decision about a function. One that has none, among others that
+// are ranked, gets model.UnknownRank and the kernel's slice, but not under manual.
 func decide(m mode, decisions []policy.Decision, uid string) (policy.Decision, bool) {
 	for _, x := range decisions {
 		if x.UID == uid {

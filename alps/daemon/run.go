@@ -53,10 +53,10 @@ type observer interface {
 	Forks() (map[bpf.CgroupID]uint32, error)
 }
 
-// Run loads and attaches the BPF programs and serves until ctx ends; then CFS
-// decides alone again. If the process is killed instead, CFS decides alone once
-// the heartbeat is missed, the observer goes on in the kernel, and the next Run
-// resumes.
+// Run loads and attaches the BPF programs and serves until ctx ends; then the kernel's
+// own scheduler decides alone again. If the process is killed instead, it does so at once
+// (sched_ext) or validPeriods periods after the last update (hooks); the observer goes on
+// in the kernel, and the next Run resumes.
 func Run(ctx context.Context, c Config) error {
 	if c.Socket == "" {
 		c.Socket = client.DefaultSocket

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// sourceEvery is how often the daemon looks what the invocations of functions
-	// with the source auto are.
+	// sourceEvery is how often the daemon looks at functions with the source auto, to
+	// find out what their invocations are.
 	sourceEvery = 5 * time.Second
-	// silentLooks is how often in a row such a function has used the CPU without
-	// any invocation when its busy periods begin to count. A server that starts
-	// does so for a while, too.
+	// silentLooks is at how many looks such a function must have used the CPU, while no
+	// invocation ended, for its busy periods to count. It is more than one because a
+	// server that starts uses the CPU for a while, too.
 	silentLooks = 3
-	// requestCPU is the least CPU time of a busy period that is held against the
-	// processes that a function forks.
+	// requestCPU is the least CPU time of a busy period that counts where the number
+	// of a function's busy periods is compared with that of its forks.
 	requestCPU = time.Millisecond
 )
 
@@ -32,7 +32,7 @@ const (
 	maxIdle = 10 * time.Second
 )
 
-// CheckSource refuses what is no source.
+// CheckSource refuses a word that is no source; "" is one, the daemon's default.
 func CheckSource(s string) error {
 	switch s {
 	case "", client.SourceProcess, client.SourceBusy, client.SourceAuto:
@@ -116,8 +116,8 @@ func (a *account) saw(e bpf.Event) {
 	}
 }
 
-// look takes what a function has used and forked until now, and says whether its
-// source should be the other one, unless invocations are under way.
+// look takes what a function has used and forked until now, and says whether its source
+// should be the other one. The caller finds out whether an invocation is under way.
 func (a *account) look(used time.Duration, forks uint32) (change bool) {
 	before := *a
 	a.processes, a.periods, a.used, a.forks, a.looked = 0, 0, used, forks, true

@@ -26,7 +26,7 @@ func ended(d *daemon, id bpf.CgroupID, cpu time.Duration, n int) {
 	}
 }
 
-// bias of a new invocation, by the kernel's map.
+// steadyBias is the bias of a new invocation, by the kernel's map.
 func (k *fakeKernel) steadyBias(t *testing.T, id bpf.CgroupID) time.Duration {
 	e := locked(k, func() bpf.Entry { return k.policy[id] })
 	require.NotNil(t, e.Steady, "cgroup %d has no table", id)

@@ -24,7 +24,7 @@ const (
 	// sweepEvery is how often entries of processes that are gone are looked for:
 	// reading the maps takes milliseconds.
 	sweepEvery = 30 * time.Second
-	// silentShare is how much of a CPU a function uses that is no idle one.
+	// silentShare is the part of a CPU above which a function counts as using the CPU.
 	silentShare = 0.03
 	// keptProblems is how many problems that ended are remembered.
 	keptProblems = 64
@@ -135,8 +135,8 @@ type inputs struct {
 	dropped   uint64
 }
 
-// check finds out whom ALPS steers and what keeps it from the others. What was
-// not so before is logged once, and once when it is over.
+// check finds out which functions ALPS steers, and what keeps it from steering the others.
+// A problem is logged once when it begins, and once when it is over.
 func (d *daemon) check() {
 	w := &d.watch
 	w.checking.Lock()

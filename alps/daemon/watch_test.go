@@ -128,7 +128,7 @@ func TestWhatIsNotSteeredIsSaid(t *testing.T) {
 	}
 }
 
-// What is as it was asked for is no problem, but said all the same.
+// A state that was asked for is no problem, but the status says why nobody is steered.
 func TestWhyNobodyIsSteered(t *testing.T) {
 	d, _, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
 	add(t, d, client.Function{UID: "a", ID: 1})
@@ -147,7 +147,7 @@ func TestWhyNobodyIsSteered(t *testing.T) {
 	require.Contains(t, d.status().Functions[0].Why, "nothing is known of it")
 }
 
-// What was lost before the daemon began is no loss of now.
+// Losses from before the daemon began are no problem of this daemon's.
 func TestFormerLossesAreNone(t *testing.T) {
 	k := &fakeKernel{lost: bpf.Lost{Invocations: 7}}
 	d, err := newTestDaemon(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}}, k)
@@ -193,8 +193,8 @@ func TestTheControllerIsAskedFor(t *testing.T) {
 	require.Contains(t, d.status().Problems[0].Why, "ask for the CPU controller: open "+slice+"/cgroup.subtree_control: is a directory")
 }
 
-// One container that cannot be a function keeps no other from it, and is named
-// once, with the reason.
+// A container that cannot be a function is refused alone, and is named once, with
+// the reason.
 func TestAWrongFunctionIsRefusedAlone(t *testing.T) {
 	d, k, log := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
 	hash := strings.Repeat("c13acdc7567b2259", 4) // as in Azure's traces
@@ -326,7 +326,8 @@ func TestFunctionsAreInOrderOfTheirIDs(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "c"}, uids)
 }
 
-// What must not change while something is measured is told, and changes with it.
+// The status has all that must not change while something is measured; if one of these
+// changes, the status shows it.
 func TestConditions(t *testing.T) {
 	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicySFS}})
 	add(t, d, client.Function{UID: "a", ID: 1})
