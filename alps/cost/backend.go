@@ -21,10 +21,10 @@ type Phase struct {
 	Programs []bpf.Program
 }
 
-// PerSwitch is how often a program, by its place, is called at a switch.
+// PerSwitch is how often the i-th of Programs is called at a switch.
 func (p Phase) PerSwitch(i int) float64 { return float64(p.Programs[i].Calls) / float64(p.Count) }
 
-// perDecision is what a program costs at a switch, ns.
+// perDecision is what the i-th of Programs costs at a switch, ns.
 func (p Phase) perDecision(i int) float64 { return float64(p.Programs[i].Mean()) * p.PerSwitch(i) }
 
 // Decision is what the hooks' programs together cost at a switch, ns.
@@ -60,7 +60,7 @@ func steadyEntry() (bpf.Entry, error) {
 	return bpf.Entry{Steady: model.NewSteady(&p, s.Table("f"))}, nil
 }
 
-// Backend measures what the hooks cost on this kernel, n rounds per state.
+// Backend measures what the hooks cost on this kernel, n rounds per state (Bench.Run).
 func Backend(n int) ([]Phase, error) {
 	be, err := bpf.Load(bpf.Options{})
 	if err != nil {
@@ -138,8 +138,8 @@ func (b *Bench) phases(be *bpf.Backend, steps []step, n int) (phases []Phase, er
 	return phases, nil
 }
 
-// Report writes the phases, then the programs as of the phase with entries,
-// with the paper's Table 3 below.
+// Report writes the phases of Backend, then what each program costs without an entry,
+// with one, and under steady, and the paper's Table 3 below.
 func Report(w io.Writer, phases []Phase) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "ns (instructions in virtual time)\tsystem call\tpipe, there and back\tcontext switch\tmore than with nothing\t")

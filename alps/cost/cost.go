@@ -46,8 +46,8 @@ type Bench struct {
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// NewBench makes the cgroups and moves the calling process into the first one.
-// The calling thread belongs to the bench from then on.
+// NewBench makes the cgroups and moves the calling process into the first one. The
+// calling thread is locked to the goroutine and to the last CPU from then on.
 func NewBench() (b *Bench, err error) {
 	runtime.LockOSThread()
 	if err := pin(); err != nil {
@@ -147,11 +147,11 @@ func transfer(call uintptr, fd int, c *byte) bool {
 	return n == 1
 }
 
-// batches are run and the quickest counts: what else runs can only add. They
-// are short, so that one of them is without a tick.
+// batches is how many batches are run. The quickest counts, because whatever else runs
+// can only add time. They are short, so that one of them is without a tick.
 const batches = 200
 
-// Run goes n times there and back.
+// Run goes n times, at least 200 (batches), there and back.
 func (b *Bench) Run(n int) (Switches, error) {
 	var c byte
 	round := func() bool { return transfer(unix.SYS_WRITE, b.to, &c) && transfer(unix.SYS_READ, b.from, &c) }

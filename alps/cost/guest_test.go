@@ -17,8 +17,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// What sees threads wake is called only while some function has busy periods,
-// and then for every thread of the machine.
+// The program that sees threads wake is called only while some function has busy
+// periods, and then for every thread that there is.
 func TestGuestObserverCost(t *testing.T) {
 	ring.Need(t, ring.Trace, ring.Must(ring.Trace), "runs in the guest of the target test:guest")
 	phases, err := Observer(20_000)

@@ -16,9 +16,9 @@ import (
 )
 
 // What a context switch between two cgroups costs under the kernel's own scheduler,
-// under ALPS by sched_ext, for functions and for others, and under those of others that
-// are there. In a guest in virtual time a nanosecond is an instruction; docs/sched_ext.md
-// has the numbers.
+// under ALPS by sched_ext, for functions and for others, and under other sched_ext
+// schedulers that the guest has. In a guest in virtual time a nanosecond is an
+// instruction; docs/sched_ext.md has the numbers.
 func TestGuestSchedExtCost(t *testing.T) {
 	ring.Need(t, ring.SchedExt, ring.Must(ring.SchedExt), "runs in the guest of the target test:guest")
 	const n = 20_000
