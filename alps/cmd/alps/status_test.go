@@ -19,7 +19,7 @@ import (
 	"github.com/ds2-lab/alps/alps/client"
 )
 
-// alps runs the command as from a shell.
+// alpsCommand runs the command as from a shell.
 func alpsCommand(args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
 	code = dispatch(args, nil, &out, &err)

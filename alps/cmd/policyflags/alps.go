@@ -25,7 +25,7 @@ type ALPS struct {
 	apply map[string]func(to *policy.Params, from policy.Params)
 }
 
-// like is a preset. steady says that the other policy may be named in its place.
+// like is a preset. steady says that the policy steady may be named instead of one.
 type like struct {
 	name   string
 	steady bool
@@ -45,8 +45,8 @@ func (l *like) Set(s string) error {
 	return err
 }
 
-// NewALPS adds the flags to fs. Those about the flow of windows make
-// sense only for a policy that runs; running says whether this one does.
+// NewALPS adds the flags to fs. Those about windows, periods and what is remembered
+// make sense only for a policy that runs on; running says whether this one does.
 // orSteady says that -like may name the policy steady, too. After fs.Parse, ask
 // Params, and before that Steady if orSteady.
 func NewALPS(fs *flag.FlagSet, running, orSteady bool) *ALPS {
@@ -121,15 +121,15 @@ func (f *ALPS) Params() (policy.Params, error) {
 	return p, p.Validate()
 }
 
-// Steady says whether the other policy is wanted, and complains if flags were
-// given that are not for the one that is.
+// Steady says whether -like names the policy steady. The error names the flags that
+// were given and are for the other policy.
 func (f *ALPS) Steady() (bool, error) {
 	steady := f.like.name == LikeSteady
 	return steady, f.foreign(steady, "-like=steady")
 }
 
-// foreign complains of flags that were given and are not for the policy that is
-// wanted: steady or another. what is how steady is asked for.
+// foreign is an error that names the flags that were given and are for the policy that
+// is not wanted: steady or another. what is how steady is asked for.
 func (f *ALPS) foreign(steady bool, what string) error {
 	var errs []error
 	its := steadyFlags()

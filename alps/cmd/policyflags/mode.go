@@ -12,8 +12,8 @@ import (
 )
 
 // NewMode adds the flags of a mode to fs. After fs.Parse, the function returned
-// reads them. chosen is false if no policy was named: it is byDefault then, and the
-// caller says so.
+// reads them. chosen is false if no flag names a policy: the policy is byDefault then,
+// and the caller says so.
 func NewMode(fs *flag.FlagSet) func(byDefault string) (m client.Mode, chosen bool, err error) {
 	name := fs.String("policy", "", "by `name`: steady; alps, the paper's; sfs; manual, set by alps policy; or cfs to observe only. Left out: steady, but alps with -like=paper or -like=artifact")
 	order := fs.String("order", model.OrderBounded, "of alps and manual: off, fifo, strict or bounded")

@@ -9,11 +9,11 @@ import (
 	"github.com/ds2-lab/alps/alps/policy"
 )
 
-// LikeSteady is the preset that is no parameters of ALPS but another policy.
+// LikeSteady is the value of -like that names another policy, not parameters of ALPS.
 const LikeSteady = "steady"
 
-// NewSteady adds the flags of policy.SteadyParams to fs. Those about what
-// runs make sense only where something does; running says whether it does. After
+// NewSteady adds the flags of policy.SteadyParams to fs. Those about bias, slices and
+// the period make sense only where functions run; running says whether they do. After
 // fs.Parse the parameters are those given; they are not checked.
 func NewSteady(fs *flag.FlagSet, running bool) *policy.SteadyParams {
 	p := policy.DefaultSteady()
@@ -36,7 +36,7 @@ func NewSteady(fs *flag.FlagSet, running bool) *policy.SteadyParams {
 	return &p
 }
 
-// steadyFlags are the names of NewSteady.
+// steadyFlags are the names of the flags that NewSteady adds.
 func steadyFlags() map[string]bool {
 	names := map[string]bool{}
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
