@@ -3,10 +3,10 @@
 // Package ghost schedules functions from user space: every decision of the
 // kernel is delegated to this process, as ghOSt delegates to an agent.
 //
-// It does what the daemon's mode says. Under cfs it is CFS over the functions'
-// threads, without groups; under alps and manual it serves them by the key and the
-// slices that the hooks in CFS use. So the two ways of deciding are compared, and
-// not two policies.
+// It does what the daemon's mode says. Under cfs it is CFS over the functions' threads,
+// without groups; under alps and manual it serves them by the key and the slices that the
+// hooks in CFS use: two ways of deciding are compared, not two policies. Of sfs it knows the
+// bias of fresh invocations and the slice only: it does not count what an invocation used.
 package ghost
 
 import (

@@ -19,8 +19,8 @@ const (
 )
 
 // patience is how long a task waits without running at all; then it gets a
-// glimpse of the CPU and keeps its place. The kernel takes a scheduler out that
-// lets one wait for 30 s, and a time slice may be 10 s long.
+// glimpse of the CPU and keeps its position. The kernel takes out a scheduler that
+// lets a task wait for 30 s, and a time slice may be 10 s long.
 const patience = 15 * time.Second
 
 // maxTasks is how many tasks are remembered before sleeping ones are forgotten.
@@ -33,7 +33,7 @@ type task struct {
 	seq      uint64        // of its last wish
 	cpu      time.Duration // that it has used
 	vruntime time.Duration
-	queued   uint64        // when it asked for the CPU, but for interruptions, ns
+	queued   uint64        // when it asked for the CPU, ns; an interruption does not change it
 	left     time.Duration // of a slice that was interrupted; 0: none
 	granted  time.Duration // the slice it was given last
 	waiting  bool
@@ -57,7 +57,7 @@ type order struct {
 	awake   map[uint32]*task // those of them that want a CPU or have one: few, while many sleep or are dead
 	has     map[int]*task    // by CPU
 	of      map[uint64]*function
-	min     time.Duration // vruntime nobody who waits or runs is below
+	min     time.Duration // the least vruntime of those that wait or run, but it never falls: CFS's min_vruntime
 	now     uint64        // CLOCK_MONOTONIC, ns
 }
 
@@ -163,15 +163,15 @@ func (o *order) decide(now uint64) []ghost.Decision {
 	}
 }
 
-// again lets a task wait that was given a CPU and not run: another was given
-// the CPU before that looked.
+// again queues a task that was given a CPU and did not run: another task was given
+// that CPU before it looked.
 func (o *order) again(pid uint32) {
 	if t := o.tasks[pid]; t != nil && t.ousted {
 		t.waiting, t.left, t.ousted = true, t.granted, false
 	}
 }
 
-// first is who goes first of those that wait.
+// first is the task that goes first of those that wait; nil if none waits.
 func (o *order) first() *task {
 	var first *task
 	o.min = o.lowest()
@@ -215,7 +215,7 @@ func (o *order) compare(a, b *task) int {
 // overdue says whether t has waited too long since it ran or woke up.
 func (t *task) overdue(o *order) bool { return o.now > t.seq+uint64(patience) }
 
-// fair is the key of CFS; who is within a time slice is not interrupted for a trifle.
+// fair is the key of CFS; a task within its time slice is not interrupted for a trifle.
 func (t *task) fair(o *order) time.Duration {
 	if t.left > 0 {
 		return t.vruntime - o.grow(wakeup)

@@ -60,7 +60,7 @@ func TestByVruntime(t *testing.T) {
 	require.Equal(t, []ghost.Decision{{PID: 12, CPU: 1, Slice: latency / 2, Preempt: true}}, o.decide(uint64(2*wakeup)))
 }
 
-// A CPU that is given to another before it has looked runs the first one never.
+// A task whose CPU was given to another before it looked waits again.
 func TestNobodyIsLost(t *testing.T) {
 	o := newOrder([]int{1})
 	o.take(wish(10, 0, 0))
@@ -95,7 +95,7 @@ func TestByRank(t *testing.T) {
 }
 
 // As with the hooks, it is a function that is queued and has time slices; what its tasks
-// do not use of one is the next task's, and only when all sleep is a place lost.
+// do not use of one is the next task's, and it loses its position only when all sleep.
 func TestAFunctionsTasksShareItsTurns(t *testing.T) {
 	of := func(pid uint32, cgroup, at uint64, used time.Duration) ghost.Message {
 		m := wish(pid, at, used)
