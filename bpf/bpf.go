@@ -267,7 +267,7 @@ func (b *Backend) AttachHooks() error {
 	return b.SetHooksEnabled(true)
 }
 
-// Attached says whether the hooks are, by this process or one before.
+// Attached says whether the hooks are attached, by this process or one before.
 func (b *Backend) Attached() bool { return b.links["hook_bias"] != nil }
 
 // SetHooksEnabled turns the attached hooks on or off (the sysctl

@@ -84,9 +84,9 @@ func (b *Backend) setSource(slot uint32, f Function) error {
 	return nil
 }
 
-// leaveBusy closes the accounts of busy periods of the function in a slot, if it
-// has any: from here on its invocations are processes. A period under way is not
-// reported.
+// leaveBusy closes the accounts of busy periods of the function in a slot, if it has
+// any: from here on its invocations are processes. A period of the cgroup that is under
+// way is not reported; one of a thread is, as if it ended now.
 func (b *Backend) leaveBusy(id CgroupID, slot uint32) error {
 	var have alpsSource
 	if err := b.maps.Sources.Lookup(slot, &have); err != nil {
@@ -134,9 +134,9 @@ func (b *Backend) settle(mark uint32) error {
 	return nil
 }
 
-// followBusy attaches what sees threads wake while some function is served by a
-// long-lived process, and only then: it costs the whole machine some
-// instructions whenever a thread wakes.
+// followBusy attaches the program that sees threads wake while some function has busy
+// periods, and only then: it costs some instructions whenever any thread on the host
+// wakes.
 func (b *Backend) followBusy() error {
 	functions, err := b.Functions()
 	if err != nil {
@@ -217,8 +217,8 @@ func (b *Backend) endFormer() error {
 	return nil
 }
 
-// Forks counts the processes that functions have begun whose invocations are
-// none, since they were made so.
+// Forks counts, for each function whose invocations are busy periods, the processes that
+// were forked in it while they were. Only the difference of two calls means something.
 func (b *Backend) Forks() (map[CgroupID]uint32, error) {
 	functions, err := b.Functions()
 	if err != nil {

@@ -33,15 +33,15 @@ type Event struct {
 	SwitchesVol   uint32
 	SwitchesInvol uint32               // to another invocation, or another CPU; a thread of no function that runs in between does not count
 	Tasks         uint32               // threads and descendants, itself included
-	Slices        [SliceBuckets]uint32 // on a CPU, by length, without what interrupted them
+	Slices        [SliceBuckets]uint32 // on-CPU segments by length, without what interrupted them
 	FullSlices    []uint32             // µs; only after SetFullSlices(true)
 }
 
-// SliceBuckets is how many lengths of slices are told apart.
+// SliceBuckets is how many lengths of on-CPU segments are told apart.
 const SliceBuckets = 74
 
-// SliceRange is what the slices in bucket i are at least and less than; the
-// last bucket has no upper end (0).
+// SliceRange is how long the on-CPU segments in bucket i are: at least from, and less
+// than to; the last bucket has no upper end (0).
 func SliceRange(i int) (from, to time.Duration) {
 	if i+1 < SliceBuckets {
 		to = bucketStart(i + 1)
@@ -61,11 +61,11 @@ func bucketStart(i int) time.Duration {
 type Lost struct {
 	Invocations uint64 `json:"invocations"` // never reported
 	Tasks       uint64 `json:"tasks"`       // threads and descendants not accounted
-	Slices      uint64 `json:"slices"`      // of the full ones
+	Slices      uint64 `json:"slices"`      // on-CPU segments, of those wanted one by one
 	Orphans     uint64 `json:"orphans"`     // tasks that outlived their invocation
 }
 
-// Lost counts since the maps were made.
+// Lost is what was lost since the maps were made.
 func (b *Backend) Lost() (Lost, error) {
 	var n [4]uint64
 	for i := range n {
@@ -76,7 +76,7 @@ func (b *Backend) Lost() (Lost, error) {
 	return Lost{Invocations: n[0], Tasks: n[1], Slices: n[2] + b.pending.dropped.Load(), Orphans: n[3]}, nil
 }
 
-// SetFullSlices has every slice reported, beside the histogram, or stops it.
+// SetFullSlices has every on-CPU segment reported, beside the histogram, or stops that.
 func (b *Backend) SetFullSlices(on bool) {
 	b.control.fullSlices.Store(0)
 	if on {

@@ -9,7 +9,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// ErrNoHooks means that the running kernel is not one of ours.
+// ErrNoHooks means that the running kernel was built without the hooks.
 var ErrNoHooks = errors.New("this kernel has no ALPS hooks: boot one built by kernel:build")
 
 // ErrEEVDF means that the running kernel cannot have the hooks.

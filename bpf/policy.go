@@ -24,10 +24,10 @@ const MaxSlice = 10 * time.Second
 // Entry is the policy of one function.
 type Entry struct {
 	BiasUS  uint32 // microseconds by which it yields to siblings; 0: no opinion
-	SliceUS uint32 // microseconds of its time slice; 0: no opinion
+	SliceUS uint32 // microseconds of its time slice; 0: CFS's
 
-	// LateBiasUS, if not 0, is the bias of a function none of whose invocations
-	// is fresh, which one is until it has used SliceUS of CPU time: SFS.
+	// LateBiasUS, if not 0, says that this is SFS: it is the bias of a function without
+	// a fresh invocation. An invocation is fresh until it has used SliceUS of CPU time.
 	LateBiasUS uint32
 
 	// Steady, if not nil, is all that counts of the entry.

@@ -21,8 +21,8 @@ func (b *Backend) HooksEnabled() (bool, error) {
 	return strings.TrimSpace(string(data)) == "1", nil
 }
 
-// Rivals counts the programs of others that are attached to the same hooks: the
-// first that has an opinion has the word.
+// Rivals counts the programs of others that are attached to the same hooks: of all
+// programs there, the first that has an opinion decides.
 func (b *Backend) Rivals() (int, error) {
 	own := map[link.ID]bool{}
 	hooks := map[link.TracingInfo]bool{}

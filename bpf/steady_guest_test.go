@@ -39,8 +39,8 @@ func unguarded() policy.SteadyParams {
 	return p
 }
 
-// turnarounds has n invocations end, one after the other, and returns the mean
-// time from the first time on a CPU to the end, and the mean CPU time.
+// turnarounds has n invocations end, one after the other, and returns their mean
+// turnaround, from arrival to end, and their mean CPU time.
 func turnarounds(t *testing.T, warm cgrouptest.Process, events func() []bpf.Event, group string, n int) (mean, cpu time.Duration) {
 	id := idOf(t, group)
 	of := func() (mine []bpf.Event) {
@@ -320,8 +320,8 @@ func TestGuestSteadyCost(t *testing.T) {
 	require.Less(t, ratio, most)
 }
 
-// What the hooks remember of their last answers changes none: each is compared with
-// what the rules give, while invocations of many kinds begin, sleep, move and end.
+// The answers that the hooks remember are those that the rules give: each is compared,
+// while invocations of many kinds begin, sleep, move and end.
 func TestGuestSteadyRemembers(t *testing.T) {
 	b := load(t, bpf.CheckingMemos())
 	p := cgrouptest.NewParent(t)

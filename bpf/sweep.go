@@ -69,7 +69,7 @@ const (
 	workerSleeps = 60
 )
 
-// isWorker says so of what is under way.
+// isWorker says whether e, which is under way, may be such a process.
 func isWorker(e alpsEvent, now clock.KTime) bool {
 	return e.Busy == 0 && now.Sub(clock.KTime(e.ArriveNs)) >= workerAge && e.SwitchesVol >= workerSleeps
 }

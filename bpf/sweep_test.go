@@ -14,8 +14,8 @@ import (
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
-// What is left of processes that are gone is removed at the second look, counted
-// as lost, and no invocation of its function stays fresh for it.
+// What processes that are gone have left is removed at the second look and counted as
+// lost; their invocations do not count as fresh any more.
 func TestSweep(t *testing.T) {
 	b, _ := backend(t)
 	require.NoError(t, b.SetFunctions([]Function{{ID: 1, UID: "one"}}))

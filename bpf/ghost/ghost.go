@@ -155,8 +155,8 @@ func Load() (*Scheduler, error) {
 	return s, nil
 }
 
-// Next waits until deadline for a message; the error is os.ErrDeadlineExceeded
-// if none came.
+// Next waits until deadline for a message. The error is os.ErrDeadlineExceeded if none
+// came, or says why the kernel took the scheduler out.
 func (s *Scheduler) Next(deadline time.Time) (Message, error) {
 	s.reader.SetDeadline(deadline)
 	if err := s.reader.ReadInto(&s.record); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/ds2-lab/alps/bpf"
 )
 
-// RulesOf are a policy in the scheduler's terms. Biases above MaxBias are
-// made smaller together, so that their order stays.
+// RulesOf are a policy in the scheduler's terms; unknown has half of the largest bias.
+// Biases above MaxBias are made smaller together, so that their order stays.
 func RulesOf(p model.Policy) (order Order, rules map[bpf.CgroupID]Rule, unknown Rule) {
 	most := time.Duration(0)
 	for _, e := range p.Entries {

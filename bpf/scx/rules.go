@@ -15,8 +15,8 @@ import (
 	"github.com/ds2-lab/alps/bpf"
 )
 
-// Order is how an index becomes a bias: half an octave's for each factor of √2
-// above Floor, at most Most.
+// Order is how an index becomes a bias: half of Octave for each factor of √2 above
+// Floor, at most Most.
 type Order struct {
 	Octave time.Duration // 0: 1 s
 	Floor  time.Duration // 0: 1 ms
@@ -72,7 +72,7 @@ type Rule struct {
 	LateBias time.Duration
 }
 
-// SlopeBits are the fraction of a slope.
+// SlopeBits is how many bits of a slope are its fraction.
 const SlopeBits = 20
 
 func (r Rule) check() error {

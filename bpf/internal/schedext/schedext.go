@@ -8,7 +8,7 @@
 //
 //	612  scx_bpf_dispatch
 //	613  scx_bpf_dsq_insert
-//	619  scx_bpf_dsq_insert___v2, and the like
+//	619  scx_bpf_dsq_insert___v2; 701  scx_bpf_dsq_move_to_local___v2
 package schedext
 
 import (
