@@ -22,7 +22,7 @@ const (
 	OrderOff     = "off"     // no bias: CFS's order, slices only
 	OrderFIFO    = "fifo"    // equal bias: by arrival at the runqueue
 	OrderStrict  = "strict"  // a lower rank always goes first
-	OrderBounded = "bounded" // a lower rank goes first unless it comes a step later
+	OrderBounded = "bounded" // a lower rank goes first unless it comes later by a step per rank of difference
 )
 
 // Orders lists them.
@@ -63,9 +63,9 @@ func Bias(order string, rank int, step time.Duration) time.Duration {
 	return time.Duration(rank) * step
 }
 
-// UnknownRank is the rank of a function that no decision is about: the median
-// of those that are. Without a bias among functions that have one it would go
-// before all of them. ok is false where nothing is decided.
+// UnknownRank is the rank of a function that no decision is about: the median of
+// decisions, which are sorted by rank. Without a bias among functions that have one
+// it would go before all of them. ok is false if there are no decisions.
 func UnknownRank(decisions []policy.Decision) (rank int, ok bool) {
 	if len(decisions) == 0 {
 		return 0, false
@@ -86,9 +86,9 @@ type SFS struct {
 // sfsMinimum keeps the slice above what a switch costs.
 const sfsMinimum = time.Millisecond
 
-// NewSFS sets the slice to gaps mean times between two arrivals at one of the
-// CPUs; the paper's rule is 1. It counts the arrivals of records, in any order:
-// an arrival is known when the invocation has ended. ok is false below two.
+// NewSFS sets the slice to gaps (1 in the paper) times the mean time between two
+// arrivals at one of the CPUs, from 1 ms to MaxSlice. records may be in any order:
+// an arrival is known once the invocation has ended. ok is false for fewer than two.
 func NewSFS(records []policy.Record, cpus int, gaps float64) (s SFS, ok bool) {
 	if len(records) < 2 {
 		return SFS{}, false

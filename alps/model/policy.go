@@ -21,11 +21,11 @@ type Entry struct {
 	// sorted, in [0, MaxBias]; 0: no opinion on the order.
 	Bias time.Duration
 	// Slice is how long the function may keep a CPU before its siblings are
-	// weighed, in [0, MaxSlice]; 0: the kernel's. With LateBias it is of an
-	// invocation, over all its on-CPU segments.
+	// weighed, in [0, MaxSlice]; 0: the kernel's. With LateBias it is an
+	// invocation's, over all its on-CPU segments.
 	Slice time.Duration
-	// LateBias, if not 0, says that this is SFS: it is the bias of a function none
-	// of whose invocations is fresh, which an invocation is until it has used Slice.
+	// LateBias, if not 0, says that this is SFS: it is the bias of a function without
+	// a fresh invocation. An invocation is fresh until it has used Slice.
 	LateBias time.Duration
 	// Steady, if not nil, says that this is steady, and is all that counts.
 	Steady *Steady

@@ -7,16 +7,16 @@ import "time"
 // What a sched_ext scheduler (package bpf/scx) does with a policy, where that is
 // another thing than the hooks do.
 const (
-	// SchedExtOctave bounds policy.SteadyParams.Octave: from the floor of 1 ms up
-	// there are 17 octaves to SchedExtMaxBias, which an index of two minutes has.
-	// Cutting biases off instead makes the long invocations alike: the mean is
-	// several times as long.
+	// SchedExtOctave bounds policy.SteadyParams.Octave: from the default floor of 1 ms
+	// there are 18 octaves to SchedExtMaxBias, which an index of 262 s has. Longer
+	// octaves whose biases are cut off there make the long invocations alike: the mean
+	// turnaround is several times as long.
 	SchedExtOctave = time.Second
 	// SchedExtMaxBias bounds a bias. The kernel's watchdog ends a scheduler that
 	// lets a task wait for 30 s.
 	SchedExtMaxBias = 18 * time.Second
-	// SchedExtTurn bounds how long an invocation keeps its key. With a key for a
-	// whole quantum the queue is served by arrival after a burst.
+	// SchedExtTurn bounds for how much CPU time an invocation keeps its key. With a key
+	// for a whole quantum, invocations that come together are served by arrival.
 	SchedExtTurn = 10 * time.Millisecond
 	// SchedExtGuardEvery is how often at least the oldest waiting invocation of a
 	// queue goes first.
@@ -30,7 +30,7 @@ func (s *Steady) SchedExtBias(used time.Duration) time.Duration {
 	return min(p.Bias(s.Table.Index(used)), SchedExtMaxBias)
 }
 
-// SchedExtEnd is the CPU time used at which an invocation is weighed anew that has used so much.
+// SchedExtEnd is the CPU time used at which an invocation that has used so much is weighed anew.
 func (s *Steady) SchedExtEnd(used time.Duration) time.Duration {
 	return max(min(s.Table.End(used), used+SchedExtTurn), used+LeastSlice)
 }

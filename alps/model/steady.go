@@ -33,8 +33,8 @@ type Step struct {
 	End   time.Duration // CPU time used at which the quantum ends
 }
 
-// SlopeBits are the fraction of a slope. A slope times the length of its step is
-// a difference of indices, so that the product fits into 64 bits up to two hours.
+// SlopeBits is how many bits of a slope are its fraction. A slope times the length of its
+// step is a difference of indices: the product fits into 64 bits up to two hours.
 const SlopeBits = 20
 
 // Never is later than any time.
@@ -113,9 +113,9 @@ func (s *Steady) Bias(used time.Duration, neverRan bool) time.Duration {
 func (s *Steady) Idle() time.Duration { return s.biasOf(NoInvocation) }
 
 // Slice is the time slice, within its function, of an invocation that has used that
-// much CPU time, sliceUsed of it since the slice began: it lasts to the end of the
-// quantum. It is 0, which is CFS's own slice, if an invocation that never ran waits
-// (neverRan) and is worth more; ran says that this invocation has run before.
+// much CPU time, sliceUsed of it since the slice began: it lasts to the quantum's end, but
+// from LeastSlice to MaxSlice. It is 0, CFS's own slice, if an invocation that never ran
+// waits (neverRan) and is worth more; ran says that this invocation has run before.
 func (s *Steady) Slice(used, sliceUsed time.Duration, ran, neverRan bool) time.Duration {
 	if ran && neverRan && s.biasOf(s.Table.Index(0)) < s.biasOf(s.Table.Index(used)) {
 		return 0
