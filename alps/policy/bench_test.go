@@ -59,7 +59,7 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
-// BenchmarkUpdateCores is the same on a machine of 24 cores.
+// BenchmarkUpdateCores is the same for 24 cores.
 func BenchmarkUpdateCores(b *testing.B) {
 	for _, s := range []Share{ShareDeal, ShareSample, ShareGlobal} {
 		b.Run(fmt.Sprintf("share=%v/records=5000", s), func(b *testing.B) {

@@ -3,10 +3,10 @@
 // Package policy ranks functions by how soon they should run and says how long
 // each may keep a CPU.
 //
-// It is ALPS's algorithm: the invocations of the last seconds are scheduled
-// again by SRPT, shortest remaining time first; what each function would have
-// got there, waiting time and on-CPU segments, is what it gets a rank and a
-// slice for (Fu et al., USENIX ATC 2024, section 4; docs/policy.md has every
+// Policy is ALPS's algorithm: the invocations of the last seconds are scheduled
+// again by SRPT, shortest remaining time first. From the waiting times and the
+// on-CPU segments that a function has in that schedule follow its rank and its
+// time slice (Fu et al., USENIX ATC 2024, section 4; docs/policy.md has every
 // parameter).
 //
 //	records ─▶ one core's share ─▶ SRPT ─▶ per function: waits, segments

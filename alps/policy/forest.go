@@ -10,15 +10,15 @@ import (
 
 const (
 	trees    = 16
-	minLeaf  = 5  // drawn rows
+	minLeaf  = 5  // rows drawn, at least, on either side of a split
 	maxDepth = 10 // keeps the worst series within a few times the usual cost
 	features = 3
-	recent   = 4 // slices in the mean that is the third feature
+	recent   = 4 // segments in the mean that is the third feature
 )
 
 // forest is a random forest regression that is asked one question: what comes
-// next? Each row is a slice, described by its place in the series, the slice
-// before it, and the mean of the four before it. Each tree sees as many rows
+// next? Each row is an on-CPU segment, described by its position in the series, the
+// one before it, and the mean of the four before it. Each tree sees as many rows
 // as there are, drawn with replacement, and splits where the squared error
 // falls most. As only one row is ever asked for, a tree grows only the branch
 // that row falls into.
@@ -77,7 +77,7 @@ func (f *forest) describe(ys []float64) (asked [features]float64) {
 			f.sorted[i][k-1] = int32(k - 1)
 		}
 	}
-	for i := 1; i < features; i++ { // the place is in order
+	for i := 1; i < features; i++ { // the positions are in order
 		values := f.rows[i]
 		slices.SortFunc(f.sorted[i], func(a, b int32) int {
 			return cmp.Or(cmp.Compare(values[a], values[b]), cmp.Compare(a, b))

@@ -10,7 +10,7 @@ import (
 // MaxSteps is how many steps a table has at most.
 const MaxSteps = 16
 
-// MinIndex is the least index: who is about to end is not worth more.
+// MinIndex is the least index: an invocation that is about to end is worth no more.
 const MinIndex = 100 * time.Microsecond
 
 // Step is a piece of a table: for CPU times from From on, up to the next step's.
@@ -47,8 +47,8 @@ func (t *Table) Seen() time.Duration { return t.end }
 // unknownIndex is that of functions when nothing at all is known.
 const unknownIndex = 50 * time.Millisecond
 
-// Index is that of an invocation that has used so much CPU time: positive, and
-// finite. Who has outlived all that was seen is expected to take as long again.
+// Index is that of an invocation that has used so much CPU time, at least MinIndex. An
+// invocation that has outlived all that was seen is expected to take as long again.
 func (t *Table) Index(used time.Duration) time.Duration {
 	switch {
 	case used >= t.end:
@@ -246,8 +246,8 @@ func (b *builder) flattest(p, at float64, top int) (slope, end float64) {
 	return slope, b.mass[b.hull[top]].end
 }
 
-// reduce joins neighbouring pieces, those first where it changes the index least
-// and fewest get to see it, until they fit, and makes them the table's steps.
+// reduce joins neighbouring pieces, those first where it changes the index least and
+// fewest invocations get there, until they fit, and makes them the table's steps.
 func (b *builder) reduce(t *Table, first int) {
 	last := len(b.pieces) - 1
 	left := last - first + 1
@@ -287,7 +287,7 @@ func (b *builder) reduce(t *Table, first int) {
 }
 
 // price is what joining p with the next would cost: by how much the index would
-// be wrong, times a share that grows with the probability of getting there.
+// be wrong, times a weight that grows with the probability of getting there.
 func (b *builder) price(p *piece) {
 	y := &b.pieces[p.next]
 	p.cost = joined(p, y) * (y.survive + rareShare)
@@ -300,10 +300,10 @@ func joined(x, y *piece) float64 {
 	return wrong(met, x.last) + wrong(met, y.first) + max(x.wrong, y.wrong)
 }
 
-// rareShare is the weight of what nearly no invocation gets to see.
+// rareShare is the weight of a piece that nearly no invocation gets to.
 const rareShare = 0.02
 
-// wrong is by what share a and b differ; what is below a millisecond is alike.
+// wrong is by what fraction a and b differ; below a millisecond all are alike.
 func wrong(a, b float64) float64 {
 	a, b = max(a, float64(time.Millisecond)), max(b, float64(time.Millisecond))
 	return max(a/b, b/a) - 1

@@ -67,7 +67,7 @@ type histogram struct {
 	total   float64 // of all weights
 }
 
-// bucket is what fell into one: weight, and weighted sums of the places within
+// bucket is what fell into one: weight, and weighted sums of the positions within
 // it, from 0 to 1, and of their squares.
 type bucket struct{ weight, place, square float32 }
 

@@ -41,7 +41,7 @@ func (p *Policy) learn(ys []float64, mean float64) float64 {
 	case p.params.Learner == Average:
 		return mean
 	}
-	panic(fmt.Sprintf("policy: learner %s has no rule", p.params.Learner)) // check refuses what has no name
+	panic(fmt.Sprintf("policy: learner %s has no rule", p.params.Learner)) // Validate refuses one that has no name
 }
 
 func line(xs, ys []float64) float64 {

@@ -55,7 +55,7 @@ func TestForestLearnsAPattern(t *testing.T) {
 	require.InDelta(t, 55, guess(t, Average, ys...), 1)
 }
 
-// And that the level has changed.
+// The forest also sees that the level has changed.
 func TestForestLearnsAStep(t *testing.T) {
 	ys := make([]float64, 100)
 	for i := range ys {

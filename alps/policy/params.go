@@ -18,26 +18,26 @@ type Params struct {
 	// Alpha and Beta tune for unpredictability: a slice is
 	// max(Alpha × learnt − Beta × stdev, 0).
 	Alpha, Beta float64
-	// Gamma and Theta tune for overload: from Theta percent of CPU utilisation
-	// l on, slices shrink by (100 + Theta − l) / (100 × Gamma); never grow.
+	// Gamma and Theta tune for overload: from a CPU utilisation l of Theta percent on,
+	// slices are multiplied by (100 + Theta − l) / (100 × Gamma), at most by 1.
 	Gamma, Theta float64
 
 	Unpredictability bool // apply Alpha, Beta
 	Overload         bool // apply Gamma, Theta
 
 	Learner    Learner
-	EWMAWeight float64 // of the newest slice, in (0, 1]
+	EWMAWeight float64 // of the newest on-CPU segment, in (0, 1]
 
 	Window  time.Duration // records that ended within it count; 0 means all the caller has
 	Period  time.Duration // how often to update; 0 means Window
 	Records int           // of the window, or of its sample, only so many, the newest by arrival; 0 means no limit
 
 	Share       Share         // how the records meet the simulated cores
-	Granularity time.Duration // a simulated job cannot be preempted before; 0 is SRPT proper
+	Granularity time.Duration // for so long a simulated on-CPU segment is not preempted; 0 is SRPT proper
 	Seed        uint64        // of the deal onto cores, and of the forest
 
 	// Remember keeps the learnt values of a function that has no record in the
-	// window. Without it the function loses its entry and is scheduled by CFS.
+	// window. Without it no decision is about the function: it has model.UnknownRank.
 	Remember bool
 
 	RankBy      RankBy
@@ -56,7 +56,7 @@ const (
 	BySlice               // learnt slice, as the artifact does
 )
 
-// Share says how the records of a machine with several cores meet the
+// Share says how the records of a host with several cores meet the
 // simulated cores.
 type Share uint8
 
@@ -104,8 +104,8 @@ func Like(name string) (Params, error) {
 	return Params{}, fmt.Errorf("like: %q is none of paper, artifact", name)
 }
 
-// NewWindow is a window that keeps what Update can use of cores: a sample of
-// them needs as many times more records than it keeps.
+// NewWindow is a window that keeps the records that Update can use. ShareSample uses
+// those of one of cores only, so there the window keeps cores times as many.
 func (p Params) NewWindow(cores int) Window {
 	w := Window{Length: p.Window, Limit: p.Records}
 	if p.Share == ShareSample {

@@ -127,7 +127,7 @@ func TestDocumentedParams(t *testing.T) {
 	require.Empty(t, rows)
 }
 
-// And the table of steady every field and its default.
+// The table of steady in docs/policy.md has every field and its default.
 func TestDocumentedSteadyParams(t *testing.T) {
 	text, err := os.ReadFile("../../docs/policy.md")
 	require.NoError(t, err)

@@ -27,7 +27,7 @@ type Decision struct {
 	Learnt      time.Duration `json:"learnt_ns"`      // the learner's slice, before tuning
 	MeanCPU     time.Duration `json:"mean_cpu_ns"`    // per invocation, as measured
 	N           int           `json:"n"`              // segments behind MeanSlice and StdevSlice
-	Invocations int           `json:"invocations"`    // records behind all of this
+	Invocations int           `json:"invocations"`    // records that were simulated
 	Age         int           `json:"age"`            // updates since those records; 0 is this window
 }
 
@@ -52,7 +52,7 @@ type Policy struct {
 type function struct {
 	Decision
 	tuned  time.Duration // slice without regard to load
-	former time.Duration // tuned of the last update, as it was ranked; 0 the first time
+	former time.Duration // slice of the last update, after Monotone and before load; 0 the first time
 	learnt float64
 
 	// Of the current window.
@@ -63,7 +63,7 @@ type function struct {
 	slices []float64
 }
 
-// New checks p.
+// New is a policy that knows no function yet. It fails where p.Validate does.
 func New(p Params) (*Policy, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err

@@ -195,8 +195,8 @@ func TestShares(t *testing.T) {
 	require.Equal(t, 100, count(func(p *Params) { p.Share, p.Records = ShareSample, 100 }, 2))
 	require.Equal(t, 42, count(func(p *Params) { p.Share, p.Records = ShareSample, 100 }, 24))
 
-	// A deal is one core's share: of an evenly loaded machine, 24 shares look
-	// like one. What differs is the seed.
+	// Each core is simulated apart: 24 evenly loaded cores look like one, but for the
+	// seed.
 	wait := func(share Share, seed uint64, cores int, rs []Record) (sum time.Duration) {
 		params := Paper()
 		params.Share, params.Seed = share, seed

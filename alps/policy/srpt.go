@@ -39,13 +39,13 @@ type Outcome struct {
 // All cores serve one queue, ordered by remaining time, then arrival, then ID.
 // A free core takes the first. A running job is preempted by a queued one with
 // strictly less time remaining once it has run for the granularity in this
-// segment, at the moment when either becomes true; of several such the one with
+// segment, at the moment when both become true; of several such the one with
 // the most time remaining, latest in that order, yields. At one moment jobs
 // end first, then others arrive, then free cores are filled, then others
 // preempted. A job without a burst ends when it would get a core, displaces
 // nobody and has no slice. Switching costs nothing.
 //
-// The simulation goes from event to event and is exact in nanoseconds.
+// SRPT is exact in nanoseconds. It fails for negative values, and where times pass 2⁶³ ns.
 func SRPT(jobs []Job, m Machine) ([]Outcome, error) {
 	var s srpt
 	if err := s.run(jobs, m); err != nil {

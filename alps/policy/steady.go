@@ -29,7 +29,7 @@ type SteadyParams struct {
 	GuardEvery time.Duration // at most so often on a CPU
 }
 
-// DefaultSteady is the policy as it was chosen, in simulation, once for all
+// DefaultSteady has the values that were chosen by simulation, once for all
 // workloads, loads and machines.
 func DefaultSteady() SteadyParams {
 	return SteadyParams{
@@ -110,7 +110,7 @@ type learnt struct {
 	changed   bool // since the table was made
 }
 
-// NewSteady checks p.
+// NewSteady is a Steady without records. It fails where p.Validate does.
 func NewSteady(p SteadyParams) (*Steady, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// learn makes the table of one function from times drawn for it alone.
+// learnTable makes the table of one function from times drawn for it alone.
 func learnTable(t testing.TB, p SteadyParams, n int, draw func(i int) time.Duration) *Table {
 	s, err := NewSteady(p)
 	require.NoError(t, err)
@@ -32,8 +32,8 @@ func alone() SteadyParams {
 	return p
 }
 
-// exponential, hyperexponential and Pareto times, by their quantiles, so that
-// the histogram is theirs and not a sample's.
+// quantiles are n times of a distribution by its inverse, evenly spread, so that
+// the histogram is the distribution's and not a sample's.
 func quantiles(n int, inverse func(u float64) float64) func(int) time.Duration {
 	return func(i int) time.Duration { return time.Duration(inverse((float64(i) + 0.5) / float64(n))) }
 }
@@ -47,7 +47,7 @@ func pareto(lowest, shape float64) func(u float64) float64 {
 }
 
 // Of an invocation that always takes as long the index is the remaining time,
-// to the half percent that its place in a bucket is given, and the quantum is
+// to the half percent that its position in a bucket is given, and the quantum is
 // over when the invocation is.
 func TestIndexOfDeterministicTimesIsTheRemainingTime(t *testing.T) {
 	for _, d := range []time.Duration{3 * ms, 72500 * time.Microsecond, 329 * ms, 2040 * ms, time.Minute} {
@@ -300,7 +300,7 @@ func TestSteadyParams(t *testing.T) {
 	require.Equal(t, want, back, "nothing changes")
 }
 
-// What the kernel side has to hold for each function.
+// What is kept of each function, in user space, fits into a page.
 func TestSteadyIsSmall(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(learnt{}), uintptr(4096))
 }
@@ -335,7 +335,7 @@ func BenchmarkSteadyTable(b *testing.B) {
 	b.ReportMetric(float64(f.table.n), "steps")
 }
 
-// BenchmarkSteadyLookup is an index, an end and a bias.
+// BenchmarkSteadyLookup is an index.
 func BenchmarkSteadyLookup(b *testing.B) {
 	s, records := steadyLoad(b)
 	t := s.Table("3")

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// tune shortens a learnt slice by the spread of what it was learnt from: the less
-// predictable, the shorter; 0 where it is not worth having.
+// tune makes the slice of a learnt one, ns: Alpha times it, at most SliceCap, less Beta
+// times the standard deviation of what it was learnt from; 0 is the kernel's own slice.
 func (p Params) tune(learnt, stdev float64) time.Duration {
 	slice := learnt
 	if p.Unpredictability {
@@ -23,8 +23,8 @@ func (p Params) tune(learnt, stdev float64) time.Duration {
 	return whole(max(slice, 0))
 }
 
-// pressure is the factor, at most 1, by which slices shrink under load, in
-// percent.
+// pressure is the factor, at most 1, by which slices shrink under a load, which is
+// in percent.
 func (p Params) pressure(load float64) float64 {
 	if !p.Overload || !(load >= p.Theta) { // a load that is not a number is none
 		return 1

@@ -37,7 +37,7 @@ const (
 	MaxBurst  = time.Hour
 )
 
-// maxErrors is how many bad rows are named.
+// maxErrors is how many errors are named; a bad row may have several.
 const maxErrors = 10
 
 var header = []string{"id", "function", "arrive_ms", "burst_ms"}

@@ -88,7 +88,7 @@ func TestMilliseconds(t *testing.T) {
 }
 
 // FuzzRead: what is accepted can be scheduled and is served exactly, whatever
-// it says; what is refused is refused at a place.
+// it says; what is refused is refused with its line and column.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("id,function,arrive_ms,burst_ms\n7,fib,0,12.345678\n8,\"a, b\",3,0\n"))
 	f.Add([]byte("1,f,0,5\n2,g,1,1\n3,f,1,1\n"))

@@ -21,8 +21,8 @@ func Jobs(rows []Row) []policy.Job {
 	return jobs
 }
 
-// Window is the rows for policy.Policy.Update. When an invocation ended is not
-// in a row and not asked by Update; End is left 0.
+// Window is the rows for policy.Policy.Update. A row does not say when its
+// invocation ended, and Update does not need it: End is 0.
 func Window(rows []Row) []policy.Record {
 	records := make([]policy.Record, len(rows))
 	for i, r := range rows {
