@@ -13,8 +13,8 @@ import (
 	"github.com/ds2-lab/alps/alps/model"
 )
 
-// checked is a scheduler that is watched: every task is in one place only, and
-// no core idles while a task waits.
+// checked is a scheduler that is watched: every task waits or runs on one core
+// only, and no core idles while a task waits.
 type checked struct {
 	scheduler
 	t       testing.TB
@@ -142,7 +142,7 @@ func fairOf(s scheduler) *fair {
 	return nil
 }
 
-// random draws a machine and what arrives on it.
+// randomLoad draws a machine and what arrives on it.
 func randomLoad(seed uint64) (Config, []Invocation) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	c := Config{Cores: 1 + rng.IntN(6), Seed: seed, Functions: make([]Function, 1+rng.IntN(5))}
@@ -202,7 +202,7 @@ func simulateFor(t testing.TB, c Config, s Spec, invocations []Invocation) (Resu
 }
 
 // Whatever the scheduler: every invocation ends with exactly its demand served,
-// none waits beside an idle core, no core runs two, no task is in two places.
+// none waits beside an idle core, no core runs two tasks, no task is on two cores.
 func TestInvariants(t *testing.T) {
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {

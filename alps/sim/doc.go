@@ -6,12 +6,12 @@
 //
 //	invocations ─▶ machine ─▶ place, enqueue, pick, tick ─▶ outcomes
 //	                  │              scheduler
-//	                  └──────── policy (alps) every period of virtual time
+//	                  └──────── policy, every period of virtual time
 //
 // A scheduler is one file and one small interface (scheduler). cfs follows the
 // rules of kernel/sched/fair.c of Linux 5.18, eevdf those of 6.12, fifo and rr
-// kernel/sched/rt.c; alps adds the two hooks of package kernel to cfs and asks
-// the same package policy that the daemon asks.
+// kernel/sched/rt.c. alps, sfs and steady add the two hooks of package kernel to cfs;
+// they and scx ask the packages policy and model, as the daemon does.
 //
 // What is modelled: one process per invocation that computes and never blocks;
 // one cgroup per function, with the group entities and shares that follow;

@@ -47,7 +47,7 @@ func TestInterruptedTurnGoesOn(t *testing.T) {
 	require.Less(t, interrupted(0).Outcomes[1].Start, 20*ms, "without a slice CFS lets the sibling in")
 }
 
-// Who preempts runs at once, although the time slice that it ends has just begun.
+// A task that preempts runs at once, although the time slice that it ends has just begun.
 func TestPreemptionEndsATurnThatHasJustBegun(t *testing.T) {
 	c := Config{Cores: 1, Functions: functions(2)}
 	work := []Invocation{{Function: 0, CPU: 50 * ms}, {Function: 1, CPU: 20 * ms}}
@@ -114,8 +114,8 @@ func TestOracleIsABound(t *testing.T) {
 	}
 }
 
-// What a refill adds is no progress: the oracle knows that who has filled the
-// cache again still has its demand ahead.
+// A refill is no progress: the oracle knows that a task that has filled the cache
+// again still has its demand ahead.
 func TestOracleDoesNotTakeRefillsForProgress(t *testing.T) {
 	c := Config{Cores: 1, Functions: functions(1), Refill: 30 * ms}
 	r := simulate(t, c, Spec{Name: "srpt-global"}, []Invocation{

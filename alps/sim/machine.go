@@ -115,7 +115,7 @@ func (m *machine) deadline() int64 {
 	return last + max(10*(last-first), int64(time.Minute))
 }
 
-// arrive is a request: the platform's work comes first, if it has any.
+// arrive is a request: the platform's process comes first, if it uses CPU time.
 func (m *machine) arrive(index int32) {
 	if p := m.Platform.CPU; p > 0 {
 		m.spawn(&task{index: index, function: m.platform(), platform: true, demand: int64(p)})
@@ -131,7 +131,7 @@ func (m *machine) fork(index int32) {
 	m.spawn(&task{index: index, function: int32(inv.Function), demand: int64(inv.CPU)})
 }
 
-// platform is the group of the platform's own work, the one after the functions.
+// platform is the group of the platform's own processes, the one after the functions.
 func (m *machine) platform() int32 { return int32(len(m.Functions)) }
 
 // spawn lets a task like blank begin.

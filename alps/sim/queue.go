@@ -47,7 +47,7 @@ type fairQueue struct {
 	group  int32   // function, -1: the root
 	owner  *entity // the group's entity; nil: the root
 	biased int     // queued entities with a bias (alps_nr)
-	ranked bool    // ordered by deadline (alps_ranked)
+	ranked bool    // ordered by time queued + bias (alps_ranked)
 }
 
 // Before orders a tree: by key, then by seq.

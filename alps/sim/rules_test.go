@@ -82,7 +82,7 @@ func TestSRPTIsOptimalOnOneCore(t *testing.T) {
 	}
 }
 
-// One core, first come first served: every wait is what is ahead.
+// One core, first come first served: an invocation waits for those that came before.
 func TestFIFOServesInOrder(t *testing.T) {
 	for seed := range uint64(40) {
 		c, invocations := randomLoad(seed)
@@ -97,7 +97,7 @@ func TestFIFOServesInOrder(t *testing.T) {
 	}
 }
 
-// The class may use 95 % of each second: 3 s of work need three pauses of 50 ms,
+// The class may use 95 % of each second: 3 s of CPU time need three pauses of 50 ms,
 // less what the first tick overruns.
 func TestRealTimeIsThrottled(t *testing.T) {
 	c := Config{Cores: 1, Functions: functions(1)}
@@ -111,7 +111,7 @@ func TestRealTimeIsThrottled(t *testing.T) {
 
 func TestRRTakesTurns(t *testing.T) {
 	r := simulate(t, Config{Cores: 1, Functions: functions(1)}, Spec{Name: "rr"}, []Invocation{{CPU: 250 * ms}, {CPU: 120 * ms}, {CPU: 30 * ms}})
-	// Turns are counted in ticks: the one that begins at 230 ends at 328.
+	// Time slices are counted in ticks: the one that begins at 230 ends at 328.
 	require.Equal(t, []time.Duration{400 * ms, 348 * ms, 230 * ms}, ends(r))
 	require.EqualValues(t, 2, r.Outcomes[0].Invol)
 }
@@ -121,7 +121,7 @@ func TestIdleCoresPull(t *testing.T) {
 	work := []Invocation{{CPU: 100 * ms}, {CPU: 300 * ms}, {CPU: 200 * ms}}
 	for _, name := range []string{"cfs", "eevdf", "fifo", "alps"} {
 		r := simulate(t, Config{Cores: 2, Functions: functions(1)}, Spec{Name: name}, work)
-		require.LessOrEqual(t, r.Span, 400*ms, name) // 600 ms of work on two cores, the longest 300
+		require.LessOrEqual(t, r.Span, 400*ms, name) // 600 ms of CPU time on two cores, the longest 300
 	}
 }
 

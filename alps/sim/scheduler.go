@@ -57,7 +57,7 @@ type task struct {
 	key      int64  // order in a list
 	seq      uint64 // ties of key
 	links    list.Links[*task]
-	turn     int64 // CPU time used in this time slice, of rr
+	turn     int64 // rr: CPU time used in this time slice; scx: CPU time used at which it ends
 	fresh    bool  // sfs: it has not used its slice
 }
 

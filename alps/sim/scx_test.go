@@ -30,7 +30,7 @@ func taughtSCX(t *testing.T, c Config, records [][]time.Duration, invocations []
 	return m
 }
 
-// Invocations of one function do not share a place: one that is nearly done goes
+// Invocations of one function do not share a position: one that is nearly done goes
 // before another that begins, and the shorter function's before both.
 func TestSCXRanksEveryInvocationByItself(t *testing.T) {
 	c := Config{Cores: 1, Functions: functions(2)}

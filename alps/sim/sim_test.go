@@ -77,7 +77,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// The platform's work delays the process and uses the cores.
+// The platform's process delays that of the invocation and uses the cores.
 func TestPlatform(t *testing.T) {
 	c := Config{Cores: 1, Functions: functions(1), Platform: Platform{CPU: 10 * ms, Delay: 3 * ms, Jitter: 4 * ms}}
 	var invocations []Invocation

@@ -18,7 +18,7 @@ type steadyClass struct {
 	guards []guard // core
 }
 
-// guard is whom a core lets go first because it has waited.
+// guard is the group that a core lets go first because it has waited.
 type guard struct {
 	e    *entity
 	from int64 // e.since: the time slice it is about
@@ -57,8 +57,8 @@ func (q *fairQueue) nextTask() *task {
 // used is the CPU time of t up to its last charge, as the kernel knows it.
 func (t *task) used() time.Duration { return time.Duration(t.se.sum) }
 
-// bias is by how much the group yields whose next invocation is worth so much;
-// one that never ran may be worth more, and gets the CPU once the group has it.
+// bias is by how much a group yields, by the index of its next invocation or of one that
+// never ran: that one may be worth more, and gets the CPU once the group has it.
 func (c *steadyClass) bias(e *entity) int64 {
 	g := e.my.group
 	if g >= c.m.platform() {

@@ -86,9 +86,8 @@ func TestSteadyLetsTheNewIn(t *testing.T) {
 	require.Less(t, o.End-o.Arrive, 60*ms, "before 500 ms of one, and 2 s of the other")
 }
 
-// Whoever waits longest gets a time slice of GuardSlice within GuardWait, and a little,
-// although what is worth more never leaves the core alone; with others that wait
-// as long there is one such time slice every GuardEvery.
+// The function that comes last gets a time slice of GuardSlice within GuardWait, and a
+// little, although functions that are worth more never leave the core alone.
 func TestSteadyGuards(t *testing.T) {
 	p := policy.DefaultSteady()
 	longest := func(p policy.SteadyParams) (worst, end time.Duration) {

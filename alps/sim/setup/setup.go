@@ -68,7 +68,7 @@ type Spec struct {
 	Step   time.Duration       // of bounded: bias between neighbouring ranks; 0 is model.DefaultStep
 	Gaps   float64             // of sfs: the slice is so many mean gaps between arrivals at one CPU; 0 is 1
 	Params policy.Params       // of alps, and sfs's window and period; the zero value is policy.Paper
-	Steady policy.SteadyParams // of steady; the zero value is policy.DefaultSteady
+	Steady policy.SteadyParams // of steady and scx; the zero value is policy.DefaultSteady
 }
 
 // Check says everything that is wrong with a run, and fills in what s leaves out.
