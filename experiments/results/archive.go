@@ -21,7 +21,7 @@ var names = []string{csvName, jsonName, slicesName, tableName}
 const mostUnpacked = 256 << 20
 
 // Pack writes the result in dir as a tar.gz: the same result gives the same bytes.
-// When the result was written is kept.
+// The time when the result was written is kept, to the second.
 func Pack(dir string, w io.Writer) error {
 	res, err := Read(dir) // what cannot be read is not passed on
 	if err != nil {
@@ -55,7 +55,7 @@ func Pack(dir string, w io.Writer) error {
 	return nil
 }
 
-// Unpack makes dir of what Pack wrote, whole or not at all. Errors name the archive.
+// Unpack makes dir, whose name must be the run's key, of what Pack wrote, whole or not at all. Errors name the archive.
 func Unpack(archive, dir string) error {
 	f, err := os.Open(archive)
 	if err != nil {

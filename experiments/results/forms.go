@@ -4,8 +4,8 @@ package results
 
 import "regexp"
 
-// Forms are the files that this package and its callers leave in a results
-// directory, as package ours takes them.
+// Forms are regular expressions, as package ours takes them, for the paths below a
+// results directory of the files that this package leaves there.
 func Forms() []string {
 	file := "(" + regexp.QuoteMeta(jsonName) + "|" + regexp.QuoteMeta(csvName) + "|" + regexp.QuoteMeta(slicesName) + "|" + regexp.QuoteMeta(tableName) + ")"
 	return []string{`\.lock`, `[^/]+/(\.partial-[0-9]+/)?` + file, `[^/]+/[^/]+/` + file, `[^/]+/\.?plan-[a-z]+\.json[0-9]*`}

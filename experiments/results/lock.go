@@ -68,7 +68,7 @@ func writeAt(f *os.File, data []byte) error {
 	return err
 }
 
-// describe says who holds the lock, if it has written that already.
+// describe says which process holds the lock; "" if the file does not say it yet.
 func describe(path string) string {
 	data, err := os.ReadFile(path)
 	var h holder

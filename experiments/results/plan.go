@@ -25,14 +25,14 @@ var engines = []string{EngineSim, EngineVM}
 // Dir is where the run called key lies in an engine's pool.
 func Dir(root, engine, key string) string { return filepath.Join(root, engine, key) }
 
-// Series is a run under the name and the load that a figure gives it. The load
-// that was asked for may be another: the exact load of the paper's 90 % is not known.
+// Series is a run under the name and the load that a figure gives it. Run.LoadAsked
+// may be another: the exact load of the paper's 90 % is not known.
 type Series struct {
 	Name     string  `json:"series"`
 	Workload string  `json:"workload,omitzero"` // and the guest, where an experiment has several: "huawei, 4 CPUs, paper"
 	Load     float64 `json:"load,omitzero"`     // CPU time over CPU time there is, as 0.9
 	Round    int     `json:"round,omitzero"`    // from 1
-	Kernel   string  `json:"kernel,omitzero"`   // in kernels.yaml, where it is not the others'
+	Kernel   string  `json:"kernel,omitzero"`   // in kernels.yaml, where the experiment names one
 	Key      string  `json:"key"`
 
 	Result Result `json:"-"`
@@ -50,8 +50,8 @@ func (s Series) String() string {
 	return text
 }
 
-// MissingError says that a plan names a run that is not there. It is an
-// os.ErrNotExist.
+// MissingError says that a plan names a run that is not there. errors.Is says that it
+// is an os.ErrNotExist.
 type MissingError struct {
 	Experiment string
 	Series     Series
@@ -174,7 +174,7 @@ func lastTwo(path string) string {
 	return filepath.Join(filepath.Base(filepath.Dir(path)), filepath.Base(path))
 }
 
-// Named lists the runs that a plan found by Find names, as Find would, each once.
+// Named lists the runs, as ENGINE/KEY, that a plan found by Find names, each once.
 func Named(root, plan string) ([]string, error) {
 	var series []Series
 	if err := readPlan(filepath.Join(root, plan), &series); err != nil {
@@ -194,7 +194,7 @@ func Named(root, plan string) ([]string, error) {
 	return runs, nil
 }
 
-// Missing lists those runs that a plan found by Find names and root has not.
+// Missing lists the runs that a plan found by Find names and that are not below root.
 func Missing(root, plan string) ([]string, error) {
 	runs, err := Named(root, plan)
 	return slices.DeleteFunc(runs, func(run string) bool {

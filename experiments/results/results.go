@@ -25,14 +25,14 @@ import (
 // Header is invocations.csv's first line.
 const Header = "id,function,uid,group,n,arrive_ns,send_ns,start_ns,end_ns,cpu_ns,switches_vol,switches_invol,status"
 
-// Status of an invocation.
+// Values of an invocation's Status.
 const (
 	OK     = "ok"
-	Failed = "failed" // the worker said no, or the observer did not see it
+	Failed = "failed" // the worker refused it, the observer did not see it, or a simulation was given up
 )
 
-// Invocation is one row. Times are ns of one clock per run: the guest's
-// CLOCK_MONOTONIC or virtual time.
+// Invocation is one row of invocations.csv. Times are ns of one clock per run: the
+// guest's CLOCK_MONOTONIC, or the simulator's, which begins at 0.
 type Invocation struct {
 	ID            int
 	Function      string
@@ -46,7 +46,7 @@ type Invocation struct {
 	CPUNS         int64  // CPU time, with threads and descendants
 	SwitchesVol   int    // times it blocked
 	SwitchesInvol int    // times it lost the CPU to another invocation
-	Status        string // OK, or what went wrong
+	Status        string // OK or Failed
 }
 
 // Turnaround is the paper's duration: from the start of the function's process
@@ -91,8 +91,8 @@ type Run struct {
 
 	Invocations  int     `json:"invocations,omitzero"`   // in invocations.csv
 	TimeFactor   float64 `json:"time_factor,omitzero"`   // CPU time as a multiple of the paper's
-	LoadAsked    float64 `json:"load_asked,omitzero"`    // of the functions' CPUs, 0 to 1
-	LoadAchieved float64 `json:"load_achieved,omitzero"` // measured likewise
+	LoadAsked    float64 `json:"load_asked,omitzero"`    // CPU time demanded / CPU time of the functions' CPUs
+	LoadAchieved float64 `json:"load_achieved,omitzero"` // the same, of the CPU time that was used
 	// Deployment says which components ran on which CPUs (package config), and PlatformPerRequest
 	// the CPU time of worker, Docker and the functions' servers beside invocations.
 	Deployment         string        `json:"deployment,omitzero"`
@@ -105,7 +105,7 @@ type Run struct {
 	LateP50 time.Duration `json:"late_p50_ns,omitzero"` // sent − due
 	LateP99 time.Duration `json:"late_p99_ns,omitzero"`
 	LateMax time.Duration `json:"late_max_ns,omitzero"`
-	Took    time.Duration `json:"took_ns,omitzero"`
+	Took    time.Duration `json:"took_ns,omitzero"` // until the last invocation ended
 
 	Program  *Program       `json:"program,omitempty"` // the scheduler, where it is a program
 	Sim      *Sim           `json:"sim,omitempty"`
@@ -129,7 +129,7 @@ type Program struct {
 	Output    string `json:"output,omitzero"` // the end of it
 }
 
-// Sim is known of simulated runs only. Durations are virtual time.
+// Sim is what is known of simulated runs only. Durations are virtual time.
 type Sim struct {
 	Model      string        `json:"model,omitempty"` // digest of the simulator's and the policy's source
 	Span       time.Duration `json:"span_ns"`         // first arrival to last end
@@ -168,7 +168,7 @@ type Result struct {
 	Table       *Table   // of EngineHost, and then there are no invocations
 }
 
-// Written is when the result was: the time of its file.
+// Written is when the result was written: the modification time of run.json.
 func (r Result) Written() (time.Time, error) {
 	info, err := os.Stat(filepath.Join(r.Dir, jsonName))
 	if err != nil {
@@ -286,7 +286,7 @@ func ReadCSV(name string, r io.Reader) ([]Invocation, error) {
 	return out, nil
 }
 
-// ReadRun reads the conditions of one result directory.
+// ReadRun reads run.json of one result directory. If it is absent, the error is an fs.ErrNotExist.
 func ReadRun(dir string) (Run, error) {
 	var run Run
 	meta := filepath.Join(dir, jsonName)
@@ -302,7 +302,7 @@ func ReadRun(dir string) (Run, error) {
 	return run, nil
 }
 
-// Read reads one result directory.
+// Read reads one result directory. If it or a file other than slices.csv is absent, the error is an fs.ErrNotExist.
 func Read(dir string) (Result, error) {
 	run, err := ReadRun(dir)
 	if err != nil {

@@ -56,7 +56,7 @@ func writeSlices(w io.Writer, rows []Slices) error {
 	c := csv.NewWriter(w)
 	_ = c.Write(strings.Split(slicesHeader, ","))
 	for _, s := range rows {
-		_ = c.Write([]string{s.Group, fmt.Sprint(s.Length.Microseconds()), fmt.Sprint(s.Count)}) // Error tells
+		_ = c.Write([]string{s.Group, fmt.Sprint(s.Length.Microseconds()), fmt.Sprint(s.Count)}) // c.Error keeps the first error
 	}
 	c.Flush()
 	if err := c.Error(); err != nil {
@@ -89,5 +89,5 @@ func readSlices(name string, r io.Reader) ([]Slices, error) {
 	return out, nil
 }
 
-// maxLength of a segment that is believed.
+// maxLength is the longest segment that is believed.
 const maxLength = 24 * time.Hour

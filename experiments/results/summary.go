@@ -12,7 +12,7 @@ import (
 // Groups of functions by isolated CPU time, Table 1 of the paper.
 var Groups = []string{"G1", "G2", "G3", "G4"}
 
-// groupBounds are where the next group begins.
+// groupBounds are the CPU times at which G2, G3 and G4 begin.
 var groupBounds = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond}
 
 // GroupOf is the group of a function that takes so much CPU time.

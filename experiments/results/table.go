@@ -17,7 +17,7 @@ type Table struct {
 
 func (t *Table) write(w io.Writer) error {
 	c := csv.NewWriter(w)
-	_ = c.Write(t.Columns) // Error tells
+	_ = c.Write(t.Columns) // c.Error keeps the first error
 	_ = c.WriteAll(t.Rows)
 	if err := c.Error(); err != nil {
 		return fmt.Errorf("results: %w", err)
@@ -28,7 +28,7 @@ func (t *Table) write(w io.Writer) error {
 func (t *Table) read(name string, r io.Reader) error {
 	rows, err := csv.NewReader(r).ReadAll()
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err) // it says the line
+		return fmt.Errorf("%s: %w", name, err) // err names the line
 	}
 	if len(rows) == 0 {
 		return fmt.Errorf("%s:1: empty: want a line of column names", name)
