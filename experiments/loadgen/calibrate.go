@@ -11,8 +11,8 @@ import (
 	alpsclient "github.com/ds2-lab/alps/alps/client"
 )
 
-// Unit is the argument with which a function's round is short enough to be
-// counted: CPU time = Base + Rounds × PerRound.
+// Unit is, by function, the argument with which one round is so short that a number
+// of rounds comes near any CPU time: CPU time = Base + Rounds × PerRound.
 var Unit = map[string]int{
 	"fib": 14, "graphBfs": 100, "graphMst": 6, "graphPagerank": 6, "featureExtractor": 1, "floatOperation": 1000,
 }
@@ -34,7 +34,7 @@ func (c Cost) Rounds(target time.Duration) int {
 }
 
 const (
-	// calibrationSpan is the CPU time of the longer of the two points.
+	// calibrationSpan is about the CPU time of the longer invocation that is measured.
 	calibrationSpan = 200 * time.Millisecond
 	calibrationRuns = 3
 )
@@ -70,7 +70,7 @@ func (r *Replayer) Calibrate(ctx context.Context, function, uid, port string) (C
 	if err != nil {
 		return Cost{}, err
 	}
-	// How much is a round, roughly?
+	// Find roughly how long a round takes.
 	rounds := 1
 	var guess time.Duration
 	for guess < calibrationSpan/8 {

@@ -24,7 +24,7 @@ import (
 // come as a tar archive before the trace.
 type Program struct {
 	Name         string   `json:"name"` // for messages
-	Args         []string `json:"args"` // Args[0] is a file of the archive, or stands beside it
+	Args         []string `json:"args"` // the command; Args[0] is a file of the archive
 	ArchiveBytes int64    `json:"archive_bytes"`
 }
 
@@ -39,8 +39,8 @@ type Charge struct {
 const sysfsSchedExt = "/sys/kernel/sched_ext"
 
 const (
-	// loadLimit is how long a program may take until it is in charge, and leaveLimit
-	// until it has left. Both are the guest's time.
+	// loadLimit is how long a program may take until it is in charge. leaveLimit is how long it may
+	// take to end, and then how long the kernel may still have its scheduler. Both are the guest's time.
 	loadLimit  = 30 * time.Second
 	leaveLimit = 10 * time.Second
 	// outputKept is how much of a program's output is kept.
@@ -60,7 +60,7 @@ type running struct {
 }
 
 // startProgram unpacks the archive, starts the program and returns when the
-// kernel has a scheduler. sysfs is sysfsSchedExt, but in tests.
+// kernel says that a scheduler is enabled. sysfs is sysfsSchedExt, but in tests.
 func startProgram(ctx context.Context, sysfs string, p Program, archive io.Reader) (_ *running, err error) {
 	r := &running{p: p, sysfs: sysfs, ended: make(chan struct{})}
 	state, err := r.read("state")

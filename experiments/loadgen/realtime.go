@@ -22,17 +22,17 @@ import (
 // the daemon observes only.
 var classes = map[string]uint32{"fifo": unix.SCHED_FIFO, "rr": unix.SCHED_RR}
 
-// Priorities while functions are real-time. A function's server accepts and
-// forks one above its invocations, which leave its priority for theirs. What
-// brings requests must not wait for either, least of all where it has to share a
-// CPU with them. Kernel threads stay where they are: they get what the kernel's
-// limit on real-time leaves.
+// Priorities while functions are real-time. A function's server accepts and forks
+// at serverPriority; each invocation lowers its own to one below (openlambda/sandbox).
+// The rest of user space, which brings the requests, must wait for neither, least of
+// all on a CPU that it shares with them. Kernel threads stay as they are: they get
+// the time that the kernel's limit on real-time leaves (sched_rt_runtime_us).
 const (
 	systemPriority = 3
 	serverPriority = 2
 )
 
-// realTime puts the functions under a real-time policy, until undo.
+// realTime puts the functions under a real-time policy, and the system above them, until undo.
 func realTime(class uint32, functions []alpsclient.FunctionStatus) (undo func() error, err error) {
 	var servers []int
 	for _, f := range functions {
@@ -50,7 +50,7 @@ func realTime(class uint32, functions []alpsclient.FunctionStatus) (undo func() 
 		all, err := systemTasks("/proc", nil) // with those born meanwhile
 		return errors.Join(err, setPolicy(all, unix.SCHED_NORMAL, 0))
 	}
-	// The system first: this is part of it.
+	// The system first: this process is part of it.
 	if err := errors.Join(setPolicy(system, unix.SCHED_RR, systemPriority), setPolicy(servers, class, serverPriority)); err != nil {
 		return nil, errors.Join(err, undo())
 	}

@@ -91,10 +91,10 @@ type Outcome struct {
 	Charge *Charge `json:"charge,omitempty"` // of the program that decided, if one did
 }
 
-// Observer is under which conditions the kernel's observer watched.
+// Observer is what the daemon says of the observer, and what it saw beyond invocations.
 type Observer struct {
 	Lost        alpsclient.Lost `json:"lost"`
-	ExactSlices bool            `json:"exact_slices"` // else as far as a histogram tells
+	ExactSlices bool            `json:"exact_slices"` // whether segments were counted to the microsecond; else by a histogram
 	// WaitShare is, by group, for how long invocations were runnable but not on
 	// a CPU, as a share of their CPU time.
 	WaitShare   map[string]float64 `json:"wait_share"`
@@ -102,12 +102,12 @@ type Observer struct {
 	RTPeriodUS  int64              `json:"rt_period_us"`
 }
 
-// Replayer sends requests. Daemon observes them.
+// Replayer sends requests. Daemon reports the invocations that they led to.
 type Replayer struct {
 	Daemon   *alpsclient.Client
-	Base     func(port string) string // "": http://127.0.0.1:port
-	Align    time.Duration            // begin at a multiple of it by the guest's clock, so that ticks and updates fall alike; 0: at once
-	Drain    time.Duration            // after the last is due; 0: 5 minutes
+	Base     func(port string) string // nil: http://127.0.0.1:port
+	Align    time.Duration            // the trace begins setUpTime after a multiple of it on the guest's clock, so that ticks and updates fall alike; 0: at once
+	Drain    time.Duration            // how long after the last request is due all must be answered; 0: 5 minutes
 	Progress func(done, total int)    // may be nil
 }
 
@@ -124,7 +124,7 @@ func (r *Replayer) Replay(ctx context.Context, mode alpsclient.Mode, reqs []Requ
 	if len(reqs) == 0 {
 		return Outcome{}, errors.New("loadgen: the trace is empty")
 	}
-	// The mode's periods begin with the trace.
+	// The daemon's updates count from SetMode, which is called at the multiple of Align.
 	var start int64
 	if r.Align > 0 {
 		begin, err := sleepToMultiple(ctx, r.Align)
@@ -298,8 +298,8 @@ type observed struct {
 
 func newObserved() *observed { return &observed{byPID: map[pidKey][]alpsclient.Event{}} }
 
-// follow returns when the stream of events is open. A daemon that dies may come
-// back: the kernel keeps the events for it.
+// follow returns when the stream of events is open, and goes on reading it. A daemon
+// that dies may come back within returnLimit: the kernel keeps the events for it.
 func (o *observed) follow(ctx context.Context, d *alpsclient.Client) error {
 	open := make(chan struct{})
 	failed := make(chan error, 1)
@@ -330,7 +330,7 @@ func (o *observed) follow(ctx context.Context, d *alpsclient.Client) error {
 	}
 }
 
-// returnLimit is how long a daemon may be away.
+// returnLimit is how long after the last event a daemon may be away.
 const returnLimit = 30 * time.Second
 
 func (o *observed) add(e alpsclient.Event) {
@@ -356,7 +356,7 @@ func (o *observed) wait(ctx context.Context, n int, patience time.Duration) {
 	}
 }
 
-// take removes the first event of k whose process began at or after since.
+// take removes and returns the first event of k whose process began at or after since (ns); nil if there is none.
 func (o *observed) take(k pidKey, since int64) *alpsclient.Event {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
-// SleepToMultiple returns at the next whole multiple of d by the clock of the
-// observer's events, as Align asks for.
+// SleepToMultiple returns at the next whole multiple of d on CLOCK_MONOTONIC, the clock
+// of the observer's events, or with ctx's error when ctx ends before.
 func SleepToMultiple(ctx context.Context, d time.Duration) error {
 	_, err := sleepToMultiple(ctx, d)
 	return err
@@ -24,9 +24,9 @@ func sleepToMultiple(ctx context.Context, d time.Duration) (at int64, err error)
 	return at, sleepUntil(ctx, at)
 }
 
-// sleepUntil sleeps in the kernel: Go's own timers wait in whole milliseconds
-// where nothing else is to be done, which is a fifth of the gap between two
-// requests for 24 CPUs. It looks for ctx's end ten times a second.
+// sleepUntil sleeps in the kernel, until at (ns): Go's own timers wait in whole
+// milliseconds while nothing else is to be done, and one is a fifth of the gap between
+// two requests for 24 CPUs. It looks for ctx's end ten times a second.
 func sleepUntil(ctx context.Context, at int64) error {
 	const look = int64(100 * time.Millisecond)
 	for ctx.Err() == nil {
