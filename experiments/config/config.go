@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package config reads and validates the YAML files that describe experiments,
-// workloads and profiles. Every complaint begins with file:line:col.
+// workloads, machines and profiles. A complaint about a file begins with
+// file:line:col, or with the file where a key is missing.
 package config
 
 import (
@@ -29,10 +30,10 @@ type Experiment struct {
 
 	VM    *VM // nil: nothing runs in a guest
 	Sims  []Sim
-	Grids []Sim // with cores
+	Grids []Sim // the parts of engine sim that have Cores
 	Hosts []Host
 
-	Target string // that makes it, where it is not experiments:run
+	Target string // the target that makes it, if experiments:run does not
 
 	ByNameOnly bool // it is not among All
 }
@@ -64,7 +65,7 @@ type part struct {
 	Engine    yamlx.At[string]    `yaml:"engine"`
 	Seed      yamlx.At[uint64]    `yaml:"seed"`
 	Workloads []yamlx.At[string]  `yaml:"workloads"` // files in workloads/, without .yaml
-	Loads     []yamlx.At[float64] `yaml:"loads"`     // of the CPUs that functions have
+	Loads     []yamlx.At[float64] `yaml:"loads"`     // CPU time demanded / CPU time of the functions' CPUs
 	Series    []Series            `yaml:"series"`
 	VM        `yaml:",inline"`
 	Sim       `yaml:",inline"`
@@ -76,8 +77,8 @@ var nameRE = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
 // MaxStep is the longest bias between neighbouring ranks.
 const MaxStep = time.Hour / 2
 
-// Disk reads files where they lie, by any path. It is for Load and its kin,
-// which read from an embed.FS as well.
+// Disk is this host's files, by any path. LoadWorkload and LoadMachine read from it
+// or from an embed.FS.
 type Disk struct{}
 
 // Open implements fs.FS.
@@ -99,11 +100,12 @@ func List(dir string) ([]string, error) {
 	return names, nil
 }
 
-// All stands for every experiment but those that run by name only, where one may
-// be named.
+// All is given in place of an experiment's name. What runs then is every experiment
+// but those that run by name only.
 const All = "all"
 
-// LoadAll loads the experiment called name, or All.
+// LoadAll loads the experiment called name; for All it loads every experiment in
+// dir, those that run by name only, too.
 func LoadAll(dir, name string) ([]Experiment, error) {
 	names := []string{name}
 	if name == All {
@@ -125,7 +127,8 @@ func LoadAll(dir, name string) ([]Experiment, error) {
 
 // ByEngine loads the experiment called name, or All, and says which experiments
 // run in a guest (vm) and which need none (sim). With engine "", an experiment
-// runs in a guest if it has a part of engine vm, else without one.
+// runs in a guest if it has a part of engine vm, else without one. An experiment that
+// cannot run so is an error if it was named, and is left out of All.
 func ByEngine(dir, name, engine string) (vm, sim []Experiment, err error) {
 	if engine != "" && engine != results.EngineVM && engine != results.EngineSim {
 		return nil, nil, fmt.Errorf("engine %q: allowed: %s, %s", engine, results.EngineVM, results.EngineSim)
@@ -218,7 +221,7 @@ func parse(name, path string, data []byte) (Experiment, error) {
 type checker struct {
 	*yamlx.Errors
 	dir string // of the experiment
-	at  string
+	at  string // what stands before the part's keys, as "parts[0]."
 }
 
 func (c checker) add(pos yamlx.Pos, key, format string, args ...any) {
@@ -243,14 +246,15 @@ func (c checker) load(key string, load yamlx.At[float64]) {
 	}
 }
 
-// workload loads one, in place of a complaint.
+// workload loads the workload at path; an error becomes a complaint.
 func (c checker) workload(key string, at yamlx.At[string], path string) Workload {
 	w, err := LoadWorkload(Disk{}, filepath.Join(c.dir, path))
 	c.readable(key, at, err)
 	return w
 }
 
-// readable complains if the file that a name stands for cannot be read.
+// readable complains about key if err says that the file that at names cannot be
+// read. Any other err is about that file's content, and is added as it is.
 func (c checker) readable(key string, at yamlx.At[string], err error) {
 	var unreadable *fs.PathError
 	switch {
@@ -261,7 +265,7 @@ func (c checker) readable(key string, at yamlx.At[string], err error) {
 	}
 }
 
-// workloads loads those of a part that has several.
+// workloads loads the workloads of a part, at least one.
 func (c checker) workloads(p part) []Workload {
 	if len(p.Workloads) == 0 {
 		c.add(p.Engine.Pos(), "workloads", "missing; name at least one file of workloads/")

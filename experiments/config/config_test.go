@@ -87,7 +87,7 @@ func TestSeries(t *testing.T) {
 	require.Equal(t, []sim.Spec{alps("off", policy.Paper()), alps("fifo", policy.Paper()), alps("strict", policy.Paper()),
 		alps("bounded", policy.Paper()), alps("fifo", policy.Artifact())}, got)
 
-	// A series may take place elsewhere, under a load of its own.
+	// A series may be simulated on a machine of its own, at a load of its own.
 	e, err = Load("..", "fig05")
 	require.NoError(t, err)
 	part = e.Sims[0]

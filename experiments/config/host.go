@@ -18,13 +18,15 @@ const (
 	MeasureCode   = "code"   // the code itself: the target figures:draw does it
 )
 
-// others are the targets that make these instead of experiments:run.
+// others are the measures that another target makes than experiments:run, with that
+// target.
 var others = map[string]string{MeasureHooks: "kernel:cost", MeasureCode: "figures:draw"}
 
-// Host is a part that this program computes, without guest and simulator.
+// Host is a part that is neither measured in a guest nor simulated: package simulate
+// computes it, or the target in others makes it.
 type Host struct {
 	Measure  yamlx.At[string]   `yaml:"measure"`
-	Records  []yamlx.At[int]    `yaml:"records"`  // of cost: so many in a window
+	Records  []yamlx.At[int]    `yaml:"records"`  // of cost: sizes of the window
 	Learners []yamlx.At[string] `yaml:"learners"` // of cost
 
 	Mixes []Workload       `yaml:"-"`

@@ -17,7 +17,7 @@ import (
 // simulated runs. It takes the place of the workload's spread.
 type Times struct {
 	Law   yamlx.At[string]        `yaml:"law"`
-	Shape yamlx.At[float64]       `yaml:"shape"` // of pareto the index, of lognormal the standard deviation of the logarithm
+	Shape yamlx.At[float64]       `yaml:"shape"` // of pareto the exponent, of lognormal the standard deviation of the logarithm
 	Max   yamlx.At[time.Duration] `yaml:"max"`   // of pareto, where it is cut off
 }
 
@@ -28,15 +28,15 @@ const (
 	LawLognormal   = "lognormal"   // cpu is the mean
 )
 
-// Population is many functions that are alike but for their CPU time. They
-// become classes after those that are written out.
+// Population is many functions that are alike but for their CPU time and, with zipf,
+// how often they are called. They become classes after those that are written out.
 type Population struct {
 	Functions yamlx.At[int]           `yaml:"functions"`
 	Share     yamlx.At[float64]       `yaml:"share"`     // of all invocations; 1 without other classes
 	Frequency yamlx.At[string]        `yaml:"frequency"` // equal, or zipf: the i-th is called 1/i times as often as the first
 	From      yamlx.At[time.Duration] `yaml:"from"`      // CPU times of the functions are spread evenly over the logarithm
 	To        yamlx.At[time.Duration] `yaml:"to"`
-	Times     *Times                  `yaml:"times"` // within each
+	Times     *Times                  `yaml:"times"` // of each function
 	Seed      yamlx.At[uint64]        `yaml:"seed"`  // of the functions' CPU times
 }
 
@@ -46,16 +46,16 @@ const (
 	FrequencyZipf  = "zipf"
 )
 
-// Flip lets every n-th function take longer for some invocations of the
-// workload, then the next ones, in simulated runs: the learnt times become wrong
-// again and again.
+// Flip makes every n-th class take longer during a number of the workload's
+// invocations, then the classes before them, and so on, in simulated runs: the
+// learnt times become wrong again and again.
 type Flip struct {
-	Every  yamlx.At[int]     `yaml:"every"`  // invocations
-	N      yamlx.At[int]     `yaml:"n"`      // one function of so many at a time
-	Factor yamlx.At[float64] `yaml:"factor"` // on the CPU time
+	Every  yamlx.At[int]     `yaml:"every"`  // invocations of the workload after which other classes take longer
+	N      yamlx.At[int]     `yaml:"n"`      // one class in so many takes longer
+	Factor yamlx.At[float64] `yaml:"factor"` // by which their CPU time is multiplied
 }
 
-// slow says whether invocation i, of a class, is one that takes longer.
+// slow says whether invocation i of the workload, from 0, takes longer, being of class.
 func (f *Flip) slow(i, class int) bool { return f != nil && (i/f.Every.V+class)%f.N.V == 0 }
 
 // Bounds of a CPU time that a law may give.
@@ -64,7 +64,7 @@ const (
 	maxTime = time.Minute
 )
 
-// draw is one CPU time.
+// draw draws a CPU time by the law. cpu is the class's.
 func (t *Times) draw(cpu time.Duration, rng *rand.Rand) time.Duration {
 	x := float64(cpu)
 	switch t.Law.V {
@@ -135,7 +135,8 @@ func (p *Population) check(classes int, errs *yamlx.Errors) {
 // maxFunctions is how many functions a population may have.
 const maxFunctions = 10_000
 
-// classes are the functions, their counts relative to those of the others.
+// classes are the others, with their counts multiplied, and behind them the
+// population's functions.
 func (p *Population) classes(others []Class) []Class {
 	rng := rand.New(rand.NewPCG(p.Seed.V, 0x706f70))
 	frequency := make([]float64, p.Functions.V)
@@ -147,8 +148,8 @@ func (p *Population) classes(others []Class) []Class {
 		}
 		all += frequency[i]
 	}
-	// The others' counts are multiplied, so that a function's count is no small
-	// whole number.
+	// Counts are whole numbers: the others' are multiplied, so that rounding changes
+	// little of how often a function is called.
 	const fine = 1000
 	total := 0.0
 	for i := range others {
@@ -182,11 +183,11 @@ func (f *Flip) check(errs *yamlx.Errors) {
 	}
 }
 
-// maxFactor is how many times longer an invocation may take.
+// maxFactor is by how much a CPU time may be multiplied.
 const maxFactor = 100.0
 
-// Varies says whether invocations of one class may take CPU times of different
-// groups.
+// Varies says whether CPU times within a class differ so much that an invocation's
+// group is that of its own CPU time. A spread alone leaves it the class's.
 func (w Workload) Varies() bool {
 	if w.Flip != nil {
 		return true

@@ -28,7 +28,7 @@ classes:
 
 // The laws' means and second moments are those of the textbook.
 func TestLaws(t *testing.T) {
-	// Moments of a Pareto of index a on [1, h], in closed form.
+	// The k-th moment of a Pareto distribution with exponent a on [1, h], in closed form.
 	pareto := func(a, h, k float64) float64 {
 		return a / (a - k) * (1 - math.Pow(h, k-a)) / (1 - math.Pow(h, -a))
 	}

@@ -17,17 +17,17 @@ import (
 type Machine struct {
 	Name     yamlx.At[string]        `yaml:"name"`
 	Cores    yamlx.At[int]           `yaml:"cores"`
-	Switch   yamlx.At[time.Duration] `yaml:"switch"` // lost when a core changes tasks
-	Refill   yamlx.At[time.Duration] `yaml:"refill"` // CPU time to fill a cache that others used
-	ShareLag yamlx.At[time.Duration] `yaml:"share_lag"`
+	Switch   yamlx.At[time.Duration] `yaml:"switch"`    // lost when a core changes tasks
+	Refill   yamlx.At[time.Duration] `yaml:"refill"`    // CPU time to fill a cache that others used
+	ShareLag yamlx.At[time.Duration] `yaml:"share_lag"` // time constant with which an ended process fades from its cgroup's load
 	Platform *Platform               `yaml:"platform"`
 }
 
-// Platform is the cost of a request before the invocation's process exists.
+// Platform is what a request takes before the invocation's process exists.
 type Platform struct {
 	CPU    yamlx.At[time.Duration] `yaml:"cpu"`
-	Beside yamlx.At[bool]          `yaml:"beside"` // the CPU time is used on the cores, in competition with the functions
-	Delay  yamlx.At[time.Duration] `yaml:"delay"`
+	Beside yamlx.At[bool]          `yaml:"beside"` // the CPU time competes as one of the functions; false: with their parent cgroup
+	Delay  yamlx.At[time.Duration] `yaml:"delay"`  // passes before the CPU time, on no CPU
 	Jitter yamlx.At[time.Duration] `yaml:"jitter"` // uniformly up to so much more delay
 }
 

@@ -13,11 +13,11 @@ import (
 	"github.com/ds2-lab/alps/internal/yamlx"
 )
 
-// Profile is a size.
+// Profile is how large runs in guests are, how many there are, and which.
 type Profile struct {
 	Name        yamlx.At[string]        `yaml:"name"`
 	Invocations yamlx.At[int]           `yaml:"invocations"` // per run
-	CPUTime     yamlx.At[time.Duration] `yaml:"cpu_time"`    // per function CPU and run: fewer invocations are made where they take more; 0: any
+	CPUTime     yamlx.At[time.Duration] `yaml:"cpu_time"`    // the most of a run per function CPU: where the invocations take more, fewer are made; 0: any
 	Rounds      yamlx.At[int]           `yaml:"rounds"`      // of every series
 	TimeFactor  yamlx.At[float64]       `yaml:"time_factor"` // CPU times as a multiple of the workload's
 	AtLeast     yamlx.At[int]           `yaml:"at_least"`    // invocations of each class
@@ -31,18 +31,19 @@ type Profile struct {
 // RenamedKeys implements yamlx.Renamer.
 func (Profile) RenamedKeys() map[string]string { return map[string]string{"work": "cpu_time"} }
 
-// Subset is the part of the experiments that a profile runs in a guest. What is
-// empty leaves nothing out.
+// Subset is the part of the experiments that a profile runs in a guest. An empty
+// field leaves nothing out.
 type Subset struct {
-	Experiments []yamlx.At[string] `yaml:"experiments"` // of all; one that is asked for by name runs
-	Workloads   []yamlx.At[string] `yaml:"workloads"`   // of experiments that have any of them
-	Series      []yamlx.At[string] `yaml:"series"`      // the same
+	Experiments []yamlx.At[string] `yaml:"experiments"` // the only ones of All; an experiment that is named runs anyway
+	Workloads   []yamlx.At[string] `yaml:"workloads"`   // the only ones of an experiment that has any of them; others run all of theirs
+	Series      []yamlx.At[string] `yaml:"series"`      // likewise
 }
 
-// MinInvocations is the smallest run.
+// MinInvocations is how many invocations a run has at least.
 const MinInvocations = 20
 
-// Apply returns the workloads and series of a part that the profile runs.
+// Apply returns the part with the workloads and series that the profile runs. A series
+// on one that does not run is left out.
 func (p Profile) Apply(v VM) VM {
 	if p.Only == nil {
 		return v
@@ -77,8 +78,9 @@ func (p Profile) Restriction() string {
 	return strings.Join(parts, " and ")
 }
 
-// Check says what the profile chooses by a name that nothing in measured, the parts
-// of all experiments that run in a guest, has: it would choose everything instead.
+// Check complains about names in p.Only that nothing in measured has: such a name
+// would choose everything. measured are all experiments that run in a guest, and dir
+// is that of profiles.yaml.
 func (p Profile) Check(dir string, measured []Experiment) error {
 	if p.Only == nil || len(measured) == 0 {
 		return nil
@@ -118,7 +120,7 @@ func (p Profile) Includes(experiment string) bool {
 	return p.Only == nil || len(p.Only.Experiments) == 0 || slices.ContainsFunc(p.Only.Experiments, func(n yamlx.At[string]) bool { return n.V == experiment })
 }
 
-// only is those of all that are named, or all where none is.
+// only returns the elements of all that are in names; all of them if none is.
 func only[T any](all []T, names []yamlx.At[string], name func(T) string) []T {
 	var out []T
 	for _, x := range all {

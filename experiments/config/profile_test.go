@@ -33,7 +33,7 @@ func TestProfilesAreChecked(t *testing.T) {
 	}
 }
 
-// What a profile leaves out is never all of an experiment that is asked for.
+// A profile never leaves out all of an experiment that is asked for.
 func TestSubset(t *testing.T) {
 	dir := t.TempDir()
 	text := "profiles: [{name: a, invocations: 20, rounds: 1, time_factor: 1, only: {experiments: [fig06], workloads: [huawei], series: [alps, srpt, cfs]}}]\n"
@@ -71,7 +71,7 @@ D/profiles.yaml:1:131: only.series: "srpt": what runs in a guest has: alps, cfs`
 	require.Equal(t, []string{"azure", "both", "none"}, names(Profile{}.Apply(v)))
 }
 
-// A run that may only take so much has fewer invocations, of every class.
+// A run whose CPU time is limited has fewer invocations, but some of every class.
 func TestCPUTimeIsLimited(t *testing.T) {
 	w, err := LoadWorkload(Disk{}, "../workloads/huawei.yaml")
 	require.NoError(t, err)

@@ -62,7 +62,7 @@ func (s Scheduler) program() string {
 	return first
 }
 
-// KernelName is the kernel of the series in kernels.yaml; zero: the others'.
+// KernelName is the series' kernel in kernels.yaml; zero: that of the other guests.
 func (s Series) KernelName() yamlx.At[string] {
 	if s.Kernel.IsZero() {
 		return s.Scheduler.Kernel
@@ -70,7 +70,7 @@ func (s Series) KernelName() yamlx.At[string] {
 	return s.Kernel
 }
 
-// SchedulerName is the name of the scheduler: of a program its file's.
+// SchedulerName is the name of the scheduler; a program has the name of its file.
 func (s Series) SchedulerName() string { return s.scheduler().V }
 
 func (s Series) scheduler() yamlx.At[string] {

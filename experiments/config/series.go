@@ -22,18 +22,18 @@ type Series struct {
 	Name      yamlx.At[string]         `yaml:"name"`
 	Scheduler Scheduler                `yaml:"scheduler"` // left out: the name
 	Order     yamlx.At[string]         `yaml:"order"`
-	Step      yamlx.At[time.Duration]  `yaml:"step"`
-	Params    map[string]yamlx.At[any] `yaml:"params"` // changes to the paper's, by their JSON names
+	Step      yamlx.At[time.Duration]  `yaml:"step"`   // of order bounded: bias between neighbouring ranks
+	Params    map[string]yamlx.At[any] `yaml:"params"` // by JSON names: changes to the paper's, for steady to the defaults
 
 	// Of engine sim.
-	Gaps    yamlx.At[float64]   `yaml:"gaps"`    // of sfs: mean gaps at one CPU in the slice
+	Gaps    yamlx.At[float64]   `yaml:"gaps"`    // of sfs: the slice is so many mean gaps between arrivals at one CPU
 	Machine yamlx.At[string]    `yaml:"machine"` // in place of the part's
-	Loads   []yamlx.At[float64] `yaml:"loads"`   // what this series gets where the figure says the part's
+	Loads   []yamlx.At[float64] `yaml:"loads"`   // what this series is given in place of each of the part's loads, which the figure shows
 
 	// Of engine vm.
 	Backend yamlx.At[string] `yaml:"backend"` // of alps and steady: how the policy reaches the kernel; "" is hooks
 	On      yamlx.At[string] `yaml:"on"`      // nothing runs: the scheduler is given what that series measured
-	Kernel  yamlx.At[string] `yaml:"kernel"`  // in kernels.yaml, in place of the others'
+	Kernel  yamlx.At[string] `yaml:"kernel"`  // in kernels.yaml, in place of that of the other guests
 
 	machine *Machine
 }
@@ -64,7 +64,7 @@ func steadyParams(changes map[string]yamlx.At[any]) (policy.SteadyParams, error)
 	return p, change(&p, func() error { return p.Validate() }, changes)
 }
 
-// FollowsPolicy says whether a scheduler has order, step and parameters.
+// FollowsPolicy says whether a scheduler has order, step and policy.Params.
 func FollowsPolicy(scheduler string) bool { return scheduler == "alps" || scheduler == "ghost-alps" }
 
 // policyParams are the paper's with changes by their JSON names.
@@ -73,7 +73,7 @@ func policyParams(changes map[string]yamlx.At[any]) (policy.Params, error) {
 	return p, change(&p, func() error { return p.Validate() }, changes)
 }
 
-// change changes to by JSON names, and checks it.
+// change sets the fields of to that changes names, by JSON names, and validates it.
 func change(to any, validate func() error, changes map[string]yamlx.At[any]) error {
 	if len(changes) == 0 {
 		return nil
@@ -93,7 +93,7 @@ func change(to any, validate func() error, changes map[string]yamlx.At[any]) err
 }
 
 // series checks the keys that series of both engines have. allowed are the
-// schedulers that run.
+// schedulers that the part's engine runs.
 func (c checker) series(p part, allowed []string) {
 	if len(p.Series) == 0 {
 		c.add(p.Engine.Pos(), "series", "missing; give at least one")
@@ -148,7 +148,7 @@ func (c checker) alps(at string, x Series) {
 	}
 }
 
-// loads checks a part's.
+// loads checks the loads of a part.
 func (c checker) loads(p part) {
 	if len(p.Loads) == 0 {
 		c.add(p.Engine.Pos(), "loads", "missing; give at least one")

@@ -15,17 +15,17 @@ import (
 	"github.com/ds2-lab/alps/internal/yamlx"
 )
 
-// Burst lets some of a run's invocations come faster than the others. A load is
-// the mean over the run, as ever.
+// Burst makes some of a run's invocations come faster than the others. The load is
+// still the mean over the run.
 type Burst struct {
-	From   yamlx.At[float64] `yaml:"from"`   // share of the invocations that come before
-	To     yamlx.At[float64] `yaml:"to"`     // share of them that come until its end
+	From   yamlx.At[float64] `yaml:"from"`   // begins when this fraction of the invocations has come, as 0.4
+	To     yamlx.At[float64] `yaml:"to"`     // ends when this fraction of them has come
 	Factor yamlx.At[float64] `yaml:"factor"` // gaps within are so many times shorter
 }
 
-// Drift lets functions be called with another argument from some invocation on.
+// Drift makes functions be called with another argument from some invocation on.
 type Drift struct {
-	At yamlx.At[float64] `yaml:"at"` // share of the invocations that come before
+	At yamlx.At[float64] `yaml:"at"` // fraction of the invocations that come before
 	To []Drifted         `yaml:"to"`
 }
 
@@ -38,7 +38,7 @@ type Drifted struct {
 	CPU   yamlx.At[time.Duration] `yaml:"cpu"`
 }
 
-// maxBurst is how many times faster invocations may come.
+// maxBurst is the largest Factor of a Burst.
 const maxBurst = 100
 
 // all are the classes, and after them those that a drift leads to.
@@ -56,7 +56,7 @@ func (w Workload) all() []Class {
 	return out
 }
 
-// shape makes burst and drift of rows that know of neither.
+// shape changes rows by w's burst and drift, in place, and returns them.
 func (w Workload) shape(rows []trace.Row) []trace.Row {
 	drifted := map[string]int{} // UID → class
 	if w.Drift != nil {
@@ -78,7 +78,7 @@ func (w Workload) shape(rows []trace.Row) []trace.Row {
 	return rows
 }
 
-// likeAnother is the workload that w names, with w's name, burst and drift.
+// likeAnother is the workload of the file w.Like, with w's name, burst and drift.
 func (w Workload) likeAnother(fsys fs.FS, file string, errs *yamlx.Errors) (Workload, error) {
 	if w.Classes != nil || w.Gap != (Gap{}) || !w.Trace.IsZero() || !w.Spread.IsZero() || !w.LoadFactor.IsZero() || w.Population != nil || w.Flip != nil {
 		errs.Add(w.Like.Pos(), "like", "beside it only name, burst and drift are allowed; the rest is %s's", w.Like.V)

@@ -88,7 +88,7 @@ func TestShapeOfGeneratedRows(t *testing.T) {
 	require.Equal(t, rows, o.generate(100, 2, 7))
 }
 
-// What the repository's own shapes say of themselves.
+// The repository's workloads drift, burst and rare are as their files say.
 func TestShapes(t *testing.T) {
 	mean := func(w Workload, rows []trace.Row) float64 {
 		sum := time.Duration(0)

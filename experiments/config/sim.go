@@ -17,8 +17,9 @@ type Sim struct {
 	Invocations yamlx.At[int]    `yaml:"invocations"`
 	Rounds      yamlx.At[int]    `yaml:"rounds"` // each with a seed of its own; 0 is 1
 
-	// Cores make the part a grid: every series on every workload at every load on so
-	// many cores, in place of the machine's, of which a table of means is kept.
+	// Cores make the part a grid: every series on every workload at every load on each
+	// of these numbers of cores, in place of the machine's. A grid keeps a table of
+	// means and percentiles, and no invocations.
 	Cores []yamlx.At[int] `yaml:"cores"`
 
 	Seed   uint64              `yaml:"-"`
@@ -43,7 +44,8 @@ func (p Sim) Config(s Series, round int) sim.Config {
 // RoundSeed is the seed of a round, which counts from 1.
 func (p Sim) RoundSeed(round int) uint64 { return p.Seed + uint64(round) - 1 }
 
-// Load is the load that a series is given in the part's column i.
+// Load is the load that a series is given where the figure shows the part's i-th,
+// from 0.
 func (p Sim) Load(s Series, i int) float64 {
 	if s.Loads != nil {
 		return s.Loads[i].V
@@ -109,7 +111,7 @@ func (c checker) sim(p part) Sim {
 	return s
 }
 
-// machine loads one, in place of a complaint.
+// machine loads the machine that at names; an error becomes a complaint.
 func (c checker) machine(key string, at yamlx.At[string]) Machine {
 	m, err := LoadMachine(Disk{}, filepath.Join(c.dir, "machines", at.V+".yaml"))
 	c.readable(key, at, err)

@@ -53,8 +53,8 @@ func readTimes(path string, data []byte) (map[call]yamlx.At[time.Duration], erro
 	return out, errs.Err()
 }
 
-// loadArtifact makes a workload of a trace in the artifact's form. A port is a
-// function, and a CPU time says the group.
+// loadArtifact makes a workload of a trace in the artifact's form. Each port is a
+// function of its own, and a class's CPU time decides its group.
 func loadArtifact(traceFile, timesFile string) (Workload, error) {
 	data, err := os.ReadFile(timesFile)
 	if err != nil {
@@ -100,7 +100,7 @@ func loadArtifact(traceFile, timesFile string) (Workload, error) {
 	return w, errors.Join(errs...)
 }
 
-// value is one that no YAML has given.
+// value is v where it does not come from a YAML: without a position.
 func value[T any](v T) yamlx.At[T] { return yamlx.At[T]{V: v} }
 
 func isNotExist(err error) bool {

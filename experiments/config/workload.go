@@ -20,11 +20,11 @@ import (
 // Workload is a mix of functions.
 type Workload struct {
 	Name    yamlx.At[string] `yaml:"name"`
-	Trace   yamlx.At[string] `yaml:"trace"` // a file in the compact form, relative to this one
-	Gap     Gap              `yaml:"gap"`   // where there is no trace, or it is not wanted
+	Trace   yamlx.At[string] `yaml:"trace"` // a file in the compact form (trace.Read), relative to this one
+	Gap     Gap              `yaml:"gap"`   // between generated rows: where there is no trace, or it is not replayed
 	Classes []Class          `yaml:"classes"`
 
-	Like  yamlx.At[string] `yaml:"like"` // another workload's file: all but name, burst and drift is that one's
+	Like  yamlx.At[string] `yaml:"like"` // another workload's file, relative to this one: all but name, burst and drift is taken from there
 	Burst *Burst           `yaml:"burst"`
 	Drift *Drift           `yaml:"drift"`
 
@@ -52,8 +52,8 @@ type Class struct {
 	Port     yamlx.At[string]        `yaml:"port"`
 	Group    yamlx.At[string]        `yaml:"group"`
 	N        yamlx.At[int]           `yaml:"n"`     // the function's argument
-	Count    yamlx.At[int]           `yaml:"count"` // relative frequency; with a trace, how often it is there
-	CPU      yamlx.At[time.Duration] `yaml:"cpu"`
+	Count    yamlx.At[int]           `yaml:"count"` // relative frequency; with a trace, how many rows of it are the class's
+	CPU      yamlx.At[time.Duration] `yaml:"cpu"`   // CPU time of an invocation; with times the law's parameter
 	Slow     *Slow                   `yaml:"slow"`
 	Times    *Times                  `yaml:"times"`
 }
@@ -61,8 +61,8 @@ type Class struct {
 // Slow says that a share of a class's invocations takes more CPU time, in
 // simulated runs.
 type Slow struct {
-	Share  yamlx.At[float64] `yaml:"share"`  // of the invocations, in (0, 1)
-	Factor yamlx.At[float64] `yaml:"factor"` // on their CPU time
+	Share  yamlx.At[float64] `yaml:"share"`  // of the class's invocations, in [0, 1]
+	Factor yamlx.At[float64] `yaml:"factor"` // by which their CPU time is multiplied
 }
 
 // maxSpread keeps CPU times above 0 at three standard deviations.
@@ -87,8 +87,8 @@ func (w Workload) TraceClasses() []trace.Class {
 	return out
 }
 
-// Rows is n rows: of the trace, from its beginning again when it is used up,
-// or generated where there is none.
+// Rows is n rows, with burst and drift: those of the trace, from its beginning again
+// when it is used up, or generated from seed where there is no trace.
 func (w Workload) Rows(n int, seed uint64) []trace.Row {
 	if w.rows != nil {
 		return w.shape(trace.Repeat(w.rows, n))
@@ -96,8 +96,8 @@ func (w Workload) Rows(n int, seed uint64) []trace.Row {
 	return w.generate(n, 0, seed)
 }
 
-// Draw is Rows for a simulated run, in which every seed has a sequence of its
-// own: seed 1 a trace as it is, others blocks of it in another order.
+// Draw is Rows for a simulated run, in which every seed has a sequence of its own,
+// with a trace, too: seed 1 has the trace as it is, another its blocks in another order.
 func (w Workload) Draw(n int, seed uint64) []trace.Row {
 	if w.rows != nil && seed != 1 {
 		return w.shape(trace.Reorder(w.rows, n, seed))
@@ -110,9 +110,9 @@ func (w Workload) generate(n, atLeast int, seed uint64) []trace.Row {
 	return w.shape(trace.Generate(classes, n, trace.Gap{Distribution: w.Gap.Distribution.V, Mean: w.Gap.Mean.V, Batch: w.Gap.Batch.V}, atLeast, seed))
 }
 
-// Demands draws the CPU time of each row: its class's, by the class's law or
-// spread normally, cut off at three standard deviations; longer for the slow
-// share, and as long as the function is the long one of a flip.
+// Demands draws the CPU time of each row. It is by the class's law, or the class's CPU
+// time spread normally and cut off at three standard deviations. It is longer in the
+// slow share of a class, and while a flip makes the class take longer.
 func (w Workload) Demands(rows []trace.Row, seed uint64) []time.Duration {
 	rng := rand.New(rand.NewPCG(seed, 0x64656d616e64))
 	classes := w.all()
@@ -140,8 +140,9 @@ func (w Workload) Demands(rows []trace.Row, seed uint64) []time.Duration {
 	return out
 }
 
-// FindWorkload loads the workload that a person names: one of workloads/ in own, a
-// workload's YAML, or an artifact's trace with the CPU times of a YAML.
+// FindWorkload loads the workload that a person names: one of workloads/ in own, the
+// path of a workload's YAML, or the path of a trace in the artifact's form. times is
+// the path of the YAML with the CPU times of such a trace; else "".
 func FindWorkload(own fs.FS, name, times string) (Workload, error) {
 	if times == "" {
 		if w, err := LoadWorkload(own, path.Join("workloads", name+".yaml")); err == nil || !isNotExist(err) {
@@ -177,7 +178,8 @@ func LoadWorkload(fsys fs.FS, file string) (Workload, error) {
 	return loadWorkload(fsys, file, false)
 }
 
-// loadWorkload does it; named says that another workload is like it.
+// loadWorkload is LoadWorkload. named says that the key like of another workload names
+// this one, which must have no such key itself then.
 func loadWorkload(fsys fs.FS, file string, named bool) (Workload, error) {
 	data, err := fs.ReadFile(fsys, file)
 	if err != nil {
