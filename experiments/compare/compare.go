@@ -20,10 +20,11 @@ import (
 	"github.com/ds2-lab/alps/experiments/results"
 )
 
-// Cell is a combination of workload, load and guest, in which series are compared.
+// Cell is a combination of workload, load, number of CPUs and deployment, in which
+// series are compared.
 type Cell struct {
 	Workload     string
-	Load         float64 // CPU time asked for over CPU time there is
+	Load         float64 // CPU time demanded / CPU time of the functions' CPUs, as the figure says it
 	FunctionCPUs int
 	Deployment   string // of package config; "" in a simulation
 }
@@ -47,16 +48,17 @@ func (c Cell) String() string {
 type Row struct {
 	Cell        Cell
 	Series      string
-	Kernel      string    // in kernels.yaml, where it is not the others'
-	Rounds      int       // that were pooled
+	Kernel      string    // in kernels.yaml, where the experiment names one
+	Rounds      int       // that the row comes of
 	N           int       // invocations
 	Mean        float64   // turnaround
 	FromRequest float64   // mean, from the client's request to the end
 	P99         []float64 // turnaround, by results.Groups
 }
 
-// Read reads the rows of an experiment that ran on an engine. Problems are the
-// runs that are missing or not valid; they are in no row.
+// Read reads the rows of an experiment that ran on an engine, from the results
+// directory root. problems name the runs that are missing or not valid; no row has
+// them. It is an error if the experiment has no plan there.
 func Read(root, engine, experiment string) (rows []Row, problems []error, err error) {
 	found, problems, err := results.NewPool(root, engine).Plan(experiment)
 	if errors.Is(err, os.ErrNotExist) {
@@ -173,8 +175,9 @@ func fromTable(name string, t *results.Table) ([]Row, error) {
 	return rows, nil
 }
 
-// Write prints a table for every cell, each series beside the one called base,
-// and then in how many cells it is better. base "" is the first series.
+// Write prints a table for every cell, with each series' difference to the one called
+// base, and then in how many cells each series is better. base "" is the first series.
+// It is an error if there are no rows, or none of base.
 func Write(w io.Writer, rows []Row, base string) error {
 	if len(rows) == 0 {
 		return errors.New("compare: nothing to compare")
@@ -268,7 +271,7 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'f', 1, 64)
 }
 
-// change is by how much v is above b.
+// change is by how much v is above b, in percent of b.
 func change(v, b float64) string {
 	if math.IsNaN(v) || !(b > 0) {
 		return "-"
@@ -280,7 +283,7 @@ func in(rows []Row, c Cell) []Row {
 	return slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return r.Cell != c })
 }
 
-// cells and seriesOf list those of rows, each once, in their order.
+// cells lists the cells of rows, each once, in the rows' order.
 func cells(rows []Row) (out []Cell) {
 	for _, r := range rows {
 		if !slices.Contains(out, r.Cell) {
@@ -290,6 +293,7 @@ func cells(rows []Row) (out []Cell) {
 	return out
 }
 
+// seriesOf lists the names of the rows' series, each once, in the rows' order.
 func seriesOf(rows []Row) (out []string) {
 	for _, r := range rows {
 		if !slices.Contains(out, r.Series) {

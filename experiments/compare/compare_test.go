@@ -15,8 +15,8 @@ import (
 	"github.com/ds2-lab/alps/experiments/results"
 )
 
-// run writes a run of 40 invocations, each of which takes turnaround and waits
-// request before its process begins, in ms.
+// run writes a run of 40 invocations. Each has the turnaround, and its process begins
+// so long after the client's request as request says; both in ms.
 func run(t *testing.T, root, key string, cpus int, turnaround, request int64) {
 	r := results.Result{Run: results.Run{Key: key, Engine: results.EngineVM, Workload: "huawei", FunctionCPUs: cpus, Deployment: "apart", Errors: []string{}}}
 	for i := range 40 {
@@ -81,7 +81,7 @@ func normal(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// The rows of a grid's table are means of its rounds.
+// A row of a grid has the mean of its rounds' values.
 func TestGridsAreCompared(t *testing.T) {
 	root := t.TempDir()
 	table := &results.Table{Columns: []string{"workload", "cores", "load", "series", "seed", "n", "mean_ms", "request_ms", "g1_p99_ms", "g2_p99_ms", "g3_p99_ms", "g4_p99_ms"},

@@ -12,8 +12,8 @@ import (
 )
 
 // Dir is a directory with the repository's machines, workloads and traces, the
-// experiment NAME.yaml, and the profiles smoke (240 invocations) and tiny (30).
-// The test's package lies in experiments/.
+// experiment NAME.yaml, and the profiles smoke (240 invocations) and tiny (30). The
+// test's package must lie directly in experiments/.
 func Dir(t *testing.T, name, experiment string) string {
 	dir := t.TempDir()
 	for _, d := range []string{"machines", "workloads", "traces"} {
@@ -28,8 +28,8 @@ func Dir(t *testing.T, name, experiment string) string {
 	return dir
 }
 
-// TwoLoads begins an experiment in a guest, named by its verb: huawei at two
-// loads, without its series.
+// TwoLoads is a format with which an experiment in a guest begins: huawei at two
+// loads. Its %s is the figure; the series follow.
 const TwoLoads = `figure: %s
 title: t
 parts:
