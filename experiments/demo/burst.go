@@ -43,8 +43,8 @@ func ports() []string {
 	return list
 }
 
-// burst is the requests, in order of their times, and the CPU time they need by
-// what the functions were measured to cost.
+// burst returns the requests, in the order in which they are due, and the CPU time
+// that they need by the costs. A function without costs is an error.
 func burst(costs guest.Costs) (reqs []loadgen.Request, demand time.Duration, err error) {
 	for i, c := range classes {
 		cost, ok := costs[c.function]

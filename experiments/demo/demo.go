@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package demo shows in minutes what a scheduler that knows functions does: on
-// Debian's own kernel, in a guest with one CPU for the functions, the same short
-// burst of requests under the kernel's scheduler and under steady.
+// Package demo shows in minutes what a scheduler that knows functions does: it sends
+// the same short burst of requests under the kernel's scheduler and under steady, on
+// Debian's own kernel, in a guest with one CPU for the functions.
 //
-// It is to be seen, not measured: an emulated guest's speed is the host's, and
-// there is one run of each. Experiments measure (package execute).
+// The demo shows and does not measure: there is one run under each scheduler.
+// Experiments measure (package execute).
 package demo
 
 import (
@@ -24,10 +24,10 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// Kernel is the one of kernels.yaml that the guest has: nothing to compile.
+// Kernel is the guest's kernel in kernels.yaml: one that need not be compiled.
 const Kernel = "7.3"
 
-// cpus of the guest: one for system, worker and client, one for the functions.
+// cpus are the guest's: one for system, worker and client, one for the functions.
 const cpus = 2
 
 // schedulers are what the burst is replayed under, in this order.
@@ -39,7 +39,7 @@ var schedulers = []struct {
 	{"steady", alpsclient.Mode{Policy: "steady"}},
 }
 
-// Options say where. Root and Out are required.
+// Options say where the demo runs and writes. Root and Out are required.
 type Options struct {
 	Root     string   // of the repository
 	Accel    vm.Accel // "": KVM where it works, else virtual time

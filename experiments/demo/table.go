@@ -11,7 +11,7 @@ import (
 	"github.com/ds2-lab/alps/experiments/results"
 )
 
-// outcome is what became of the burst under one scheduler.
+// outcome is the invocations of the burst under one scheduler.
 type outcome struct {
 	scheduler   string
 	invocations []results.Invocation
