@@ -29,9 +29,9 @@ type executor struct {
 	programs   map[string]loaded // by command
 	impossible map[*plan.Run]bool
 
-	preparing sync.Mutex // one slot at a time builds or boots; the others find the result
+	preparing sync.Mutex // one slot at a time acquires a guest: in virtual time the others then find the snapshot
 
-	// Tests have no guest.
+	// Tests replace these, for they have no guest.
 	build   func(context.Context, guest.Variant) (guest.Artifacts, error)
 	load    func(context.Context, *plan.Run) (*guest.Program, error)
 	acquire func(context.Context, guest.Artifacts) (*guest.Guest, error)
@@ -66,8 +66,8 @@ func newExecutor(set *plan.RunSet, o plan.Options, past *plan.History) *executor
 // tries is how many guests a run may fail in.
 const tries = 2
 
-// run builds the guests' variants, writes the experiments' plans, and executes
-// the runs whose results are not there.
+// run builds the guests' variants, writes the experiments' plans, and executes the
+// shard's runs of which there is no valid result.
 func (x *executor) run(ctx context.Context) error {
 	var errs []error
 	for _, r := range x.Runs {
@@ -111,8 +111,8 @@ func (x *executor) run(ctx context.Context) error {
 // step is a run of the shard, and its error.
 type step struct {
 	*plan.Run
-	index int
-	kept  bool
+	index int  // among the shard's steps
+	kept  bool // a valid result is there already
 	err   error
 }
 
@@ -188,7 +188,8 @@ func (l *slot) close() {
 	l.guest = nil
 }
 
-// do executes a step unless its result is kept, and computes the oracles on it.
+// do executes a step unless its result is kept, and computes the oracles on it. A step
+// that is interrupted is no error: measure returns ctx's cause.
 func (l *slot) do(ctx context.Context, s *step, job *progress.Job) error {
 	p := job.Step(s.index, s.Label())
 	if s.kept {
@@ -203,7 +204,7 @@ func (l *slot) do(ctx context.Context, s *step, job *progress.Job) error {
 		}
 		l.close()
 		if ctx.Err() != nil {
-			return nil // the job says why
+			return nil // interrupted
 		}
 		err = fmt.Errorf("%s: %w", s.Label(), err)
 		if try == tries {
@@ -237,7 +238,7 @@ func (l *slot) attempt(ctx context.Context, r *plan.Run, p *progress.Step) (resu
 	result, err := l.replay(ctx, l.guest, r, p)
 	if err == nil {
 		took := time.Since(begun)
-		if used, ok := l.guest.HostCPU(); ok { // whatever else the host does
+		if used, ok := l.guest.HostCPU(); ok { // does not depend on what else the host does
 			took = used
 		}
 		l.past.PutRun(r, l.guest.Artifacts.Accel, l.guest.Artifacts.CPUs, took)
@@ -262,8 +263,8 @@ func (l *slot) open(ctx context.Context, v guest.Variant) (err error) {
 	return nil
 }
 
-// oracles computes the series that are shown of a run under schedulers that know
-// the future.
+// oracles computes the series on run r, each under an oracle (config.Oracles), unless
+// a valid result is there.
 func (x *executor) oracles(ctx context.Context, r *plan.Run) error {
 	done := map[string]bool{}
 	for _, shown := range x.Shown {

@@ -22,14 +22,15 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// costTable is the experiment that HookCosts leaves results of.
+// costTable is the experiment whose results HookCosts writes.
 const costTable = "table3"
 
 // HookCosts measures the cost of the hooks in guests: a context switch of the kernel
 // called stock, one of the kernel in o while nothing is attached to its hooks, and
 // one while programs are. Without KVM the guests are in virtual time, where the
 // clock counts instructions. The time of the hooks' programs is also measured
-// natively, on this host. All go to w as text, and into the results directory dir.
+// natively, on this host. HookCosts writes all of it to w as text, and as a table into
+// the results directory dir.
 func HookCosts(ctx context.Context, stock string, o guest.Options, dir string, w io.Writer) error {
 	unlock, err := results.Lock(dir)
 	if err != nil {
@@ -59,7 +60,7 @@ func HookCosts(ctx context.Context, stock string, o guest.Options, dir string, w
 			return err
 		}
 		defer m.Close()
-		// Until the system has nothing left to start.
+		// Wait until the system has nothing left to start.
 		out, err := m.Output(ctx, "systemctl is-system-running --wait >/dev/null || true; alps bench switch")
 		if err != nil {
 			return err
@@ -111,7 +112,9 @@ const (
 	onHost    = "ns on this host"
 )
 
-// costRows makes a table of the measurements. unit is that of the guest's clock.
+// costRows makes a table of the measurements. unit is that of the guest's clock, plain
+// is of the stock kernel and of the one with hooks, phases are by cost.Detached and so
+// on, and native is by hook and case, in ns.
 func costRows(unit string, plain [2]cost.Switches, phases []cost.Phase, native map[string]float64) (*results.Table, error) {
 	t := &results.Table{Columns: []string{"what", "in", "value"}}
 	add := func(what, in string, v float64) {
@@ -155,11 +158,11 @@ func costRows(unit string, plain [2]cost.Switches, phases []cost.Phase, native m
 	return t, nil
 }
 
-// benchLine is one of BenchmarkHooks.
+// benchLine is a line that BenchmarkHooks prints: hook and case, and ns per call.
 var benchLine = regexp.MustCompile(`(?m)^BenchmarkHooks/(\w+/\w+)-?\d*\s.*\s([0-9.]+) ns/call`)
 
-// nativeHooks runs the hooks' programs by themselves on this host. None where
-// it may not load BPF.
+// nativeHooks measures the hooks' programs by themselves on this host: ns per call, by
+// hook and case. The map is empty where this process may not load BPF.
 func nativeHooks(ctx context.Context, root string) (map[string]float64, error) {
 	out, err := command.Output(ctx, command.Cmd{Args: []string{"go", "test", "-run=^$", "-bench=BenchmarkHooks", "./bpf"}, Dir: root})
 	if err != nil {

@@ -16,13 +16,14 @@ import (
 	"github.com/ds2-lab/alps/experiments/results"
 )
 
-// RepeatLimit is how far the group means of two runs of the same key may lie
-// apart in virtual time.
+// RepeatLimit is how far the means of a group in two runs of the same key may lie
+// apart in virtual time, as a fraction of the first.
 const RepeatLimit = 0.02
 
-// Repeat runs the guest part of an experiment twice, into directories of its own, and
-// prints how far apart the two lie. It is an error if a group's means differ by
-// more than RepeatLimit, or if other invocations came out.
+// Repeat runs the guest part of an experiment twice, into the directories repeat/1 and
+// repeat/2 of the results directory, and prints how far apart the two lie. What is
+// there already is kept. It is an error if a group's means differ by more than
+// RepeatLimit, or if the two have different invocations.
 func Repeat(ctx context.Context, name string, o plan.Options, w io.Writer) error {
 	o.Engine = results.EngineVM
 	selected, err := plan.Select(name, o)
@@ -62,8 +63,8 @@ func Repeat(ctx context.Context, name string, o plan.Options, w io.Writer) error
 	return errors.Join(append(errs, tw.Flush())...)
 }
 
-// compare prints the group means of two runs and complains about differences.
-// Two runs do not differ if every time of every invocation is the same.
+// compare prints the groups' means in two runs and complains about differences. It
+// calls the difference "none" where the two have the same invocations in every field.
 func compare(a, b results.Result, w io.Writer) error {
 	if !slices.Equal(identities(a), identities(b)) {
 		return fmt.Errorf("%s: the two runs have different invocations", a.Run.Key)
@@ -88,7 +89,7 @@ func compare(a, b results.Result, w io.Writer) error {
 	return errors.Join(errs...)
 }
 
-// identity is an invocation without its times.
+// identity is what must be the same of an invocation in both runs.
 type identity struct {
 	id, n                 int
 	function, uid, status string

@@ -19,8 +19,9 @@ import (
 	"github.com/ds2-lab/alps/internal/progress"
 )
 
-// requests turns a run's rows into requests whose CPU times the functions' costs
-// give, due such that they make the run's load on so many function CPUs.
+// requests turns a run's rows into requests. The functions' costs say how many rounds
+// each needs for its CPU time. They are due such that they make the run's load on cpus
+// function CPUs, or, in the paper's deployment, when the paper's client sends them.
 func requests(r *plan.Run, costs guest.Costs, cpus int) ([]loadgen.Request, error) {
 	demand := make([]time.Duration, len(r.Classes))
 	rounds := make([]int, len(r.Classes))
