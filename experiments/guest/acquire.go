@@ -19,10 +19,10 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// Acquire returns a guest with the functions of ports whose costs are known. In
-// virtual time it is a snapshot with all functions, from which every run starts:
-// runs are isolated from each other and deterministic. Elsewhere one guest
-// serves all runs.
+// Acquire returns a guest with the functions of ports, whose costs it knows. In
+// virtual time the Guest stands for a snapshot with all functions, from which every
+// run starts: runs are isolated from each other and deterministic. Elsewhere the guest
+// is running, and all runs take place in it.
 func (a Artifacts) Acquire(ctx context.Context, ports []string) (*Guest, error) {
 	if a.Accel == vm.VTime {
 		return a.fromSnapshot(ctx)
@@ -39,18 +39,18 @@ func (a Artifacts) Acquire(ctx context.Context, ports []string) (*Guest, error) 
 }
 
 const (
-	// windowMiB holds a program of 40 MB, a trace, and the results of a hundred
-	// thousand invocations.
+	// windowMiB is the size of the memory that a guest shares with the host. It holds a
+	// program of 40 MB with a trace, or the results of a hundred thousand invocations.
 	windowMiB = 64
-	// guestName is the file of a snapshot with its provisioned.
+	// guestName is the file beside a snapshot that has its provisioned.
 	guestName = "guest.json"
 )
 
-// provisioned is known of a snapshot's guest.
+// provisioned is what is known of a snapshot's guest.
 type provisioned struct {
 	Info    vm.Info       `json:"info"`
 	Costs   Costs         `json:"costs"`
-	HostCPU time.Duration `json:"host_cpu_ns"` // that QEMU used until then
+	HostCPU time.Duration `json:"host_cpu_ns"` // that QEMU used until the snapshot was taken
 }
 
 // snapshot is the configuration of the snapshot that runs start from.
@@ -61,7 +61,7 @@ func (a Artifacts) snapshot() (vm.Config, vm.Provision, error) {
 	return c, vm.Provision{Key: key, Run: a.provision}, err
 }
 
-// IsSetUp says whether Acquire finds a guest that was set up before.
+// IsSetUp says whether Acquire finds a snapshot; always false but in virtual time.
 func (a Artifacts) IsSetUp(ctx context.Context) bool {
 	if a.Accel != vm.VTime {
 		return false
@@ -90,10 +90,10 @@ func (a Artifacts) fromSnapshot(ctx context.Context) (*Guest, error) {
 	return &Guest{Artifacts: a, Info: known.Info, Costs: known.Costs, SetUpCPU: known.HostCPU, snapshot: &s}, nil
 }
 
-// quiet is the command that leaves nothing in the guest that would wait for a
-// device, whose answers come in the host's time: every file that may be needed is
-// read into memory, nothing is written to a disk any more, and the network goes
-// down two seconds after this command. alps-loadgen then waits for a job.
+// quiet is the command after which nothing in the guest waits for a device, for
+// devices answer in the host's time. It reads every file that may be needed into
+// memory, ends writing to the disk, starts alps-loadgen, which waits for a job, and
+// lets the network go down two seconds later.
 func (a Artifacts) quiet() string {
 	return vm.NoWriteback + ` &&
 find /opt/alps -type f -exec cat {} + >/dev/null &&
@@ -101,7 +101,8 @@ systemd-run --quiet --collect --unit=alps-loadgen ` + a.onSystemCPU() + `-p Rest
 systemd-run --quiet --collect sh -c 'sleep 2; ip link set eth0 down'`
 }
 
-// provision makes of a booted guest the one that runs go on from.
+// provision makes a booted guest the one that runs start from, and writes what is
+// known of it into dir.
 func (a Artifacts) provision(ctx context.Context, m *vm.Guest, dir string) error {
 	g := &Guest{VM: m, Artifacts: a}
 	step := a.opts.Progress.Step("guest: daemon, functions", 0, 0)
@@ -127,8 +128,9 @@ func (a Artifacts) provision(ctx context.Context, m *vm.Guest, dir string) error
 	return m.Run(ctx, vm.Cmd{Line: a.quiet()})
 }
 
-// Do runs alps-loadgen with a command and its argument, and returns its output.
-// Its input is the archive of a program, if there is one, and reqs.
+// Do runs alps-loadgen with a command and its argument, and returns its output. Its
+// input is the archive of a program, if there is one, and reqs. With a snapshot a new
+// guest starts from it for this one job, and ends; else it runs in g.VM.
 func (g *Guest) Do(ctx context.Context, command, arg string, program *Program, reqs []loadgen.Request, step *progress.Step) ([]byte, error) {
 	var in bytes.Buffer
 	if g.snapshot != nil {

@@ -19,7 +19,7 @@ import (
 )
 
 // Side by side in virtual time, two runs under ALPS on several CPUs are the same to
-// the byte, and what functions cost is what calibration says.
+// the byte, and the functions use the CPU time that calibration says.
 func TestGuestRepeats(t *testing.T) {
 	rig := acquired(t)
 	var reqs []loadgen.Request

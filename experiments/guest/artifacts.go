@@ -35,15 +35,15 @@ const fallbackKernel = "6.1"
 
 // Options are those of a guest. Root is required.
 type Options struct {
-	Root     string // of the repository
-	Kernel   string // in kernels.yaml; "": the default, or the fallback
-	Src      string // kernel tree to build from
-	Debug    bool   // with the debug fragment
-	Fragment string // path of one more configuration fragment; "" for none
-	Accel    vm.Accel
-	Virtual  bool // where KVM does not work: virtual time rather than plain emulation
-	CPUs     int  // 0: vm.DefaultCPUs
-	MemMiB   int  // 0: vm's default
+	Root     string   // of the repository
+	Kernel   string   // in kernels.yaml; "": the default, or the fallback
+	Src      string   // kernel tree to build from; "": the kernel's own source
+	Debug    bool     // with the debug fragment
+	Fragment string   // path of one more configuration fragment; "" for none
+	Accel    vm.Accel // "" is vm.Auto
+	Virtual  bool     // with vm.Auto, where KVM does not work: virtual time rather than plain emulation
+	CPUs     int      // 0: vm.DefaultCPUs
+	MemMiB   int      // 0: vm's default
 	Progress *progress.Reporter
 }
 
@@ -53,15 +53,15 @@ type Artifacts struct {
 	Fallback    bool // Kernel is not the one that was asked for
 	Image       disk.Image
 	Lambda      image.Image
-	Tools       string // disk with our programs
-	ToolsDigest string
+	Tools       string // path of the disk with our programs
+	ToolsDigest string // of that disk's content
 	Accel       vm.Accel
-	AccelWhy    string
+	AccelWhy    string     // why Accel is what it is, for people
 	QEMU        qemu.Built // of guests in virtual time; zero: the distribution's
 	CPUs        int
 	Revision    string // of the repository, when the tools were built
 
-	Shared bool // a guest booted of these can be found by vm.Running
+	Shared bool // other processes may enter a guest booted of these (vm.Open)
 
 	opts    Options
 	variant Variant
@@ -109,8 +109,9 @@ func Prepare(ctx context.Context, o Options) (Artifacts, error) {
 	return a, err
 }
 
-// InVirtualTime replaces plain emulation by virtual time, in which the host's
-// speed and load change nothing. Artifacts for KVM stay as they are.
+// InVirtualTime replaces vm.TCG by virtual time, in which the host's speed and load
+// change nothing, and builds the QEMU for that. Artifacts for KVM and vm.Single stay as
+// they are.
 func (a Artifacts) InVirtualTime(ctx context.Context) (Artifacts, error) {
 	switch a.Accel {
 	case vm.VTime:
@@ -125,12 +126,14 @@ func (a Artifacts) InVirtualTime(ctx context.Context) (Artifacts, error) {
 	return a, err
 }
 
-// guestCommands know no experiment and no simulator, so that a change of those
-// leaves the guest, and the results measured in it, as they were.
+// guestCommands are our programs in every guest. They know no experiment and no
+// simulator, so that a change of those leaves the guest, and the keys of the results
+// measured in it, as they were.
 var guestCommands = []string{"./alps/cmd/alps", "./openlambda/cmd/ol", "./experiments/cmd/alps-loadgen"}
 
-// buildTools compiles our programs for the guest and puts them on a disk, with
-// the functions' sources and what the variant brings.
+// buildTools compiles our programs for the guest and puts them on a disk, with the
+// functions' sources and the variant's agent or worker. It returns the disk's path and
+// the digest of its content.
 func (a Artifacts) buildTools(ctx context.Context) (disk, sum string, err error) {
 	root, commands := a.opts.Root, guestCommands
 	if a.variant.Agent {
@@ -171,13 +174,13 @@ func (a Artifacts) buildTools(ctx context.Context) (disk, sum string, err error)
 	return disk, sum, err
 }
 
-// VMConfig is the guest that Boot starts.
+// VMConfig is the configuration of the guest that Boot starts.
 func (a Artifacts) VMConfig() vm.Config {
 	return vm.Config{Kernel: a.Kernel.BzImage, Initrd: a.Kernel.Initrd, Disk: a.Image.Path, Tools: a.Tools, Accel: a.Accel, QEMU: a.QEMU.Path, CPUs: a.CPUs, MemMiB: a.opts.MemMiB, Shared: a.Shared}
 }
 
-// functionCPUs lists the guest's CPUs but 0, which the system keeps; a guest
-// with one CPU shares it.
+// functionCPUs lists the CPUs of the functions, as "1-3": all but CPU 0, which the
+// system has. In a guest with one CPU both have it.
 func (a Artifacts) functionCPUs() string {
 	switch a.CPUs {
 	case 1:
@@ -194,7 +197,8 @@ func (a Artifacts) FunctionCPUs() int { return FunctionCPUs(a.CPUs) }
 // FunctionCPUs is how many of a guest's CPUs the functions have.
 func FunctionCPUs(cpus int) int { return max(1, cpus-1) }
 
-// revision is the repository's commit, with + if files differ from it.
+// revision is the repository's commit, with + if files differ from it; "unknown" where
+// git does not say it.
 func revision(ctx context.Context, root string) string {
 	out, err := command.Output(ctx, command.Cmd{Args: []string{"git", "-C", root, "rev-parse", "--short=12", "HEAD"}})
 	if err != nil {

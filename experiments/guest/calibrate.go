@@ -21,7 +21,8 @@ import (
 // Costs are the CPU times of functions, by name.
 type Costs map[string]loadgen.Cost
 
-// calibrate measures the costs of the functions of ports, each once. ports empty: all.
+// calibrate measures the costs of the functions of ports, each function once. Without
+// ports it measures all.
 func (g *Guest) calibrate(ctx context.Context, ports []string) (Costs, error) {
 	step := g.Artifacts.opts.Progress.Step("calibrate", 0, 0)
 	var reqs []loadgen.Request
@@ -42,8 +43,8 @@ func (g *Guest) calibrate(ctx context.Context, ports []string) (Costs, error) {
 	return costs, nil
 }
 
-// knownCosts finds what was measured before on the same host boot with the same
-// parts, or measures it.
+// knownCosts finds the costs that were measured since the host booted in a guest of the
+// same artifacts, or measures them.
 func (g *Guest) knownCosts(ctx context.Context, ports []string) (Costs, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -30,8 +30,8 @@ func hasHooks(t *testing.T, p Artifacts) bool {
 	return k.Patches.V != ""
 }
 
-// A kernel without hooks (test:guest -kernel=6.12, EEVDF) is measured like any
-// other; what would steer it is refused, with the reason.
+// Invocations on a kernel without hooks (test:guest -kernel=6.12, EEVDF) are observed
+// like on any other; a mode that needs the hooks is refused, with the reason.
 func TestGuestWithoutHooksIsObserved(t *testing.T) {
 	p := guestArtifacts(t)
 	ring.Need(t, ring.NoHooks, !hasHooks(t, p), "this kernel has hooks: run test:guest -kernel=6.12")

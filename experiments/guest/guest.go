@@ -30,22 +30,24 @@ type Guest struct {
 	hostCPU  atomic.Int64 // ns; of the last Do
 }
 
-// HostCPU is the CPU time of the host that the last Do took, from a snapshot; ok
-// is false without one.
+// HostCPU is the CPU time of the host that the last Do took. ok is false for a guest
+// without a snapshot, whose QEMU serves several.
 func (g *Guest) HostCPU() (used time.Duration, ok bool) {
 	return time.Duration(g.hostCPU.Load()), g.snapshot != nil
 }
 
-// bootTries is how often an emulated guest may freeze. QEMU's multi-threaded
-// emulation was seen to, with all its CPUs spinning, when the kernel patches the
-// hooks' calls (about one attachment in thirty); never under KVM or one CPU.
+// bootTries is how many emulated guests are booted if each freezes. QEMU's emulation
+// with a thread per CPU was seen to freeze, with all CPUs spinning, when the kernel
+// patches the hooks' calls (about one attachment in thirty); under KVM or with one CPU
+// it never was.
 const bootTries = 3
 
-// setUpLimit is several times as long as an emulated guest needs.
+// setUpLimit is how long setUp may take: several times as long as an emulated guest
+// needs.
 const setUpLimit = 4 * time.Minute
 
-// Boot starts a guest, the daemon (observing, plain CFS) and the functions of
-// ports.
+// Boot starts a guest, the daemon (observing, plain CFS) and the functions of ports;
+// without ports all functions.
 func (a Artifacts) Boot(ctx context.Context, ports []string) (*Guest, error) {
 	step := a.opts.Progress.Step("guest: boot, daemon, functions", 0, 0)
 	for try := 1; ; try++ {
@@ -134,8 +136,8 @@ const platformShare = 14700*time.Microsecond - platformTime
 // paper's platform: none where worker and functions have CPUs of their own.
 func (a Artifacts) PlatformModelled() time.Duration { return a.variant.PlatformModelled() }
 
-// confine lists the commands that restrict everything but the functions to CPUs:
-// to CPU 0, or, in the paper's deployment, the platform to the functions' CPUs.
+// confine lists the commands that say on which CPUs everything but the functions runs:
+// on CPU 0, but the platform, in the paper's deployment, on the functions' CPUs.
 func (a Artifacts) confine() []string {
 	allow := func(cpus string, units ...string) (lines []string) {
 		for _, u := range units {
@@ -152,7 +154,8 @@ func (a Artifacts) confine() []string {
 	return allow("0", "system.slice", "init.scope")
 }
 
-// onSystemCPU confines a unit that systemd-run starts, where system.slice does not.
+// onSystemCPU is the option of systemd-run that confines a unit to CPU 0; "" where
+// system.slice, in which the unit is, does so.
 func (a Artifacts) onSystemCPU() string {
 	if a.variant.Deployment == config.AsPaper && a.CPUs > 1 {
 		return "-p AllowedCPUs=0 "

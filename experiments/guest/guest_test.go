@@ -28,7 +28,8 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// The guest ring: these need the parts that the target test:guest builds first.
+// guestArtifacts are the artifacts with the kernel that the target test:guest has built.
+// Tests that call it are of the ring guest.
 func guestArtifacts(t *testing.T) Artifacts {
 	ring.Need(t, ring.Guest, os.Getenv("ALPS_KERNEL") != "", "run the target test:guest, which sets ALPS_KERNEL")
 	root, err := tree.Root()
@@ -38,10 +39,10 @@ func guestArtifacts(t *testing.T) Artifacts {
 	return p
 }
 
-// The hooks, the observer and the heartbeat are tested by package bpf's own
-// test binary, and death and restart of the daemon by package daemon's, inside
-// the guest: in virtual time where there is no KVM, so that a busy host changes
-// nothing, with one CPU and with several, between which the kernel balances.
+// In the guest the test binary of package bpf tests hooks, observer and heartbeat, and
+// that of package daemon tests death and restart of the daemon: in virtual time where
+// there is no KVM, so that a busy host changes nothing, with one CPU and with several,
+// between which the kernel balances.
 func TestGuestHooks(t *testing.T) {
 	for _, cpus := range []int{1, 4} {
 		t.Run(fmt.Sprintf("%d CPUs", cpus), func(t *testing.T) { testHooks(t, cpus) })
@@ -199,9 +200,9 @@ func TestGuestRig(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, strings.Split(policy, "\n"), 1, "CFS again: the map must be empty:\n%s", policy)
 
-	// Under FIFO the later, short one waits for the long one, which nothing takes
-	// the CPU from but its function's server and what brings requests; afterwards
-	// nothing is left of it.
+	// Under FIFO the short invocation, which comes later, waits for the long one. Only
+	// the function's server, the client and the worker take the CPU from that. Afterwards
+	// no thread is real-time any more.
 	long := int(2 * time.Second / (fib / time.Duration(reqs[0].Rounds)))
 	for i, rounds := range []int{long, 20} {
 		reqs[i].Function, reqs[i].UID, reqs[i].Port, reqs[i].Size = "fib", "3", "5002", loadgen.Unit["fib"]

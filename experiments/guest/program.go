@@ -24,10 +24,10 @@ import (
 // Program is a scheduler that is a program of the host's, as a guest gets it.
 type Program struct {
 	Line   string // the command as it was written
-	Name   string
+	Name   string // of the program's file
 	Source string // package and version it was built from; "" where that is not known
-	Path   string // of the program's file
-	Digest string // of its content
+	Path   string // of the program's file on the host
+	Digest string // of that file's content
 
 	args    []string // in the guest
 	archive []byte   // tar of the program and of what it is linked to
@@ -114,7 +114,7 @@ func closure(ctx context.Context, program string) (files, args []string, err err
 	for line := range strings.Lines(string(out)) {
 		_, path, ok := strings.Cut(line, " => ")
 		if !ok {
-			continue // the kernel's own, or the loader
+			continue // the kernel's vDSO, or the loader
 		}
 		path, _, _ = strings.Cut(strings.TrimSpace(path), " (")
 		if path == "not found" {

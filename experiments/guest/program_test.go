@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A program that is linked dynamically runs in a directory of its own, with
-// nothing of the system's but the kernel.
+// A program that is linked dynamically runs from the directory of its archive, with
+// the loader and the libraries in that, and none of the system's.
 func TestProgramBringsItsLibraries(t *testing.T) {
 	program, err := exec.LookPath("ls")
 	require.NoError(t, err)

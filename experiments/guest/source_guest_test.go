@@ -19,7 +19,7 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// importHandler uses so many milliseconds of CPU time, and tells two clocks.
+// importHandler uses ms milliseconds of CPU time, and returns what two clocks say, in ns.
 const importHandler = `import time
 def f(ms):
     end = time.thread_time_ns() + ms * 1000000
@@ -32,9 +32,9 @@ type served struct {
 	from, to int64 // ns of CLOCK_MONOTONIC, a millisecond too wide at both ends
 }
 
-// A worker as ol init makes it runs handlers in a process that lives on. Beside
-// it a daemon as alps run makes it sees each request as an invocation, as the
-// worker's log has them, with its CPU time.
+// A worker with the defaults of ol init runs handlers in a process that lives on. A
+// daemon with the defaults of alps run sees each request of the worker's log as one
+// invocation, with its CPU time.
 func TestGuestImportIsObserved(t *testing.T) {
 	p, err := guestArtifacts(t).InVirtualTime(t.Context())
 	require.NoError(t, err)

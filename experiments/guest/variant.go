@@ -42,7 +42,8 @@ func (v Variant) PlatformModelled() time.Duration {
 // servers take beside the invocation.
 func (v Variant) PlatformTime() time.Duration { return platformTime + v.PlatformModelled() }
 
-// Variant builds the artifacts of another kind of guest.
+// Variant returns the artifacts of another kind of guest, and builds what it needs
+// beyond a: its kernel, and its disk of tools if they differ.
 func (a Artifacts) Variant(ctx context.Context, v Variant) (Artifacts, error) {
 	if v.Kernel != "" {
 		var err error
@@ -50,10 +51,10 @@ func (a Artifacts) Variant(ctx context.Context, v Variant) (Artifacts, error) {
 		if err != nil {
 			return a, err
 		}
-		a.Fallback = false // it is the one that was asked for
+		a.Fallback = false // the kernel is the one that was asked for
 	}
 	if v.Deployment == config.Apart {
-		v.Deployment = "" // the usual one has one key
+		v.Deployment = "" // so that this deployment, by whichever name, has one key
 	}
 	a.CPUs = cmp.Or(v.CPUs, a.CPUs)
 	a.variant = v
@@ -65,16 +66,15 @@ func (a Artifacts) Variant(ctx context.Context, v Variant) (Artifacts, error) {
 	return a, err
 }
 
-// Deployment is the one of the variant, by the name that keys have it: "" for
-// apart.
+// Deployment is the variant's, as keys name it: "" for config.Apart.
 func (a Artifacts) Deployment() string { return a.variant.Deployment }
 
-// otherWorker is the guest's path of an ol that is not ours. It serves the
-// functions in a worker each, as the artifact does.
+// otherWorker is the path in the guest of an ol that is not ours. Each function has a
+// worker of it for itself, as in the artifact.
 const otherWorker = "/opt/alps/bin/ol-worker"
 
-// registerWorkers tells the daemon which function each container is, for
-// another ol does not label them. Its containers have the parent that the
+// registerWorkers tells the daemon which function each container is, for another ol
+// does not label its containers. Their cgroups lie in alps.slice, the parent that the
 // guest's Docker gives to all.
 func (g *Guest) registerWorkers(ctx context.Context, ports []string) error {
 	for _, f := range artifact.Functions {
@@ -90,11 +90,12 @@ func (g *Guest) registerWorkers(ctx context.Context, ports []string) error {
 	return nil
 }
 
-// agentCommand is the scheduler in user space.
+// agentCommand is the package of the scheduler in user space.
 const agentCommand = "./alps/cmd/alps-ghost"
 
-// hooksFlag has the daemon attach the hooks, if the kernel has them, and else only
-// observe; use another backend; or leave deciding to the agent.
+// hooksFlag are the daemon's flags about its backend. By default it attaches the hooks
+// if the kernel has them, and only observes if not; a variant may name another backend,
+// or leave deciding to the agent.
 func (a Artifacts) hooksFlag() string {
 	switch {
 	case a.variant.Agent:
@@ -106,8 +107,8 @@ func (a Artifacts) hooksFlag() string {
 }
 
 // startAgent gives the functions to the agent. If it fails, or the kernel takes
-// its scheduler out, the guest ends, and its console says why: what runs on would
-// be measured under another scheduler.
+// its scheduler out, the guest ends, and its console says why: else the rest of a run
+// would be measured under another scheduler.
 func (g *Guest) startAgent(ctx context.Context) error {
 	err := g.VM.Run(ctx, vm.Cmd{Line: "systemd-run --quiet --collect --unit=alps-ghost -p Restart=no -p FailureAction=poweroff-immediate" +
 		" -p StandardError=journal+console alps-ghost -cpus " + g.Artifacts.functionCPUs() +

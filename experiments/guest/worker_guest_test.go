@@ -22,8 +22,9 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// workerTests runs the worker's own tests in a guest.
-// tars are files of this machine for the guest's /tmp.
+// workerTests runs the worker's own tests that match pattern in a guest; must is one
+// that has to pass. tars are files of this host for the guest's /tmp. cpus 0 is the
+// usual number.
 func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string, tars ...string) {
 	p := guestArtifacts(t)
 	if accel == vm.VTime {
