@@ -24,7 +24,8 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// executorTest is an executor without guests: it counts, and fails as told.
+// executorTest runs an executor without guests. It counts guests and replays, and lets
+// runs fail or be invalid as the test says.
 type executorTest struct {
 	dir, results string
 	jobs         int
@@ -33,7 +34,7 @@ type executorTest struct {
 	mu       sync.Mutex
 	guests   int
 	replayed map[string]int // by label
-	fail     map[string]int // so often, by label
+	fail     map[string]int // how often a run is yet to fail, by label
 	invalid  map[string]bool
 	log      bytes.Buffer
 }
@@ -105,7 +106,7 @@ func TestAGuestThatFailsCostsItsRunOnly(t *testing.T) {
 		}
 	}
 
-	// Run again it does what is missing, and what was not valid.
+	// When it runs again, it makes the runs that are missing or not valid.
 	x.fail, x.invalid = nil, nil
 	require.NoError(t, x.run(t, t.Context()))
 	require.Equal(t, map[string]int{always: 1, lossy: 1}, x.replayed)

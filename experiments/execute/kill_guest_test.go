@@ -25,10 +25,10 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// Killed at random moments, the host's process, QEMU and the guest in turn, an
-// experiment in virtual time ends with the same invocations, to the nanosecond,
-// as one that nobody disturbed. It takes half a minute per kill: the target
-// testKill says how many.
+// An experiment in virtual time whose process on the host, QEMU and guest are killed in
+// turn, at random moments, ends with the same invocations, to the nanosecond, as one
+// that nobody disturbed. The test takes half a minute per kill: ALPS_KILLS, which the
+// target testKill sets, says how many.
 func TestGuestKilledRunGoesOn(t *testing.T) {
 	n, _ := strconv.Atoi(os.Getenv("ALPS_KILLS"))
 	ring.Need(t, ring.Long, n > 0, "run the target testKill")
@@ -102,7 +102,8 @@ func TestGuestKilledRunGoesOn(t *testing.T) {
 	same(t, calm.Results, killed.Results)
 }
 
-// Shards that two processes measure side by side come to what one measures.
+// The results of two shards that two processes measure side by side are those of one
+// process that measures all.
 func TestGuestShardsAreTheWhole(t *testing.T) {
 	ring.Need(t, ring.Long, os.Getenv("ALPS_KILLS") != "", "run the target testKill")
 	ready(t)
@@ -126,7 +127,7 @@ func TestGuestShardsAreTheWhole(t *testing.T) {
 	same(t, whole.Results, at("merged"))
 }
 
-// ready makes the snapshot that all go on from, if there is none.
+// ready makes the snapshot that all runs start from, if there is none.
 func ready(t *testing.T) *guest.Guest {
 	ring.Need(t, ring.Guest, os.Getenv("ALPS_KERNEL") != "", "run the target test:guest, which sets ALPS_KERNEL")
 	root, err := tree.Root()

@@ -14,7 +14,8 @@ import (
 	"github.com/ds2-lab/alps/experiments/results"
 )
 
-// Three processes, a shard each, merged: what one process makes of it all.
+// The results of three processes that run a shard each, merged, are those of one
+// process that runs all.
 func TestThreeShardsMerged(t *testing.T) {
 	dir := manyRuns(t)
 	out := t.TempDir()

@@ -25,8 +25,8 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// The tests of whole processes start this test binary again, with what it is
-// to run in the environment.
+// childEnv is the variable that makes this test binary run an experiment instead of
+// tests: a child in JSON. Tests of whole processes start the binary again with it.
 const childEnv = "ALPS_EXECUTE_CHILD"
 
 // child is what such a process does.

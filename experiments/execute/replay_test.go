@@ -29,8 +29,8 @@ func runSetOf(t *testing.T, name, dir string, change func(*config.Profile)) *pla
 	return set
 }
 
-// CPU demand over the functions' CPUs is the load asked for, with the costs of
-// this machine.
+// The CPU time that requests demand, by the functions' costs, over the CPU time that
+// there is, is the load asked for.
 func TestRequestsGiveTheLoad(t *testing.T) {
 	first := runSetOf(t, "fig06", "", nil).Runs[0]
 	costs := map[string]loadgen.Cost{}
@@ -48,7 +48,7 @@ func TestRequestsGiveTheLoad(t *testing.T) {
 	span := last + last/time.Duration(len(reqs)-1)
 	require.InEpsilon(t, 0.9, float64(work)/float64(span)/3, 1e-3)
 
-	// Who drifts asks the same function for more or less, from the middle on.
+	// From the middle on, drift asks the same functions for more or fewer rounds.
 	runs := runSetOf(t, "mispredict", "", func(p *config.Profile) { p.Only, p.Rounds.V = nil, 3 }).Runs
 	reqs, err = requests(runs[slices.IndexFunc(runs, func(r *plan.Run) bool { return r.Workload == "drift" })], costs, 1)
 	require.NoError(t, err)
