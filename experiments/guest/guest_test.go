@@ -201,8 +201,8 @@ func TestGuestRig(t *testing.T) {
 	require.Len(t, strings.Split(policy, "\n"), 1, "CFS again: the map must be empty:\n%s", policy)
 
 	// Under FIFO the short invocation, which comes later, waits for the long one. Only
-	// the function's server, the client and the worker take the CPU from that. Afterwards
-	// no thread is real-time any more.
+	// the function's server, the client and the worker take the CPU from the long one.
+	// Afterwards no thread is real-time any more.
 	long := int(2 * time.Second / (fib / time.Duration(reqs[0].Rounds)))
 	for i, rounds := range []int{long, 20} {
 		reqs[i].Function, reqs[i].UID, reqs[i].Port, reqs[i].Size = "fib", "3", "5002", loadgen.Unit["fib"]
