@@ -21,14 +21,14 @@ const (
 	SimulatedKind = "simulated invocation"
 )
 
-// SetUpKind is a guest's start: boot, functions and calibration.
+// SetUpKind is the kind of a guest's start: boot, functions and calibration.
 func SetUpKind(a vm.Accel) string { return "set-up " + string(a) }
 
-// factorKind is how many times as long as estimated runs took.
+// factorKind is the kind of factors by which runs took longer than estimated.
 func factorKind(a vm.Accel) string { return "factor " + string(a) }
 
-// samplesKept of a kind; estimates take their median, so that one that was
-// taken beside something else does not count.
+// samplesKept is how many samples of a kind are kept. Estimates take their median, so
+// that one that was taken while the host was busy does not count.
 const samplesKept = 7
 
 // History is how long kinds of steps took on this host. Its methods may be
@@ -87,8 +87,8 @@ func (h *History) put(kind string, sample float64) {
 	}
 }
 
-// PutRun remembers how long a run took: CPU time of the host in virtual time,
-// else time.
+// PutRun remembers how long a run took: in virtual time the host's CPU time, else the
+// time that passed.
 func (h *History) PutRun(r *Run, accel vm.Accel, cpus int, took time.Duration) {
 	h.Put(r.Kind(accel, cpus), took)
 	h.put(factorKind(accel), took.Seconds()/r.estimate(accel, cpus).Seconds())

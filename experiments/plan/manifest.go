@@ -22,15 +22,15 @@ var manifestFiles embed.FS
 
 var (
 	manifests = template.Must(template.ParseFS(manifestFiles, "manifests/*"))
-	// templates are by format.
+	// templates are the files of manifests, by format.
 	templates = map[string]string{"github": "github.yaml.tmpl", "k8s": "k8s.yaml.tmpl", "slurm": "slurm.sh.tmpl"}
 )
 
-// ManifestOptions say how a plan is handed to an engine that runs shards.
+// ManifestOptions say how a manifest divides a plan and what its hosts have.
 type ManifestOptions struct {
 	Shards int    // 0: one per unit of the plan, up to 8
-	Image  string // of k8s: with Go and a checkout in /alps; "" leaves its name to be filled in
-	KVM    string // of k8s: plugin ("") or hostpath
+	Image  string // of k8s: a container image with Go and a checkout in /alps; "" leaves its name to be filled in
+	KVM    string // of k8s: where /dev/kvm comes from, a device plugin ("plugin", or "") or the host's path ("hostpath")
 }
 
 // manifest is the data of the templates.
@@ -44,7 +44,7 @@ type manifest struct {
 	LimitMinutes, DiskGiB int
 }
 
-// Command is Args for a shell; none of them needs quoting.
+// Command is Args as a shell reads them; none of them needs quoting.
 func (m manifest) Command() string { return strings.Join(m.Args, " ") }
 
 // List are the shards.
@@ -55,9 +55,10 @@ func (m manifest) List() (list []Shard) {
 	return list
 }
 
-// WriteManifest prints a file that makes an engine run the plan in shards: a GitHub
-// Actions workflow, a Kubernetes Indexed Job or a Slurm array script. args are
-// experiments:run's, without shard and results.
+// WriteManifest prints a file that has other hosts run the plan in shards: a GitHub
+// Actions workflow (format github), a Kubernetes Indexed Job (k8s) or a Slurm array
+// script (slurm). args are experiments:run's, without shard and results. Another
+// format, more shards than units and another KVM are errors.
 func (p Plan) WriteManifest(w io.Writer, format string, args []string, o ManifestOptions) error {
 	name, ok := templates[format]
 	if !ok {
@@ -77,8 +78,8 @@ func (p Plan) WriteManifest(w io.Writer, format string, args []string, o Manifes
 	m := manifest{ManifestOptions: o, Plan: p, Args: append([]string{"experiments:run"}, args...), JobName: "alps-" + p.Name}
 	longest := p.Expected(o.Shards)
 	m.Expected = progress.Round(longest)
-	// Twice as long as expected is no reason to give up, and a node that has
-	// no kernel yet builds one.
+	// A shard may take twice as long as expected. A host that has no kernel yet builds
+	// one: the 60 minutes below.
 	m.LimitMinutes = int(math.Ceil((2*longest + 10*time.Minute).Minutes()))
 	m.DiskGiB = 1 + int(p.Bytes()>>30)
 	if p.Guests() {
@@ -88,7 +89,7 @@ func (p Plan) WriteManifest(w io.Writer, format string, args []string, o Manifes
 	return manifests.ExecuteTemplate(w, name, m)
 }
 
-// RunArgs are the arguments of experiments:run for the plan.
+// RunArgs are the arguments of experiments:run for the plan, without shard and results.
 func (p Plan) RunArgs(kernel string) []string {
 	args := []string{p.Name}
 	for _, a := range [][2]string{{"engine", p.Engine}, {"profile", p.Profile.Name.V}, {"kernel", kernel}, {"accel", string(p.asked)}} {

@@ -36,7 +36,7 @@ func check(t *testing.T, name, content string, args ...string) error {
 var (
 	actionlint = []string{"go", "tool", "actionlint"}
 	// testdata/job.json is the schema of batch/v1 Job in Kubernetes 1.33, taken
-	// from its OpenAPI description, without the words.
+	// from its OpenAPI description, without the descriptions of fields.
 	kubeconform = []string{"go", "tool", "kubeconform", "-strict", "-schema-location", "testdata/job.json"}
 	bash        = []string{"bash", "-n"}
 )
@@ -65,7 +65,7 @@ func TestManifestsFollowTheirSchemas(t *testing.T) {
 	require.Error(t, check(t, "s.sh", broken("slurm", `exec go`, `exec "go`), bash...))
 }
 
-func TestManifestsRunEveryShare(t *testing.T) {
+func TestManifestsRunEveryShard(t *testing.T) {
 	p := planned(t, "tails", Options{Profile: "quick", Guest: guest.Options{Accel: "kvm"}})
 	var workflow struct {
 		Jobs map[string]struct {

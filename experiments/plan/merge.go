@@ -19,8 +19,8 @@ import (
 
 // Merge joins results directories of shards into dst: every run by its key, and
 // the plans. Nothing is written if two directories have different results under
-// one key or planned different runs. What the plans name and nobody has is an
-// error, after everything else has been merged.
+// one key or planned different runs. Runs that the plans name and no directory has are
+// an error, after everything else has been merged.
 func Merge(dst string, from []string, rep *progress.Reporter) error {
 	if len(from) == 0 {
 		return errors.New("merge: no directory given")
@@ -31,7 +31,7 @@ func Merge(dst string, from []string, rep *progress.Reporter) error {
 	}
 	defer unlock()
 	m := merger{dst: dst, runs: map[string]found{}, plans: map[string]found{}}
-	// What is in dst already counts among the results, but its plans may be old.
+	// The runs in dst count, too; its plans may be old and do not.
 	var errs []error
 	for i, dir := range append([]string{dst}, from...) {
 		if _, err := os.Stat(dir); err != nil {
@@ -51,7 +51,7 @@ func Merge(dst string, from []string, rep *progress.Reporter) error {
 	return m.missing()
 }
 
-// found is something and where it was found.
+// found is a run or a plan, and the directory where it was found.
 type found struct {
 	dir  string // results directory
 	sum  string // of a run's files
@@ -63,8 +63,8 @@ type merger struct {
 	runs, plans map[string]found // by path below a results directory
 }
 
-// read adds the runs and plans in dir, and complains about those that contradict
-// runs and plans of directories before.
+// read adds the runs in dir, and with plans its plans, and complains about those that
+// contradict runs and plans of the directories that were read before.
 func (m *merger) read(dir string, plans bool) error {
 	paths, err := results.Find(dir)
 	if err != nil {

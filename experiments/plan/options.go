@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plan says what experiments come to: which runs (RunSet), which of them
-// belong to this host (Shard), how long they take (History, Plan), what makes an
-// engine run them (manifests), and how the results of shards are joined (Merge).
+// Package plan says what experiments come to: which runs there are (RunSet), which of
+// them are for this host (Shard), how long they take (History, Plan), which file has
+// GitHub Actions, Kubernetes or Slurm run them (WriteManifest), how the results of
+// shards are joined (Merge), and how results go from host to host (Publish, Restore).
 //
-// A run that several experiments show takes place once. What is compared stays
-// together: the schedulers that are given the same workload, load and round are
-// in one shard.
+// A run that several experiments show takes place once. Runs that are compared stay
+// together: the schedulers that are given the same workload, load and round are in one
+// shard.
 package plan
 
 import (
@@ -32,7 +33,7 @@ type Options struct {
 	Profile   string           // in profiles.yaml; "" is smoke
 	Results   string           // directory; "" is Guest.Root/results
 	Shard     Shard            // of the plan; the zero Shard is all of it
-	Jobs      int              // guests side by side; 0: one, or one per CPU where a guest is one thread
+	Jobs      int              // guests side by side; 0: one, or in virtual time, where a guest is one thread, one per CPU of the host
 	Artifacts *guest.Artifacts // built before; nil: execute.Run builds them
 }
 
@@ -43,7 +44,7 @@ func (o Options) ResultsDir() string {
 	return cmp.Or(o.Results, filepath.Join(o.Guest.Root, "results"))
 }
 
-// Guests is how many guests are side by side.
+// Guests is how many guests run side by side under an accelerator.
 func (o Options) Guests(a vm.Accel) int {
 	switch {
 	case o.Jobs > 0:
@@ -54,8 +55,9 @@ func (o Options) Guests(a vm.Accel) int {
 	return 1
 }
 
-// Machine is the accelerator and the number of CPUs that the guests will most
-// likely have: whether KVM works is not known before a guest has booted.
+// Machine is the accelerator and the number of CPUs of the guests. Without Artifacts
+// they are those that guests most likely will have: whether KVM works is not known
+// before a guest has booted.
 func (o Options) Machine() (vm.Accel, int) {
 	if o.Artifacts != nil {
 		return o.Artifacts.Accel, o.Artifacts.CPUs
@@ -91,7 +93,8 @@ type Selection struct {
 }
 
 // Select reads and validates the experiment called name, or config.All, and the
-// profile, before anything is built.
+// profile, before anything is built. Of All, experiments that the profile does not run
+// in guests are simulated if they can be and o.Engine is "".
 func Select(name string, o Options) (s Selection, err error) {
 	if s.Profile, err = config.LoadProfile(o.dir(), cmp.Or(o.Profile, "smoke")); err != nil {
 		return s, err
@@ -118,7 +121,7 @@ func Select(name string, o Options) (s Selection, err error) {
 }
 
 // checkKernels complains about kernels that kernels.yaml does not have, and about
-// commands that name no peer.
+// commands that are neither a path nor a peer.
 func (s Selection) checkKernels(dir string) error {
 	kernels, err := kernel.List(dir)
 	if err != nil {

@@ -25,40 +25,40 @@ type Step struct {
 	Engine      string
 	Label       string
 	Unit        int // steps of one unit stay on one host; from 0
-	Invocations int
+	Invocations int // 0: of engine host
 	Expected    time.Duration
-	Measured    bool          // Expected is what it took on this host before
+	Measured    bool          // Expected is what such a step took on this host before
 	Guest       guest.Variant // of engine vm
 }
 
 // Plan describes what execute.Run would do.
 type Plan struct {
 	Name    string // of the experiment, or all
-	Engine  string // as asked
+	Engine  string // as in Options
 	Profile config.Profile
-	Accel   vm.Accel // that times are for
-	CPUs    int
+	Accel   vm.Accel // under which guests take the times expected
+	CPUs    int      // of the guests
 	Steps   []Step
-	Units   int
+	Units   int           // how many there are
 	Jobs    int           // guests side by side
 	SetUp   time.Duration // boot, functions and calibration, once per kind of guest
 
 	ready bool // the usual guest is set up already
 
-	asked  vm.Accel // "" or auto: whatever works
-	guests bool
+	asked  vm.Accel // as in Options; "" or auto: whatever works
+	guests bool     // something runs in a guest
 }
 
 const (
 	// simGuess is the time of an invocation of a simulated run: 15,000 take about 0.2 s.
 	simGuess = 15 * time.Microsecond
-	// hostGuess is the time of a table that this program computes.
+	// hostGuess is the time of a table that package simulate computes without simulating.
 	hostGuess = 5 * time.Second
 	// setUpGuess is the time of boot, fifteen functions and a calibration under emulation.
 	setUpGuess = 75 * time.Second
-	// bytesPerInvocation is a row of invocations.csv; measured: 88 to 96.
+	// bytesPerInvocation is the size of a row of invocations.csv; measured: 88 to 96.
 	bytesPerInvocation = 95
-	// bytesPerStep is run.json and slices.csv.
+	// bytesPerStep is the size of run.json and slices.csv.
 	bytesPerStep = 24 << 10
 	// cacheGiB is the size of kernel, image and compiler cache, and buildGiB that of
 	// a build of the kernel beside them; both as measured for 6.1.
@@ -109,8 +109,8 @@ func New(ctx context.Context, name string, o Options) (Plan, error) {
 	return p, nil
 }
 
-// Expected is about how long the longest of n shards takes on a host that does
-// nothing else, without building.
+// Expected is about how long the longest of so many shards takes on a host that does
+// nothing else, without building kernel, image and programs.
 func (p Plan) Expected(shards int) time.Duration {
 	var longest time.Duration
 	for i := range shards {
@@ -126,7 +126,8 @@ func (p Plan) Expected(shards int) time.Duration {
 				simulated += s.Expected
 			}
 		}
-		// Everybody waits for the first guest; others are set up beside runs.
+		// No run begins before the first guest is set up; the others are set up beside
+		// runs.
 		n := 0
 		for _, needed := range setUps {
 			if needed {
@@ -195,7 +196,8 @@ func (p Plan) Write(w io.Writer) error {
 	return nil
 }
 
-// Summary is a line before the start.
+// Summary says in one line how many steps there are, how long they take and how large
+// their results are.
 func (p Plan) Summary() string {
 	line := fmt.Sprintf("%d steps, about %s", len(p.Steps), progress.Round(p.Expected(1)))
 	if p.Guests() {
@@ -207,7 +209,7 @@ func (p Plan) Summary() string {
 	return line + fmt.Sprintf(", %.1f MiB of results", float64(p.Bytes())/(1<<20))
 }
 
-// minutes lists a profile's by accelerator.
+// minutes lists the Minutes of a profile by accelerator.
 func minutes(p config.Profile) string {
 	var list []string
 	for _, a := range []vm.Accel{vm.KVM, vm.TCG, vm.VTime} {

@@ -18,7 +18,7 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
-// planned plans without what this machine measured before.
+// planned is a plan with estimates only: without what this host measured before.
 func planned(t *testing.T, name string, o Options) Plan {
 	t.Setenv("ALPS_CACHE", t.TempDir())
 	o.Guest.Root = "../.."
@@ -116,8 +116,8 @@ func TestCostOfVirtualTimeIsDocumented(t *testing.T) {
 	require.Contains(t, string(page), fmt.Sprintf("and %.1f s on 24", vtimeSlowdown(24)))
 }
 
-// Every kind of guest is set up once; a plan for artifacts whose guest is set up
-// has one less.
+// Every kind of guest is set up once. Where the usual guest is set up already, a plan
+// counts one set-up less.
 func TestSetUpsAreCounted(t *testing.T) {
 	p := Plan{Jobs: 2, SetUp: time.Minute}
 	for _, v := range []guest.Variant{{}, {}, {Kernel: "6.12"}} {
@@ -128,7 +128,7 @@ func TestSetUpsAreCounted(t *testing.T) {
 	require.Equal(t, 15*time.Minute+time.Minute, p.Expected(1))
 }
 
-// Every step is in one shard, and what is compared stays together.
+// Every step is in one shard, and runs that are compared are in the same.
 func TestShardsPartitionThePlan(t *testing.T) {
 	p := planned(t, "all", Options{})
 	for _, n := range []int{1, 2, 3, 7, p.Units} {

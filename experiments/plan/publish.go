@@ -24,12 +24,12 @@ const (
 	archiveExt = ".tar.gz"
 )
 
-// Publish writes what was measured, of the results directory root, to dir, which
-// is to be committed: every valid run that a plan names as ENGINE/KEY.tar.gz, the
-// plans, and SHA256SUMS. What was simulated is left out: it is computed again.
-// Runs that were published before stay for as long as a plan names them, so that
-// a job of days can be published from several hosts. It returns how many runs
-// there are, and how many the plans name besides.
+// Publish writes the measured results in the results directory root to dir, which is
+// to be committed: every valid run that a plan names as ENGINE/KEY.tar.gz, the plans,
+// and SHA256SUMS. A plan that names a run of engine sim is left out: it is computed again.
+// Runs that were published before stay for as long as a plan names them, so that a job
+// of days can be published from several hosts. Publish returns how many of the runs
+// that the plans name are published, and how many are missing.
 func Publish(root, dir string) (runs, missing int, err error) {
 	paths, err := results.Find(root)
 	if err != nil {
@@ -70,7 +70,8 @@ func Publish(root, dir string) (runs, missing int, err error) {
 	return have, len(named) - have, writeSums(dir)
 }
 
-// removeArchive removes the archive of the run called key, and nothing else of that name.
+// removeArchive removes the file at path if it is the archive of the run called key;
+// any other file is an error.
 func removeArchive(path, key string) error {
 	tmp, err := os.MkdirTemp("", "alps-archive-")
 	if err != nil {
@@ -86,7 +87,8 @@ func removeArchive(path, key string) error {
 	return nil
 }
 
-// publishPlan publishes a plan and the runs that it names, if they were measured.
+// publishPlan publishes a plan and the valid runs that it names; nothing if there are
+// none, or if one is of engine sim.
 func publishPlan(root, dir, path string) error {
 	named, err := results.Named(root, path)
 	if err != nil {
@@ -235,7 +237,7 @@ func Restore(dir, root string, rep *progress.Reporter) error {
 	return nil
 }
 
-// checkSums compares files in dir with SHA256SUMS, which must list just these.
+// checkSums compares files in dir with SHA256SUMS, which must list these and no others.
 func checkSums(dir string, files []string) error {
 	path := filepath.Join(dir, sumsName)
 	data, err := os.ReadFile(path)

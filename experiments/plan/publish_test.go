@@ -48,7 +48,7 @@ func below(t *testing.T, dir string) (paths []string) {
 	return paths
 }
 
-// A job of which two hosts made a part each: what both published goes on on a third.
+// Two hosts make a part of a job each and publish it; a third goes on from there.
 func TestPublishedRunsGoOnElsewhere(t *testing.T) {
 	first, second, third, docs := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
 	for _, host := range []string{first, second} {
@@ -104,7 +104,8 @@ func TestPublishedRunsGoOnElsewhere(t *testing.T) {
 	require.FileExists(t, thesis)
 }
 
-// What is there stays, and what is not what was published is refused.
+// Restore leaves the runs that are there, and refuses files that differ from what was
+// published.
 func TestRestoreChecks(t *testing.T) {
 	root, docs := t.TempDir(), t.TempDir()
 	measured(t, root, "vm", results.EngineVM, "cfs", true)

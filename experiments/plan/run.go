@@ -29,16 +29,16 @@ type Run struct {
 	Round    int // from 1
 	Classes  []trace.Class
 	Rows     []trace.Row
-	Factor   float64 // of the classes' CPU times
+	Factor   float64 // by which the classes' CPU times are multiplied
 	Mode     alpsclient.Mode
 	Guest    guest.Variant
-	Command  string         // of a program that decides, by sched_ext; "": the guest's kernel or daemon does
+	Command  string         // of a program that decides, by sched_ext; "": no such program
 	Dir      string         // to which the command's path is relative
 	Program  *guest.Program // of Command, once it was read
 	Unit     int            // of the plan: runs of one unit are compared, and stay on one host
 
-	Arrivals string // digest of the requests to come: the same for all schedulers of a unit
-	Key      string // names the result; set by SetKey
+	Arrivals string // digest of the requests to come: the same for all series of a part at one workload, load and round
+	Key      string // names the result; set by SetKey or SetImpossible
 
 	experiment string         // that asked for the run first
 	shown      results.Series // what that experiment shows it as
@@ -72,7 +72,8 @@ func (r Run) Scheduler() string {
 	return r.Mode.Policy
 }
 
-// digestArrivals is the digest of workload, load and rows.
+// digestArrivals is the digest of all that the run's requests are made of, but for the
+// guest's costs and CPUs.
 func (r Run) digestArrivals() (string, error) {
 	data, err := json.Marshal(struct {
 		Workload string
@@ -113,17 +114,19 @@ func (r *Run) SetKey(a guest.Artifacts) error {
 // missing.
 func (r *Run) SetImpossible() { r.Key = r.name() + "-impossible" }
 
-// name is readable, and the same for runs that differ in parameters.
+// name is the readable part of the key. Runs that differ only in parameters or guest
+// have the same.
 func (r Run) name() string {
 	return fmt.Sprintf("%s-%s-%.0f-r%d", r.Scheduler(), r.Workload, 100*r.Load, r.Round)
 }
 
-// Label names a run for people.
+// Label names a run for people, as the experiment that asked for it first shows it.
 func (r Run) Label() string {
 	return r.shown.String()
 }
 
-// Kind is the same for runs that take the same time.
+// Kind is the same for runs that take about the same time under an accelerator, in
+// guests with so many CPUs where the run's variant does not say how many.
 func (r Run) Kind(accel vm.Accel, cpus int) string {
 	cpus = cmp.Or(r.Guest.CPUs, cpus)
 	kind := fmt.Sprintf("%s %s %g %dx%g %s %d", r.Scheduler(), r.Workload, r.Load, len(r.Rows), r.Factor, accel, cpus)
@@ -133,8 +136,8 @@ func (r Run) Kind(accel vm.Accel, cpus int) string {
 	return kind
 }
 
-// perRun is the time of a run beside its CPU time: the guest resumes, waits for
-// the begin of a period, and the load generator waits for the last events.
+// perRun is the time that a run takes beside its trace: the guest resumes, waits for a
+// multiple of the load generator's period, and the load generator for the last events.
 const perRun = 5 * time.Second
 
 // vtimeSlowdown is how many seconds of the host's CPU time a CPU-second of the
@@ -142,9 +145,9 @@ const perRun = 5 * time.Second
 // on a quiet host, and a third more on 24 (docs/virtual-time.md).
 func vtimeSlowdown(functionCPUs int) float64 { return 1.7 + 0.03*float64(functionCPUs) }
 
-// estimate is how long a run takes on the host that profiles.yaml speaks of: the
-// time that the trace covers; in virtual time the host's CPU time, to which only
-// the guest's CPU time counts.
+// estimate is how long a run takes on the host that profiles.yaml speaks of, if no run
+// was measured: the time that the trace covers, and perRun. In virtual time it is the
+// host's CPU time, which follows from the CPU time of functions and platform.
 func (r Run) estimate(accel vm.Accel, cpus int) time.Duration {
 	var cpu time.Duration
 	for _, row := range r.Rows {
@@ -158,9 +161,8 @@ func (r Run) estimate(accel vm.Accel, cpus int) time.Duration {
 	return time.Duration(float64(cpu)/r.Load/float64(functions)) + perRun
 }
 
-// Expected is about how long a run takes: as long as its kind took before, else
-// the estimate, corrected by what other runs took on this host. measured says
-// which.
+// Expected is about how long a run takes, as PutRun counts: as long as its kind took
+// before (measured), else the estimate times the factor of other runs on this host.
 func (r Run) Expected(accel vm.Accel, cpus int, past *History) (d time.Duration, measured bool) {
 	if d, ok := past.Get(r.Kind(accel, cpus)); ok {
 		return d, true

@@ -19,25 +19,25 @@ import (
 type Shown struct {
 	Experiment string
 	Run        *Run
-	Oracle     string // is given what Run measured; "": Run itself is shown
+	Oracle     string // the oracle that schedules Run's invocations again; "": Run itself is shown
 
 	series results.Series // without key
 }
 
-// RunSet is all that experiments need of guests.
+// RunSet is all runs in guests that experiments need.
 type RunSet struct {
 	Profile config.Profile
 	Runs    []*Run // each once, in the order they take place
 	Shown   []Shown
-	Units   int
+	Units   int // how many there are
 
-	units map[string]int
+	units map[string]int  // by what their runs have in common
 	known map[string]*Run // by what makes it
 }
 
-// NewRunSet lists the runs of experiments in guests whose functions have so many
-// CPUs. The first round of everything comes first, so that a job that is cut
-// short has whole rounds.
+// NewRunSet lists the runs of experiments in guests whose functions have so many CPUs
+// where the experiment does not say how many. The first round of everything comes
+// first, so that a job that is cut short has whole rounds.
 func NewRunSet(exps []config.Experiment, profile config.Profile, cpus int) (*RunSet, error) {
 	b := &RunSet{Profile: profile, units: map[string]int{}, known: map[string]*Run{}}
 	for round := 1; round <= profile.Rounds.V; round++ {
@@ -97,7 +97,7 @@ func guestsOf(part config.VM) (list []guestSize) {
 		for _, d := range deployments {
 			g := guestSize{functionCPUs: n.V, deployment: d.V, sized: len(cpus) > 1, swept: part.Deployments != nil}
 			if g.deployment == config.Apart {
-				g.deployment = "" // the usual one has one key
+				g.deployment = "" // so that this deployment, by whichever name, has one key
 			}
 			list = append(list, g)
 		}
@@ -105,8 +105,8 @@ func guestsOf(part config.VM) (list []guestSize) {
 	return list
 }
 
-// add adds the series of a part in a guest; common is what their runs have in
-// common.
+// add adds the series of a part in a guest. common has the fields that are the same in
+// all their runs.
 func (b *RunSet) add(common Run, part config.VM, g guestSize) error {
 	var err error
 	if common.Arrivals, err = common.digestArrivals(); err != nil {
@@ -124,7 +124,7 @@ func (b *RunSet) add(common Run, part config.VM, g guestSize) error {
 	shown := results.Series{Workload: common.Workload + g.label(), Load: common.Load, Round: common.Round}
 	series := map[string]*Run{}
 	for i := range part.Series {
-		s := part.Series[(i+common.Round-1)%len(part.Series)] // who goes first changes from round to round
+		s := part.Series[(i+common.Round-1)%len(part.Series)] // the series that goes first changes from round to round
 		if !s.On.IsZero() {
 			continue
 		}
@@ -166,7 +166,7 @@ func (b *RunSet) add(common Run, part config.VM, g guestSize) error {
 	return nil
 }
 
-// Plans are the series of each experiment, with the keys that the runs have.
+// Plans are the series of each experiment, by its name, with the keys that the runs have.
 func (b *RunSet) Plans() (map[string][]results.Series, error) {
 	plans := map[string][]results.Series{}
 	for _, x := range b.Shown {

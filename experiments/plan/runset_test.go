@@ -37,7 +37,7 @@ func runSetOf(t *testing.T, name, dir string, change func(*config.Profile)) *Run
 	return b
 }
 
-// everything of a profile of three rounds.
+// everything makes a profile run all that experiments have, in three rounds.
 func everything(p *config.Profile) { p.Only, p.Rounds.V = nil, 3 }
 
 func TestWhatCannotRunIsRefused(t *testing.T) {
@@ -53,7 +53,8 @@ func TestWhatCannotRunIsRefused(t *testing.T) {
 	}
 }
 
-// A guest is told what is steady's, written out, and nothing of ALPS.
+// The daemon's mode under steady has steady's parameters, all written out, and none of
+// ALPS's.
 func TestSteadyInAGuest(t *testing.T) {
 	x, err := config.Series{Name: yamlx.At[string]{V: "steady"}, Params: map[string]yamlx.At[any]{"guard_wait": {V: "1s"}}}.VM()
 	require.NoError(t, err)
@@ -89,7 +90,8 @@ func TestRoundsAreInterleavedAndShareTheirTrace(t *testing.T) {
 	require.Equal(t, 3, round)
 }
 
-// What several figures show runs once, and each figure's plan names all it shows.
+// A run that several figures show takes place once, and each figure's plan names all
+// the runs that it shows.
 func TestFiguresShareRuns(t *testing.T) {
 	dir := exptest.Dir(t, "a", fmt.Sprintf(exptest.TwoLoads, "a")+"      - {name: cfs}\n      - {name: alps}\n      - {name: srpt, on: cfs}\n")
 	b := fmt.Sprintf(exptest.TwoLoads, "b") + "      - {name: two, scheduler: alps, order: bounded, step: 1s, params: {alpha: 2}}\n      - {name: five, scheduler: alps, params: {alpha: 5}}\n" +

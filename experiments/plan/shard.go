@@ -14,15 +14,17 @@ type Shard struct {
 	Index, Of int // Index from 1
 }
 
-// indexVariables are how engines that start the same command several times
-// tell each its number; first names the variable with the lowest one.
+// indexVariables are the environment variables by which Kubernetes and Slurm, which
+// start the same command several times, tell each process its number. first names the
+// variable with the lowest number; "": it is 0.
 var indexVariables = []struct{ name, first string }{
-	{"JOB_COMPLETION_INDEX", ""},                    // Kubernetes: from 0
-	{"SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN"}, // as the script says
+	{"JOB_COMPLETION_INDEX", ""},                    // Kubernetes
+	{"SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN"}, // Slurm
 }
 
-// ParseShard reads "i/n", or "/n" with i from the engine that started this
-// process. "" is the zero Shard.
+// ParseShard reads "i/n", with i from 1 to n, or "/n" with i from the environment that
+// Kubernetes or Slurm gave this process. "" is the zero Shard. Anything else, and no
+// such environment, is an error.
 func ParseShard(s string, getenv func(string) string) (Shard, error) {
 	if s == "" {
 		return Shard{}, nil
