@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package simulate runs workloads in virtual time: it turns a workload, a load
-// and a seed into what alps/sim wants, and what comes back into results.
+// Package simulate runs workloads in virtual time: it turns a workload, a load and a
+// seed into invocations for alps/sim, and the simulator's outcomes into results. It
+// also makes the tables of engine host.
 //
-// The trace, the mix and the arithmetic of the load are those of the runs in a
-// guest; what is drawn here only is the spread of CPU times. Nothing depends on
-// the clock: the same inputs and the same simulator give the same bytes.
+// Trace, mix and arithmetic of the load are those of the runs in a guest; only here
+// CPU times are drawn, too. No simulated run depends on the clock: the same inputs and
+// the same simulator give the same bytes.
 package simulate
 
 import (
@@ -25,7 +26,7 @@ import (
 // Arrivals are the invocations of a run, the same for all schedulers.
 type Arrivals struct {
 	Workload string
-	Load     float64 // of the cores, as asked for
+	Load     float64 // CPU time demanded / CPU time of the cores, as asked for
 	Cores    int
 	Seed     uint64
 
@@ -36,13 +37,13 @@ type Arrivals struct {
 	classes []trace.Class
 	rows    []trace.Row
 
-	once   sync.Once // sum, which many jobs ask for at once
+	once   sync.Once // of sum, which several jobs may call at the same time
 	digest string
 	err    error
 }
 
-// NewArrivals draws n invocations of a workload such that their CPU time is load ×
-// cores over the time they come in, times the workload's load factor.
+// NewArrivals draws n invocations of a workload. They come over so much time that their
+// CPU time is load × cores of it, times the workload's load factor.
 func NewArrivals(w config.Workload, load float64, cores, n int, seed uint64) *Arrivals {
 	arrivals := &Arrivals{Workload: w.Name.V, Load: load, Cores: cores, Seed: seed, classes: w.TraceClasses(), rows: w.Draw(n, seed)}
 	function := make([]int, len(arrivals.classes)) // class → index

@@ -14,17 +14,17 @@ import (
 	"github.com/ds2-lab/alps/internal/progress"
 )
 
-// Options say where things are.
+// Options say where things are, and which steps to do. Root and Results are required.
 type Options struct {
 	Root     string // of the repository, for the simulator's source
 	Results  string // directory
 	Progress *progress.Reporter
 
 	Mine func(unit int) bool                       // which of Steps to do, counted from 0; nil: all
-	Took func(invocations int, took time.Duration) // told how long the simulated ones took; may be nil
+	Took func(invocations int, took time.Duration) // told how long the runs that were simulated took together; may be nil
 }
 
-// plan is what some experiments need: series of each, and every job once.
+// plan is all runs that some experiments need, each once, and the series that show them.
 type plan struct {
 	series map[string][]results.Series // by experiment, without results
 	jobs   []Job
@@ -84,8 +84,8 @@ type Step struct {
 	Invocations int // 0: nothing is simulated
 }
 
-// Steps are what Experiments does, in order: every run once, then what the
-// program computes by itself.
+// Steps are what Experiments does, in order: every run once, then grids and the tables
+// of engine host.
 func Steps(exps []config.Experiment) ([]Step, error) {
 	p, err := newPlan(exps, "")
 	if err != nil {
@@ -106,8 +106,9 @@ func Steps(exps []config.Experiment) ([]Step, error) {
 	return steps, nil
 }
 
-// Experiments runs the parts of exps that need no guest. What is there already
-// is kept. A run that did not drain is written, and is an error all the same.
+// Experiments runs the parts of exps that need no guest, and writes their plans.
+// Simulated results that are there are kept. A run that did not drain is written, and
+// is an error all the same.
 func Experiments(ctx context.Context, exps []config.Experiment, o Options) error {
 	model, err := ModelDigest(o.Root)
 	if err != nil {
@@ -122,7 +123,7 @@ func Experiments(ctx context.Context, exps []config.Experiment, o Options) error
 		mine = func(int) bool { return true }
 	}
 	var todo []Job
-	shared := 0                    // jobs that are mine
+	shared := 0                    // how many jobs are mine
 	invalid := map[string]string{} // key → why
 	for i, j := range p.jobs {
 		if !mine(i) {

@@ -19,14 +19,15 @@ import (
 	"github.com/ds2-lab/alps/internal/digest"
 )
 
-// bigMachine is the number of cores from which on a grid has twice the
-// invocations: on many cores each sees few.
+// bigMachine is the number of cores from which on a run of a grid has twice the
+// invocations: each of many cores serves few.
 const bigMachine = 24
 
-// gridColumns are those of a grid's table; for each group follow n and P99.
+// gridColumns are the first columns of a grid's table; n and P99 of each group follow.
+// Means are of turnaround and of the time from the request to the end.
 var gridColumns = []string{"workload", "cores", "load", "series", "seed", "n", "unfinished", "mean_ms", "request_ms"}
 
-// unfinishedColumn is where a run says how many of its invocations did not end.
+// unfinishedColumn is the column with the number of invocations that did not end.
 const unfinishedColumn = 6
 
 // gridRun is one run of a grid.
@@ -34,17 +35,17 @@ type gridRun struct {
 	series   string
 	job      Job  // without arrivals
 	varies   bool // groups are by an invocation's own CPU time
-	position int  // in the table
+	position int  // of its row in the table
 }
 
-// gridCell are the runs of one cell in one round. Its arrivals are drawn when its time
-// comes: that of all cells would not fit into memory.
+// gridCell is the runs of one cell in one round. Its arrivals are drawn when the runs
+// begin: those of all cells would not fit into memory.
 type gridCell struct {
 	draw func() *Arrivals
 	runs []gridRun
 }
 
-// gridCells are a grid's.
+// gridCells lists the cells of a part, in the order of the table.
 func gridCells(part config.Sim) ([]gridCell, error) {
 	var cells []gridCell
 	n := 0
@@ -75,7 +76,7 @@ func gridCells(part config.Sim) ([]gridCell, error) {
 	return cells, nil
 }
 
-// gridInvocations is how many a part simulates.
+// gridInvocations is how many invocations a part simulates.
 func gridInvocations(part config.Sim) (n int) {
 	for _, cores := range part.Cores {
 		each := part.Invocations.V
@@ -87,7 +88,7 @@ func gridInvocations(part config.Sim) (n int) {
 	return n * len(part.Mixes) * len(part.Loads) * max(part.Rounds.V, 1) * len(part.Series)
 }
 
-// grid runs a part and makes its table.
+// grid runs a part and makes its table. progress is told the fraction that is done.
 func grid(ctx context.Context, part config.Sim, progress func(share float64)) (results.Table, error) {
 	t := results.Table{Columns: slices.Clone(gridColumns)}
 	for _, g := range results.Groups {
@@ -121,7 +122,7 @@ func grid(ctx context.Context, part config.Sim, progress func(share float64)) (r
 	return t, g.Wait()
 }
 
-// row runs and summarizes.
+// row simulates the run and returns its row of the table.
 func (r gridRun) row(ctx context.Context, arrivals *Arrivals) ([]string, error) {
 	j := r.job
 	j.Arrivals = arrivals
@@ -162,7 +163,7 @@ func (r gridRun) row(ctx context.Context, arrivals *Arrivals) ([]string, error) 
 func gridKey(name string, part config.Sim, model string) (string, error) {
 	d := digest.New(Version).Str("grid", gridVersion).Str("model", model).Str("part", fmt.Sprintf("%d %d %d %d", part.Seed, part.Rounds.V, part.Invocations.V, len(part.Series)))
 	for _, mix := range part.Mixes {
-		// A few rows stand for all: they come of everything in the workload.
+		// The arrivals of one cell stand for all: they come of everything in the workload.
 		work, err := NewArrivals(mix, 1, 1, part.Invocations.V, part.RoundSeed(1)).sum()
 		if err != nil {
 			return "", err
@@ -192,7 +193,8 @@ func gridKey(name string, part config.Sim, model string) (string, error) {
 // gridVersion changes when this file makes other rows of the same runs.
 const gridVersion = "grid/1"
 
-// runGrid makes a part's table and writes it, unless it is there.
+// runGrid makes a part's table and writes it, unless it is there. Invocations that did
+// not end are an error, after the table was written.
 func runGrid(ctx context.Context, s results.Series, part config.Sim, o Options) error {
 	dir := results.Dir(o.Results, results.EngineSim, s.Key)
 	if old, err := results.ReadRun(dir); err == nil && old.Valid {

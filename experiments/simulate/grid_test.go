@@ -25,8 +25,8 @@ func gridExperiment(t *testing.T, part string) config.Experiment {
 	return load(t, dir, "g", part)
 }
 
-// A grid is every series on every workload, machine and load, in two rounds, as a
-// table that is made once.
+// A grid is every series on every workload, number of cores and load, in two rounds, as
+// a table that is made once.
 func TestGrid(t *testing.T) {
 	e, out := gridExperiment(t, gridPart), t.TempDir()
 	require.Empty(t, e.Sims)

@@ -17,8 +17,8 @@ import (
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
-// host makes a part's table and writes it. Counting is quick and a time is
-// worth measuring anew, so nothing is kept.
+// host makes a part's table and writes it. A table that is there is replaced: counting
+// is quick, and times are worth measuring anew.
 func host(ctx context.Context, s results.Series, h config.Host, o Options) error {
 	step := o.Progress.Step(h.Measure.V, 0, 0)
 	var table results.Table
@@ -53,7 +53,7 @@ func CPUModel() string {
 	return name
 }
 
-// groups counts the rows of each group.
+// groups counts the invocations of each group in the workloads.
 func groups(h config.Host) results.Table {
 	t := results.Table{Columns: []string{"workload", "group", "invocations", "share_pct"}}
 	for _, mix := range h.Mixes {
@@ -73,7 +73,7 @@ func groups(h config.Host) results.Table {
 	return t
 }
 
-// An update is measured for so long, and so often at least.
+// Updates are measured for costTime, and at least costRuns of them.
 const (
 	costTime = 100 * time.Millisecond
 	costRuns = 20
@@ -103,7 +103,8 @@ func cost(ctx context.Context, h config.Host, frac func(float64)) (results.Table
 	return t, nil
 }
 
-// window is n records as one core sees them at 90 % load.
+// window is n records of invocations that arrive as on one core at 90 % load. Each ends
+// as if it never waited.
 func window(mix config.Workload, n int) []policy.Record {
 	w := NewArrivals(mix, 0.9, 1, n, 1)
 	out := make([]policy.Record, n)

@@ -16,8 +16,8 @@ import (
 	"github.com/ds2-lab/alps/internal/digest"
 )
 
-// Version changes when this package makes other results of the same simulation. It is part
-// of every key: raise it when a result would come out otherwise.
+// Version is part of every key. Raise it when this package makes another result of the
+// same simulation.
 const Version = "simulate/1"
 
 // run is replaced by tests.
@@ -26,10 +26,10 @@ var run = sim.Run
 // Job is one simulated run.
 type Job struct {
 	Arrivals  *Arrivals
-	Machine   sim.Config // without cores, functions and seed: they are those of the arrivals
+	Machine   sim.Config // cores, functions and seed do not count: the arrivals' take their place
 	Scheduler sim.Spec
-	Round     int    // 0 is 1; not part of the key, the seed is
-	Model     string // ModelDigest; "" where nobody asks
+	Round     int    // 0 is 1; the key has the seed instead
+	Model     string // ModelDigest; "" where no result is kept
 }
 
 // modelFolders have the source that decides what a simulation yields: alps/sim and
@@ -104,7 +104,7 @@ func asMap(v any) (map[string]any, error) {
 	return out, err
 }
 
-// machine is the whole configuration.
+// machine is the configuration that is simulated: Machine with what the arrivals say.
 func (j Job) machine() sim.Config {
 	c := j.Machine
 	c.Cores, c.Functions, c.Seed = j.Arrivals.Cores, j.Arrivals.Functions, j.Arrivals.Seed
@@ -168,7 +168,7 @@ func (j Job) Run(ctx context.Context, progress func(ended int)) (results.Result,
 	return r, nil
 }
 
-// share of the cores' time that was used; 0 of no time.
+// share is used as a fraction of the cores' time in span; 0 if span is 0.
 func share(used, span time.Duration, cores int) float64 {
 	if span <= 0 {
 		return 0

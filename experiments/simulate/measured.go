@@ -45,15 +45,18 @@ func model() (string, error) {
 
 // OnMeasured lets an oracle schedule the invocations of a run in a guest again.
 //
-// An invocation arrives when its process began in the guest (ArriveNS) and
-// takes the CPU time it took there (CPUNS): this is what the paper's frontend
-// sees of it. What passed between request and process stays as it was. There
-// are as many cores as the functions had, and on them nothing else takes time.
-// So the CPU time has what base's scheduler lost in switching in it, and the
-// oracle gives none of that back.
+// An invocation arrives when its process began in the guest (ArriveNS) and takes the
+// CPU time that it took there (CPUNS): this is what the paper's frontend sees of it.
+// The time between request and process stays as it was. There are as many cores as the
+// functions had, and on them nothing else takes time. CPUNS includes what switching
+// under base's scheduler cost the invocation; the oracle's invocations take that, too.
 //
-// The result is base's, conditions and invocations, but for times, on-CPU segments, and
-// switches. seed is that of the estimates and of the dealing to several cores.
+// The result has the conditions and invocations of base but for times, on-CPU segments
+// and switches. seed is that of the oracle's estimates, and of the choice of a core for
+// each invocation.
+//
+// An oracle that is none of config.Oracles, a base that was not measured in a guest,
+// and one of which no invocation ended are errors.
 func OnMeasured(ctx context.Context, base results.Result, scheduler string, seed uint64) (results.Result, error) {
 	fail := func(format string, args ...any) (results.Result, error) {
 		return results.Result{}, fmt.Errorf("%s on %s: %w", scheduler, base.Run.Key, fmt.Errorf(format, args...))
@@ -73,7 +76,7 @@ func OnMeasured(ctx context.Context, base results.Result, scheduler string, seed
 		return fail("%w", err)
 	}
 
-	var rows []int // of base, those that ended, as they arrived
+	var rows []int // the invocations of base that ended, in the order in which they arrived
 	for i, inv := range base.Invocations {
 		if inv.Status == results.OK {
 			rows = append(rows, i)
@@ -89,7 +92,7 @@ func OnMeasured(ctx context.Context, base results.Result, scheduler string, seed
 	work := make([]sim.Invocation, len(rows))
 	for k, i := range rows {
 		inv := base.Invocations[i]
-		// A clock may be too coarse for the shortest; the simulator wants more than nothing.
+		// A coarse clock may say 0 for a short invocation; the simulator wants more than 0.
 		work[k] = sim.Invocation{Arrive: time.Duration(inv.ArriveNS - begin), CPU: time.Duration(max(inv.CPUNS, 1))}
 	}
 	var segments results.Segments

@@ -19,8 +19,8 @@ import (
 	"github.com/ds2-lab/alps/experiments/results"
 )
 
-// fake stands in for the simulator: everybody has a core. It returns how often
-// it was called.
+// fake replaces the simulator by one in which every invocation has a core for itself. It
+// returns how often that was called. change, if not nil, changes a result.
 func fake(t *testing.T, change func(*sim.Result)) *atomic.Int64 {
 	var calls atomic.Int64
 	real := run
@@ -50,7 +50,7 @@ func workload(t *testing.T, name string) config.Workload {
 	return w
 }
 
-func TestWork(t *testing.T) {
+func TestArrivals(t *testing.T) {
 	for name, functions := range map[string]int{"huawei": 10, "azure": 10, "fib15": 5} {
 		for _, load := range []float64{0.7, 1.2} {
 			mix := workload(t, name)
@@ -113,7 +113,8 @@ func TestJob(t *testing.T) {
 	require.Equal(t, time.Millisecond, time.Duration(i.ArriveNS-i.SendNS))
 	require.Equal(t, w.Invocations[9].CPU, i.Turnaround())
 
-	// Everything that makes the run is in its key, and what does not is not.
+	// Everything that makes the run is in its key: another input gives another key, the
+	// same inputs the same.
 	seen := map[string]bool{}
 	key := func(change func(*Job)) {
 		c := j
@@ -238,7 +239,8 @@ func TestHostTables(t *testing.T) {
 	require.Equal(t, []string{"huawei", "rf", "20"}, s[0].Result.Table.Rows[3][:3])
 }
 
-// All experiments of the repository can be planned; what they share is run once.
+// All experiments of the repository can be planned, and runs that several show are
+// planned once.
 func TestRepository(t *testing.T) {
 	names, err := config.List("..")
 	require.NoError(t, err)
