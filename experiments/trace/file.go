@@ -14,13 +14,13 @@ import (
 type Entry struct {
 	N        int // the function's argument
 	Function string
-	Gap      float64 // time to the row before
+	Gap      float64 // time to the row before, in arbitrary units
 	Port     string
 	Line     int // in the file, from 1
 }
 
-// ReadArtifact parses the artifact's form, "id n function gap port" per line,
-// ids counting from 1. Errors begin with name:line.
+// ReadArtifact parses the artifact's form, "id n function gap port" per line, ids
+// counting from 1. Errors begin with name:line, or with name if there are no rows.
 func ReadArtifact(name string, r io.Reader) ([]Entry, error) {
 	var out []Entry
 	err := lines(name, r, func(line int, text string) error {
@@ -57,9 +57,9 @@ func ReadArtifact(name string, r io.Reader) ([]Entry, error) {
 // header of the compact form.
 const header = "class,gap"
 
-// Read parses the compact form: comments from "#", the header class,gap, and a
-// row per invocation; classes count from 0 and there are so many. Errors begin
-// with name:line.
+// Read parses the compact form: comment lines that begin with "#", the header
+// class,gap, and a row per invocation. A class is 0 to classes-1. Errors begin with
+// name:line, or with name if there are no rows.
 func Read(name string, r io.Reader, classes int) ([]Row, error) {
 	var rows []Row
 	begun := false
@@ -95,7 +95,7 @@ func Read(name string, r io.Reader, classes int) ([]Row, error) {
 	return rows, nil
 }
 
-// maxGap keeps the sum of many gaps exact enough.
+// maxGap is the largest gap: the sum of many of these is still exact enough.
 const maxGap = 1e9
 
 func parseGap(s string) (float64, error) {
@@ -106,7 +106,8 @@ func parseGap(s string) (float64, error) {
 	return gap, nil
 }
 
-// lines calls each with every line, counted from 1.
+// lines calls each with every line, counted from 1. Errors, of each too, begin with
+// name:line.
 func lines(name string, r io.Reader, each func(line int, text string) error) error {
 	sc := bufio.NewScanner(r)
 	line := 1

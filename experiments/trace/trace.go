@@ -2,9 +2,9 @@
 
 // Package trace makes the sequence of invocations that an experiment replays.
 //
-// A workload is described by facts (function mix, distribution of gaps, seed)
-// and generated, or read from a trace. Either way a trace has gaps in arbitrary
-// units; Scale turns them into due times.
+// The sequence is generated from the workload's classes, distribution of gaps and a
+// seed, or read from a file. Either way its gaps are in arbitrary units; Scale and
+// Artifact turn them into due times.
 package trace
 
 import (
@@ -16,13 +16,13 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// Class is one kind of invocation: a function, an argument, and its place.
+// Class is one kind of invocation: a function with an argument.
 type Class struct {
 	Function string
 	UID      string
-	Port     string
+	Port     string        // at which the function is served
 	Group    string        // G1 to G4
-	N        int           // the artifact's argument
+	N        int           // the argument, as in the artifact
 	CPU      time.Duration // isolated CPU time in the paper's set-up
 	Share    float64       // of all invocations; shares sum to 1
 }
@@ -46,10 +46,9 @@ type Gap struct {
 	Batch        float64 // rows of one class that come together, on average; up to 1: each alone
 }
 
-// Generate draws n rows: each class as often as its share says, to the
-// nearest whole number, in random order, with gaps as given. The classes whose
-// share rounds to less get at least atLeast rows, so that a short trace has
-// them at all.
+// Generate draws n rows: each class as often as its share says, to the nearest whole
+// number, in random order, with gaps drawn from gap. Classes whose share rounds to
+// fewer get atLeast rows, as far as n suffices, so that a short trace has them at all.
 func Generate(classes []Class, n int, gap Gap, atLeast int, seed uint64) []Row {
 	rng := rand.New(rand.NewPCG(seed, 0x616c7073))
 	counts := apportion(classes, n, atLeast)
@@ -73,8 +72,9 @@ func Generate(classes []Class, n int, gap Gap, atLeast int, seed uint64) []Row {
 	return rows
 }
 
-// batch makes batches of rows, geometric in size: all have the first one's class
-// and come when it comes, and the time before is as much longer.
+// batch makes batches of rows, geometric in size with the given mean. All rows of a batch
+// have the class of its first and come at the same time as that; the gap before the
+// first is longer by the gaps of the others.
 func batch(rows []Row, mean float64, rng *rand.Rand) {
 	for i := 0; i < len(rows); {
 		first := i
@@ -130,8 +130,8 @@ func Repeat(rows []Row, n int) []Row {
 	return out
 }
 
-// reorderBlock is how many rows stay together in Reorder: some seconds of a
-// trace, so that what belongs together in it stays.
+// reorderBlock is how many neighbouring rows stay together in Reorder, so that what a
+// trace does within a second or so stays.
 const reorderBlock = 100
 
 // Reorder is n of rows in another order: blocks of neighbouring rows, shuffled
@@ -150,8 +150,8 @@ func Reorder(rows []Row, n int, seed uint64) []Row {
 }
 
 // Scale returns when each row is due, from the first at 0, such that the CPU
-// time demanded equals load × cpus over Span. demand is each row's CPU time on
-// the machine at hand.
+// time demanded equals load × cpus over Span. demand is each row's CPU time where the
+// rows are replayed. All are due at 0 if there are no gaps.
 func Scale(rows []Row, demand []time.Duration, load float64, cpus int) []time.Duration {
 	var work time.Duration
 	gaps := 0.0
@@ -185,17 +185,17 @@ const (
 	artifactPerRequest = 500 * time.Microsecond
 )
 
-// artifactFactors are the multiples of a trace's gaps, in ms, that the artifact's
-// client sleeps for the paper's nominal loads.
+// artifactFactors are, by the paper's nominal loads, the milliseconds that the
+// artifact's client sleeps per unit of a trace's gap.
 var artifactFactors = map[float64]float64{0.9: 0.21, 0.8: 0.24, 0.7: 0.27}
 
 // ArtifactHas reports whether the artifact's client knows a load.
 func ArtifactHas(load float64) bool { return artifactFactors[load] > 0 }
 
-// Artifact returns when each row is due as the artifact's client sends it: it
-// sleeps whole milliseconds, the gap times a factor that stands for the nominal
-// load, cut off, and needs some time for each request. That is for 24 CPUs; for
-// fewer or more all times are stretched alike.
+// Artifact returns when each row is due if the artifact's client sends it. Between two
+// requests that client sleeps int(factor × gap) ms, with a factor that stands for the
+// nominal load (ArtifactHas), and needs artifactPerRequest. That is for 24 CPUs; for
+// fewer or more all times are stretched in proportion.
 func Artifact(rows []Row, load float64, cpus int) []time.Duration {
 	factor := artifactFactors[load]
 	due := make([]time.Duration, len(rows))
@@ -210,8 +210,8 @@ func Artifact(rows []Row, load float64, cpus int) []time.Duration {
 	return due
 }
 
-// Span is the time that a trace covers: until the last row is due, and one
-// mean gap.
+// Span is the time that a trace covers: until the last row is due, and one mean gap. It
+// is 0 for fewer than two rows.
 func Span(due []time.Duration) time.Duration {
 	n := time.Duration(len(due))
 	if n < 2 {
