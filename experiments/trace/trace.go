@@ -130,8 +130,8 @@ func Repeat(rows []Row, n int) []Row {
 	return out
 }
 
-// reorderBlock is how many neighbouring rows stay together in Reorder, so that what a
-// trace does within a second or so stays.
+// reorderBlock is how many neighbouring rows stay together in Reorder, so that a trace
+// keeps its bursts.
 const reorderBlock = 100
 
 // Reorder is n of rows in another order: blocks of neighbouring rows, shuffled
