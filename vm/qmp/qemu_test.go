@@ -37,8 +37,9 @@ func qemu(t *testing.T) *Monitor {
 	return m
 }
 
-// Many ask at once, for small things and for hundreds of kilobytes, while
-// events rain that one reader takes slowly and another not at all.
+// Several goroutines send requests at once, with small replies and with replies of
+// hundreds of kilobytes, while many events come that one reader takes slowly and another
+// not at all.
 func TestARealQEMUUnderAnEventStorm(t *testing.T) {
 	m := qemu(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -24,13 +24,14 @@ import (
 	"github.com/ds2-lab/alps/internal/socket"
 )
 
-// Event is something QEMU tells unasked, such as SHUTDOWN or GUEST_PANICKED.
+// Event is something that QEMU tells unasked, such as SHUTDOWN or GUEST_PANICKED.
 type Event = goqemu.Event
 
-// ErrClosed is returned for requests whose reply can no longer come.
+// ErrClosed is the error of requests to which no reply can come, because the connection
+// is not open or has ended.
 var ErrClosed = errors.New("qmp: connection closed")
 
-// handshake bounds the greeting and the negotiation.
+// handshake is how long greeting and negotiation may take.
 const handshake = 30 * time.Second
 
 // Monitor is one connection. It is safe for concurrent use.
@@ -46,7 +47,7 @@ type Monitor struct {
 	err     error // why the connection ended
 	done    chan struct{}
 	subs    map[*queue]bool
-	early   []Event // events before the first subscriber
+	early   []Event // events that came while nobody had subscribed
 }
 
 var _ goqemu.Monitor = (*Monitor)(nil)
@@ -118,7 +119,8 @@ func (m *Monitor) Disconnect() error {
 // Done is closed when the connection has ended.
 func (m *Monitor) Done() <-chan struct{} { return m.done }
 
-// Do executes a command and returns what its "return" holds. args may be nil.
+// Do executes a command and returns the "return" of its reply. args may be nil. An
+// "error" in the reply is an error; ErrClosed and ctx's error are wrapped.
 func (m *Monitor) Do(ctx context.Context, command string, args any) (json.RawMessage, error) {
 	req := map[string]any{"execute": command}
 	if args != nil {
@@ -139,7 +141,7 @@ func (m *Monitor) Do(ctx context.Context, command string, args any) (json.RawMes
 	return ret, nil
 }
 
-// result takes a reply apart.
+// result is the "return" of a reply, or its "error".
 func result(raw []byte) (json.RawMessage, error) {
 	var r struct {
 		Return json.RawMessage
@@ -201,9 +203,9 @@ func (m *Monitor) roundTrip(ctx context.Context, command []byte) ([]byte, error)
 	return nil, err
 }
 
-// write sends one request; two must not interleave. A QEMU that does not read
-// holds nobody up for longer than their context allows, but what was written in
-// part has spoilt the connection.
+// write sends one request at a time. A QEMU that does not read holds a caller up only
+// until the caller's context ends. A request that was written in part then has spoilt
+// the connection, which is closed.
 func (m *Monitor) write(ctx context.Context, conn net.Conn, raw []byte) error {
 	select {
 	case <-m.writing:
@@ -221,7 +223,7 @@ func (m *Monitor) write(ctx context.Context, conn net.Conn, raw []byte) error {
 	})
 	defer func() {
 		if !stop() {
-			<-ended // or it would end the next one's writing
+			<-ended // else the deadline would end the next caller's writing
 		}
 	}()
 	if n, err := conn.Write(raw); err != nil {
@@ -237,9 +239,8 @@ func (m *Monitor) write(ctx context.Context, conn net.Conn, raw []byte) error {
 	return nil
 }
 
-// Events returns events from now on (the first caller also gets those that
-// came before) until ctx or the connection ends. A reader may be as slow as it
-// likes.
+// Events returns the events that come until ctx or the connection ends, and before them
+// those that came while nobody had subscribed. A reader may be as slow as it likes.
 func (m *Monitor) Events(ctx context.Context) (<-chan Event, error) {
 	m.mu.Lock()
 	if m.conn == nil || m.err != nil {
@@ -283,12 +284,13 @@ func (m *Monitor) Events(ctx context.Context) (<-chan Event, error) {
 	return out, nil
 }
 
-// read is the only reader of the connection.
+// read is the only reader of the connection. It closes greeted at QEMU's greeting, and
+// hands on replies and events until the connection ends.
 func (m *Monitor) read(conn io.Reader, greeted chan struct{}) {
 	dec := json.NewDecoder(bufio.NewReader(conn))
 	var err error
 	for {
-		// A fresh message each time: its bytes are handed out.
+		// Each message has a buffer of its own, for its bytes are handed out.
 		var raw json.RawMessage
 		if err = dec.Decode(&raw); err != nil {
 			break

@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// server plays QEMU: it greets, answers every request through answer, and
-// lets the test write what it likes in between.
+// server plays QEMU: it greets, writes before, and has answer write the reply to every
+// request and whatever else the test wants.
 func server(t *testing.T, before string, answer func(write func(string), req map[string]any)) *Monitor {
 	path := filepath.Join(t.TempDir(), "qmp")
 	l, err := net.Listen("unix", path)
@@ -156,8 +156,8 @@ func TestNoSocket(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
-// A request whose time is over before any of it was written is that one's
-// trouble, not the connection's.
+// A request whose context ends before any of it was written fails alone: the connection
+// goes on.
 func TestADeadlineSpoilsNobodyElse(t *testing.T) {
 	m := server(t, "", func(write func(string), req map[string]any) {
 		write(fmt.Sprintf(`{"return": {}, "id": %q}`, req["id"]))
@@ -206,7 +206,7 @@ func TestAQEMUThatDoesNotRead(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
-// A QEMU that accepts and says nothing holds nobody up for longer than they like.
+// Connecting to a QEMU that accepts and says nothing ends with the context.
 func TestConnectEndsWithItsContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "qmp")
 	l, err := net.Listen("unix", path) // which the kernel accepts for
