@@ -29,7 +29,8 @@ import (
 // paper's.
 const suite = "bookworm"
 
-// diskSize is virtual; what is not written takes no room.
+// diskSize is the size that the guest sees; on the host only what was written takes
+// room.
 const diskSize = "8G"
 
 // packages is the guest's whole system.
@@ -42,12 +43,12 @@ var guestFiles embed.FS
 //go:embed provision.sh
 var provisionScript string
 
-// Options say what goes into the disk.
+// Options say what goes into the disk, and how the guest boots that provisions it.
 type Options struct {
 	Kernel   string   // bzImage to provision with; required. Any kernel leaves the same disk
 	Initrd   string   // its initramfs, or ""
-	Accel    vm.Accel // as resolved
-	QEMU     string   // of vm.Config
+	Accel    vm.Accel // as resolved: not vm.Auto
+	QEMU     string   // as in vm.Config
 	Lambda   string   // docker-archive tar of the functions' image, loaded into Docker; "" for none
 	Progress *progress.Reporter
 }
@@ -55,8 +56,8 @@ type Options struct {
 // Image is a provisioned disk.
 type Image struct {
 	Path   string // qcow2
-	Digest string // of everything that went in but the ssh key, so that other machines' is the same
-	Hit    bool
+	Digest string // of everything that went in but the ssh key, so that it is the same on every host
+	Hit    bool   // it was in the cache
 }
 
 // Build returns the guest's disk, making it if one with the same content
@@ -183,7 +184,7 @@ func provision(ctx context.Context, base, disk string, o Options) error {
 		return err
 	}
 	if o.Lambda != "" {
-		// A tar on a raw disk: no copy through an emulated network.
+		// The tar is a raw disk of the guest: it need not go through an emulated network.
 		if err := g.Run(ctx, vm.Cmd{Line: "docker load -q -i /dev/vdb"}); err != nil {
 			return fmt.Errorf("load %s into Docker: %w", filepath.Base(o.Lambda), err)
 		}

@@ -61,7 +61,7 @@ type Options struct {
 
 // Built is a QEMU that is ready to run.
 type Built struct {
-	Version  string `json:"version"` // as it tells itself
+	Version  string `json:"version"` // as --version says
 	Source   string `json:"source"`  // package and version, or the tree's digest
 	Key      string `json:"key"`     // of everything that went into it
 	Compiler string `json:"compiler"`
@@ -124,9 +124,9 @@ func read(dir string, hit bool) (Built, error) {
 type builder struct {
 	opts     Options
 	suite    apt.Suite
-	pkg      apt.Source      // unless tree is given
-	tree     sourcetree.Tree // of opts.Src
-	source   string          // names either
+	pkg      apt.Source      // the source, without opts.Src
+	tree     sourcetree.Tree // the source, of opts.Src
+	source   string          // names pkg or tree
 	compiler string
 	key      string
 }
@@ -142,7 +142,7 @@ func (b *builder) locate(ctx context.Context) (err error) {
 	return err
 }
 
-// compiler names the programs that make the binary.
+// compiler names the compiler and its version.
 func compiler(ctx context.Context) (string, error) {
 	out, err := command.Output(ctx, command.Cmd{Args: []string{"gcc", "--version"}})
 	line, _, _ := strings.Cut(string(out), "\n")
@@ -196,7 +196,7 @@ func (b *builder) build(ctx context.Context, dir string) (err error) {
 	return b.keep(ctx, dir, out)
 }
 
-// compile returns the path of the binary.
+// compile compiles tree with the Meson in tools, and returns the path of the binary.
 func (b *builder) compile(ctx context.Context, tree, tools string, log *os.File) (string, error) {
 	ccache, err := cache.Dir("ccache")
 	if err != nil {
@@ -225,7 +225,8 @@ func (b *builder) compile(ctx context.Context, tree, tools string, log *os.File)
 	return filepath.Join(out, binaryName), nil
 }
 
-// keep leaves in dir the binary at path and what it is made of.
+// keep leaves in dir the binary at path and a file that says what it was built from, and
+// removes the source.
 func (b *builder) keep(ctx context.Context, dir, path string) error {
 	version, err := command.Output(ctx, command.Cmd{Args: []string{path, "--version"}})
 	if err != nil {
@@ -244,8 +245,7 @@ func (b *builder) keep(ctx context.Context, dir, path string) error {
 	)
 }
 
-// Cached lists the builds in the cache, the newest last, without looking at the
-// network.
+// Cached lists the builds in the cache, the newest last. It needs no network.
 func Cached() ([]Built, error) {
 	entries, err := cache.List("qemu")
 	if err != nil {
