@@ -32,7 +32,7 @@ const probeGoal = "Unable to mount root fs"
 // runs, and aborts where KVM refuses it, as some nested KVMs do.
 const kvmCPU = "host,arch-capabilities=off"
 
-// host is where KVM shows itself, and how it is tried.
+// host says where a host shows that it has KVM, and how KVM is tried.
 type host struct {
 	device  string                                                // /dev/kvm
 	modules string                                                // /sys/module
@@ -43,9 +43,10 @@ func thisHost() host {
 	return host{"/dev/kvm", "/sys/module", func(ctx context.Context, kernel string) string { return probe(ctx, kernel, probeLimit) }}
 }
 
-// Resolve turns Auto into KVM or TCG and says why. A /dev/kvm that opens is no
-// proof: the processor must be behind it, and a probe guest must boot. The
-// verdict is remembered per boot of the host, QEMU and kernel.
+// Resolve turns Auto, or "", into KVM or TCG and says why; it returns any other
+// accelerator as it is. A /dev/kvm that opens is no proof: the processor must be behind
+// it, and a probe guest must boot. The verdict is remembered per boot of the host, QEMU
+// and kernel (the path of a bzImage).
 func Resolve(ctx context.Context, a Accel, kernel string) (Accel, string, error) {
 	return thisHost().resolve(ctx, a, kernel)
 }
@@ -76,7 +77,7 @@ func (h host) resolve(ctx context.Context, a Accel, kernel string) (Accel, strin
 	return accel, why, nil
 }
 
-// judge reads a verdict that was kept.
+// judge reads a verdict: why no probe guest booted under KVM; empty if one did.
 func judge(verdict []byte) (Accel, string) {
 	if len(verdict) > 0 {
 		return TCG, "KVM does not work here: " + string(verdict)
@@ -106,8 +107,8 @@ func (h host) remembered(kernel string) Accel {
 
 // without says why KVM need not be tried; "" if a probe guest has to decide.
 //
-// The modules kvm_intel and kvm_amd drive the processor's virtualisation; each
-// is listed there whether it was loaded or built in. A KVM without them
+// The modules kvm_intel and kvm_amd drive the processor's virtualisation. /sys/module
+// lists each whether it was loaded or built in. A KVM without them
 // interprets the guest's kernel in software: slower than QEMU's emulation, and
 // an instruction that it does not know ends the guest.
 func (h host) without() string {
@@ -121,7 +122,7 @@ func (h host) without() string {
 	f.Close()
 	loaded, err := filepath.Glob(filepath.Join(h.modules, "kvm*"))
 	if err != nil || len(loaded) == 0 {
-		return "" // not to be seen, as in some containers
+		return "" // the modules cannot be seen, as in some containers
 	}
 	var names []string
 	for _, m := range loaded {
@@ -136,7 +137,8 @@ func (h host) without() string {
 		h.device, strings.Join(names, ", "))
 }
 
-// verdictPath is where the verdict on a kernel is kept until the host boots.
+// verdictPath is where the verdict on a kernel is kept. After the next boot of the host
+// it is another path.
 func verdictPath(kernel string) (string, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -20,18 +20,18 @@ import (
 // Cmd is a command for the guest's shell, run as root.
 type Cmd struct {
 	Line           string
-	Stdin          io.Reader
-	Stdout, Stderr io.Writer
+	Stdin          io.Reader // nil: empty
+	Stdout, Stderr io.Writer // nil: thrown away
 }
 
-// Quote makes one word of s for a shell, the guest's or ours.
+// Quote makes one word of s for a shell, the guest's or the host's.
 func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // ExitError is a guest command that ended with another code than 0.
 type ExitError struct {
 	Line   string
 	Code   int    // 128 + signal for a killed one
-	Stderr string // its last output
+	Stderr string // the last 2 KiB
 }
 
 func (e *ExitError) Error() string {
@@ -45,16 +45,17 @@ func (e *ExitError) Error() string {
 // ErrGone means that the guest went away under a command.
 var ErrGone = errors.New("the guest is gone")
 
-// bannerLimit is how long sshd may take to greet. QEMU accepts a connection
-// before the guest can, and then tries to reach it less and less often: a new
-// connection is sooner there than an old one.
+// bannerLimit is how long sshd may take to greet at the first try. QEMU accepts a
+// connection before the guest can, and then tries to reach the guest less and less
+// often: a new connection reaches it sooner than an old one.
 const bannerLimit = 700 * time.Millisecond
 
-// mostBanner is how long at most, after many tries.
+// mostBanner is how long sshd may take to greet after many tries.
 const mostBanner = 5 * time.Minute
 
-// dial connects to sshd behind a port of the loopback. When ctx ends before it
-// returns, the connection is closed and the error is ctx's cause.
+// dial connects to sshd behind a port of the loopback. sshd may take banner to greet.
+// When ctx ends before dial returns, the connection is closed and the error is ctx's
+// cause.
 func dial(ctx context.Context, port int, banner time.Duration) (_ *ssh.Client, err error) {
 	key, err := KeyPair()
 	if err != nil {
@@ -86,7 +87,7 @@ func dial(ctx context.Context, port int, banner time.Duration) (_ *ssh.Client, e
 	conn.SetDeadline(time.Now().Add(30 * time.Second))
 	c, chans, reqs, err := ssh.NewClientConn(greeted{conn, in}, addr, &ssh.ClientConfig{
 		User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
-		// The loopback of this machine, a guest made by this cache.
+		// It is the loopback of this host, and a guest made with this cache.
 		HostKeyCallback: ssh.InsecureIgnoreHostKey(),
 	})
 	if err != nil {
@@ -97,9 +98,9 @@ func dial(ctx context.Context, port int, banner time.Duration) (_ *ssh.Client, e
 	return ssh.NewClient(c, chans, reqs), nil
 }
 
-// untilAnswered dials until it gets a connection or ctx ends. A connection that
-// nobody takes before ctx ends is closed. A slow guest must not drown in
-// connections given up: each has a quarter more time than the one before.
+// untilAnswered dials until it gets a connection or ctx ends. A connection that nobody
+// takes from the channel before ctx ends is closed. Each try has a quarter more time than
+// the one before, so that a slow guest does not drown in connections that were given up.
 func untilAnswered[C io.Closer](ctx context.Context, dial func(ctx context.Context, banner time.Duration) (C, error)) <-chan C {
 	answered := make(chan C)
 	go func() {
@@ -129,8 +130,9 @@ type greeted struct {
 
 func (g greeted) Read(p []byte) (int, error) { return g.in.Read(p) }
 
-// Run runs c in the guest. The error is an *ExitError if it ended with
-// another code than 0.
+// Run runs c in the guest. The error is an *ExitError if c ended with another code than
+// 0, wraps ErrGone, and the *Fault if there was one, if the guest went away, and wraps
+// ctx's cause if ctx ended.
 func (g *Guest) Run(ctx context.Context, c Cmd) error {
 	s, err := g.session(ctx)
 	if err != nil {
@@ -149,15 +151,15 @@ func (g *Guest) Run(ctx context.Context, c Cmd) error {
 	case <-g.Gone():
 		err = errors.New("it was shut down")
 	case <-ctx.Done():
-		// sshd answers a close only when the command has ended: do not wait.
+		// sshd answers a close only when the command has ended: do not wait for that.
 		s.Signal(ssh.SIGTERM)
 		return fmt.Errorf("guest: %s: %w", c.Line, context.Cause(ctx))
 	}
 	return g.explain(c.Line, err, tail.String())
 }
 
-// feed copies in to the session's standard input. A session given a reader
-// itself would wait for it to end, and a terminal never does.
+// feed copies in to the session's standard input. If the session itself had the reader,
+// it would wait for the reader's end, and a terminal has none.
 func feed(s *ssh.Session, in io.Reader) error {
 	if in == nil {
 		return nil
@@ -226,8 +228,8 @@ func (g *Guest) session(ctx context.Context) (*ssh.Session, error) {
 // answerLimit is how long a guest that lives may take to run a small command.
 const answerLimit = 15 * time.Second
 
-// Froze reports whether the guest runs no commands any more although nothing
-// has killed it but, perhaps, its watchdog.
+// Froze reports whether the guest runs no commands any more although it has not died
+// otherwise than by its watchdog.
 func (g *Guest) Froze(ctx context.Context) bool {
 	var fault *Fault
 	if errors.As(g.Fault(), &fault) {
@@ -237,8 +239,8 @@ func (g *Guest) Froze(ctx context.Context) bool {
 	return err != nil
 }
 
-// LastWords runs line for a message about a failure: soon, or not at all, even
-// if ctx has ended.
+// LastWords runs line, for a message about a failure, and returns its output. It takes
+// answerLimit at most, as Patience has it, and runs even if ctx has ended.
 func (g *Guest) LastWords(ctx context.Context, line string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.Config.Patience(answerLimit))
 	defer cancel()
@@ -252,8 +254,7 @@ func (g *Guest) Output(ctx context.Context, line string) (string, error) {
 	return strings.TrimSpace(b.String()), err
 }
 
-// WaitDocker waits until dockerd answers: for limit, or as much longer as Patience
-// says.
+// WaitDocker waits until dockerd answers, for as long as Patience makes of limit.
 func (g *Guest) WaitDocker(ctx context.Context, limit time.Duration) error {
 	limit = g.Config.Patience(limit)
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -276,12 +277,12 @@ func (g *Guest) WaitDocker(ctx context.Context, limit time.Duration) error {
 
 // Info is what the guest says of itself.
 type Info struct {
-	KernelRelease string
+	KernelRelease string // uname -r
 	CPUs          int
-	Docker        string
+	Docker        string // version of dockerd
 }
 
-// Info asks the guest.
+// Info asks the guest, in which dockerd must run.
 func (g *Guest) Info(ctx context.Context) (Info, error) {
 	out, err := g.Output(ctx, "uname -r; nproc --all; docker version --format '{{.Server.Version}}'")
 	if err != nil {
@@ -302,7 +303,7 @@ func orDiscard(w io.Writer) io.Writer {
 	return w
 }
 
-// tailBuffer keeps the end of what is written to it.
+// tailBuffer keeps the last 2 KiB that are written to it.
 type tailBuffer struct {
 	mu sync.Mutex
 	b  []byte

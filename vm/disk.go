@@ -56,12 +56,12 @@ func overlay(ctx context.Context, base, path string) error {
 	return nil
 }
 
-// backing is the file under a disk.
+// backing is the path of the image that a qcow2 file lies over.
 func backing(ctx context.Context, path string) (string, error) {
 	if _, err := os.Stat(path); err != nil {
 		return "", err
 	}
-	// -U: another guest may have it open; QEMU itself refuses then, and says so.
+	// -U: another guest may have the file open; QEMU refuses to start then, and says so.
 	out, err := command.Output(ctx, command.Cmd{Args: []string{"qemu-img", "info", "-U", "--output=json", path}})
 	if err != nil {
 		return "", fmt.Errorf("vm: read what the disk is based on: %w", err)
@@ -75,8 +75,8 @@ func backing(ctx context.Context, path string) (string, error) {
 	return info.Backing, nil
 }
 
-// ToolsDisk makes a read-only file system of dir's content, mounted by guests
-// at /opt/alps, and returns its path. It is keyed by that content.
+// ToolsDisk makes a disk of 256 MiB with dir's content, which guests mount read-only at
+// /opt/alps, and returns its path. A disk with the same content is taken from the cache.
 func ToolsDisk(ctx context.Context, dir string) (string, error) {
 	key, err := digest.New("tools disk/1").Dir("dir", dir).Sum()
 	if err != nil {

@@ -15,10 +15,10 @@ import (
 	"github.com/ds2-lab/alps/vm/qemu"
 )
 
-// Mark says how a Finding is.
+// Mark says whether a Finding asks for something to be done.
 type Mark string
 
-// What is marked: OK needs nothing.
+// Marks.
 const (
 	OK      Mark = "ok"
 	Bad     Mark = "!!" // to be mended, or to be lived with
@@ -40,12 +40,12 @@ func badIf(bad bool) Mark {
 }
 
 const (
-	wantMemory = 8 << 30  // of the host, for a guest and a kernel build
-	wantDisk   = 20 << 30 // for kernels, images and the compiler's cache
+	wantMemory = 8 << 30  // bytes of the host, for a guest and a kernel build
+	wantDisk   = 20 << 30 // free bytes, for kernels, images and the compiler's cache
 )
 
-// Examine looks at what guests need of this host. KVM is tried with the first
-// of kernels, bzImages by path; the verdict is that of Resolve.
+// Examine looks at what guests need of this host. KVM is tried with the first of
+// kernels, paths of bzImages, as by Resolve; without kernels it is not tried.
 func Examine(ctx context.Context, kernels []string) []Finding {
 	out := []Finding{qemuVersion(ctx), vtimeQEMU(), kvm(ctx, thisHost(), kernels)}
 	var info unix.Sysinfo_t

@@ -14,21 +14,21 @@ import (
 
 // Fault is how a guest died that nobody had asked to end.
 type Fault struct {
-	What    string
-	Frozen  bool   // nothing ran in it
-	Lines   string // the console's last
-	Console string // its whole log
+	What    string // for people
+	Frozen  bool   // its watchdog fired: nothing ran in it
+	Lines   string // the last lines of the console
+	Console string // path of the console's log
 }
 
 func (f *Fault) Error() string {
 	return fmt.Sprintf("%s\n%s(console: %s)", f.What, f.Lines, f.Console)
 }
 
-// faults keeps the first one.
+// faults keeps the first reason why a guest is gone.
 type faults struct {
 	mu   sync.Mutex
-	gone chan struct{}
-	err  error
+	gone chan struct{} // closed when the guest is gone
+	err  error         // a *Fault; nil if the guest was asked to end
 }
 
 func newFaults() faults { return faults{gone: make(chan struct{})} }
@@ -48,7 +48,7 @@ func (f *faults) set(err error) {
 // Gone is closed when the guest has died or QEMU has ended.
 func (g *Guest) Gone() <-chan struct{} { return g.faults.gone }
 
-// Fault says how the guest died; nil while it lives and after it was shut down.
+// Fault is a *Fault if the guest died; nil while it lives and after it was shut down.
 func (g *Guest) Fault() error {
 	g.faults.mu.Lock()
 	defer g.faults.mu.Unlock()
@@ -76,7 +76,7 @@ func (g *Guest) watch(events <-chan qmp.Event) {
 	g.faults.set(g.fault(what))
 }
 
-// died says what an event means if it means that the guest is dead.
+// died says how the guest died if the event means that it did; else "".
 func (g *Guest) died(e qmp.Event) string {
 	switch e.Event {
 	case "GUEST_PANICKED":
@@ -103,7 +103,7 @@ func suffix(line string) string {
 }
 
 func (g *Guest) fault(what string) *Fault {
-	// A panic's message comes before its trace.
+	// 40 lines, because a panic's message comes before its trace.
 	return &Fault{What: what, Lines: Tail(g.paths.console, 40), Console: g.paths.console}
 }
 

@@ -20,9 +20,10 @@ import (
 	"github.com/ds2-lab/alps/vm/qmp"
 )
 
-// Patience is how long to wait for what takes a guest with few CPUs limit at most,
-// on a host with nothing else to do. In virtual time a guest's CPUs share one of
-// the host's, and other guests and programs may run beside them.
+// Patience is how long to wait for something that takes a guest with few CPUs limit at
+// most, on a host with nothing else to do. It is limit, but longer in virtual time,
+// where all CPUs of a guest share one of the host's, and other guests and programs may
+// run beside it.
 func (c Config) Patience(limit time.Duration) time.Duration {
 	if c.Accel == VTime {
 		return limit * time.Duration(2+c.cpus()/4)
@@ -49,19 +50,20 @@ type Guest struct {
 	qemu    *command.Process
 	cancel  context.CancelFunc // ends QEMU
 	exited  chan struct{}      // QEMU has ended
-	exitErr error              // its, after exited
+	exitErr error              // of QEMU, set once exited is closed
 	faults  faults
-	lock    *os.File // of the guest's folder; QEMU has it too
+	lock    *os.File // of the guest's folder, inherited by QEMU; nil for a guest from Open
 	once    sync.Once
 }
 
-// Start boots a guest and waits until it answers. If it does not, the error
-// carries the last lines of its console and the path of the whole log.
+// Start boots a guest, or lets it go on from its snapshot, and waits until it answers.
+// If it does not, the error has the last lines of its console and the path of the whole
+// log.
 func Start(ctx context.Context, c Config) (*Guest, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	// QEMU has another directory than we.
+	// QEMU's working directory is not this process's.
 	for _, path := range []*string{&c.Kernel, &c.Initrd, &c.Disk, &c.Tools, &c.Extra, &c.Share} {
 		if *path == "" {
 			continue
@@ -160,8 +162,8 @@ func (g *Guest) boot(ctx context.Context) error {
 	}
 }
 
-// mount mounts what is not of the guest's own disk. Nothing in the guest waits
-// for these devices, so a slow host cannot make it give up on them.
+// mount mounts the tools disk and the shared folder. No unit of the guest waits for
+// these devices at boot, so a slow host cannot make the guest give up on them.
 func (g *Guest) mount(ctx context.Context) error {
 	line := "true"
 	if g.Config.Tools != "" {
@@ -176,8 +178,8 @@ func (g *Guest) mount(ctx context.Context) error {
 
 var errGuestEnded = errors.New("the guest ended before it answered")
 
-// connect waits for QEMU's monitor, listens to it, and lets the guest run: no
-// event can be missed.
+// connect waits for QEMU's monitor and listens to its events, and only then lets the
+// guest run, so that no event is missed.
 func (g *Guest) connect(ctx context.Context) error {
 	for {
 		mon := qmp.New(g.paths.qmp)
@@ -253,8 +255,8 @@ func (g *Guest) PowerOff(ctx context.Context) error {
 	}
 }
 
-// Close ends the guest and removes its files but for the console's log: at once
-// where its disk is thrown away, by its power button where changes are kept.
+// Close ends the guest and removes its files but for the console's log. A guest whose
+// disk is kept is powered off by its button, unless it is dead; another ends at once.
 func (g *Guest) Close() error {
 	var err error
 	if g.Config.Keep != "" && g.Fault() == nil {
@@ -286,14 +288,15 @@ func (g *Guest) kill() {
 		if g.monitor != nil {
 			g.monitor.Disconnect()
 		}
-		if g.lock != nil { // else somebody else has started it
+		if g.lock != nil { // else another process has started it
 			g.lock.Close()
 			os.RemoveAll(g.paths.dir)
 		}
 	})
 }
 
-// Detach leaves a guest that is Detached, or was got from Open, as it is.
+// Detach ends this process's connections to a guest that is Detached, or is from Open.
+// The guest goes on.
 func (g *Guest) Detach() {
 	g.lock.Close()
 	g.client.Close()

@@ -18,7 +18,7 @@ import (
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
-// guestConfig are the parts that the target test:guest built.
+// guestConfig is a guest of the kernel and the disk that the target test:guest built.
 func guestConfig(t *testing.T) Config {
 	kernel := os.Getenv("ALPS_KERNEL")
 	ring.Need(t, ring.Guest, kernel != "", "run the target test:guest, which sets ALPS_KERNEL")
@@ -167,8 +167,8 @@ func dies(t *testing.T, g *Guest, line string) *Fault {
 	return fault
 }
 
-// A guest that outlives who started it keeps its disk's changes, powers off by
-// its button, and a second one finds them; that one's CPUs reset.
+// A guest that is Detached and kept powers off by its button. A second one finds the
+// changes of its disk, and its triple fault is reported.
 func TestGuestKeepsItsDisk(t *testing.T) {
 	c := guestConfig(t)
 	name := fmt.Sprintf("test-%d", os.Getpid())
@@ -222,7 +222,8 @@ func TestGuestSnapshot(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoSnapshot)
 }
 
-// A guest in which nothing but the highest priority runs is found out.
+// The watchdog fires in a guest in which a loop of the highest priority lets nothing
+// else run.
 func TestGuestWatchdog(t *testing.T) {
 	c := guestConfig(t)
 	c.CPUs = 1
@@ -230,7 +231,7 @@ func TestGuestWatchdog(t *testing.T) {
 	out, err := g.Output(t.Context(), "busctl set-property org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager RuntimeWatchdogUSec t 8000000 && systemctl show -p RuntimeWatchdogUSec && ls /dev/watchdog")
 	require.NoError(t, err)
 	require.Equal(t, "RuntimeWatchdogUSec=8s\n/dev/watchdog", out)
-	// Since 6.8 the kernel keeps a twentieth of a CPU for who is not real-time, whatever that limit.
+	// Since 6.8 the kernel keeps a twentieth of each CPU for tasks that are not real-time, whatever sched_rt_runtime_us.
 	fault := dies(t, g, "for f in /sys/kernel/debug/sched/*_server/cpu0/runtime; do [ ! -e $f ] || echo 0 >$f; done; echo -1 >/proc/sys/kernel/sched_rt_runtime_us; exec chrt -f 99 sh -c 'while :; do :; done'")
 	require.Contains(t, fault.What, "watchdog fired")
 }

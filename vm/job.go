@@ -11,9 +11,9 @@ import (
 	"github.com/ds2-lab/alps/internal/ivshmem"
 )
 
-// Do gives a job to a guest that was started silently, lets it run, and returns
-// the bytes that the guest's program answers (alps-loadgen serve). It is called
-// once. progress may be nil.
+// Do gives a job to a guest from StartSilent, lets it run, and returns the bytes that the
+// guest's program answers (such as alps-loadgen serve). It may be called once. progress
+// may be nil. The error wraps ErrGone if the guest went away.
 func (g *Guest) Do(ctx context.Context, job []byte, progress func(done, total int)) ([]byte, error) {
 	if !g.Config.silent || g.Config.Window == 0 {
 		return nil, errors.New("vm: only a guest that was started silently, with a window, takes a job")
@@ -34,7 +34,7 @@ func (g *Guest) Do(ctx context.Context, job []byte, progress func(done, total in
 	return w.Await(ctx, progress)
 }
 
-// contextUntilGone is ctx, but ends with the guest, too.
+// contextUntilGone is a context that ends with ctx or when the guest is gone.
 func (g *Guest) contextUntilGone(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
@@ -51,7 +51,7 @@ func (g *Guest) contextUntilGone(ctx context.Context) (context.Context, context.
 // for jobs.
 const serverLimit = 2 * time.Minute
 
-// awaitServer returns when the guest waits for jobs.
+// awaitServer returns when a program in the guest waits for jobs in the window.
 func (g *Guest) awaitServer(ctx context.Context) error {
 	w, err := ivshmem.Open(g.paths.window)
 	if err != nil {

@@ -27,8 +27,8 @@ func builtQEMU(t *testing.T) string {
 	return built.Path
 }
 
-// Guests that go on silently from one snapshot do a job side by side, in virtual
-// time to the nanosecond and the random byte alike.
+// Guests from StartSilent of one snapshot do jobs side by side. In virtual time the same
+// job has the same outcome, to the nanosecond and the random byte.
 func TestGuestJobs(t *testing.T) {
 	c := guestConfig(t)
 	if c.CPUs, c.Window = 4, 1; c.Accel == TCG {

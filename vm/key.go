@@ -17,7 +17,8 @@ import (
 	"github.com/ds2-lab/alps/internal/cache"
 )
 
-// KeyPair is the cache's ssh key; it opens every guest made with this cache.
+// KeyPair is the cache's ssh key, made when it is first needed. It opens every guest
+// made with this cache.
 func KeyPair() (ssh.Signer, error) {
 	dir, err := cache.Dir("ssh")
 	if err != nil {
@@ -40,7 +41,7 @@ func KeyPair() (ssh.Signer, error) {
 	return signer, nil
 }
 
-// NewKey makes a key for ssh: the private half in PEM, and the public one.
+// NewKey makes an ed25519 key for ssh: the private half in PEM, and the public one.
 func NewKey() (private []byte, public ssh.PublicKey, err error) {
 	pub, priv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
-// needKVM is for tests whose guest, stubKernel, runs under any KVM, software or
-// not. Where /dev/kvm is absent they skip; in CI one that is there must open.
+// needKVM is for tests whose guest, stubKernel, runs under any KVM, in software or not.
+// Where /dev/kvm is absent they skip. In CI a /dev/kvm that is there must open.
 func needKVM(t *testing.T) {
 	device := thisHost().device
 	f, err := os.OpenFile(device, os.O_RDWR, 0)
@@ -35,8 +35,7 @@ func needKVM(t *testing.T) {
 	ring.Need(t, ring.KVM, false, "%v", err)
 }
 
-// busy is how long the seconds of a stub kernel may take on a host that is busy
-// elsewhere.
+// busy is how long a stub kernel, which needs seconds, may take on a busy host.
 const busy = 5 * time.Minute
 
 func TestProbeUnderKVM(t *testing.T) {
@@ -52,7 +51,7 @@ func TestProbeUnderKVM(t *testing.T) {
 	require.Contains(t, probe(t.Context(), stubKernel(t, false), time.Millisecond), "did not boot within 1ms")
 }
 
-// A guest is started, stopped, written to a file, and goes on from it with its
+// A guest that was stopped and written to a file goes on from the file with its
 // processor and its memory as they were.
 func TestAGuestGoesOnFromAFile(t *testing.T) {
 	for _, accel := range []Accel{KVM, TCG} {
@@ -68,7 +67,8 @@ func TestAGuestGoesOnFromAFile(t *testing.T) {
 }
 
 func goesOn(t *testing.T, accel Accel) {
-	// Deeper than the address of a socket is long, and no easy name.
+	// The path is longer than a socket's address may be, and has characters that QEMU's
+	// options treat specially.
 	t.Setenv("ALPS_CACHE", filepath.Join(t.TempDir(), "a, b:c", strings.Repeat("deep", 40)))
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "base.qcow2")

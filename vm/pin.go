@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pin puts the threads that run the guest's CPUs on CPUs of the host.
+// pin puts the threads that run the guest's CPUs on the host's CPUs in Config.Pin.
 func (g *Guest) pin(ctx context.Context) error {
 	if len(g.Config.Pin) == 0 {
 		return nil
@@ -30,8 +30,8 @@ func (g *Guest) pin(ctx context.Context) error {
 	return nil
 }
 
-// cpuThreads are the threads of QEMU that run the guest's CPUs, in order. Where
-// one thread runs them all it is there several times.
+// cpuThreads are the threads of QEMU that run the guest's CPUs, in the CPUs' order. A
+// thread that runs them all is listed once per CPU.
 func (g *Guest) cpuThreads(ctx context.Context) ([]int, error) {
 	raw, err := g.monitor.Do(ctx, "query-cpus-fast", nil)
 	if err != nil {

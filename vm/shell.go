@@ -13,9 +13,9 @@ import (
 	"golang.org/x/term"
 )
 
-// Shell gives in, out and errOut to a login shell in the guest until it ends. A
-// terminal becomes the guest's: its size follows, and what is typed, Ctrl-C
-// too, goes to the guest.
+// Shell gives in, out and errOut to a login shell in the guest until the shell ends. If
+// in is a terminal, the shell has a terminal of the same size, which follows changes,
+// and all keys, Ctrl-C too, go to the guest. Errors are those of Run.
 func (g *Guest) Shell(ctx context.Context, in, out, errOut *os.File) error {
 	s, err := g.session(ctx)
 	if err != nil {
@@ -50,7 +50,8 @@ func (g *Guest) Shell(ctx context.Context, in, out, errOut *os.File) error {
 	return g.explain("shell", s.Wait(), "")
 }
 
-// terminal makes the terminal fd that of the session.
+// terminal gives the session a terminal like fd, and has fd pass every key on, until
+// restore.
 func terminal(s *ssh.Session, fd int) (restore func(), err error) {
 	width, height, err := term.GetSize(fd)
 	if err != nil || width == 0 {
@@ -72,7 +73,7 @@ func terminal(s *ssh.Session, fd int) (restore func(), err error) {
 	go func() {
 		for range resized {
 			if w, h, err := term.GetSize(fd); err == nil {
-				_ = s.WindowChange(h, w) // the session's end tells
+				_ = s.WindowChange(h, w) // it fails when the session has ended, which Shell sees
 			}
 		}
 	}()

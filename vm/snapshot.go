@@ -19,39 +19,41 @@ import (
 	"github.com/ds2-lab/alps/internal/progress"
 )
 
-// ErrNoSnapshot means that this guest cannot be restored from one.
+// ErrNoSnapshot means that a snapshot could not be taken, or that a guest could not be
+// restored from it.
 var ErrNoSnapshot = errors.New("no snapshot")
 
 const (
 	snapshotDisk   = "disk.qcow2"
 	snapshotMemory = "memory"
 
-	// snapshotsKept are few: each is some 300 to 700 MB, and a change of our code
-	// makes a new one necessary.
+	// snapshotsKept is how many snapshots are kept. They are few: each is some 300 to
+	// 700 MB, and a change of our code makes a new one necessary.
 	snapshotsKept = 6
 )
 
-// Provision makes of a guest what its snapshot is to be. The zero Provision
-// leaves it as it is once Docker is ready.
+// Provision prepares a guest before its snapshot is taken. The zero Provision leaves the
+// guest as it is once Docker is ready.
 type Provision struct {
-	Key string                                      // names what Run does, but for the Config
-	Run func(context.Context, *Guest, string) error // what it leaves in the directory comes with the snapshot; nil: nothing
+	Key string                                      // names what Run does, but for what the Config says
+	Run func(context.Context, *Guest, string) error // files that it leaves in the given directory come with the snapshot; nil: nothing is done
 }
 
-// NoWriteback is a line for the shell of a guest whose snapshot is for jobs in
-// virtual time: from then on nothing is written to its disk by itself.
+// NoWriteback is a line for the shell of a guest whose snapshot is for jobs in virtual
+// time. After it neither the kernel nor a timer writes to the guest's disk by itself.
 const NoWriteback = `systemctl stop '*.timer' && sysctl -q vm.dirty_writeback_centisecs=0 && mount -o remount,commit=86400 /`
 
 // Snapshot is a guest that stands still. From it any number of guests go on,
 // side by side, each with a disk of its own.
 type Snapshot struct {
-	Dir string // with what Provision.Run left there
+	Dir string // has the files that Provision.Run left
 
 	config Config
 }
 
-// TakeSnapshot finds the snapshot of a guest, or boots the guest, provisions it
-// and takes one.
+// TakeSnapshot finds the snapshot of a guest in the cache, or boots the guest, provisions
+// it and takes one. The error wraps ErrNoSnapshot if none can be taken, as of a guest
+// with Share, Keep or Writable.
 func TakeSnapshot(ctx context.Context, c Config, p Provision, rep *progress.Reporter) (Snapshot, error) {
 	if c.Share != "" || c.Keep != "" || c.Writable {
 		return Snapshot{}, fmt.Errorf("vm: %w: not with a shared directory or a kept disk", ErrNoSnapshot)
@@ -91,8 +93,8 @@ func HasSnapshot(ctx context.Context, c Config, p Provision) bool {
 	return err == nil && slices.ContainsFunc(entries, func(e cache.Entry) bool { return filepath.Base(e.Dir) == key })
 }
 
-// Start lets a guest go on from the snapshot. Its wall clock is set; the others
-// go on from where they were. It is for trying things, not for measuring.
+// Start lets a guest go on from the snapshot. Its wall clock is set to the host's; its
+// other clocks go on from where they were. It is for trying things, not for measuring.
 func (s Snapshot) Start(ctx context.Context) (*Guest, error) {
 	g, err := s.start(ctx, s.config)
 	if err != nil {
@@ -105,9 +107,9 @@ func (s Snapshot) Start(ctx context.Context) (*Guest, error) {
 	return g, nil
 }
 
-// StartSilent starts a guest that waits to go on from the snapshot until it is
-// given a job through its window (Guest.Do). Nobody else can talk to it, so in
-// virtual time the same job makes it do the same.
+// StartSilent starts a guest that goes on from the snapshot when it is given a job
+// through its window (Guest.Do). Nothing else reaches it, so in virtual time the same job
+// makes it do the same.
 func (s Snapshot) StartSilent(ctx context.Context) (*Guest, error) {
 	c := s.config
 	c.silent, c.Shared = true, false
@@ -116,7 +118,7 @@ func (s Snapshot) StartSilent(ctx context.Context) (*Guest, error) {
 
 func (s Snapshot) start(ctx context.Context, c Config) (*Guest, error) {
 	now := time.Now()
-	_ = os.Chtimes(s.Dir, now, now) // prune looks at it
+	_ = os.Chtimes(s.Dir, now, now) // prune keeps what was used last
 	g, err := Start(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("%w (delete %s to have a new snapshot)", err, s.Dir)
@@ -124,11 +126,12 @@ func (s Snapshot) start(ctx context.Context, c Config) (*Guest, error) {
 	return g, nil
 }
 
-// entryRE are the names of a cache's entries.
+// entryRE matches the names of a cache's entries.
 var entryRE = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// prune removes all but the n entries of a cache that were used last. A guest
-// that runs from one has its files open. What has no entry's name stays.
+// prune removes all snapshots in a cache but the n that were used last. A guest that
+// runs from a removed one goes on, for it has the files open. Folders with other names
+// than entries have stay.
 func prune(dir string, n int) {
 	entries, err := filepath.Glob(filepath.Join(dir, "*", snapshotMemory))
 	if err != nil {
@@ -163,7 +166,7 @@ func (c Config) snapshotKey(ctx context.Context, p Provision) (string, error) {
 	}
 	d := digest.New("snapshot/2").Str("qemu", string(version)).Str("args", string(args)).Str("disk", c.Disk).Str("provision", p.Key)
 	if c.Accel == KVM {
-		d.Str("host boot", string(boot)) // another processor or microcode
+		d.Str("host boot", string(boot)) // after another boot the processor or its microcode may differ
 	}
 	return d.Sum()
 }
@@ -194,7 +197,7 @@ func (c Config) snapshot(ctx context.Context, p Provision, dir string) error {
 			return err
 		}
 	} else {
-		select { // for the guest to see that we are gone
+		select { // the guest sees meanwhile that the connection has ended
 		case <-time.After(time.Second):
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -206,7 +209,8 @@ func (c Config) snapshot(ctx context.Context, p Provision, dir string) error {
 	return g.migrate(ctx, "migrate", "exec:cat >"+Quote(filepath.Join(dir, snapshotMemory)))
 }
 
-// migrate moves the guest's memory out or in.
+// migrate writes the guest's memory to uri (command migrate) or reads it from there
+// (migrate-incoming), and waits until that is done.
 func (g *Guest) migrate(ctx context.Context, command, uri string) error {
 	if _, err := g.monitor.Do(ctx, command, map[string]any{"uri": uri}); err != nil {
 		return err
@@ -244,8 +248,8 @@ func (g *Guest) resume(ctx context.Context) error {
 	if g.Config.from == "" {
 		return nil
 	}
-	// It has not moved on a network that must be told: that would be an interrupt
-	// at a moment of the host's.
+	// Else QEMU announces on the guest's network that the guest has moved: an interrupt
+	// at a moment of the host's choosing.
 	if _, err := g.monitor.Do(ctx, "migrate-set-parameters", map[string]any{"announce-rounds": 0}); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoSnapshot, err)
 	}

@@ -29,7 +29,7 @@ import (
 type State struct {
 	ID       string    `json:"id"`
 	PID      int       `json:"pid"`   // QEMU's
-	Owner    int       `json:"owner"` // the process it ends with; 0: Stop ends it
+	Owner    int       `json:"owner"` // the process with which the guest ends; 0: it outlives that, and Stop ends it
 	Since    time.Time `json:"since"`
 	SSHPort  int       `json:"ssh_port"`
 	GDBPort  int       `json:"gdb_port,omitzero"`
@@ -41,7 +41,7 @@ type State struct {
 	Shared   bool      `json:"shared"`
 	Console  string    `json:"console"`
 	Checkout string    `json:"checkout,omitzero"` // where the process that started it ran; "" outside one
-	Measures bool      `json:"-"`                 // is not Shared: nobody may disturb it
+	Measures bool      `json:"-"`                 // it is not Shared, for nobody may disturb it
 }
 
 const (
@@ -69,8 +69,8 @@ func (g *Guest) writeState() error {
 // ErrNoneRunning means that there is no guest of this checkout to enter.
 var ErrNoneRunning = errors.New("no guest of this checkout is running that can be entered: start one with vm:up or vm:shell")
 
-// checkout is the checkout that this process runs in, whatever links lead there;
-// "" if it runs in none.
+// checkout is the path of the checkout that this process runs in, with symbolic links
+// resolved; "" if it runs in none.
 func checkout() string {
 	root, err := tree.Root()
 	if err != nil {
@@ -102,9 +102,9 @@ func List() ([]State, error) {
 	return list, nil
 }
 
-// Find returns a running guest by its ID; "" means the one of this checkout that
-// can be entered. It is an error if there are several, and one that matches
-// ErrNoneRunning if there are none.
+// Find returns a running guest by its ID; "" means the one of this checkout that can be
+// entered. Several of these are an error; that there is none is one that wraps
+// ErrNoneRunning.
 func Find(id string) (State, error) {
 	list, err := List()
 	if err != nil {
@@ -113,7 +113,7 @@ func Find(id string) (State, error) {
 	return choose(list, id, checkout())
 }
 
-// choose finds one of list for somebody who works in here.
+// choose is Find among list, in the checkout here.
 func choose(list []State, id, here string) (State, error) {
 	var ids, ours, others []string
 	var found State
@@ -142,8 +142,8 @@ func choose(list []State, id, here string) (State, error) {
 	return found, nil
 }
 
-// Open enters a running guest; see Find. Guests that measure are not Shared, so
-// nobody disturbs them by accident.
+// Open connects to the running guest that Find returns for id. A guest that measures is
+// not Shared, so that only its ID finds it: nobody enters it by accident.
 func Open(ctx context.Context, id string) (*Guest, error) {
 	st, err := Find(id)
 	if err != nil {
@@ -162,7 +162,7 @@ func (s State) dir() string {
 	return filepath.Join(root, s.ID)
 }
 
-// control connects to QEMU.
+// control connects to the QEMU monitor that other processes may use.
 func (s State) control(ctx context.Context) (*qmp.Monitor, error) {
 	mon := qmp.New(filepath.Join(s.dir(), controlName))
 	if err := mon.ConnectContext(ctx); err != nil {
@@ -239,8 +239,8 @@ func (s State) Reset(ctx context.Context) error {
 	return err
 }
 
-// Dump writes the guest's memory to a file that crash and gdb read. The guest
-// stands still meanwhile.
+// Dump writes the guest's memory to a file that the programs crash and gdb read. The
+// guest stands still meanwhile.
 func (s State) Dump(ctx context.Context, path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -265,8 +265,8 @@ var (
 	consoleRE = regexp.MustCompile(`^console-vm[0-9]+\.log$`)
 )
 
-// sweep removes what guests left behind that were killed, and old consoles: folders
-// and files with the names that guests' have.
+// sweep removes the folders below root of guests that were killed, and consoles' logs
+// older than consoleAge. It leaves what has another name than those have.
 func sweep(root string) {
 	entries, _ := os.ReadDir(root)
 	for _, e := range entries {
@@ -293,14 +293,13 @@ func readState(path string) (State, bool) {
 	var st State
 	err = json.Unmarshal(data, &st)
 	st.Measures = !st.Shared
-	// Its folder is where it says it is: what ends it removes that.
+	// Stop removes the folder that the ID names, so it must be the one that has the file.
 	id := filepath.Base(filepath.Dir(path))
 	return st, err == nil && st.ID == id && folderRE.MatchString(id)
 }
 
-// running reports whether the guest's QEMU runs: its process number may be
-// another program's by now, but not with the guest's directory among its
-// arguments.
+// running reports whether the guest's QEMU runs. Its process number may be another
+// program's by now, but no other has the guest's folder among its arguments.
 func (s State) running() bool {
 	args, err := os.ReadFile("/proc/" + strconv.Itoa(s.PID) + "/cmdline")
 	return err == nil && s.ID != "" && strings.Contains(string(args), "/"+s.ID+"/")

@@ -13,8 +13,8 @@ import (
 	"github.com/ds2-lab/alps/internal/progress"
 )
 
-// A guest that ignores its power button is ended by QEMU; a QEMU that answers
-// nobody is killed, by who started it and by who did not.
+// A guest that ignores its power button is ended by QEMU. A QEMU that does not answer is
+// killed, by the process that started it and by others.
 func TestGuestThatDoesNotStop(t *testing.T) {
 	c := guestConfig(t)
 	s, err := TakeSnapshot(t.Context(), c, Provision{}, progress.New(os.Stderr))

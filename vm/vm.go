@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package vm makes the guest's disk, starts QEMU, and gives a channel into the
-// guest.
+// Package vm starts guests in QEMU, from a boot or from a snapshot, and runs commands in
+// them.
 //
-// A guest is a kernel booted directly, a provisioned Debian disk under a
-// throw-away overlay, and a small read-only tools disk with our own binaries.
-// QEMU is driven over QMP; commands run over ssh with a key of the cache's own.
-// Nothing here needs root.
+// A guest is a kernel booted directly, a provisioned Debian disk (package disk) under a
+// throw-away overlay, and a small read-only tools disk with our own binaries. QEMU is
+// driven over QMP; commands run over ssh with a key of the cache's own. Nothing here
+// needs root.
 package vm
 
 import (
@@ -47,7 +47,7 @@ func ParseAccel(s string) (Accel, error) {
 type Config struct {
 	Kernel   string // bzImage
 	Initrd   string // its initramfs; "" for a kernel with everything built in
-	Disk     string // qcow2; never written to
+	Disk     string // qcow2; not written to but with Writable
 	Tools    string // ext4 image mounted at /opt/alps; "" for none
 	Extra    string // one more raw disk, /dev/vdc (vdb without Tools); "" for none
 	Accel    Accel  // as resolved: not Auto
@@ -60,19 +60,19 @@ type Config struct {
 	Keep     string // disk changes are kept under this name; "": thrown away
 	Share    string // directory of the host's, in the guest /mnt/share; "" for none
 	GDBPort  int    // QEMU waits for gdb on this port of the loopback; 0: it does not
-	Pin      []int  // host CPUs; the guest's i-th runs on the i-th of them, and around again
+	Pin      []int  // CPUs of the host; the guest's i-th runs on Pin[i % len(Pin)]
 	Detached bool   // the guest outlives this process: Stop ends it
 	Window   int    // MiB of memory shared with the guest (package ivshmem), a power of 2; 0: none
 
 	from    string // snapshot to start from; "": boot
 	overlay string // where the overlay is to lie; "": with the guest's other files
-	silent  bool   // nobody talks to it over the network
+	silent  bool   // it stands still until Do, and nobody talks to it over the network
 }
 
 // nameRE are the names of kept disks.
 var nameRE = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$`)
 
-// maxCPUs is the most that a guest can have.
+// maxCPUs is how many CPUs a guest can have at most.
 const maxCPUs = 64
 
 func (c Config) check() error {
@@ -127,9 +127,9 @@ type paths struct {
 	sshPort int
 }
 
-// address is a socket of p as QEMU, which runs in p.dir, is told it: an address
-// holds 107 bytes, and the cache may lie deeper. The folder's name is in it, so
-// that QEMU's arguments say which guest it is.
+// address is the path of a socket of p for QEMU, relative to p.dir, in which QEMU runs:
+// the address of a socket holds 107 bytes, and the cache may lie deeper. The folder's
+// name is in the path, so that QEMU's arguments say which guest it is (State.running).
 func (p paths) address(socket string) string {
 	if p.dir == "" {
 		return socket
@@ -141,10 +141,10 @@ func (p paths) address(socket string) string {
 func (c Config) kernelArgs() string {
 	args := []string{"root=/dev/vda", "rw", "console=ttyS0", "panic=-1", "mitigations=off",
 		"random.trust_cpu=on", "systemd.unified_cgroup_hierarchy=1", "audit=0",
-		// An emulated guest's clocks are compared while the host is busy
-		// elsewhere, found wanting, and replaced by a slow one.
+		// Else the kernel compares an emulated guest's clocks while the host is busy,
+		// finds the TSC unstable, and takes a slow clock.
 		"tsc=reliable", "loglevel=4",
-		// The network's name is known before udev has thought about it.
+		// The network interface is eth0 from the start, without udev.
 		"net.ifnames=0",
 		// A timer that is late on a busy host is no reason to panic.
 		"no_timer_check"}
@@ -152,9 +152,9 @@ func (c Config) kernelArgs() string {
 		args = append(args, noRepGood)
 	}
 	if c.Initrd != "" {
-		// A distribution's kernel brings access control that kernels built here have
-		// not: Docker asks for AppArmor's programs, which the guest has not, and
-		// without AppArmor SELinux would take its place and slow every system call.
+		// A distribution's kernel has AppArmor and SELinux, kernels built here have not.
+		// With AppArmor Docker asks for its programs, which the guest has not; with only
+		// that left out, SELinux would be on and slow every system call.
 		args = append(args, "lsm=landlock,yama,bpf")
 	}
 	return strings.Join(args, " ")
@@ -163,11 +163,12 @@ func (c Config) kernelArgs() string {
 // option is a path as part of an option of QEMU's, in which a comma ends the value.
 func option(path string) string { return strings.ReplaceAll(path, ",", ",,") }
 
-// args is the QEMU command line: a pure sum of its parts, in a fixed order.
+// args is the QEMU command line. The same c and p give the same, in a fixed order: it is
+// part of a snapshot's key.
 func (c Config) args(p paths) []string {
 	a := []string{c.qemu(), "-nodefaults", "-no-user-config", "-S",
 		"-display", "none", "-vga", "none",
-		// A guest that died stays to be looked at; this package tells.
+		// A guest that died stands still, to be looked at; Guest.watch reports it.
 		"-action", "reboot=shutdown,panic=pause,watchdog=pause", "-device", "pvpanic-pci",
 		"-smp", strconv.Itoa(c.cpus()), "-m", strconv.Itoa(c.memMiB())}
 	switch c.Accel {
@@ -188,7 +189,7 @@ func (c Config) args(p paths) []string {
 	if c.Initrd != "" {
 		a = append(a, "-initrd", c.Initrd)
 	}
-	// A device that another thread serves is told of work when the host gets to it.
+	// With ioeventfd another thread of QEMU serves a device, in the host's time.
 	device := func(d string) string {
 		if c.Accel == VTime {
 			d += ",ioeventfd=off"
@@ -218,8 +219,8 @@ func (c Config) args(p paths) []string {
 		net += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", port, port)
 	}
 	if c.Accel != VTime {
-		// In virtual time a minute may pass while the guest waits for its disk,
-		// and a source of entropy answers when the host likes.
+		// Not in virtual time: there a guest's clock may run for minutes while it waits
+		// for the host, and a source of entropy answers in the host's time.
 		a = append(a, "-device", "i6300esb", "-device", "virtio-rng-pci")
 	}
 	if c.Window > 0 {
@@ -249,9 +250,9 @@ func Plan(c Config) ([]string, error) {
 	return c.args(paths{overlay: "OVERLAY.qcow2", qmp: "QMP.sock", control: "CONTROL.sock", console: "CONSOLE.log", window: "WINDOW", sshPort: 2222}), nil
 }
 
-// DefaultCPUs is how many CPUs a guest gets where nobody says: the host's, up
-// to 24 under KVM; 5 in virtual time; 2 under plain emulation, where more only
-// get in each other's way.
+// DefaultCPUs is how many CPUs a guest gets where nobody says: under KVM as many as the
+// host has, but 2 to 24; 5 in virtual time; 2 under plain emulation, where more only get
+// in each other's way.
 func DefaultCPUs(a Accel) int {
 	switch a {
 	case KVM:

@@ -269,8 +269,8 @@ func TestKeyPairIsMadeOnce(t *testing.T) {
 	require.ErrorContains(t, err, "delete it")
 }
 
-// Limits of waits are the host's time, and a guest's in virtual time is slower the
-// more CPUs it has.
+// Patience is the host's time, and a guest in virtual time is slower the more CPUs it
+// has.
 func TestPatience(t *testing.T) {
 	for _, c := range []struct {
 		config Config

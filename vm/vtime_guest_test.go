@@ -17,8 +17,8 @@ import (
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
-// The clocks of guests in virtual time, with one CPU and with several, as package
-// smptest sees them from inside.
+// The clocks of guests in virtual time, with one CPU and with several, pass the tests of
+// package smptest, which run in the guests.
 func TestGuestVirtualTime(t *testing.T) {
 	c := guestConfig(t)
 	c.Accel, c.QEMU = VTime, builtQEMU(t)
