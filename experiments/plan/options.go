@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package plan says what experiments come to: which runs there are (RunSet), which of
-// them are for this host (Shard), how long they take (History, Plan), which file has
-// GitHub Actions, Kubernetes or Slurm run them (WriteManifest), how the results of
-// shards are joined (Merge), and how results go from host to host (Publish, Restore).
+// them are for this host (Shard), and how long they take (History, Plan). It writes files
+// by which GitHub Actions, Kubernetes or Slurm run them (WriteManifest), joins the results
+// of shards (Merge), and passes results from host to host (Publish, Restore).
 //
 // A run that several experiments show takes place once. Runs that are compared stay
 // together: the schedulers that are given the same workload, load and round are in one
