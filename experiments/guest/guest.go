@@ -137,7 +137,8 @@ const platformShare = 14700*time.Microsecond - platformTime
 func (a Artifacts) PlatformModelled() time.Duration { return a.variant.PlatformModelled() }
 
 // confine lists the commands that say on which CPUs everything but the functions runs:
-// on CPU 0, but the platform, in the paper's deployment, on the functions' CPUs.
+// on CPU 0. In the paper's deployment the platform runs on the functions' CPUs instead.
+// A guest with one CPU needs no such commands.
 func (a Artifacts) confine() []string {
 	allow := func(cpus string, units ...string) (lines []string) {
 		for _, u := range units {
