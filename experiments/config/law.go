@@ -55,7 +55,7 @@ type Flip struct {
 	Factor yamlx.At[float64] `yaml:"factor"` // by which their CPU time is multiplied
 }
 
-// slow says whether invocation i of the workload, from 0, takes longer, being of class.
+// slow says whether invocation i of the workload (from 0), one of class, takes longer.
 func (f *Flip) slow(i, class int) bool { return f != nil && (i/f.Every.V+class)%f.N.V == 0 }
 
 // Bounds of a CPU time that a law may give.
