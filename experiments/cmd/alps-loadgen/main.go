@@ -5,12 +5,12 @@
 //	alps-loadgen calibrate < trace.csv        {"fib": {…}, …}: costs by function
 //	alps-loadgen replay JOB-JSON < trace.csv  stats as one JSON line, then invocations.csv
 //	alps-loadgen register UID NAME CGROUP     tells the daemon that a cgroup is a function
-//	alps-loadgen serve                        the same for jobs that come through the window
+//	alps-loadgen serve                        runs such commands from the memory shared with the host
 //
 // A job is the daemon's mode, such as {"policy":"alps"}. It may have a "program"
 // that decides by sched_ext; the program's archive then comes before the trace.
 //
-// Progress goes to standard error as "done total" lines.
+// Progress goes to standard error as "done total" lines; serve's to the shared memory.
 package main
 
 import (
@@ -44,7 +44,7 @@ func main() {
 	}
 }
 
-// tell writes how far it is about once a second.
+// tell writes done and total to w, about once a second and at the end.
 func tell(w io.Writer) func(done, total int) {
 	var told time.Time
 	return func(done, total int) {
@@ -55,11 +55,11 @@ func tell(w io.Writer) func(done, total int) {
 	}
 }
 
-// beginEvery is at which multiples of its clock a trace begins on a host; in a guest
-// that serves jobs it is lookEvery.
+// beginEvery is the align of a command from a shell: its trace begins after a whole
+// multiple of this on the guest's clock. The align of a job of serve is lookEvery.
 const beginEvery = time.Second
 
-// run runs a command. A trace begins at a multiple of align.
+// run runs a command. align is the Align of the Replayer that replays a trace.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer, align time.Duration, progress func(done, total int)) error {
 	if len(args) == 0 {
 		return errors.New("usage: alps-loadgen calibrate | replay JOB-JSON < trace.csv | register UID NAME CGROUP | serve")

@@ -15,13 +15,13 @@ import (
 	"github.com/ds2-lab/alps/internal/ivshmem"
 )
 
-// lookEvery is how often serve looks for a job. Idle time costs nothing in
-// virtual time, and a trace begins at a multiple of it.
+// lookEvery is how often serve looks for a job, and the align of its traces. Idle
+// time costs nothing in virtual time, so a long period delays nobody.
 const lookEvery = 10 * time.Second
 
-// serve runs the jobs that the host puts into the window: a command line, then
-// what would be its standard input. So nothing but the guest's own clock says
-// when a run begins, and no packet comes in while it lasts.
+// serve runs the jobs that the host puts into the shared memory (package ivshmem):
+// a command line, then its standard input. So nothing but the guest's own clock
+// says when a run begins, and no packet comes in while the run lasts.
 func serve(ctx context.Context) error {
 	w, err := ivshmem.InGuest()
 	if err != nil {
