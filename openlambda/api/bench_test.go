@@ -27,8 +27,8 @@ import (
 	"github.com/ds2-lab/alps/openlambda/oltest"
 )
 
-// envClients makes the test binary the benchmark's clients: the worker's address and
-// how many requests they send.
+// envClients is the environment variable that makes the test binary the benchmark's
+// clients. Its value is the worker's address, a space, and how many requests they send.
 const envClients = "ALPS_BENCH_CLIENTS"
 
 const benchBody = `{"n":"1","id":"1","job":"noop"}`
@@ -80,11 +80,11 @@ func clients(at string, n int) error {
 	return g.Wait()
 }
 
-// BenchmarkWorker is requests through the worker to a sandbox that only answers, in
-// the worker's process, from 64 clients in another. CPU time does not depend on who
-// else is busy: two idle CPUs serve 2,000,000 / CPU-µs/req requests a second.
-// With -benchtime=1000000x it shows whether memory stays flat: B-grown is the heap's
-// growth between the first and the last tenth; own-P99-ms is what the worker itself
+// BenchmarkWorker sends requests from 64 clients in a process of their own through the
+// worker to a sandbox in the worker's process that only answers. CPU time does not
+// depend on what else runs on the host: two idle CPUs serve 2,000,000 / CPU-µs/req requests a second.
+// With -benchtime=1000000x it shows whether memory stays flat: B-grown is by how many bytes
+// the heap grew after the first tenth of the requests. own-P99-ms is what the worker itself
 // adds to a request.
 func BenchmarkWorker(b *testing.B) {
 	defer debug.SetGCPercent(debug.SetGCPercent(api.GCPercent))

@@ -16,9 +16,9 @@ import (
 	"github.com/ds2-lab/alps/openlambda/registry"
 )
 
-// crons calls functions at the times that their ol.yaml names. A directory's
-// functions are found without a request, by a look every few seconds; those of a
-// web registry from their first request on.
+// crons calls functions at the times that their ol.yaml names. If the registry is a
+// directory, crons looks every few seconds which functions it has; a function of a web
+// registry is called from its first request on.
 type crons struct {
 	w *Worker
 	c *cron.Cron
@@ -28,7 +28,7 @@ type crons struct {
 }
 
 type cronEntry struct {
-	version string // of what Peek saw
+	version string // Registry.Peek's; "" for a web registry
 	ids     []cron.EntryID
 }
 
@@ -36,7 +36,7 @@ func newCrons(w *Worker) *crons {
 	return &crons{w: w, c: cron.New(), entries: map[string]cronEntry{}}
 }
 
-// lookEvery is how often the registry is looked at for schedules, at most.
+// lookEvery is the shortest time between two looks at the registry for schedules.
 const lookEvery = 5 * time.Second
 
 // run looks at the registry and calls functions until ctx ends.
@@ -55,7 +55,7 @@ func (c *crons) run(ctx context.Context) {
 	}
 }
 
-// look sets the schedules of every function that the registry lists.
+// look sets the schedules of every function that the registry lists, and drops all others.
 func (c *crons) look() {
 	names, err := c.w.pool.Registry().Names()
 	if err != nil {
@@ -108,7 +108,7 @@ func (c *crons) drop(name string) {
 	delete(c.entries, name)
 }
 
-// call is a POST of {} to the function, as OpenLambda's.
+// call sends the function a POST of {}, as OpenLambda does.
 func (c *crons) call(name, schedule string) {
 	r, err := http.NewRequest(http.MethodPost, "http://localhost/run/"+name, bytes.NewReader([]byte("{}")))
 	if err != nil {
@@ -118,7 +118,7 @@ func (c *crons) call(name, schedule string) {
 	r.Header.Set("Content-Type", "application/json")
 	r.RemoteAddr = "cron"
 	defer func() {
-		// So a server's client hears that an answer broke off; here nobody listens.
+		// serve panics with it to break a client's connection; here there is no client.
 		if e := recover(); e != nil && e != http.ErrAbortHandler {
 			panic(e)
 		}

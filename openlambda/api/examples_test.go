@@ -13,7 +13,7 @@ import (
 	"github.com/ds2-lab/alps/openlambda/oltest"
 )
 
-// Functions of the kinds that OpenLambda's examples are of: each runs, or is refused
+// A function of each kind that there is among OpenLambda's examples runs, or is refused
 // with a sentence that says why. compat.md has the examples' names.
 func TestKindsOfExamples(t *testing.T) {
 	const flask = "flask==3.1.0\n    # via -r requirements.in\n"
@@ -70,7 +70,7 @@ func TestKindsOfExamples(t *testing.T) {
 	}
 }
 
-// Paths that OpenLambda has and this worker has not say so.
+// A path that OpenLambda has and this worker has not is a 404.
 func TestPathsThatAreNotThere(t *testing.T) {
 	s := oltest.Serve(t, oltest.Config(t), &oltest.Pool{})
 	for _, path := range []string{"/registry/x", "/kafka/register/x", "/pprof/mem", "/pprof/cpu-start", "/pprof/cpu-stop", "/create", "/pause/1"} {

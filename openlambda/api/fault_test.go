@@ -22,8 +22,8 @@ import (
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
-// A container that was killed from outside is replaced; no request is lost,
-// for none was sent to it.
+// A container that was killed from outside while it had no request is replaced, and
+// no request is lost.
 func TestContainerKilled(t *testing.T) {
 	for _, mode := range []string{config.Import, config.Fork, config.Exec} {
 		t.Run(mode, func(t *testing.T) {
@@ -44,8 +44,8 @@ func TestContainerKilled(t *testing.T) {
 	}
 }
 
-// The request that a container dies under gets a clear answer, the next one is
-// served.
+// If a container is killed while it serves a request, that request's answer says so,
+// and the next request is served.
 func TestContainerKilledUnderARequest(t *testing.T) {
 	c := oltest.Config(t)
 	oltest.Handler(t, c, "f", "import time\ndef f(event):\n    time.sleep(event)\n    return 1\n")
@@ -64,7 +64,7 @@ func TestContainerKilledUnderARequest(t *testing.T) {
 	require.Equal(t, 200, code)
 }
 
-// instances.min is kept without requests.
+// A configured function keeps one instance, also without requests.
 func TestDeadInstanceIsReplacedWithoutARequest(t *testing.T) {
 	c := oltest.Config(t)
 	oltest.Handler(t, c, "f", oltest.Echo)
@@ -92,7 +92,7 @@ func TestTimeLimit(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			c := oltest.Config(t)
 			c.Invocation = mode
-			limit := map[string]int{config.Import: 1, config.Fork: 1, config.Exec: 5}[mode] // an interpreter starts in the last
+			limit := map[string]int{config.Import: 1, config.Fork: 1, config.Exec: 5}[mode] // exec starts an interpreter first
 			c.Limits.MaxRuntimeDefault = limit
 			pidFile := oltest.ShortDir(t) + "/pid"
 			oltest.Handler(t, c, "f", fmt.Sprintf("import os, time\ndef f(event):\n    if event:\n        open(%q, 'w').write(str(os.getpid()))\n        time.sleep(60)\n    return 1\n", pidFile))
@@ -122,7 +122,7 @@ func readPID(t testing.TB, path string) (pid int) {
 	return pid
 }
 
-// The client's end ends the invocation where that is a process.
+// When the client goes, its invocation ends, if that is a process.
 func TestClientGone(t *testing.T) {
 	for _, mode := range []string{config.Fork, config.Exec} {
 		t.Run(mode, func(t *testing.T) {
@@ -189,12 +189,12 @@ func TestImageMissing(t *testing.T) {
 	require.Equal(t, 200, code)
 }
 
-// While dockerd is away, warm functions are served; what needs it says so.
+// While dockerd does not answer, warm functions are served; a cold start says that Docker is not up.
 func TestDockerGone(t *testing.T) {
 	c := oltest.Config(t)
 	oltest.Handler(t, c, "warm", oltest.Echo)
 	oltest.Handler(t, c, "cold", oltest.Echo)
-	c.Concurrency = 2 // is never paused
+	c.Concurrency = 2 // its instances are never paused
 	s, d := oltest.OnDocker(t, c)
 	code, _ := s.Run("warm", "1")
 	require.Equal(t, 200, code)
@@ -204,7 +204,7 @@ func TestDockerGone(t *testing.T) {
 	code, body := s.Run("cold", "1")
 	require.Equal(t, 500, code)
 	require.Contains(t, body, "could not create Sandbox: docker: not up at "+d.Host())
-	// It comes back without its containers, as without live-restore.
+	// dockerd comes back and its containers have ended, as if live-restore were off.
 	d.Kill(d.Only())
 	d.Up()
 	for _, name := range []string{"cold", "warm"} {
@@ -215,7 +215,8 @@ func TestDockerGone(t *testing.T) {
 	require.Empty(t, d.List())
 }
 
-// A disk without room ends in a clear status, and room ends that.
+// While the disk is full, requests are answered with 500 and the reason; once there is room
+// they are served again.
 func TestDiskFull(t *testing.T) {
 	ring.Need(t, ring.Root, os.Getuid() == 0, "root is needed to mount")
 	c := oltest.Config(t)
@@ -265,8 +266,8 @@ func TestConfiguredFunctionThatDoesNotStart(t *testing.T) {
 	require.ErrorContains(t, w.Serve(t.Context()), "function f (uid 1): could not create Sandbox: no room")
 }
 
-// Starting fails again and again without a request: attempts get rarer, and a
-// request is answered at once.
+// If a configured function's starts fail again and again, attempts without a request get
+// rarer, and a request is answered at once.
 func TestFailingStartsAreNotRepeatedInALoop(t *testing.T) {
 	c := oltest.Config(t)
 	oltest.Handler(t, c, "f", oltest.Echo)

@@ -83,7 +83,7 @@ func TestScaleUpAndDownAndPause(t *testing.T) {
 	}}
 	s := oltest.Serve(t, c, p)
 	slow.Store(true)
-	code, _ := s.Run("f", "1") // it is slow, that is known now
+	code, _ := s.Run("f", "1") // now the worker knows that the function is slow
 	require.Equal(t, 200, code)
 	var wg sync.WaitGroup
 	for range 4 {

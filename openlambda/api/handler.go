@@ -15,7 +15,7 @@ import (
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
-// Handler is the worker's paths. only restricts /run to one function.
+// Handler answers the worker's paths. only, if not nil, restricts /run to one function.
 func (w *Worker) Handler(only *config.Function) http.Handler {
 	mux := http.NewServeMux()
 	show := func(rw http.ResponseWriter, v any) {
@@ -31,7 +31,7 @@ func (w *Worker) Handler(only *config.Function) http.Handler {
 	mux.HandleFunc("/debug", func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, w.pool.Debug()) })
 	mux.Handle("/metrics", promhttp.HandlerFor(w.stats.Registry, promhttp.HandlerOpts{}))
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		// A function's path is its own: it is not cleaned of .. and //.
+		// ServeMux would redirect paths with .. or //; the function gets its path as sent.
 		if strings.HasPrefix(r.URL.Path, "/run/") {
 			w.serve(rw, r, only, false)
 			return

@@ -106,7 +106,8 @@ func TestStatuses(t *testing.T) {
 	require.NotContains(t, s.Get("/metrics"), "nope")
 }
 
-// A function has a port that serves it alone, and the labels of its UID.
+// A configured function has a port that serves no other function, and its container has
+// its UID and name as labels.
 func TestPortsAndLabels(t *testing.T) {
 	c := oltest.Config(t)
 	oltest.Handler(t, c, "fib", "def main(n, rounds):\n    return n * rounds\n")
@@ -151,7 +152,8 @@ func TestSealPriority(t *testing.T) {
 	require.Equal(t, map[string]string{docker.LabelUID: "18", docker.LabelName: "fib", docker.LabelCluster: c.WorkerDir, label.Source: "process"}, d.Only().Config.Labels)
 }
 
-// A server that imports the handler forks nothing: its container says so to a scheduler.
+// In mode import the server forks no process for a request: labels of its container tell
+// a scheduler that an invocation is a busy period.
 func TestLabelsSayWhatAnInvocationIs(t *testing.T) {
 	c := oltest.Config(t)
 	oltest.Handler(t, c, "f", oltest.Echo)
@@ -178,7 +180,7 @@ func TestTraceLatency(t *testing.T) {
 	}
 }
 
-// The registry may be a web server; one that is down is a clear answer.
+// The registry may be a web server. If the server is down, the answer says so.
 func TestWebRegistry(t *testing.T) {
 	files := t.TempDir()
 	require.NoError(t, os.WriteFile(files+"/f.py", []byte(oltest.Echo), 0o644))

@@ -15,11 +15,11 @@ import (
 	"sync/atomic"
 )
 
-// requestHeader names a request in logs, for the function and for the client.
+// requestHeader carries a request's id to the function and to the client; logs have the id, too.
 const requestHeader = "X-Request-Id"
 
-// hop are the headers that concern one connection (RFC 9110, 7.6.1), and those
-// that the worker has seen to.
+// hop are the headers that concern one connection (RFC 9110, 7.6.1), and Expect,
+// which net/http has answered already.
 var hop = map[string]bool{"Connection": true, "Keep-Alive": true, "Proxy-Authenticate": true, "Proxy-Authorization": true, "Proxy-Connection": true,
 	"Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true, "Expect": true}
 
@@ -51,7 +51,7 @@ func traceID(r *http.Request) string {
 	return p[3:35]
 }
 
-// copyHeader copies what does not concern the connection alone.
+// copyHeader copies the headers but those of hop and those that Connection names.
 func copyHeader(to, from http.Header) {
 	var named []string
 	if c := from["Connection"]; c != nil {
@@ -87,13 +87,13 @@ func (c *call) outgoing() *http.Request {
 		URL: &url.URL{Scheme: "http", Host: host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}}
 }
 
-// keep is how much of a failing function's answer is looked at for the log.
+// keep is the longest answer of a failing function, in bytes, whose last line is logged.
 const keep = 64 << 10
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// pass hands a function's answer to the client: status, headers and body. What
-// comes in parts goes on at once.
+// pass hands a function's answer to the client: status, headers and body. If the
+// answer has no Content-Length, each part is sent on as soon as it comes.
 func (c *call) pass(resp *http.Response) error {
 	copyHeader(c.rw.Header(), resp.Header)
 	c.rw.Header()[requestHeader] = []string{c.id}
@@ -133,7 +133,7 @@ func (c *call) pass(resp *http.Response) error {
 	}
 }
 
-// lastLine is where a traceback says what was wrong.
+// lastLine is the last line of text, up to 500 bytes: there a traceback names the exception.
 func lastLine(text []byte) string {
 	text = bytes.TrimSpace(text)
 	line := text[bytes.LastIndexByte(text, '\n')+1:]

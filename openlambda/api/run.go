@@ -21,11 +21,11 @@ import (
 	"github.com/ds2-lab/alps/openlambda/stats"
 )
 
-// MaxBody bounds a request.
+// MaxBody bounds a request's body, in bytes.
 const MaxBody = 8 << 20
 
-// Statuses that are only counted: nobody is left to answer, or the answer had
-// begun and cannot be taken back.
+// Statuses that are counted and logged but never sent: the client is gone, or the
+// answer had begun with another status.
 const (
 	statusClientGone = 499
 	statusBrokeOff   = 598
@@ -36,17 +36,17 @@ type call struct {
 	w    *Worker
 	rw   http.ResponseWriter
 	r    *http.Request
-	id   string          // the request's, in every line about it
-	f    *stats.Function // "" until it is known to exist
+	id   string          // the request's, in every line of the log about it
+	f    *stats.Function // Worker.none until the function is known to exist
 	name string
 	body []byte
-	said string // the last line of a function's answer that is an error
+	said string // last line of the function's answer if its status is 500 or above
 
-	waited, served time.Duration // not the worker's time: for an instance, by it
+	waited, served time.Duration // waited for an instance, served by it: not the worker's own time
 }
 
-// serve answers a request to /run/NAME. only restricts it to one function.
-// scheduled says that cron sends it, which no trigger of http restricts.
+// serve answers a request to /run/NAME. only, if not nil, restricts it to one function.
+// scheduled says that cron sent it: the methods of the function's triggers do not count.
 func (w *Worker) serve(rw http.ResponseWriter, r *http.Request, only *config.Function, scheduled bool) {
 	begun := time.Now()
 	c := &call{w: w, rw: rw, id: requestID(r), f: w.none}
@@ -58,11 +58,11 @@ func (w *Worker) serve(rw http.ResponseWriter, r *http.Request, only *config.Fun
 	c.f.Answered(strconv.Itoa(status))
 	c.log(status, took, err)
 	if status == statusBrokeOff {
-		panic(http.ErrAbortHandler) // that is how the client hears of it
+		panic(http.ErrAbortHandler) // breaks the client's connection, so that the answer does not look whole
 	}
 }
 
-// log writes a line about a request that failed, and about any at level debug.
+// log writes a line about the request: an error from status 500 on, else one at level debug.
 func (c *call) log(status int, took time.Duration, err error) {
 	attrs := []any{"function", c.name, "request", c.id, "method", c.r.Method, "path", c.r.URL.Path, "status", status, "took", took.Round(time.Microsecond)}
 	if trace := traceID(c.r); trace != "" {
@@ -80,7 +80,7 @@ func (c *call) log(status int, took time.Duration, err error) {
 	}
 }
 
-// fail answers with a sentence.
+// fail answers with status and the text of err, and returns both.
 func (c *call) fail(status int, err error) (int, error) {
 	h := c.rw.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
@@ -90,7 +90,7 @@ func (c *call) fail(status int, err error) (int, error) {
 	return status, err
 }
 
-// run answers and returns the status, and what went wrong.
+// run answers the request and returns the status, and the error if there was one.
 func (c *call) run(only *config.Function, scheduled bool) (int, error) {
 	name, _, _ := strings.Cut(strings.TrimPrefix(c.r.URL.EscapedPath(), "/run/"), "/")
 	name, err := url.PathUnescape(name)
@@ -111,7 +111,7 @@ func (c *call) run(only *config.Function, scheduled bool) (int, error) {
 	}
 	f, err := c.w.pool.Pulled(c.r.Context(), id)
 	if err != nil {
-		// What does not exist is in no metric: names that somebody tries would pile up.
+		// A function that does not exist gets no metrics: names that somebody tries would pile up.
 		c.name = name
 		if !c.w.pool.Forget(f) {
 			c.f = f.Stats()
@@ -144,8 +144,8 @@ func readBody(rw http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// find maps a name to the port's own function, a configured one, or one of the
-// registry.
+// find maps a name to the port's own function (only), to a configured one, or to one
+// of the registry. On the port of another function the error matches ErrNotFound.
 func (w *Worker) find(name string, only *config.Function) (config.Function, error) {
 	if only != nil {
 		if name != only.Name {
@@ -161,8 +161,8 @@ func (w *Worker) find(name string, only *config.Function) (config.Function, erro
 	return config.Function{Name: name}, nil
 }
 
-// invoke runs f on an instance and passes its answer on. With an error below
-// statusBrokeOff nothing was answered yet.
+// invoke runs f on an instance and passes its answer on. If it returns an error and a
+// status below statusBrokeOff other than statusClientGone, nothing was answered yet.
 func (c *call) invoke(f *pool.Function) (int, error) {
 	// Each try has a sandbox that was alive when it was handed out.
 	for tries := 0; ; tries++ {

@@ -17,8 +17,8 @@ import (
 	"github.com/ds2-lab/alps/openlambda/sandbox"
 )
 
-// crowded counts how many starts go on at a time. The first ones wait until there
-// are as many as there should be.
+// crowded counts how many starts go on at a time. A start waits, up to 10 s, until
+// pool.StartsAtOnce of them have been going on at the same time.
 type crowded struct {
 	oltest.Pool
 	now, most atomic.Int32

@@ -33,7 +33,7 @@ func files(t testing.TB, c config.Config, name string, files map[string]string) 
 	}
 }
 
-// send is a request with headers; the whole answer comes back.
+// send sends a request with headers and reads the whole answer.
 func send(t testing.TB, method, url, body string, header http.Header) (*http.Response, string) {
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	require.NoError(t, err)
@@ -57,7 +57,7 @@ def app(environ, start_response):
 `
 
 // Path, query, method, headers and body reach the function as they were sent; its
-// status, headers and body the client.
+// status, headers and body reach the client.
 func TestWholeRequestAndWholeAnswer(t *testing.T) {
 	for _, mode := range []string{config.Import, config.Fork} {
 		t.Run(mode, func(t *testing.T) {
@@ -117,7 +117,7 @@ def app(environ, start_response):
 	require.ErrorIs(t, err, io.EOF)
 }
 
-// ol.yaml: methods, environment, another entry file; what is wrong with it is said.
+// ol.yaml sets methods, environment and entry file; the answer names what is wrong in it.
 func TestOlYamlOfAFunction(t *testing.T) {
 	c := oltest.Config(t)
 	files(t, c, "env", map[string]string{"app.py": "import os\ndef f(event):\n    return os.environ.get('MY_VAR')\n",
@@ -140,7 +140,8 @@ func TestOlYamlOfAFunction(t *testing.T) {
 	require.Contains(t, body, "lambda typo: ol.yaml:1:1: enviroment: no such key; allowed: environment, reuse-sandbox, triggers")
 }
 
-// What the image lacks is said, once for all requests until the code changes.
+// Every request is told what the image lacks. One container is asked for that, and another
+// one when the code has changed.
 func TestRefusedUntilTheCodeIsAnother(t *testing.T) {
 	c := oltest.Config(t)
 	files(t, c, "web", map[string]string{"f.py": oltest.Echo, "requirements.txt": "no-such-thing==1.0\n"})
@@ -170,8 +171,8 @@ func TestFreshSandboxes(t *testing.T) {
 	require.GreaterOrEqual(t, d.Count("create"), 3)
 }
 
-// cron calls a function that nobody has called, at its times, until that is taken
-// out of its file.
+// cron calls a function that no client has called, at the times of its ol.yaml, with {}. The
+// methods of its http triggers do not count.
 func TestCron(t *testing.T) {
 	c := oltest.Config(t)
 	marks := oltest.ShortDir(t)
@@ -183,7 +184,7 @@ func TestCron(t *testing.T) {
 	require.Contains(t, s.Get("/metrics"), `ol_invocations_total{function="tick",status="200"}`)
 }
 
-// An answer to cron that breaks off ends nothing but itself.
+// If an answer to cron breaks off, the worker goes on, and cron calls the function again.
 func TestCronOfAFunctionThatBreaksOff(t *testing.T) {
 	c := oltest.Config(t)
 	files(t, c, "tick", map[string]string{"f.py": "def app(environ, start_response):\n    start_response('200 OK', [])\n    yield b'half'\n    raise KeyError('boom')\n",
@@ -277,7 +278,7 @@ func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) Write(b []byte) (int, error) { return r.b.Write(b) }
 func (r *recorder) WriteHeader(int)             {}
 
-// Out of memory says so, with the limit (what Docker reports of the container).
+// If Docker reports that the container was out of memory, the answer says so, with the limit.
 func TestOutOfMemory(t *testing.T) {
 	c := oltest.Config(t)
 	c.Limits.MemMB = 50
@@ -297,7 +298,7 @@ func TestOutOfMemory(t *testing.T) {
 	require.Equal(t, "function f: ended without an answer: it was out of memory: limits.mem_mb is 50\n", body)
 }
 
-// The UID of a function is its name's where none is configured.
+// A function for which no UID is configured has the UID that its name makes.
 func TestEveryFunctionHasItsUID(t *testing.T) {
 	c := oltest.Config(t)
 	for _, name := range []string{"echo", "cpu"} {

@@ -4,9 +4,9 @@
 // sandbox, written for work on scheduling.
 //
 // It runs handlers as OpenLambda does, in a container's server, one request per
-// container at a time; or one warm container per function and one process per
-// request. Then a container's own process does no more than accept and fork, so
-// what an invocation costs is charged to the invocation's process. Every
+// container at a time; or with one warm container per function and one process per
+// request. In the second way a container's server only accepts and forks, so the
+// CPU time of an invocation is charged to the invocation's process. Every
 // container lies under one cgroup parent and carries the labels by which a
 // scheduler finds it. compat.md lists what is the same and what is not.
 package api
@@ -36,9 +36,9 @@ import (
 // DrainLimit is how long requests may go on after the signal to end.
 const DrainLimit = 10 * time.Second
 
-// GCPercent is how much a worker's heap may grow before it is collected
-// (runtime/debug.SetGCPercent). What lives is some MB whatever goes through, so
-// that Go's own 100 would collect every few hundred requests.
+// GCPercent is how much a worker's heap may grow before it is collected, in percent
+// of the live heap (runtime/debug.SetGCPercent). However many requests come, the live heap
+// is some MB, so that Go's default of 100 would collect every few hundred requests.
 const GCPercent = 400
 
 // Worker serves functions over HTTP.
@@ -46,7 +46,7 @@ type Worker struct {
 	config config.Config
 	log    *slog.Logger
 	stats  *stats.Stats
-	none   *stats.Function // of requests that name no function
+	none   *stats.Function // of requests to no function that exists
 	pool   *pool.Pool
 	crons  *crons
 }
@@ -71,8 +71,8 @@ func New(c config.Config, m sandbox.Maker, log *slog.Logger) *Worker {
 func (w *Worker) Pool() *pool.Pool { return w.pool }
 
 // Serve starts every configured function, then answers on worker_port and the
-// functions' own ports until ctx ends. It drains, removes the containers and
-// writes stats.json.
+// functions' own ports until ctx ends. Then it gives requests DrainLimit to finish,
+// removes the containers and writes stats.json.
 func (w *Worker) Serve(ctx context.Context) (err error) {
 	unmount, err := workdir.Make(w.config)
 	if err != nil {

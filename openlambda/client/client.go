@@ -15,26 +15,26 @@ import (
 	"time"
 )
 
-// Request is an invocation's body; its fields are strings, as the ALPS
+// Request is the body of a request; its fields are strings, as the ALPS
 // artifact's clients send them.
 type Request struct {
 	N      string `json:"n"`
 	ID     string `json:"id"`
 	Job    string `json:"job"`
-	Rounds string `json:"rounds,omitempty"` // how often the body runs; "" is once
+	Rounds string `json:"rounds,omitempty"` // how often the function computes for N; "" is once
 }
 
 // Reply is the last line of an answer.
 type Reply struct {
 	ID      string
-	Start   time.Time     // the invocation's process began
-	Elapsed time.Duration // until it had its result
+	Start   time.Time     // when the invocation's process was forked; in mode import, when the request was accepted
+	Elapsed time.Duration // from Start to the result
 	PID     uint32        // as seen in the container
 	N       string
 	Job     string
 }
 
-// Invoke posts r to base/run/name, base being like http://127.0.0.1:5002.
+// Invoke posts r to base/run/name, base being like http://127.0.0.1:5002. A status other than 200 is an error.
 func Invoke(ctx context.Context, c *http.Client, base, name string, r Request) (Reply, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
