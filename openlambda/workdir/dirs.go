@@ -36,10 +36,10 @@ func StatsFile(c config.Config) string { return filepath.Join(c.WorkerDir, "stat
 // for code and scratch: a number and the function's name, or a download.
 var workersRE = regexp.MustCompile(`^([0-9]+-.+|download-[0-9]+)$`)
 
-// Make makes worker_dir with empty directories for code and scratch, as
-// the storage keys say. The worker before this one may have been killed, so
-// what it left and mounted goes first. What no worker makes stays, and is an
-// error: worker_dir is somebody else's, too.
+// Make makes worker_dir with empty directories for code and scratch, mounted as the
+// storage keys say; unmount undoes the mounts. First it removes and unmounts what a
+// worker that was killed left there. A file that no worker makes stays and is an
+// error: worker_dir may be somebody else's, too.
 func Make(c config.Config) (unmount func() error, err error) {
 	var mounted []string
 	unmount = func() error {
@@ -85,7 +85,7 @@ func Make(c config.Config) (unmount func() error, err error) {
 	return unmount, nil
 }
 
-// foreign is an error if something is at dir that no worker has made.
+// foreign returns an error if dir is, or has in it, something that no worker has made.
 func foreign(dir string) error {
 	st, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,7 +147,7 @@ func mountOn(table, dir string) (m mount, found bool) {
 		}
 		kind, source := f[i+1], f[i+2]
 		found = true
-		// The path within its file system is the end of the one it is mounted on.
+		// A directory mounted on itself: the mount point ends in its path within the file system.
 		m = mount{source: source, ours: kind == "tmpfs" && source == "none" || f[3] != "/" && strings.HasSuffix(want, f[3])}
 	}
 	return m, found

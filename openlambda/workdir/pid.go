@@ -45,8 +45,8 @@ func Running(c config.Config) (pid int, found bool, err error) {
 	return pid, true, nil
 }
 
-// startedAfter says whether a process began after a moment, by more than the
-// kernel's clocks may differ: then it is another one than had its number then.
+// startedAfter says whether the process pid began more than 2 s after moment; less may be
+// a difference of clocks. If it did, another process had the number pid at that moment.
 func startedAfter(pid int, moment time.Time) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -72,8 +72,8 @@ func startedAfter(pid int, moment time.Time) bool {
 	return time.Now().Add(-age).After(moment.Add(2 * time.Second))
 }
 
-// Claim writes worker.pid. One whose process lives is refused, one whose
-// process does not is replaced.
+// Claim writes this process's number to worker.pid. If the file is there and its process
+// lives, that is an error; if its process is gone, the file is replaced.
 func Claim(c config.Config) error {
 	if err := os.MkdirAll(c.WorkerDir, 0o700); err != nil {
 		return fmt.Errorf("worker_dir: make it: %w", err)
