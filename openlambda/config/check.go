@@ -18,16 +18,16 @@ var (
 	cpusRE  = regexp.MustCompile(`^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$`)
 )
 
-// ValidName says whether a function may be called so. OpenLambda's characters;
-// "." and ".." are names of directories.
+// ValidName says whether a function may have this name: up to 128 of the characters that
+// OpenLambda allows, but neither "." nor "..", which name directories.
 func ValidName(name string) bool { return nameRE.MatchString(name) && name != "." && name != ".." }
 
-// IsURL says whether a registry is one of the web.
+// IsURL says whether a registry is an http or https prefix, not a directory.
 func IsURL(registry string) bool {
 	return strings.HasPrefix(registry, "http://") || strings.HasPrefix(registry, "https://")
 }
 
-// Check finds every value that is not allowed. path is for messages.
+// Check returns an error for each value that is not allowed, joined. path names the file in them.
 func (c Config) Check(path string) error {
 	var errs []error
 	bad := func(key string, value any, allowed string) {
@@ -111,7 +111,7 @@ func (c Config) Check(path string) error {
 	return errors.Join(errs...)
 }
 
-// checkFunctions checks names, UIDs and ports, and that no port is there twice.
+// checkFunctions checks names, UIDs and ports, and that no port and no function is there twice.
 func (c Config) checkFunctions(path string) (errs []error) {
 	bad := func(key, value, allowed string) {
 		errs = append(errs, fmt.Errorf("%s: %s: %q: allowed: %s", path, key, value, allowed))

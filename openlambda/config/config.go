@@ -3,10 +3,10 @@
 // Package config is the worker's config.json: OpenLambda's keys with
 // OpenLambda's meanings, the ALPS artifact's two, and ours.
 //
-// Keys are case-insensitive, unknown ones are ignored, and a missing key means
-// what the zero value means. Newer OpenLambda has other names for some keys; both
-// are read, and two that disagree are an error. Every complaint names file, key, value and what is
-// allowed, and all of them come at once.
+// Keys are case-insensitive, unknown ones in the file are ignored, and a missing key means
+// what the zero value means. Newer OpenLambda has other names for some keys; both names
+// are read, and values that disagree are an error. Every error names file, key, value and what is
+// allowed, and all wrong values are named at once.
 package config
 
 import (
@@ -31,17 +31,17 @@ const (
 // Unlimited is the Concurrency of an instance that takes every request.
 const Unlimited = 1 << 30
 
-// DefaultQueue is how many requests of a function may wait, where nothing is said.
+// DefaultQueue is how many requests of a function may wait if the key queue is 0 or missing.
 const DefaultQueue = 32
 
 // Config is config.json.
 type Config struct {
 	WorkerDir       string `json:"worker_dir"`        // absolute
 	WorkerURL       string `json:"worker_url"`        // address to listen on; "": 127.0.0.1
-	WorkerPort      string `json:"worker_port"`       //
+	WorkerPort      string `json:"worker_port"`       // 1 to 65535
 	Sandbox         string `json:"sandbox"`           // docker
 	ServerMode      string `json:"server_mode"`       // lambda
-	LogOutput       bool   `json:"log_output"`        // log what a container wrote when it ends
+	LogOutput       bool   `json:"log_output"`        // when a container ends, log the last lines that it wrote
 	Registry        string `json:"registry"`          // directory or http(s) prefix
 	RegistryCacheMS int    `json:"registry_cache_ms"` // 0: look at every request
 	PkgsDir         string `json:"Pkgs_dir"`          // mounted at /packages if it is there
@@ -52,8 +52,8 @@ type Config struct {
 	Trace    Trace    `json:"trace"`
 	Storage  Storage  `json:"storage"`
 
-	// OpenLambda's for its other sandbox and for pip: accepted, and written so that
-	// its tools find them.
+	// OpenLambda's keys for its other sandbox, for pip and for Kafka. They are accepted
+	// without effect, and written so that OpenLambda's tools find them.
 	MemPoolMB       int    `json:"mem_pool_mb"`
 	ImportCacheTree any    `json:"import_cache_tree"`
 	SockBasePath    string `json:"sock_base_path"`
@@ -62,7 +62,7 @@ type Config struct {
 	InstallerLimits any    `json:"installer_limits"`
 	Kafka           any    `json:"kafka"`
 
-	// The ALPS artifact's: identity of the function that this worker serves.
+	// The ALPS artifact's keys: UID and name of the function that this worker serves.
 	SealPriority string `json:"seal_priority"` // function UID
 	FunctionName string `json:"function_name"`
 
@@ -70,7 +70,7 @@ type Config struct {
 	CgroupParent string     `json:"cgroup_parent"` // "": alps.slice
 	Invocation   string     `json:"invocation"`    // "": import
 	Sched        string     `json:"sched"`         // normal, fifo, rr; "": normal
-	PlatformUS   int        `json:"platform_us"`   // CPU time that a container uses for each request beside its own, to model a platform that needs more
+	PlatformUS   int        `json:"platform_us"`   // CPU time that a container's server uses up for each request, to model a platform that needs more
 	CPUs         string     `json:"cpus"`          // of the containers, as 1-3,5; "": all
 	Instances    Instances  `json:"instances"`
 	Concurrency  int        `json:"concurrency"` // requests at once per instance; 0: 1 for import, else unlimited
@@ -82,20 +82,20 @@ type Config struct {
 	Functions    []Function `json:"functions"`   // warm before the worker is ready
 }
 
-// Limits bound a container. 0 is no limit.
+// Limits bound a container and its invocations. 0 is no limit, except for Swappiness.
 type Limits struct {
 	Procs             int `json:"procs"`               // processes and threads
 	MemMB             int `json:"mem_mb"`              // MiB
 	CPUPercent        int `json:"cpu_percent"`         // of one CPU; 200 is two
 	Swappiness        int `json:"swappiness"`          // 0: no swap beside mem_mb
 	MaxRuntimeDefault int `json:"max_runtime_default"` // seconds of an invocation
-	InstallerMemMB    int `json:"installer_mem_mb"`    // accepted: nothing is installed
+	InstallerMemMB    int `json:"installer_mem_mb"`    // accepted without effect: nothing is installed
 }
 
-// MaxRuntime is how long an invocation may run, 0 without end.
+// MaxRuntime is how long an invocation may run; 0 is no limit.
 func (l Limits) MaxRuntime() time.Duration { return time.Duration(l.MaxRuntimeDefault) * time.Second }
 
-// Features are accepted; what they switch does not exist in Docker's sandbox.
+// Features have no effect: what they switch does not exist in Docker's sandbox. ImportCache must be off.
 type Features struct {
 	ReuseCgroups      bool `json:"reuse_cgroups"`
 	ImportCache       any  `json:"import_cache"` // false, or in newer configurations ""
@@ -123,18 +123,18 @@ type Storage struct {
 // Instances bound a function's containers.
 type Instances struct {
 	Min int `json:"min"` // kept even without requests
-	Max int `json:"max"` // 0: by outstanding work
+	Max int `json:"max"` // 0: no bound
 }
 
 // Function is served from a warm container, on a port of its own if it has one.
 type Function struct {
 	Name string `json:"name"`
-	UID  string `json:"uid"`
+	UID  string `json:"uid"`  // "": made of the name (UIDOf)
 	Port string `json:"port"` // "": reachable through worker_port only
 }
 
-// Default is what ol init writes: OpenLambda's values where Docker's sandbox
-// accepts them, and loopback.
+// Default is what ol init writes for a worker in dir: OpenLambda's values where Docker's
+// sandbox accepts them, and a loopback address.
 func Default(dir string) Config {
 	return Config{
 		WorkerDir: filepath.Join(dir, "worker"), WorkerURL: "localhost", WorkerPort: "5000", Sandbox: "docker",
@@ -147,8 +147,8 @@ func Default(dir string) Config {
 }
 
 // UIDOf is the UID of a function for which none is configured: a number made of its
-// name, above 2^20, because people choose smaller ones. salt is the number of tries
-// before, at which another function had that UID already.
+// name, from 2^20 to 2^31-1, because people choose smaller ones. salt is 0, or how many
+// UIDs of this name were tried before and belong to other functions.
 func UIDOf(name string, salt int) string {
 	h := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", name, salt))
 	const low, high = 1 << 20, 1 << 31
@@ -158,7 +158,7 @@ func UIDOf(name string, salt int) string {
 // Address is where the worker listens, host:port.
 func (c Config) Address() string { return net.JoinHostPort(c.WorkerURL, c.WorkerPort) }
 
-// fill gives the keys that are ours their defaults.
+// fill sets defaults, takes file:// off the registry, and adds function_name to functions.
 func (c *Config) fill() {
 	set := func(p *string, v string) {
 		if *p == "" {

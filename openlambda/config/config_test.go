@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// minimal is the least that a worker can run with.
+// minimal is the smallest configuration with which a worker can run.
 func minimal() map[string]any {
 	return map[string]any{"worker_dir": "/w", "worker_port": "5000", "sandbox": "docker", "server_mode": "lambda", "registry": "/r"}
 }
@@ -49,8 +49,8 @@ func TestKeysAreCaseInsensitiveAndUnknownOnesIgnored(t *testing.T) {
 	require.Equal(t, 3, c.Limits.Procs)
 }
 
-// Both names of a key are read; what is given later wins, and two that disagree in
-// one place are an error.
+// Both names of a key are read. -o goes over the file, a later -o over an earlier one of the
+// same name, and two names that disagree in the file, or in -o, are an error.
 func TestOldAndNewNames(t *testing.T) {
 	file := func(old, newer any) map[string]any {
 		return map[string]any{"limits": map[string]any{"max_runtime_default": old, "RUNTIME_SEC": newer}}
@@ -93,7 +93,7 @@ func TestSources(t *testing.T) {
 	}
 }
 
-// A function's UID is its name's, the same everywhere, and none that people choose.
+// The UID that a name makes is the same everywhere, and larger than those that people choose.
 func TestUIDOf(t *testing.T) {
 	require.Equal(t, UIDOf("echo", 0), UIDOf("echo", 0))
 	seen := map[string]bool{}
@@ -108,7 +108,7 @@ func TestUIDOf(t *testing.T) {
 	require.NotEqual(t, UIDOf("echo", 0), UIDOf("echo", 1))
 }
 
-// A configuration as OpenLambda writes it at that commit, with Docker's sandbox.
+// A configuration as OpenLambda writes it at commit 92fbdfe, but with Docker's sandbox, is read.
 func TestUpstreamsConfiguration(t *testing.T) {
 	c, err := Read("testdata/upstream.json", nil)
 	require.NoError(t, err)
@@ -117,7 +117,7 @@ func TestUpstreamsConfiguration(t *testing.T) {
 	require.Equal(t, 5000, c.RegistryCacheMS)
 }
 
-// And one of the ALPS artifact's workers.
+// The keys that the ALPS artifact's workers add make one configured function.
 func TestArtifactsKeys(t *testing.T) {
 	c, err := Parse("config.json", with(map[string]any{"seal_priority": "18", "function_name": "fib"}), nil)
 	require.NoError(t, err)
@@ -158,7 +158,8 @@ func TestOverrides(t *testing.T) {
 	}
 }
 
-// Every key, with a value it cannot have: file, key, value, what is allowed.
+// For a value that a key cannot have, the error names file, key, value and what is allowed.
+// Every key is tried.
 func TestInvalidValues(t *testing.T) {
 	limits := func(key string, v int) map[string]any { return map[string]any{"limits": map[string]any{key: v}} }
 	function := func(name, uid, port string) map[string]any {

@@ -20,10 +20,10 @@ import (
 	"github.com/ds2-lab/alps/internal/atomicfile"
 )
 
-// aliases are the names that newer OpenLambda gives to keys.
+// aliases maps the names that newer OpenLambda gives to some keys to the names used here.
 var aliases = map[string]string{"docker.runtime": "docker_runtime", "docker.base_image": "image", "limits.runtime_sec": "limits.max_runtime_default"}
 
-// Sources says where the value of a key comes from: "default", a file's name, or
+// Sources says where the value of a key comes from: the configuration file's path, or
 // "-o". A key that is not in it has its default.
 type Sources map[string]string
 
@@ -94,7 +94,7 @@ func parse(path string, data []byte, overrides []string) (Config, Sources, error
 	return c, sources, c.Check(path)
 }
 
-// rename gives keys under a newer name their own. Two that disagree are an error.
+// rename puts values under a newer name of a key under its name here. Two that disagree are an error.
 func rename(path string, raw map[string]any) error {
 	for _, newer := range slices.Sorted(maps.Keys(aliases)) {
 		outer, inner, _ := strings.Cut(newer, ".")
@@ -122,7 +122,7 @@ func rename(path string, raw map[string]any) error {
 	return nil
 }
 
-// find is the key of m that is name but for case, or name.
+// find is the key of m that equals name but for case; name itself if there is none.
 func find(m map[string]any, name string) string {
 	for k := range m {
 		if strings.EqualFold(k, name) {
@@ -132,7 +132,7 @@ func find(m map[string]any, name string) string {
 	return name
 }
 
-// note records source for every key of raw that is a key of ours.
+// note records source in s for every key of raw that is in known. prefix is the path to raw.
 func note(s Sources, known []string, prefix string, raw map[string]any, source string) {
 	for k, v := range raw {
 		at := prefix + k
@@ -144,7 +144,7 @@ func note(s Sources, known []string, prefix string, raw map[string]any, source s
 	}
 }
 
-// position is line:column of what the decoder stumbled over.
+// position is line:column of the byte at which the decoder stopped.
 func position(data []byte, dec *json.Decoder, err error) string {
 	at := dec.InputOffset()
 	var syntax *json.SyntaxError
@@ -162,8 +162,8 @@ func nested(keys []string, value string) map[string]any {
 	return map[string]any{keys[0]: nested(keys[1:], value)}
 }
 
-// decode puts raw into c. Overrides are words that become numbers and booleans
-// where the key is one, and must name a key that exists.
+// decode puts raw into c. An override's value is text, which becomes a number or a boolean
+// where the key wants one; and it must name a key that exists.
 func decode(raw map[string]any, c *Config, override bool) error {
 	dec, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
 		Result: c, TagName: "json", WeaklyTypedInput: override, ErrorUnused: override,
@@ -208,7 +208,7 @@ func explain(where string, err error) error {
 	return fmt.Errorf("%s: %s: %w", where, field.Name(), field.Unwrap())
 }
 
-// kind is a word of the reader for a type of ours.
+// kind names the type of a key in words of JSON, for messages.
 func kind(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Int:
@@ -232,7 +232,7 @@ func (c Config) JSON() []byte {
 	return append(data, '\n')
 }
 
-// Write makes path, for the owner alone.
+// Write writes the file path and makes its folder, both for the owner alone.
 func (c Config) Write(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("config: make its folder: %w", err)
