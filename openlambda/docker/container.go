@@ -32,9 +32,9 @@ type dockerContainer struct {
 	id       string
 	hostDir  string
 	ended    chan struct{}
-	death    sandbox.Death // once ended is closed
+	death    sandbox.Death // set before ended is closed
 	ours     atomic.Bool   // ended by Destroy
-	oomKills atomic.Int64  // seen in its cgroup
+	oomKills atomic.Int64  // its cgroup's count of kills for want of memory, as last seen
 }
 
 func (c *dockerContainer) String() string        { return c.id[:min(12, len(c.id))] }
@@ -44,7 +44,7 @@ func (c *dockerContainer) Dial(ctx context.Context) (net.Conn, error) {
 	return socket.Dial(ctx, filepath.Join(c.hostDir, "ol.sock"))
 }
 
-// start starts the container and waits until its server has said how it went.
+// start starts the container and waits until its server has said how its start went.
 func (c *dockerContainer) start(ctx context.Context, pipe *os.File) error {
 	if _, err := c.docker.api.ContainerStart(ctx, c.id, client.ContainerStartOptions{}); err != nil {
 		return fmt.Errorf("docker: start: %w", err)
@@ -52,7 +52,7 @@ func (c *dockerContainer) start(ctx context.Context, pipe *os.File) error {
 	go c.watch()
 	said := make(chan string, 1)
 	go func() {
-		b := make([]byte, 4096) // written at once
+		b := make([]byte, 4096) // the server writes in one piece: one Read is enough
 		n, _ := pipe.Read(b)
 		said <- string(b[:n])
 	}()
@@ -72,8 +72,8 @@ func (c *dockerContainer) start(ctx context.Context, pipe *os.File) error {
 	}
 }
 
-// watch closes ended when the container has. While dockerd is away nobody
-// knows; its next word counts.
+// watch closes ended when the container has ended. While dockerd does not answer that
+// is not known, and watch asks again.
 func (c *dockerContainer) watch() {
 	defer close(c.ended)
 	for pause := 100 * time.Millisecond; !c.ours.Load(); pause = min(2*pause, 2*time.Second) {
@@ -107,7 +107,7 @@ func (c *dockerContainer) Unpause(ctx context.Context) error {
 	return err
 }
 
-// Destroy removes the container, and logs the last of its output if log_output is on.
+// Destroy removes the container and its HostDir. If log_output is on, it logs the container's last lines.
 func (c *dockerContainer) Destroy(ctx context.Context) error {
 	c.awaitOwnEnd(ctx)
 	c.ours.Store(true)
@@ -119,7 +119,7 @@ func (c *dockerContainer) Destroy(ctx context.Context) error {
 	return errors.Join(c.docker.remove(ctx, c.id), os.RemoveAll(c.hostDir))
 }
 
-// logs is the last of what the container wrote.
+// logs is the last 20 lines that the container wrote, cut off after 64 KiB.
 func (c *dockerContainer) logs() string {
 	ctx, cancel := context.WithTimeout(context.Background(), sandbox.Deadline)
 	defer cancel()
@@ -133,8 +133,8 @@ func (c *dockerContainer) logs() string {
 	return b.String()
 }
 
-// awaitOwnEnd returns at once if the container runs. One that has ended by itself is
-// examined first, for its removal would hide why.
+// awaitOwnEnd returns at once if the container runs. If it has ended by itself, awaitOwnEnd
+// waits until watch has examined it, because removing it would hide why it ended.
 func (c *dockerContainer) awaitOwnEnd(ctx context.Context) {
 	r, err := c.docker.api.ContainerInspect(ctx, c.id, client.ContainerInspectOptions{})
 	if err != nil || r.Container.State == nil || r.Container.State.Running || r.Container.State.Paused {
@@ -146,7 +146,7 @@ func (c *dockerContainer) awaitOwnEnd(ctx context.Context) {
 	}
 }
 
-// said is what the container has logged, or a remark that it logged nothing.
+// said is what logs returns, or a remark that the container wrote nothing.
 func (c *dockerContainer) said() string {
 	if out := strings.TrimSpace(c.logs()); out != "" {
 		return out
@@ -184,7 +184,7 @@ func (c *dockerContainer) outOfMemory() sandbox.Death {
 const noticed = 2 * time.Second
 
 // Death says why an exchange got no answer: the container has ended, or the kernel
-// killed a process in it for want of memory.
+// killed a process in it for want of memory. If neither is known, Kind is "".
 func (c *dockerContainer) Death(ctx context.Context) sandbox.Death {
 	select {
 	case <-c.ended:
@@ -196,7 +196,7 @@ func (c *dockerContainer) Death(ctx context.Context) sandbox.Death {
 	}
 	wait := noticed
 	if c.docker.config.Invocation != "import" {
-		wait /= 20 // the container goes on as a rule
+		wait /= 20 // as a rule only a process in the container has ended
 	}
 	select {
 	case <-c.ended:
@@ -234,8 +234,8 @@ func (c *dockerContainer) killedForMemory(ctx context.Context) bool {
 	return false
 }
 
-// Logs copies what the containers of a function wrote to w, and with follow what
-// they write until ctx ends. Containers of another worker are not seen.
+// Logs copies to w what the function's containers of this worker_dir wrote, and with follow
+// what they write until they or ctx end. Containers that start later are not followed.
 func (d *Docker) Logs(ctx context.Context, function string, follow bool, w io.Writer) error {
 	list, err := d.api.ContainerList(ctx, client.ContainerListOptions{All: true,
 		Filters: client.Filters{}.Add("label", LabelCluster+"="+d.config.WorkerDir).Add("label", LabelName+"="+function)})
@@ -261,7 +261,7 @@ func (d *Docker) Logs(ctx context.Context, function string, follow bool, w io.Wr
 	return g.Wait()
 }
 
-// lockedWriter lets several write whole pieces.
+// lockedWriter lets several goroutines write to w, one Write at a time.
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer

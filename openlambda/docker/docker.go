@@ -31,11 +31,11 @@ const (
 	LabelCluster = "ol.cluster" // the worker's directory
 )
 
-// StartLimit bounds a cold start; emulated machines need most of it.
+// StartLimit bounds a cold start; emulated guests need most of it.
 const StartLimit = 2 * time.Minute
 
-// slowStart is when a start that goes on is worth a line in the log, with what the
-// container wrote until then. Tests set it.
+// slowStart is how long a start may take before a line of the log tells of it, with what
+// the container has written until then. Tests set it.
 var slowStart = 15 * time.Second
 
 // Docker makes sandboxes by the Docker Engine API.
@@ -45,7 +45,7 @@ type Docker struct {
 	log    *slog.Logger
 }
 
-// New returns the maker that DOCKER_HOST, or its default, names.
+// New returns a maker that uses the Docker daemon at DOCKER_HOST, or at Docker's default address.
 func New(c config.Config, log *slog.Logger) (*Docker, error) {
 	api, err := client.New(client.FromEnv)
 	if err != nil {
@@ -54,7 +54,7 @@ func New(c config.Config, log *slog.Logger) (*Docker, error) {
 	return &Docker{api: api, config: c, log: log}, nil
 }
 
-// Check says whether Docker is there and has the image.
+// Check returns an error if Docker is not there or lacks the image.
 func (d *Docker) Check(ctx context.Context) error {
 	if _, err := d.api.ImageInspect(ctx, d.config.Image); err != nil {
 		return d.explain(err)
@@ -62,7 +62,7 @@ func (d *Docker) Check(ctx context.Context) error {
 	return nil
 }
 
-// Reap removes what a worker before this one left.
+// Reap removes every container that has this worker_dir as its LabelCluster.
 func (d *Docker) Reap(ctx context.Context) error {
 	list, err := d.api.ContainerList(ctx, client.ContainerListOptions{
 		All: true, Filters: client.Filters{}.Add("label", LabelCluster+"="+d.config.WorkerDir)})
@@ -84,12 +84,12 @@ func (d *Docker) remove(ctx context.Context, id string) error {
 	return nil
 }
 
-// gone says whether Docker complains that the container does not exist any more.
+// gone says whether err is Docker's for a container that is removed, or being removed.
 func gone(err error) bool {
 	return strings.Contains(err.Error(), "No such container") || strings.Contains(err.Error(), "is already in progress")
 }
 
-// labels tell others whose a container is, and what its invocations are.
+// labels tell others which function and worker a container is of, and what its invocations are.
 func labels(c config.Config, uid, name string) map[string]string {
 	m := map[string]string{LabelUID: uid, LabelName: name, LabelCluster: c.WorkerDir}
 	switch c.Invocation {
@@ -101,7 +101,7 @@ func labels(c config.Config, uid, name string) map[string]string {
 	return m
 }
 
-// create is the container that s asks for.
+// create returns Docker's options for the container that s asks for.
 func (d *Docker) create(s sandbox.Spec) client.ContainerCreateOptions {
 	c := d.config
 	binds := []string{s.CodeDir + ":/handler:ro", s.HostDir + ":/host"}
@@ -141,7 +141,7 @@ func (d *Docker) create(s sandbox.Spec) client.ContainerCreateOptions {
 	}
 }
 
-// Start makes a container and returns once its server is ready.
+// Start makes a container and returns once its server is ready. After an error it removes the container.
 func (d *Docker) Start(ctx context.Context, s sandbox.Spec) (sandbox.Sandbox, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, StartLimit, fmt.Errorf("not ready after %s", StartLimit))
 	defer cancel()
@@ -171,8 +171,8 @@ func (d *Docker) Start(ctx context.Context, s sandbox.Spec) (sandbox.Sandbox, er
 	return c, nil
 }
 
-// readyPipe makes the fifo on which the container's server says how it went.
-// Opened for both ways it can be read before, and after, a writer is there.
+// readyPipe makes the fifo on which the container's server says how its start went. Opened
+// for reading and writing, it can be opened before, and read after, the server has it open.
 func readyPipe(dir string) (*os.File, error) {
 	path := filepath.Join(dir, "server_pipe")
 	if err := unix.Mkfifo(path, 0o600); err != nil {

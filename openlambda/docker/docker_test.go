@@ -51,7 +51,7 @@ func parsed(t *testing.T, c config.Config) config.Config {
 	return c
 }
 
-// What an invocation is depends on where handlers run.
+// The labels say what an invocation is, which depends on where handlers run.
 func TestLabels(t *testing.T) {
 	for mode, want := range map[string]map[string]string{
 		config.Import: {"alps.function.source": "busy", "alps.function.concurrency": "1"},

@@ -4,7 +4,7 @@ package docker
 
 import "time"
 
-// SetSlowStart sets when a start is slow, until the returned function is called.
+// SetSlowStart sets slowStart to d. The returned function sets it back.
 func SetSlowStart(d time.Duration) (restore func()) {
 	was := slowStart
 	slowStart = d

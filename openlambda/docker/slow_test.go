@@ -20,7 +20,7 @@ import (
 	"github.com/ds2-lab/alps/openlambda/sandbox"
 )
 
-// lines is a log.
+// lines is a log that one goroutine may read while others write to it.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -38,15 +38,16 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// A start that takes long is named while it goes on, with the last lines of its
-// container.
+// While a start takes long, a line of the log names the function, with the last lines of
+// its container.
 func TestSlowStartIsNamed(t *testing.T) {
 	c := oltest.Config(t)
 	t.Setenv("DOCKER_HOST", oltest.StartDocker(t).Host())
 	var log lines
 	d, err := docker.New(oltest.Parsed(t, c), slog.New(slog.NewTextHandler(&log, nil)))
 	require.NoError(t, err)
-	// The interpreter may need longer than a start is allowed before it is slow: then again, with more patience.
+	// On a busy host the start may count as slow before the handler has printed anything: then
+	// the test tries again with four times as long.
 	for slow := time.Second; ; slow *= 4 {
 		restore := docker.SetSlowStart(slow)
 		code, host := t.TempDir(), oltest.ShortDir(t)
