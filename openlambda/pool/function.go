@@ -46,25 +46,25 @@ func (c *codeUse) drop(log *slog.Logger) {
 type Function struct {
 	p      *Pool
 	ID     config.Function
-	Labels config.Function                // what the containers say they are
-	stats  atomic.Pointer[stats.Function] // once there is code
+	Labels config.Function                // the labels of its containers
+	stats  atomic.Pointer[stats.Function] // nil until there is code
 	log    *slog.Logger
 	min    int // instances kept without requests
 
 	pull sync.Mutex // one look at the registry at a time
 
 	mu        sync.Mutex
-	code      *codeUse
+	code      *codeUse  // nil until the first pull
 	checked   time.Time // when the registry was looked at
 	instances []*Instance
-	waiting   list.List // of chan grant
-	avg       rolling
-	scaled    time.Time
-	timer     *time.Timer
-	failures  int // starts in a row
-	failed    time.Time
-	refused   error  // why the image cannot run this code
-	died      string // the sandbox whose replacement comes next
+	waiting   list.List   // of chan grant
+	avg       rolling     // how long instances needed for a request
+	scaled    time.Time   // when scale last started or retired an instance
+	timer     *time.Timer // calls scale again
+	failures  int         // failed starts in a row
+	failed    time.Time   // when the last start failed
+	refused   error       // why the image cannot run this code
+	died      string      // the sandbox whose replacement comes next
 	closed    bool
 	pending   sync.WaitGroup // starts and destructions under way
 }
@@ -75,8 +75,8 @@ type grant struct {
 	err error
 }
 
-// Refresh looks at the registry if registry_cache_ms have passed. Code that
-// changed replaces the instances; requests that run end on the old code.
+// Refresh looks at the registry if registry_cache_ms have passed since the last look. If the
+// code has changed, the instances are replaced; requests that run end on the old code.
 func (f *Function) Refresh(ctx context.Context) error {
 	fresh := func() (string, bool) {
 		f.mu.Lock()
@@ -129,7 +129,7 @@ func (f *Function) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// Stats is the function's statistics; until there is code, those of no function.
+// Stats is the function's statistics; until there is code, those of stats.Stats.Function("").
 func (f *Function) Stats() *stats.Function {
 	if s := f.stats.Load(); s != nil {
 		return s
@@ -147,16 +147,16 @@ func (f *Function) Says() olyaml.Function {
 	return f.code.Function
 }
 
-// Acquire takes a slot of an instance, waiting in the queue for it, and says how
-// long that took. Whoever gets one calls Release.
+// Acquire waits for a slot of an instance and says how long that took. A caller that gets one
+// calls Release. The error is ErrQueueFull, ErrClosed, ctx's, or why no sandbox started.
 func (f *Function) Acquire(ctx context.Context) (*Instance, time.Duration, error) {
 	begun := time.Now()
 	in, err := f.wait(ctx)
 	return in, f.Stats().Since(stats.Wait, begun), err
 }
 
-// refusal is why the image cannot run the code. After a while it is forgotten, and
-// a request tries again: another image may have been loaded. mu is held.
+// refusal is why the image cannot run the code. After refusedFor it is forgotten, and a
+// request tries again: another image may have been loaded. The caller holds mu.
 func (f *Function) refusal(now time.Time) error {
 	if f.refused != nil && now.Sub(f.failed) >= refusedFor {
 		f.refused = nil
@@ -195,7 +195,7 @@ func (f *Function) wait(ctx context.Context) (*Instance, error) {
 	}
 	f.mu.Lock()
 	select {
-	case g := <-ready: // it came at the same moment
+	case g := <-ready: // the grant came when ctx ended
 		f.mu.Unlock()
 		if g.in != nil {
 			f.Release(g.in)
@@ -214,8 +214,8 @@ func (in *Instance) take() {
 	}
 }
 
-// free is the running instance with the fewest requests that has room; one
-// that is not paused goes first.
+// free is the instance with the fewest requests that has a free slot, nil if none has; of
+// two with as many requests, one that is not paused.
 func (f *Function) free() *Instance {
 	var best *Instance
 	for _, in := range f.instances {
@@ -251,7 +251,7 @@ func (f *Function) Release(in *Instance) {
 	}
 }
 
-// dispatch hands free slots to those who wait.
+// dispatch hands free slots to waiting requests, first come, first served.
 func (f *Function) dispatch() {
 	for f.waiting.Len() > 0 {
 		in := f.free()
@@ -293,7 +293,7 @@ func (f *Function) close() {
 	f.pending.Wait()
 }
 
-// forget closes a function that has no code, and says whether it did.
+// forget closes a function that has no code, and says whether the function is closed.
 func (f *Function) forget() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// gauges are read when Prometheus asks.
+// gauges are metrics that are computed when Prometheus asks for them.
 type gauges struct{ p *Pool }
 
 var (
@@ -56,7 +56,7 @@ func (p *Pool) Debug() string {
 	return b.String() + "\n"
 }
 
-// Listed is a function as others see it.
+// Listed is a function as the worker's path /functions shows it.
 type Listed struct {
 	Name    string `json:"name"`
 	UID     string `json:"uid"`

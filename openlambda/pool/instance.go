@@ -17,17 +17,17 @@ import (
 // would pay for it each time.
 const IdlePause = time.Second
 
-// Instance is a function's sandbox, from the order to make it to its end.
-// Fields below mu belong to function.mu.
+// Instance is a function's sandbox, from the order to make it to its end. F.mu guards
+// inflight, retired, ended and idle, and is held when SB is set.
 type Instance struct {
 	F    *Function
 	code *codeUse
 	SB   sandbox.Sandbox // nil until it is up
 
 	inflight int
-	retired  bool // takes no requests; destroyed when inflight is 0
-	ended    bool // its destruction is under way
-	idle     *time.Timer
+	retired  bool        // takes no requests; destroyed when inflight is 0
+	ended    bool        // its destruction is under way
+	idle     *time.Timer // calls rest; nil before the first request has ended
 
 	pauseMu sync.Mutex // held while Docker pauses or unpauses
 	paused  atomic.Bool

@@ -30,7 +30,7 @@ import (
 // make an emulated dockerd slower.
 const StartsAtOnce = 2
 
-// ReapLimit bounds the removal of what is left at a worker's end.
+// ReapLimit bounds the removal of containers that are left when a worker has ended.
 const ReapLimit = time.Minute
 
 // Pool is the functions of a worker.
@@ -40,13 +40,13 @@ type Pool struct {
 	registry *registry.Registry
 	log      *slog.Logger
 	stats    *stats.Stats
-	none     *stats.Function
-	life     context.Context // of everything that outlives a request
+	none     *stats.Function // of functions without code
+	life     context.Context // of everything that outlives a request; Close ends it
 	end      context.CancelFunc
 
-	lastDir atomic.Int64 // of scratch
+	lastDir atomic.Int64 // number of the last directory made in scratch
 
-	// OnCode is called with what a function's files say, whenever they are new.
+	// OnCode is called with what a function's files say, whenever new code was pulled.
 	OnCode func(name string, f olyaml.Function)
 
 	mu        sync.Mutex
@@ -65,7 +65,7 @@ func New(c config.Config, m sandbox.Maker, log *slog.Logger, s *stats.Stats) *Po
 // Registry is where the functions' code comes from.
 func (p *Pool) Registry() *registry.Registry { return p.registry }
 
-// Check says why no function at all can be served.
+// Check returns an error if no function at all can be served (sandbox.Maker.Check).
 func (p *Pool) Check(ctx context.Context) error { return p.maker.Check(ctx) }
 
 // Reap removes the sandboxes that a worker before this one left.
@@ -114,21 +114,21 @@ func (p *Pool) Warm(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Pulled is the function that id names, with its code. With an error it may be
-// one that Forget drops.
+// Pulled is the function that id names, with its code. With an error the function may
+// have no code: the caller then calls Forget.
 func (p *Pool) Pulled(ctx context.Context, id config.Function) (*Function, error) {
 	for tries := 0; ; tries++ {
 		f := p.function(id)
 		err := f.Refresh(ctx)
-		// One that was forgotten a moment ago may be there now.
+		// Another request may have forgotten f a moment ago: the next try makes it anew.
 		if !errors.Is(err, ErrClosed) || p.life.Err() != nil || tries == 3 {
 			return f, err
 		}
 	}
 }
 
-// function returns the function that id names. What is not configured starts
-// with its first request.
+// function returns the function that id names, and makes it if it is not known yet. It
+// starts no instance.
 func (p *Pool) function(id config.Function) *Function {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,8 +148,8 @@ func (p *Pool) function(id config.Function) *Function {
 	return f
 }
 
-// uidOf is the UID that a function's name makes. Another name's that is the same
-// goes on to the next. The caller holds mu.
+// uidOf is the first UID made of a function's name (config.UIDOf) that no function of
+// another name has. The caller holds mu.
 func (p *Pool) uidOf(name string) string {
 	taken := map[string]bool{}
 	for _, other := range p.functions {
@@ -162,8 +162,8 @@ func (p *Pool) uidOf(name string) string {
 	}
 }
 
-// Forget drops a function that turned out not to exist, so that names which
-// somebody tries do not pile up. It says whether it did.
+// Forget drops f if it has no code, so that names which somebody tries do not pile up.
+// It says whether it dropped f.
 func (p *Pool) Forget(f *Function) bool {
 	if !f.forget() {
 		return false
@@ -190,7 +190,7 @@ func (p *Pool) All() []*Function {
 	return out
 }
 
-// create makes a sandbox in a directory of its own.
+// create starts a sandbox that has a directory of its own in scratch.
 func (p *Pool) create(f *Function, code *codeUse) (sandbox.Sandbox, error) {
 	defer f.Stats().Since(stats.Create, time.Now())
 	host := filepath.Join(workdir.Scratch(p.config), fmt.Sprintf("%d-%s", p.lastDir.Add(1), f.ID.Name))
@@ -204,7 +204,7 @@ func (p *Pool) create(f *Function, code *codeUse) (sandbox.Sandbox, error) {
 	return sb, nil
 }
 
-// Close ends every sandbox, and what a start that was given up left.
+// Close ends every sandbox, and removes what starts that were given up have left.
 func (p *Pool) Close() error {
 	p.end()
 	var g errgroup.Group

@@ -10,7 +10,7 @@ import (
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
-// Two names that make one UID get two.
+// Functions of two names never have one UID; functions of one name have the same.
 func TestUIDsDoNotCollide(t *testing.T) {
 	p := &Pool{functions: map[config.Function]*Function{}}
 	first := p.uidOf("a")

@@ -10,16 +10,16 @@ import (
 // scaleEvery is how often a function's instances become one more or one less.
 const scaleEvery = time.Second
 
-// retryMost bounds the wait between attempts to keep instances.min.
+// retryMost bounds the wait after failed starts. A first instance for a waiting request has no such wait.
 const retryMost = 30 * time.Second
 
-// refusedFor is how long the image that refused a function is not asked again.
+// refusedFor is how long after the image refused a function no container is started to ask again.
 const refusedFor = 10 * time.Second
 
 // shortLife: a sandbox that dies sooner counts as a failed start.
 const shortLife = 5 * time.Second
 
-// coming is how many of those who wait have a place in instances that start.
+// coming is how many slots the instances that start will have for waiting requests.
 func (f *Function) coming() int {
 	n := 0
 	for _, in := range f.instances {
@@ -28,13 +28,13 @@ func (f *Function) coming() int {
 		}
 	}
 	if len(f.instances) == 0 {
-		n = 1 // the next to wait starts it
+		n = 1 // the next request that waits starts one
 	}
 	return n * f.slots()
 }
 
-// desired is how many instances there should be: as OpenLambda, one per second
-// of outstanding work, no more than could be busy.
+// desired is how many instances there should be: as OpenLambda, one for each second that
+// one instance would need for the outstanding requests, but no more than could be busy.
 func (f *Function) desired() int {
 	outstanding := f.waiting.Len()
 	for _, in := range f.instances {
@@ -53,8 +53,8 @@ func (f *Function) desired() int {
 	return n
 }
 
-// scale goes one step towards the number desired. request is the id of the
-// request that asks for it, if one does.
+// scale starts or retires one instance if desired is another number, now or by a timer.
+// request is the id of the request that asks for it, "" if none does. The caller holds mu.
 func (f *Function) scale(request string) {
 	if f.closed || f.code == nil || f.refused != nil {
 		return
@@ -64,7 +64,7 @@ func (f *Function) scale(request string) {
 		return
 	}
 	wait := scaleEvery - time.Since(f.scaled)
-	// Nobody waits for a first instance; one that should be there always comes at once.
+	// A first instance for a waiting request starts at once, and so does one of instances.min unless starts fail.
 	if urgent := have == 0 && f.waiting.Len() > 0; urgent || have < f.min && f.failures == 0 {
 		wait = 0
 	} else if f.failures > 0 {

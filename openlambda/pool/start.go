@@ -13,8 +13,8 @@ import (
 	"github.com/ds2-lab/alps/openlambda/sandbox"
 )
 
-// start orders an instance of the current code. request is the id of the one that
-// waits for it, "" if none does.
+// start begins the start of an instance of the current code. request is the id of the
+// request that waits for it, "" if none does. The caller holds mu.
 func (f *Function) start(request string) {
 	in := &Instance{F: f, code: f.code}
 	log := f.log
@@ -46,7 +46,7 @@ func (f *Function) start(request string) {
 			if errors.Is(err, sandbox.ErrRefused) && in.code == f.code {
 				f.refused = fmt.Errorf("function %s: %w", f.ID.Name, err)
 			}
-			// With others running or coming there is still hope.
+			// While other instances run or start, the requests wait for those.
 			for len(f.instances) == 0 && f.waiting.Len() > 0 {
 				f.next() <- grant{err: err}
 			}
@@ -69,8 +69,8 @@ func (f *Function) start(request string) {
 	})
 }
 
-// watch replaces an instance whose sandbox ends. One that did not live long is
-// as one that did not start.
+// watch waits until the sandbox ends, and has the instance replaced. An end within
+// shortLife counts as a start that failed.
 func (f *Function) watch(in *Instance) {
 	born := time.Now()
 	<-in.SB.Dead()
@@ -89,7 +89,7 @@ func (f *Function) watch(in *Instance) {
 	f.Discard(in)
 }
 
-// Discard takes an instance out that does not work any more.
+// Discard retires an instance that does not work any more; another is started if one is needed.
 func (f *Function) Discard(in *Instance) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -100,7 +100,7 @@ func (f *Function) Discard(in *Instance) {
 	f.scale("")
 }
 
-// retire ends an instance as soon as its requests have.
+// retire takes an instance off the list and ends it once its requests have ended. The caller holds mu.
 func (f *Function) retire(in *Instance) {
 	if in.retired {
 		return
@@ -117,7 +117,7 @@ func (f *Function) lost(in *Instance) {
 	f.instances = slices.DeleteFunc(f.instances, func(x *Instance) bool { return x == in })
 }
 
-// end destroys an instance, once.
+// end begins to destroy an instance, unless it has begun already. The caller holds mu.
 func (f *Function) end(in *Instance) {
 	if in.ended {
 		return
