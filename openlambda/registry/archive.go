@@ -14,13 +14,13 @@ import (
 	"strings"
 )
 
-// Bounds on what one function may hold.
+// Bounds on one function: bytes of its files, and members of its archive.
 const (
 	maxBytes   = 256 << 20
 	maxMembers = 20_000
 )
 
-// install puts what r holds, a file called name in the registry, into dir.
+// install puts the function that r holds into dir. name is its file's in the registry.
 func install(dir, name string, r io.Reader) error {
 	if strings.HasSuffix(name, ".tar.gz") {
 		return extract(dir, r)
@@ -33,7 +33,7 @@ func install(dir, name string, r io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
-// copyAtMost is io.Copy that refuses more than limit.
+// copyAtMost is io.Copy for which more than limit bytes are an error.
 func copyAtMost(w io.Writer, r io.Reader, limit int64) (int64, error) {
 	n, err := io.Copy(w, io.LimitReader(r, limit+1))
 	if err == nil && n > limit {
@@ -49,7 +49,7 @@ func extract(dir string, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("not a .tar.gz: %w", err)
 	}
-	// A second guard: the kernel resolves every name below this directory.
+	// A second guard: os.Root refuses every name that leads out of this directory.
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err

@@ -19,10 +19,10 @@ import (
 	"github.com/ds2-lab/alps/openlambda/olyaml"
 )
 
-// ErrNoList is a registry that cannot be listed: one of the web.
+// ErrNoList means that the registry is a web server, which has no list of its functions.
 var ErrNoList = errors.New("a registry of the web has no list of its functions")
 
-// Names are the functions that the registry has, sorted.
+// Names are the functions that the registry has, sorted. ErrNoList: it is a web server.
 func (r *Registry) Names() ([]string, error) {
 	if config.IsURL(r.prefix) {
 		return nil, ErrNoList
@@ -52,8 +52,8 @@ func (r *Registry) Names() ([]string, error) {
 	return out, nil
 }
 
-// Peek reads a function's ol.yaml alone, without its code. version changes when
-// the function may have; if it is have, nothing is read.
+// Peek reads a function's ol.yaml without its code, from a registry on disk. version changes when
+// ol.yaml may have; if it equals have, nothing is read. ErrNotFound: there is no such function.
 func (r *Registry) Peek(name, have string) (f olyaml.Function, version string, err error) {
 	for _, place := range []string{name + ".tar.gz", name + ".py", name} {
 		full := filepath.Join(r.prefix, place)
@@ -91,7 +91,7 @@ func (r *Registry) Peek(name, have string) (f olyaml.Function, version string, e
 	return f, "", ErrNotFound
 }
 
-// fileIn is the content of one file of a .tar.gz.
+// fileIn is the content of one file of a .tar.gz, up to 1 MiB. fs.ErrNotExist: it has no such file.
 func fileIn(archive, name string) ([]byte, error) {
 	f, err := os.Open(archive)
 	if err != nil {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package registry finds functions' code: NAME.tar.gz, NAME.py or NAME/f.py in a
-// directory, NAME.tar.gz or NAME.py under an HTTP prefix. What it returns is a
-// directory of its own with f.py in it, so that the registry may change or
+// Package registry finds functions' code: NAME.tar.gz, NAME.py or a directory NAME in a
+// directory, NAME.tar.gz or NAME.py under an HTTP prefix. It copies the code into a new
+// directory, in which NAME.py is called f.py, so that the registry may change or
 // vanish while the code runs.
 package registry
 
@@ -25,7 +25,7 @@ import (
 	"github.com/ds2-lab/alps/openlambda/olyaml"
 )
 
-// ErrNotFound is a function that no place has.
+// ErrNotFound means that there is no function of that name.
 var ErrNotFound = errors.New("lambda not found")
 
 // Code is a function's code as it was at one moment.
@@ -44,7 +44,7 @@ type Registry struct {
 	lastID atomic.Int64
 
 	mu   sync.Mutex
-	pins map[string]validator // by URL, of what was last fetched from it
+	pins map[string]validator // by URL: of the version last downloaded from it
 }
 
 // New returns the registry at prefix. It makes directories in out, which must
@@ -56,8 +56,8 @@ func New(prefix, out string) *Registry {
 	return r
 }
 
-// Pull returns the code of the function called name. If it is still of the
-// version have, it returns Code{Version: have} with no Dir.
+// Pull returns the code of the function called name, or Code{Version: have} with no Dir if
+// the code is still of the version have. ErrNotFound: there is no such function.
 func (r *Registry) Pull(ctx context.Context, name, have string) (Code, error) {
 	if !config.ValidName(name) {
 		return Code{}, fmt.Errorf("bad lambda name '%s', can only contain letters, numbers, period, dash, and underscore", name)
@@ -108,7 +108,7 @@ func (r *Registry) pullFile(_ context.Context, path, name, have string) (Code, e
 	})
 }
 
-// fingerprint changes when a file, or anything in a directory, does.
+// fingerprint is a digest of names, modes, sizes and times of the file, or of all in the directory.
 func fingerprint(path string) (string, error) {
 	real, err := filepath.EvalSymlinks(path) // a link counts as what it leads to
 	if err != nil {
@@ -129,7 +129,7 @@ func fingerprint(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// make fills a new directory and checks what is in it.
+// make has fill write a function's files to a new directory, and reads what they say.
 func (r *Registry) make(name, version string, fill func(dir string) error) (Code, error) {
 	dir := filepath.Join(r.out, fmt.Sprintf("%d-%s", r.lastID.Add(1), name))
 	err := os.Mkdir(dir, 0o755)

@@ -94,7 +94,7 @@ func TestUnchangedCodeIsNotPulledAgain(t *testing.T) {
 		again, err := r.Pull(t.Context(), name, first.Version)
 		require.NoError(t, err)
 		require.Equal(t, Code{Version: first.Version}, again)
-		// The same size, and a time that only differs.
+		// Only the time differs.
 		require.NoError(t, os.Chtimes(filepath.Join(dir, change), time.Time{}, time.Unix(1e9, 0)))
 		changed, err := r.Pull(t.Context(), name, first.Version)
 		require.NoError(t, err)
@@ -103,7 +103,8 @@ func TestUnchangedCodeIsNotPulledAgain(t *testing.T) {
 	}
 }
 
-// A registry may be made of links.
+// A function in the registry may be a symbolic link; a change of the file or directory to
+// which it leads is seen.
 func TestLinks(t *testing.T) {
 	r, dir := directory(t)
 	put(t, dir, "real/f.py", []byte(code))
@@ -163,7 +164,7 @@ func TestBrokenArchives(t *testing.T) {
 	require.ErrorContains(t, err, "no f.py in it")
 }
 
-// Names and schedules are read without the code; what changed is read again.
+// Names and schedules are read without the code; an ol.yaml that changed is read again.
 func TestNamesAndPeek(t *testing.T) {
 	r, dir := directory(t)
 	const yaml = "triggers:\n  cron:\n    - schedule: \"@every 1m\"\n"

@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 )
 
-// validator is what a web server said about a version, to ask whether it is
-// still the one.
+// validator is what a web server said about a version; with it the next request asks
+// whether that version is still current (RFC 9110, 13.1).
 type validator struct {
 	etag, modified string
 	version        string
@@ -50,7 +50,7 @@ func (r *Registry) pullURL(ctx context.Context, url, name, have string) (Code, e
 	default:
 		return Code{}, fmt.Errorf("%s: %s", url, resp.Status)
 	}
-	// Kept on disk first: only a whole download becomes code.
+	// Downloaded to a file first: only a whole download becomes code.
 	f, err := os.CreateTemp(r.out, "download-")
 	if err != nil {
 		return Code{}, err
