@@ -27,7 +27,7 @@ type dialled struct {
 
 func (d dialled) Dial(context.Context) (net.Conn, error) { return d.dial() }
 
-// watched says what happens to a connection.
+// watched records what is written to a connection.
 type watched struct {
 	net.Conn
 	said *[]string
@@ -38,8 +38,8 @@ func (w watched) Write(p []byte) (int, error) {
 	return w.Conn.Write(p)
 }
 
-// A server is woken by a connection: the request follows it in one piece, and what
-// cannot be sent wakes nobody.
+// A connection wakes the server up. The request follows the connection in one piece, and
+// for a request that cannot be sent there is no connection.
 func TestExchangeConnectsWhenTheRequestIsThere(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

@@ -25,29 +25,29 @@ type Spec struct {
 	Function config.Function
 	CodeDir  string   // holds the function's files
 	Env      []string // NAME=value
-	HostDir  string   // empty; for socket and pipe
+	HostDir  string   // an empty directory for the server's program, socket and pipe; Destroy removes it
 }
 
 // Maker makes sandboxes.
 type Maker interface {
 	// Check returns why no sandbox can be made at all, such as a missing image.
 	Check(context.Context) error
-	// Start returns once the function answers. An error that is ErrRefused stays
-	// until the function's code changes.
+	// Start returns once the function's server is ready. An error that matches ErrRefused
+	// comes back until the function's code or the image is another.
 	Start(context.Context, Spec) (Sandbox, error)
-	// Reap removes what a crashed worker left.
+	// Reap removes the sandboxes that a worker in the same worker_dir left.
 	Reap(context.Context) error
 }
 
 // Sandbox is one warm container.
 type Sandbox interface {
-	Dial(context.Context) (net.Conn, error)
+	Dial(context.Context) (net.Conn, error) // to the server in it
 	Pause(context.Context) error
 	Unpause(context.Context) error
 	Destroy(context.Context) error
-	// Dead is closed when the container ended by itself or was ended from outside.
+	// Dead is closed when the container has ended: by itself, from outside or by Destroy.
 	Dead() <-chan struct{}
-	// Death is why: once Dead is closed, or after an exchange that got no answer.
+	// Death says why. It is asked once Dead is closed, or after an exchange that got no answer.
 	Death(context.Context) Death
 	String() string
 }
@@ -58,10 +58,10 @@ type Death struct {
 	Text string // a sentence's end, as "it was out of memory: limits.mem_mb is 50"
 }
 
-// ErrNotSent is an exchange in which the function has not seen the request.
+// ErrNotSent means that the function has not seen the request: another sandbox may get it.
 var ErrNotSent = errors.New("not sent")
 
-// ErrRefused is a function that this worker's image cannot run.
+// ErrRefused means that this worker's image lacks what the function asks for.
 var ErrRefused = errors.New("refused")
 
 var (
@@ -69,9 +69,9 @@ var (
 	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 4<<10) }}
 )
 
-// late is a connection that is made when there is something to send. A server
-// that is woken by a connection finds its request there: to an observer it would
-// else be busy twice.
+// late is a connection that is made by the first Write, so that the server, which a new
+// connection wakes up, finds the request there. Else it would sleep again until the request
+// came, and the observer would see two busy periods.
 type late struct {
 	ctx  context.Context
 	s    Sandbox
@@ -93,10 +93,10 @@ func (l *late) Write(p []byte) (int, error) {
 	return l.conn.Write(p)
 }
 
-// Exchange sends one request over a connection of its own, for the far side
-// forks at accept, and calls answer with the response. When ctx ends the
-// connection is closed, and an invocation that is a process ends with it. The
-// request's body is body.
+// Exchange sends req with body over a connection of its own, because the server forks
+// when it accepts one, and calls answer with the response. When ctx ends, the connection
+// is closed, and an invocation that is a process ends with it. The error matches
+// ErrNotSent if no connection could be made.
 func Exchange(ctx context.Context, s Sandbox, req *http.Request, body []byte, answer func(*http.Response) error) error {
 	req.Body, req.ContentLength = http.NoBody, int64(len(body))
 	if len(body) > 0 {
@@ -106,7 +106,7 @@ func Exchange(ctx context.Context, s Sandbox, req *http.Request, body []byte, an
 	bw := writers.Get().(*bufio.Writer)
 	defer writers.Put(bw)
 	bw.Reset(to)
-	// A server that refuses without reading everything has answered all the same.
+	// After an error the answer is read all the same: the server may refuse a request that it has not read whole.
 	writeErr := req.Write(bw)
 	if writeErr == nil {
 		writeErr = bw.Flush()
@@ -115,7 +115,7 @@ func Exchange(ctx context.Context, s Sandbox, req *http.Request, body []byte, an
 		return fmt.Errorf("%w: %w", ErrNotSent, to.err)
 	}
 	if to.conn == nil {
-		return writeErr // nothing that could be sent
+		return writeErr // req cannot be written as HTTP
 	}
 	defer to.conn.Close()
 	defer to.stop()
@@ -130,6 +130,6 @@ func Exchange(ctx context.Context, s Sandbox, req *http.Request, body []byte, an
 	return answer(resp)
 }
 
-// Deadline bounds what is asked of Docker, so that a daemon that hangs does
-// not hang requests.
+// Deadline bounds pausing, waking, removing and examining a sandbox, so that a Docker
+// daemon that hangs does not hang requests.
 const Deadline = 30 * time.Second

@@ -29,7 +29,7 @@ func Install(dir string) error {
 	return err
 }
 
-// Command runs server.py in a container.
+// Command is the command line that runs server.py in a container.
 func Command(c config.Config) []string {
 	args := []string{"python3", "/host/server.py", c.Invocation, c.Sched, strconv.Itoa(c.Concurrency), "/handler", "/host"}
 	if c.PlatformUS > 0 {

@@ -31,12 +31,12 @@ import (
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
-// pyServer is the container's server as a process of this machine.
+// pyServer is the container's server as a process of this host.
 type pyServer struct {
 	t      testing.TB
 	socket string
 	pid    int
-	ended  chan string // what it wrote after its first line
+	ended  chan string // gets what the server wrote after its first line
 }
 
 // rest is what the server wrote after its first line, once it has ended.
@@ -47,8 +47,8 @@ func write(t testing.TB, path, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
 }
 
-// startServer runs the server on a handler's file. args are those before the
-// directories, then those after them.
+// startServer runs the server on a handler's file. args are the server's arguments MODE,
+// SCHED and THREADS, then those after the directories.
 func startServer(t testing.TB, file string, args ...string) pyServer {
 	code, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -62,7 +62,7 @@ func startFiles(t testing.TB, files map[string]string, env []string, args ...str
 	return s
 }
 
-// tryFiles also returns what the server says first.
+// tryFiles is startFiles for a server that may not start: it returns the server's first line.
 func tryFiles(t testing.TB, files map[string]string, env []string, args ...string) (pyServer, string) {
 	py := oltest.Python(t, "json")
 	dir := oltest.ShortDir(t)
@@ -77,8 +77,8 @@ func tryFiles(t testing.TB, files map[string]string, env []string, args ...strin
 	args = slices.Concat([]string{filepath.Join(server, "server.py")}, args[:3], []string{dir, dir}, args[3:])
 	cmd := exec.Command(py, args...)
 	cmd.Env = slices.Concat(os.Environ(), []string{"PYTHONDONTWRITEBYTECODE=1"}, env)
-	// A process of the fuzzer that ends takes its servers along, and they hold nothing
-	// that somebody waits to be closed.
+	// When a process of the fuzzer ends, its servers end (Pdeathsig). Their stderr is a file:
+	// the go command waits until every process has closed the stderr of the test.
 	stderr, err := os.Create(filepath.Join(server, "stderr"))
 	require.NoError(t, err)
 	defer stderr.Close()
@@ -155,7 +155,7 @@ func TestFunctionsCompute(t *testing.T) {
 	}
 }
 
-// The artifact's protocol is the handler's, whatever the mode.
+// A handler main(n, rounds) is answered for in the artifact's form in every mode.
 func TestServerAnswers(t *testing.T) {
 	for _, mode := range []string{"fork", "exec", "import", "auto"} {
 		t.Run(mode, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestServerSurvivesAHandlerThatFails(t *testing.T) {
 	}
 }
 
-// cpuTime is what a process has used, without its children.
+// cpuTime is the CPU time that a process has used, without its children.
 func cpuTime(t *testing.T, pid int) time.Duration {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
 	require.NoError(t, err)
@@ -214,7 +214,7 @@ func cpuTime(t *testing.T, pid int) time.Duration {
 	return time.Duration(ns)
 }
 
-// A modelled platform uses CPU time of the server's, not of the invocation's.
+// The CPU time of a modelled platform (PLATFORM) is the server's, not the invocation's.
 func TestPlatformTimeIsUsedBeforeTheInvocation(t *testing.T) {
 	used := func(platformUS string) time.Duration {
 		s := startCode(t, "import time\ndef main(n, rounds):\n    return time.process_time_ns()\n", "fork", "normal", "1", platformUS)
@@ -232,8 +232,7 @@ func TestPlatformTimeIsUsedBeforeTheInvocation(t *testing.T) {
 	require.GreaterOrEqual(t, used("50000"), 250*time.Millisecond)
 }
 
-// What does not load is reported: in exec mode, where each request loads, to
-// the client.
+// In exec mode each request loads the handler. If that fails, the client gets the reason.
 func TestExecReportsAHandlerThatDoesNotLoad(t *testing.T) {
 	s := startCode(t, "import nothing_of_this_name\n", "exec")
 	code, body := s.post("1")
@@ -280,7 +279,7 @@ func TestServerServesManyAtOnceAndLeavesNoZombies(t *testing.T) {
 	}, "no child is left")
 }
 
-// cpuTicks is what a process used, in ticks of 10 ms.
+// cpuTicks is the CPU time that a process has used, in ticks of 10 ms.
 func cpuTicks(t testing.TB, pid int) (ticks int) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	require.NoError(t, err)
@@ -293,7 +292,7 @@ func cpuTicks(t testing.TB, pid int) (ticks int) {
 	return ticks
 }
 
-// The parent only accepts and forks: of a request that computes, little is its.
+// The parent only accepts and forks: little of the CPU time of a request is the parent's.
 func TestTheChildCarriesTheWork(t *testing.T) {
 	s := startServer(t, "../functions/fib.py")
 	before := cpuTicks(t, s.pid)
@@ -304,8 +303,8 @@ func TestTheChildCarriesTheWork(t *testing.T) {
 	require.LessOrEqual(t, cpuTicks(t, s.pid)-before, 10, "ticks of 10 ms for 20 requests")
 }
 
-// Invocations run under the policy asked for, the server is back to its own or
-// one above afterwards.
+// Invocations run under the policy asked for. The server, also after an invocation in its
+// own process, has the same policy, and with a real-time one a priority above theirs.
 func TestSched(t *testing.T) {
 	ring.Need(t, ring.Root, exec.Command("chrt", "-f", "1", "true").Run() == nil, "real-time policies may not be set")
 	const code = "import os\ndef f(event):\n    return [os.sched_getscheduler(0), os.sched_getparam(0).sched_priority]\n"
@@ -333,7 +332,7 @@ func TestSocketIsTheOwnersAlone(t *testing.T) {
 	require.EqualValues(t, 0o600, st.Mode().Perm())
 }
 
-// A client that sends nothing holds up nobody else where requests are processes.
+// If requests are processes, a client that sends nothing does not hold up other clients.
 func TestSilentClient(t *testing.T) {
 	s := startServer(t, "../functions/fib.py")
 	conn, err := net.Dial("unix", s.socket)
@@ -365,7 +364,7 @@ func TestClientsThatGo(t *testing.T) {
 	}
 }
 
-// Where limits.procs leaves no process or thread, the request says so and the
+// If limits.procs leaves no process or thread for a request, its answer says so, and the
 // server goes on.
 func TestNoProcessLeft(t *testing.T) {
 	for mode, call := range map[string]string{config.Fork: "os.fork", config.Import: "threading.Thread.start"} {

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever a handler raises, returns, prints or does to descriptors, its answer
-// arrives, and the next one's.
+// Whatever a handler raises, returns, prints or does to descriptors, the request is
+// answered, and so is the next one.
 func TestNothingLosesTheAnswer(t *testing.T) {
 	const code = `import os, sys, socket, gc, json
 class Odd(Exception):
@@ -69,7 +69,8 @@ def f(event):
 	}
 }
 
-// Without a thread to spare the connection is not hidden, and answered all the same.
+// If no thread can be started for a keeper, the connection is not hidden from the handler,
+// and the request is answered all the same.
 func TestNoThreadForAKeeper(t *testing.T) {
 	for _, mode := range []string{"import", "fork", "exec"} {
 		s := startCode(t, "import _thread\ndef none(*args):\n    raise RuntimeError('no room')\n_thread.start_new_thread = none\ndef f(event):\n    return event\n", mode)
@@ -81,7 +82,8 @@ func TestNoThreadForAKeeper(t *testing.T) {
 	}
 }
 
-// A child of the handler's that comes back from it answers nobody.
+// If a handler forks and its child returns from the handler, too, only the parent's result
+// is the answer.
 func TestForkThatReturns(t *testing.T) {
 	for _, mode := range []string{"import", "fork", "exec"} {
 		s := startCode(t, "import os\ndef f(event):\n    return os.fork() > 0\n", mode)
@@ -93,8 +95,9 @@ func TestForkThatReturns(t *testing.T) {
 	}
 }
 
-// What handlers are made of in FuzzHandlers: each pair of bytes is one of these and
-// its number. Eight of them make no result that is too large for a machine.
+// pieces are the statements of which FuzzHandlers makes handlers: of each pair of bytes one
+// chooses a statement, and the other is the number in it. Eight statements make no result
+// that is too large for the host's memory.
 var pieces = []string{
 	`raise ValueError(%d)`, `raise OSError(os.fsdecode(b"\xff" * (%d + 1)))`, `raise type("E%d", (BaseException,), {"__str__": lambda s: 1/0})`,
 	`raise SystemExit(%d)`, `print("x" * %d * 1000)`, `print(chr(0xd800 + %d))`, `sys.stderr.write("y" * %d)`, `sys.stdout.close()`, `sys.stdout = %d`,
@@ -105,8 +108,8 @@ var pieces = []string{
 	`socket.fromfd(%d, 1, 1).shutdown(2)`, `signal.signal(signal.SIGTERM, signal.SIG_IGN)`,
 }
 
-// FuzzHandlers runs handlers made at random: each gets an answer, and its server
-// goes on. Only what asks for an end (os._exit, signals) may have one.
+// FuzzHandlers runs handlers made at random: each request is answered, and the server goes
+// on. Statements that end a process on purpose (os._exit, signals) are not among pieces.
 func FuzzHandlers(f *testing.F) {
 	const code = `import fcntl, os, signal, socket, sys
 def f(event):

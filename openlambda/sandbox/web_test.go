@@ -140,7 +140,7 @@ func TestWebApplications(t *testing.T) {
 	}
 }
 
-// What has no entry says which there could be.
+// The error for a function without an entry names the entries that it could have.
 func TestNoEntry(t *testing.T) {
 	for _, x := range []struct {
 		file, code string
@@ -167,7 +167,7 @@ func TestModulesOfTheFunction(t *testing.T) {
 	require.Equal(t, `"none"`, body)
 }
 
-// requirements.txt is held against what is installed.
+// requirements.txt is compared with the packages that are installed.
 func TestRequirements(t *testing.T) {
 	const dist = "Metadata-Version: 2.1\nName: My_Package\nVersion: 1.2.0\n"
 	code := map[string]string{"f.py": "def f(event):\n    return 1\n"}
