@@ -35,20 +35,21 @@ import (
 // suite is the Debian release of the functions' image.
 const suite = "bookworm"
 
-// packages is what the functions need: an interpreter and igraph; and packaging,
-// by which requirements.txt is checked.
+// packages are those that the artifact's functions need, an interpreter and igraph; and
+// packaging, with which the server checks requirements.txt.
 var packages = []string{"python3-minimal", "python3-igraph", "python3-packaging"}
 
 var packageRE = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?$`)
 
-// trim removes what no function reads.
+// trim is a shell command, given the root directory as $1, that removes files which no
+// function reads.
 const trim = `cd "$1" && rm -rf usr/share/doc usr/share/man usr/share/locale usr/share/zoneinfo usr/share/info \
 usr/share/perl5 usr/lib/x86_64-linux-gnu/perl-base usr/lib/x86_64-linux-gnu/gconv usr/lib/udev usr/lib/systemd \
 var/lib/apt var/lib/dpkg var/cache var/log boot media mnt srv usr/share/bash-completion usr/lib/python3/dist-packages/igraph/drawing/*/__pycache__`
 
 // Options say how to make the functions' image.
 type Options struct {
-	Packages []string // of Debian, beside what the image always has: python3-flask
+	Packages []string // Debian's, beside those that the image always has; such as python3-flask
 	Wheels   string   // a folder of wheels, "" for none
 	Tag      string   // of the image; "": lambda:latest
 	Progress *progress.Reporter
@@ -59,7 +60,7 @@ type Options struct {
 type Image struct {
 	Path   string
 	Digest string // of everything that went in
-	Hit    bool
+	Hit    bool   // it was made before
 }
 
 // Build returns the functions' container image, making it without a
@@ -110,7 +111,8 @@ func Build(ctx context.Context, o Options) (Image, error) {
 	return Image{Path: filepath.Join(e.Dir, "lambda.tar"), Digest: key, Hit: e.Hit}, nil
 }
 
-// check returns the wheels, and refuses what is no name of a package.
+// check returns the paths of the wheels. It refuses a package that is no name of one, and
+// wheels whose names the shell would split.
 func (o Options) check() (wheels []string, err error) {
 	for _, p := range o.Packages {
 		if !packageRE.MatchString(p) {
@@ -132,8 +134,9 @@ func (o Options) check() (wheels []string, err error) {
 	return wheels, err
 }
 
-// serverLayer is a tar that makes the image one that OpenLambda's own worker can use
-// as well: its containers run /spin, and it starts the server in them by a path.
+// serverLayer is a tar of the files that OpenLambda's own worker expects in an image, so
+// that it can use this one, too: /spin, which its containers run, and the server below
+// /runtimes, which it starts in them.
 func serverLayer() ([]byte, error) {
 	names, err := fs.Glob(sandbox.Files, "*.py")
 	if err != nil {
@@ -160,7 +163,7 @@ func serverLayer() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// makeRoot writes a tar of the file system with the packages.
+// makeRoot writes the file root: a tar of the file system with packages and wheels.
 func makeRoot(ctx context.Context, root string, packages, wheels []string) error {
 	args := []string{"mmdebstrap", "--quiet", "--variant=essential", "--format=tar",
 		"--include=" + strings.Join(packages, ","),
@@ -181,7 +184,8 @@ func makeRoot(ctx context.Context, root string, packages, wheels []string) error
 	return command.Run(ctx, command.Cmd{Args: args})
 }
 
-// assemble writes a docker-archive of both layers.
+// assemble writes the docker-archive path, tagged label, of two layers: the tar in the file
+// root, and over it server.
 func assemble(path, label, root string, server []byte) error {
 	base, err := tarball.LayerFromFile(root)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The image has the server where OpenLambda's worker looks for it, and what the
-// server imports beside it.
+// The image has the server where OpenLambda's worker looks for it, and beside it the modules
+// that the server imports.
 func TestServerLayer(t *testing.T) {
 	data, err := serverLayer()
 	require.NoError(t, err)

@@ -65,8 +65,8 @@ type file struct {
 	Reuse       yamlx.At[bool]              `yaml:"reuse-sandbox"`
 }
 
-// Read returns what the function in dir is. It refuses what this worker cannot
-// run.
+// Read returns what the files of the function in dir say. A function that this worker
+// cannot run is an error.
 func Read(dir string) (Function, error) {
 	f, err := readFile(filepath.Join(dir, File))
 	if err != nil {
@@ -153,7 +153,7 @@ func Parse(data []byte) (Function, error) {
 	return out, errs.Err()
 }
 
-// readDotEnv reads NAME=value lines, which count where ol.yaml has no environment.
+// readDotEnv reads the NAME=value lines of .env, which count if ol.yaml has no environment.
 func readDotEnv(path string) (map[string]string, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -188,7 +188,7 @@ func (f Function) Allows(method string) bool {
 	return slices.Contains(f.Allowed, "*") || slices.Contains(f.Allowed, method)
 }
 
-// Env is the environment as NAME=value, sorted.
+// Env is the environment as NAME=value, sorted, with Install in OL_INSTALL for the server.
 func (f Function) Env() []string {
 	var out []string
 	for key, value := range f.Environment {
@@ -212,7 +212,7 @@ func installs(path string) ([]string, error) {
 	sc := bufio.NewScanner(f)
 	sc.Buffer(nil, 1<<20)
 	for sc.Scan() {
-		// As OpenLambda reads it: spaces anywhere, the comment from the line's start.
+		// As OpenLambda reads it: the line begins with #, and spaces may be anywhere.
 		list, ok := strings.CutPrefix(strings.ReplaceAll(sc.Text(), " ", ""), "#ol-install:")
 		if !ok {
 			continue

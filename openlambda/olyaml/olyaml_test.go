@@ -48,7 +48,7 @@ reuse-sandbox: false
 	require.Equal(t, at.Add(2*time.Second), f.Cron[1].When.Next(at))
 }
 
-// What is not said is as OpenLambda has it.
+// A key that is missing in ol.yaml means what it means for OpenLambda.
 func TestDefaults(t *testing.T) {
 	for _, files := range []map[string]string{{"f.py": ""}, {"f.py": "", File: ""}, {"f.py": "", File: "environment:\n  A: b\n"}, {"f.py": "", File: "reuse-sandbox: true\n"}} {
 		f, err := function(t, files)
@@ -74,7 +74,7 @@ func TestDotEnv(t *testing.T) {
 	require.Equal(t, []string{"B=2"}, f.Env(), "ol.yaml's goes over it")
 }
 
-// Every complaint says where and what to do.
+// Every error says where in ol.yaml it is, and what is allowed or what to do.
 func TestRefusals(t *testing.T) {
 	for _, x := range []struct{ yaml, want string }{
 		{"trigers:\n  http: []\n", "ol.yaml:1:1: trigers: no such key; allowed: environment, reuse-sandbox, triggers"},

@@ -38,8 +38,8 @@ var stageNames = [stages]string{"web-request", "LambdaFunc.Invoke", "pull-lambda
 // Stats counts and times. /stats and stats.json are OpenLambda's view of it,
 // /metrics is Prometheus's.
 type Stats struct {
-	Overhead prometheus.Summary
-	Registry *prometheus.Registry
+	Overhead prometheus.Summary   // seconds that the worker itself adds to a request
+	Registry *prometheus.Registry // what /metrics shows
 
 	count, sumNS [stages]atomic.Int64
 	seconds      *prometheus.HistogramVec // by function and stage
@@ -59,7 +59,7 @@ type Function struct {
 	ColdStarts prometheus.Counter
 }
 
-// New returns what counts and times. Durations are logged to log if there is one.
+// New returns statistics of nothing yet. If log is not nil, every stage's duration is logged to it.
 func New(log *slog.Logger) *Stats {
 	s := &Stats{Registry: prometheus.NewRegistry(), log: log}
 	s.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -97,7 +97,7 @@ func (s *Stats) Function(name string) *Function {
 	return got.(*Function)
 }
 
-// Since records that a stage began at begun and ends now.
+// Since records that a stage began at begun and ends now, and returns its duration.
 func (f *Function) Since(st Stage, begun time.Time) time.Duration {
 	d := time.Since(begun)
 	f.s.count[st].Add(1)
@@ -118,7 +118,7 @@ func (f *Function) Answered(status string) {
 	f.s.requests.WithLabelValues(f.name, status).Inc()
 }
 
-// Died counts an end that nobody asked for. reason is "" where it is not known.
+// Died counts the end of a sandbox, or of a process in one, that the worker did not ask for. reason "" is unknown.
 func (f *Function) Died(reason string) {
 	if reason == "" {
 		reason = "unknown"
@@ -126,7 +126,7 @@ func (f *Function) Died(reason string) {
 	f.s.deaths.WithLabelValues(f.name, reason).Inc()
 }
 
-// Snapshot is counts and averages in ms, by OpenLambda's keys.
+// Snapshot is the count and the average in ms of each stage that has been, by OpenLambda's keys.
 func (s *Stats) Snapshot() map[string]int64 {
 	out := map[string]int64{}
 	for i, name := range stageNames {
