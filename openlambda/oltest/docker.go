@@ -24,9 +24,9 @@ import (
 	"github.com/ds2-lab/alps/openlambda/sandbox"
 )
 
-// Docker answers the Docker Engine API on a unix socket. A container is a
-// plain process of this machine: the real server, with the container's paths
-// replaced by what is mounted there.
+// Docker answers the Docker Engine API on a unix socket. A container is a plain
+// process of this host: the real server, with the container's paths replaced by
+// the paths of the directories that are mounted there.
 type Docker struct {
 	t      testing.TB
 	socket string
@@ -37,7 +37,7 @@ type Docker struct {
 	server     *http.Server
 	containers map[string]*Container
 	execs      map[string][]string // by id: container, command
-	calls      []string            // "create", "pause", …
+	calls      []string            // operations asked for, in order: "create", "pause" and so on
 	last       int
 	noImage    bool
 }
@@ -68,7 +68,7 @@ func (c *Container) running() bool {
 	}
 }
 
-// exitCode is as Docker has it: 128 and the signal where one ended the process.
+// exitCode is as Docker has it: 128 plus the signal's number if one ended the process.
 func (c *Container) exitCode() int {
 	if c.ended == nil {
 		return 0
@@ -101,7 +101,7 @@ func StartDocker(t testing.TB) *Docker {
 // Host is what DOCKER_HOST should be.
 func (d *Docker) Host() string { return "unix://" + d.socket }
 
-// Up starts the daemon, Down stops it; containers stay.
+// Up starts the daemon: at first, and again after Down.
 func (d *Docker) Up() {
 	l, err := net.Listen("unix", d.socket)
 	require.NoError(d.t, err)
@@ -109,10 +109,10 @@ func (d *Docker) Up() {
 	go d.server.Serve(l)
 }
 
-// Down stops the daemon.
+// Down stops the daemon. Containers go on.
 func (d *Docker) Down() { d.server.Close() }
 
-// List are the containers there are.
+// List are the containers that were created and not removed, in no order.
 func (d *Docker) List() []*Container {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -123,7 +123,7 @@ func (d *Docker) List() []*Container {
 	return out
 }
 
-// Only is the one container there is.
+// Only is the one container of List. The test fails if there is another number of them.
 func (d *Docker) Only() *Container {
 	list := d.List()
 	require.Len(d.t, list, 1)
@@ -150,7 +150,7 @@ func (d *Docker) Kill(c *Container) {
 	}
 }
 
-// hostPath translates a path of the container.
+// hostPath translates a path in the container to the path on the host that is mounted there.
 func (c *Container) hostPath(path string) string {
 	for _, b := range c.host.Binds {
 		f := strings.Split(b, ":")
@@ -161,13 +161,13 @@ func (c *Container) hostPath(path string) string {
 	return path
 }
 
-// run starts a command as the container's process.
+// run starts Python as the container's process, with the arguments of args after the first.
 func (d *Docker) run(c *Container, args []string) error {
 	argv := []string{d.python}
 	for _, a := range args[1:] {
 		argv = append(argv, c.hostPath(a))
 	}
-	// An image of OpenLambda's has its own server.
+	// OpenLambda's worker starts the server that is in the image. Here there is no image.
 	if strings.HasPrefix(args[len(args)-1], "/runtimes/") {
 		server, err := os.MkdirTemp(filepath.Dir(d.socket), "server")
 		if err == nil {
@@ -266,7 +266,7 @@ func (d *Docker) routes() http.Handler {
 		reply(w, 200, map[string]any{"Id": "sha256:1"})
 	})
 	on("POST /containers/{id}/start", "start", func(w http.ResponseWriter, _ *http.Request, c *Container) {
-		// OpenLambda's own containers only spin; their server comes by exec.
+		// A container of OpenLambda's own worker runs /spin, which only waits; exec starts its server.
 		if c.Config.Cmd[0] != "/spin" {
 			if err := d.run(c, c.Config.Cmd); err != nil {
 				fail(w, 500, err.Error())

@@ -31,8 +31,8 @@ import (
 	"github.com/ds2-lab/alps/openlambda/sandbox"
 )
 
-// Interpreter is the system's Python, and an error if it lacks one of modules
-// (comma-separated).
+// Interpreter is the path of the host's Python. It is an error if Python lacks one of
+// modules (comma-separated).
 func Interpreter(modules string) (path string, err error) {
 	path = "/usr/bin/python3"
 	if err := exec.Command(path, "-c", "import "+modules).Run(); err != nil {
@@ -41,14 +41,14 @@ func Interpreter(modules string) (path string, err error) {
 	return path, nil
 }
 
-// Python is the system's interpreter; a test that lacks it is skipped by its ring.
+// Python is Interpreter's path. Without it the test is skipped, or fails if its ring must run.
 func Python(t testing.TB, modules string) string {
 	path, err := Interpreter(modules)
 	ring.Need(t, ring.Python, err == nil, "%v", err)
 	return path
 }
 
-// ShortDir is a temporary directory with a short name: a socket's path is bounded.
+// ShortDir is a temporary directory with a short path, because a socket's may have 107 bytes.
 func ShortDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("", "ol")
 	require.NoError(t, err)
@@ -158,8 +158,8 @@ func (s *Serving) Get(path string) string {
 	return body
 }
 
-// Request may be called in any goroutine: where it fails, so does the test, and
-// the status is 0.
+// Request sends a request and returns the answer's status and body. It may be called in any
+// goroutine: after an error it marks the test as failed and returns status 0.
 func Request(t testing.TB, method, url, body string) (int, string) {
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if !assert.NoError(t, err) {
@@ -177,7 +177,8 @@ func Request(t testing.TB, method, url, body string) (int, string) {
 	return resp.StatusCode, string(data)
 }
 
-// Eventually waits for what another goroutine or process does.
+// Eventually waits, up to 20 s, until another goroutine or process has made cond true. what
+// says in the test's failure what did not happen.
 func Eventually(t testing.TB, cond func() bool, what string) {
 	require.Eventually(t, cond, 20*time.Second, 5*time.Millisecond, what)
 }
@@ -185,7 +186,7 @@ func Eventually(t testing.TB, cond func() bool, what string) {
 // Killed says whether a process is gone.
 func Killed(pid int) bool { return syscall.Kill(pid, 0) != nil }
 
-// Log shows lines where tests are verbose.
+// Log is a log to stderr if tests are verbose (-v), else to nowhere.
 func Log() *slog.Logger {
 	if testing.Verbose() {
 		return slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -212,14 +213,14 @@ func DockerMaker(t testing.TB, c config.Config, log *slog.Logger) sandbox.Maker 
 	return p
 }
 
-// SmallDisk puts dir on a file system of its own with little room.
+// SmallDisk mounts a file system of 256 KiB on dir.
 func SmallDisk(t testing.TB, dir string) {
 	require.NoError(t, os.MkdirAll(dir, 0o700))
 	require.NoError(t, unix.Mount("none", dir, "tmpfs", 0, "size=256k"))
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 }
 
-// Fill writes a file until there is no room.
+// Fill writes to the file path until its file system is full.
 func Fill(t testing.TB, path string) {
 	f, err := os.Create(path)
 	require.NoError(t, err)

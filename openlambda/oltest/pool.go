@@ -22,9 +22,9 @@ import (
 type Pool struct {
 	mu     sync.Mutex
 	all    []*Sandbox
-	Fail   atomic.Pointer[error]         // what every start ends with; nil: none
+	Fail   atomic.Pointer[error]         // the error of every Start; nil: none
 	Starts atomic.Int32                  // how often Start was called
-	Answer func(*Sandbox, string) string // called for every request; nil: "ok"
+	Answer func(*Sandbox, string) string // returns the answer to a request's body, "" for none; nil: "ok"
 }
 
 // Sandbox is one of a Pool's.
@@ -45,7 +45,7 @@ func (p *Pool) Check(context.Context) error { return nil }
 // Reap removes nothing.
 func (p *Pool) Reap(context.Context) error { return nil }
 
-// Start makes one that answers at once.
+// Start makes a sandbox that answers at once.
 func (p *Pool) Start(_ context.Context, s sandbox.Spec) (sandbox.Sandbox, error) {
 	p.Starts.Add(1)
 	if err := p.Fail.Load(); err != nil {
@@ -82,39 +82,39 @@ func (f *Sandbox) accept() {
 				body, _ := io.ReadAll(req.Body)
 				out = f.pool.Answer(f, string(body))
 			}
-			if out != "" { // else it dies without an answer
+			if out != "" { // else the connection closes without an answer
 				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(out), out)
 			}
 		}()
 	}
 }
 
-// Death says that the sandbox has not died.
+// Death knows of no reason.
 func (f *Sandbox) Death(context.Context) sandbox.Death { return sandbox.Death{} }
 
-// Dial and the others are sandbox.Sandbox's.
+// Dial connects to the sandbox.
 func (f *Sandbox) Dial(ctx context.Context) (net.Conn, error) {
 	return socket.Dial(ctx, filepath.Join(f.Spec.HostDir, "ol.sock"))
 }
 
-// Pause counts, and does nothing else.
+// Pause counts the call and sets Paused. The sandbox goes on answering.
 func (f *Sandbox) Pause(context.Context) error { f.Pauses.Add(1); f.Paused.Store(true); return nil }
 
-// Unpause counts, and does nothing else.
+// Unpause counts the call and clears Paused.
 func (f *Sandbox) Unpause(context.Context) error {
 	f.Unpauses.Add(1)
 	f.Paused.Store(false)
 	return nil
 }
 
-// Dead is closed when the sandbox ends, by Die too.
+// Dead is closed when the sandbox ends, by Die or Destroy.
 func (f *Sandbox) Dead() <-chan struct{} { return f.end }
 func (f *Sandbox) String() string        { return filepath.Base(f.Spec.HostDir) }
 
-// Die ends it as from outside.
+// Die ends the sandbox as if from outside.
 func (f *Sandbox) Die() { f.once.Do(func() { f.listener.Close(); close(f.end) }) }
 
-// Destroy ends the sandbox, as often as it is called.
+// Destroy ends the sandbox. It may be called more than once.
 func (f *Sandbox) Destroy(context.Context) error {
 	f.Destroyed.Store(true)
 	f.Die()
@@ -128,7 +128,7 @@ func (p *Pool) Sandboxes() []*Sandbox {
 	return slices.Clone(p.all)
 }
 
-// Live are those not destroyed.
+// Live is how many sandboxes were made and not destroyed.
 func (p *Pool) Live() int {
 	n := 0
 	for _, s := range p.Sandboxes() {
