@@ -332,7 +332,7 @@ func TestStorage(t *testing.T) {
 	require.Equal(t, 200, code)
 	require.Regexp(t, regexp.QuoteMeta(workdir.Scratch(c))+` .* tmpfs `, mounts())
 	require.Contains(t, mounts(), workdir.Code(c))
-	// A worker that was killed leaves them; the next one's start does not pile them up.
+	// A worker that was killed leaves its mounts; the next start mounts anew, not on top of them.
 	unmount, err := workdir.Make(c)
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(mounts(), workdir.Scratch(c)))

@@ -15,8 +15,8 @@ import (
 	"github.com/ds2-lab/alps/openlambda/oltest"
 )
 
-// The artifact's functions: started twice is started once, one worker or one
-// per function, and deleted twice is deleted once.
+// A second ol functions init with the same flags changes nothing, with one worker for all
+// functions and with one for each; a second delete is no error.
 func TestFunctionsInitAndDelete(t *testing.T) {
 	d := oltest.StartDocker(t)
 	dir := oltest.ShortDir(t)
@@ -65,7 +65,7 @@ func TestFunctionsInitAndDelete(t *testing.T) {
 	remove()
 }
 
-// ol functions delete and init touch the configurations of functions init only.
+// ol functions delete and init leave configurations that functions init did not write.
 func TestAnothersConfigurationStays(t *testing.T) {
 	o := newOlDir(t)
 	theirs := config.Default(o.path)

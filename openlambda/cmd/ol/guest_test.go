@@ -30,8 +30,8 @@ import (
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
-// The tests of this file run in the guest, on Docker itself; package guest's
-// guest tests take them there. They are named TestGuest….
+// inGuest skips a test that does not run in the guest, where there is Docker itself. The
+// guest tests of experiments/guest run all tests named TestGuest… there.
 func inGuest(t testing.TB) {
 	ring.Need(t, ring.Docker, ring.Must(ring.Docker), "runs in the guest of the target test:guest")
 }
@@ -52,7 +52,7 @@ func shell(t testing.TB, line string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// containers are the ids of a worker's.
+// containers are the ids of a worker's containers.
 func containers(s *oltest.Serving) []string {
 	return strings.Fields(shell(s.T, "docker ps -aq --no-trunc -f label="+docker.LabelCluster+"="+s.Config.WorkerDir))
 }
@@ -70,7 +70,8 @@ def f(event):
     return os.getpid()
 `
 
-// Labels, parent and limits are Docker's; what breaks them fails alone.
+// Labels, cgroup parent and limits reach Docker; a request that breaks a limit fails, and
+// the next one is served.
 func TestGuestContainer(t *testing.T) {
 	s := guestServe(t, func(c *config.Config) {
 		oltest.Handler(t, *c, "f", guestHandler)
@@ -94,7 +95,7 @@ func TestGuestContainer(t *testing.T) {
 	require.NotEqual(t, id, containers(s)[0])
 }
 
-// More processes than limits.procs: those too many are told so.
+// If limits.procs leaves no process for a request, it is answered with 503.
 func TestGuestNoProcessLeft(t *testing.T) {
 	s := guestServe(t, func(c *config.Config) {
 		oltest.Handler(t, *c, "f", "import time\ndef f(event):\n    time.sleep(event)\n    return 1\n")
@@ -109,14 +110,16 @@ func TestGuestNoProcessLeft(t *testing.T) {
 	for range 8 {
 		got[<-codes]++
 	}
-	// One of four is the server, and an invocation that finds room has a thread beside its own.
+	// One of the four is the server. An invocation is one, and if there is room its keeper's
+	// thread is another.
 	require.Equal(t, 8, got[200]+got[http.StatusServiceUnavailable], "%v", got)
 	require.True(t, 2 <= got[200] && got[200] <= 3, "%v", got)
 	code, _ := s.Run("f", "0")
 	require.Equal(t, 200, code)
 }
 
-// Killed from outside, paused when idle, and Docker restarted.
+// Requests are served after the container was paused, after it was killed from outside,
+// and after Docker was restarted.
 func TestGuestFaults(t *testing.T) {
 	s := guestServe(t, func(c *config.Config) { oltest.Handler(t, *c, "f", guestHandler) })
 	code, body := s.Run("f", "1")
@@ -241,7 +244,7 @@ func TestGuestLoad(t *testing.T) {
 			s := guestServe(t, func(c *config.Config) {
 				c.Registry, c.RegistryCacheMS = "/opt/alps/registry", 5000
 				c.Invocation, c.Concurrency, c.Queue, c.Network = mode, 0, clients, "none"
-				c.CPUs = "1" // as in the rig: worker and clients on the other
+				c.CPUs = "1" // as in the rig, worker and clients are on CPU 0
 				c.Functions = []config.Function{{Name: "noop", UID: "7"}}
 			})
 			var mu sync.Mutex
@@ -285,8 +288,8 @@ func TestGuestLoad(t *testing.T) {
 	}
 }
 
-// What mode fork costs a container beyond the function itself, in CPU time.
-// It is to be asked of a guest in virtual time.
+// How much more CPU time a container uses for a request in mode fork than the function
+// itself. Only in a guest in virtual time does the number not depend on the host.
 func TestGuestForkCost(t *testing.T) {
 	const n, times = 16, 40
 	s := guestServe(t, func(c *config.Config) {

@@ -13,7 +13,7 @@ import (
 	"github.com/ds2-lab/alps/openlambda/oltest"
 )
 
-// This binary is ol itself where a test needs a process.
+// With OL_MAIN the test binary is ol itself, for tests that need it as a process.
 func TestMain(m *testing.M) {
 	if os.Getenv("OL_MAIN") != "" {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// ol runs the command line in a process and returns what it wrote and its code.
+// ol runs ol with args in a process, and returns its output and exit code.
 func ol(t testing.TB, d *oltest.Docker, args ...string) (stdout, stderr string, code int) {
 	cmd := olCommand(d, args...)
 	var out, errOut bytes.Buffer

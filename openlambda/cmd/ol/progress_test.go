@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// While a worker starts, its functions that are ready or slow are shown as it says
-// so, and what ends it is left for the error.
+// While a worker starts, its lines about functions that are ready or slow are shown as they
+// come. The line that says why it ended is left for the error.
 func TestProgressOfAStart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "worker.out")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)

@@ -22,7 +22,7 @@ import (
 	"github.com/ds2-lab/alps/openlambda/oltest"
 )
 
-// put writes a function of several files.
+// put puts a function of several files into the registry.
 func put(t testing.TB, c config.Config, name string, files map[string]string) {
 	for file, text := range files {
 		path := filepath.Join(c.Registry, name, file)
@@ -57,8 +57,8 @@ def f(event):
         if not fits(mb): return mb - 4
 `
 
-// The scenarios of OpenLambda's own tests that need no packages: with what ol init
-// writes, but for the port.
+// The scenarios of OpenLambda's own tests that need no packages, with the configuration that
+// ol init writes, but for address, port and registry_cache_ms.
 func TestGuestScenarios(t *testing.T) {
 	inGuest(t)
 	c := oltest.Config(t)
@@ -131,8 +131,8 @@ func TestGuestScenarios(t *testing.T) {
 	}
 }
 
-// The web frameworks and packages of OpenLambda's examples, with an image that has
-// Debian's, tagged lambda-web.
+// The web frameworks and packages of OpenLambda's examples, with an image, tagged
+// lambda-web, that has Debian's packages of them.
 func TestGuestExamples(t *testing.T) {
 	inGuest(t)
 	shell(t, "docker load -i /tmp/lambda.tar")
@@ -161,8 +161,8 @@ func TestGuestExamples(t *testing.T) {
 	require.Contains(t, body, "refused: requirements.txt:1: flask==3.1.0: the image has flask 2.2.2; requirements.txt:2: blinker==1.9.0: the image has no blinker")
 }
 
-// A worker with what ol init writes, beside a daemon with its defaults: a short and
-// a long function are told apart.
+// A daemon with its defaults, beside a worker with the configuration that ol init writes,
+// tells a short function from a long one.
 func TestGuestBesideALPS(t *testing.T) {
 	inGuest(t)
 	daemon := exec.Command("alps", "run")

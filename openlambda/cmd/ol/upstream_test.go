@@ -19,8 +19,8 @@ import (
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
-// contract is what a client sees, of ours and of OpenLambda's worker at commit
-// 92fbdfe. Where upstream's status is another, that is on purpose.
+// contract is what a client sees of our worker and of OpenLambda's at commit 92fbdfe.
+// Where the statuses differ, ours is another on purpose (compat.md).
 var contract = []struct {
 	name, method, path, body string
 	ours, upstream           int
@@ -57,7 +57,7 @@ func useContract(t *testing.T, base string, status func(i int) int) {
 	}
 }
 
-// contractFunctions fills the registry that the contract speaks of.
+// contractFunctions puts the functions of contract into the registry.
 func (o *olDir) contractFunctions() {
 	oltest.Handler(o.t, o.cfg, "echo", oltest.Echo)
 	oltest.Handler(o.t, o.cfg, "fails", "def f(event):\n    raise KeyError('boom')\n")
@@ -80,7 +80,7 @@ func TestUpstreamBinary(t *testing.T) {
 	ring.Need(t, ring.Upstream, binary != "", "OL_UPSTREAM names no ol of OpenLambda's")
 	o := newOlDir(t)
 	o.contractFunctions()
-	o.cfg.Limits.MaxRuntimeDefault = 30 // 0 is no time at all for it
+	o.cfg.Limits.MaxRuntimeDefault = 30 // upstream ends an invocation at once if it is 0
 	require.NoError(t, o.cfg.Write(o.path+"/config.json"))
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -114,7 +114,7 @@ func TestUpstreamBinary(t *testing.T) {
 func TestFunctionsInitWithAnotherBinary(t *testing.T) {
 	binary := os.Getenv("OL_UPSTREAM")
 	d := oltest.StartDocker(t)
-	if binary == "" { // ours will do to see the commands
+	if binary == "" { // our own has the same command line
 		binary = filepath.Join(t.TempDir(), "ol")
 		self, err := os.Executable()
 		require.NoError(t, err)

@@ -59,7 +59,7 @@ func TestCommandsFindTheWorkerOfThePath(t *testing.T) {
 	require.Contains(t, out, ":"+o.cfg.WorkerPort+"/status")
 }
 
-// One that was killed is found by what it left.
+// ol kill finds the container of a killed worker by the config.json.overrides that it left.
 func TestKillFindsWhatAWorkerWithOverridesLeft(t *testing.T) {
 	o := newOlDir(t)
 	oltest.Handler(t, o.cfg, "echo", oltest.Echo)
@@ -95,7 +95,7 @@ func TestListWithoutAWorker(t *testing.T) {
 	require.Regexp(t, `(?m)^c .*ol.yaml:1:1: nonsense: no such key`, out)
 }
 
-// admin install packs a directory that the worker can run, and no other.
+// admin install packs a directory if the worker can run the function in it.
 func TestAdminInstall(t *testing.T) {
 	o := newOlDir(t)
 	dir := filepath.Join(oltest.ShortDir(t), "web")
@@ -134,7 +134,7 @@ func TestImageMissingAtTheStart(t *testing.T) {
 	require.Contains(t, errOut, "openlambda:build")
 }
 
-// One format: every line of the log is of one kind, in both formats.
+// Every line of the log has the format that log_format names.
 func TestOneLogFormat(t *testing.T) {
 	for format, line := range map[string]string{"text": `^time=\S+ level=(DEBUG|INFO|WARN|ERROR) msg=`, "json": `^\{"time":"[^"]+","level":"(DEBUG|INFO|WARN|ERROR)","msg":`} {
 		o := newOlDir(t)
