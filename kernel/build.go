@@ -35,7 +35,7 @@ type Options struct {
 
 const debugFragment = "config/debug.config"
 
-// symbols are the kernel's configuration: its fragments, then the options'.
+// symbols are the configuration that k's fragments ask for, and over them the options'.
 func (o Options) symbols(k Kernel) ([]symbol, error) {
 	var paths []string
 	for _, f := range k.Config {
@@ -55,9 +55,9 @@ func (o Options) symbols(k Kernel) ([]symbol, error) {
 	return merge(fragments...), nil
 }
 
-// Build returns the kernel called name ("": the default), building it if no
-// build with the same source, series, fragments and compiler is cached. The
-// error matches ErrUnavailable if no source could be reached.
+// Build returns the kernel called name ("": the default). It builds the kernel if no
+// build with the same source, series, fragments and compiler is cached, and downloads
+// a prebuilt one. The error matches ErrUnavailable if no source could be reached.
 func Build(ctx context.Context, name string, o Options) (Built, error) {
 	kernels, err := List(o.Dir)
 	if err != nil {
@@ -206,7 +206,7 @@ func (b *builder) patch(ctx context.Context, tree string, log io.Writer) error {
 }
 
 func (b *builder) configure(ctx context.Context, tree string, log io.Writer) error {
-	// Before make: 6.12 has no BTF where it cannot ask pahole for its version.
+	// Before make: 6.12's Kconfig asks pahole for its version, and offers no BTF without an answer.
 	if err := wrapPahole(tree); err != nil {
 		return err
 	}
@@ -252,6 +252,8 @@ esac
 exec pahole "$@"
 `
 
+// wrapPahole writes pahole.sh, which make runs for pahole: paholeWrapper if the tree
+// does not know such BTF, else a script that only calls pahole.
 func wrapPahole(tree string) error {
 	flags, err := os.ReadFile(filepath.Join(tree, "scripts/pahole-flags.sh"))
 	wrapper := "#!/bin/sh\nexec pahole \"$@\"\n"
@@ -279,8 +281,8 @@ func (b *builder) compile(ctx context.Context, tree string, log io.Writer) error
 	return nil
 }
 
-// objects remembers how many lines make prints for this kernel, for the next
-// build's time left. n = 0 only asks.
+// objects remembers that make printed n lines for this kernel, by which the next build
+// tells the time left. With n = 0 it returns the number that was remembered.
 func (b *builder) objects(n int) int {
 	dir, err := cache.Dir("history")
 	if err != nil {
@@ -298,7 +300,7 @@ func (b *builder) objects(n int) int {
 	return n
 }
 
-// objectCounter passes make's output on and reports how far it is.
+// objectCounter passes make's output on to log and reports how far make is, by lines.
 type objectCounter struct {
 	log      io.Writer
 	n, total int
@@ -338,6 +340,6 @@ func (b *builder) keep(out, dir, key, source string) error {
 		os.Rename(filepath.Join(out, "vmlinux"), filepath.Join(dir, vmlinuxName)), // for gdb and crash
 		os.WriteFile(filepath.Join(dir, configName), config, 0o644),
 		os.WriteFile(filepath.Join(dir, metaName), meta, 0o644),
-		os.RemoveAll(filepath.Join(dir, "src")), // a gigabyte; ccache makes it cheap to have again
+		os.RemoveAll(filepath.Join(dir, "src")), // a gigabyte; with ccache another build costs little
 	)
 }

@@ -17,13 +17,15 @@ type Built struct {
 	Release      string `json:"release"` // what uname -r will say
 	Source       string `json:"source"`  // commit, package version or tree digest
 	ConfigDigest string `json:"config_digest"`
-	Key          string `json:"key"`
-	Compiler     string `json:"compiler"`
+	Key          string `json:"key"`      // of everything that went into it; names its folder in the cache
+	Compiler     string `json:"compiler"` // versions of gcc, ld and pahole; of a prebuilt kernel, of its compiler
 
+	// Paths of files in the cache.
 	BzImage string `json:"-"`
 	Initrd  string `json:"-"` // its initramfs; "" if everything is built in
 	Config  string `json:"-"`
-	Hit     bool   `json:"-"` // it was built before
+
+	Hit bool `json:"-"` // it was in the cache already
 }
 
 // Files of a kernel in the cache.
@@ -36,8 +38,9 @@ const (
 	vmlinuxName = "vmlinux"
 )
 
-// Symbols is the path of the kernel with its symbols, for gdb and crash, that
-// belongs to the bzImage at path. A prebuilt kernel has none.
+// Symbols is the path of the vmlinux with symbols, for gdb and crash, that belongs
+// to the bzImage at path. For a prebuilt kernel, which has none, the error names the
+// package that has it.
 func Symbols(path string) (string, error) {
 	vmlinux := filepath.Join(filepath.Dir(path), vmlinuxName)
 	if _, err := os.Stat(vmlinux); err == nil {
@@ -66,10 +69,10 @@ func read(dir string, hit bool) (Built, error) {
 	return built, nil
 }
 
-// meta is what read reads.
+// meta is the content of kernel.json, from which read makes b again.
 func (b Built) meta() ([]byte, error) { return json.MarshalIndent(b, "", "\t") }
 
-// Cached are the kernels that are built or installed, side by side.
+// Cached are the kernels in the cache, built and prebuilt.
 func Cached() ([]Built, error) {
 	entries, err := cache.List("kernel")
 	if err != nil {

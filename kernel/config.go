@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// symbol is one line of a fragment: what was asked, and where.
+// symbol is one line of a fragment: the value that it asks for, and where it stands.
 type symbol struct {
 	name, value string // value "n" for "is not set"
 	file        string
@@ -24,8 +24,8 @@ var (
 	unsetRE = regexp.MustCompile(`^# (CONFIG_[A-Za-z0-9_]+) is not set$`)
 )
 
-// readFragment parses a configuration fragment. What is neither a setting nor
-// a comment is an error, and so is a symbol set twice in one file.
+// readFragment parses a configuration fragment. A line that is neither a setting nor
+// a comment is an error, and so is a symbol that is set twice in the file.
 func readFragment(path string) ([]symbol, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -85,7 +85,8 @@ func render(syms []symbol) []byte {
 	return b.Bytes()
 }
 
-// verify compares what was asked with the .config that came out.
+// verify compares syms with the .config that Kconfig made of them. The error names each
+// symbol that came out otherwise, with its file and line.
 func verify(syms []symbol, dotConfig []byte) error {
 	got := map[string]string{}
 	sc := bufio.NewScanner(bytes.NewReader(dotConfig))

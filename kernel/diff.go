@@ -12,9 +12,8 @@ import (
 	"github.com/ds2-lab/alps/internal/command"
 )
 
-// Diff prints what a kernel's series changes: for each patch the files and how
-// many lines (git apply --stat), and, if whole is asked for, the patches
-// themselves.
+// Diff prints to w what a kernel's series changes: for each patch the files and how
+// many lines (git apply --stat), then, if whole, the patches themselves.
 func Diff(ctx context.Context, dir, name string, whole bool, w io.Writer) error {
 	kernels, err := List(dir)
 	if err != nil {
@@ -38,7 +37,8 @@ func Diff(ctx context.Context, dir, name string, whole bool, w io.Writer) error 
 		if err != nil {
 			return fmt.Errorf("kernel %s: %w", k.Name.V, err)
 		}
-		// Below a repository's root git would leave out files that are elsewhere in it.
+		// Outside of any repository: inside one, git apply leaves out the files of a patch that
+		// are not below its directory.
 		err = command.Run(ctx, command.Cmd{Args: []string{"git", "apply", "--stat", "--summary"}, Dir: os.TempDir(), Stdin: patch, Stdout: w})
 		patch.Close()
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// Hooks are the two functions a BPF program may attach to.
+// Hooks are the two functions of the series to which a BPF program may attach.
 var Hooks = []string{"alps_hook_bias", "alps_hook_slice"}
 
 // verifyHooks looks into the objects of a build: fair.o must call the real
@@ -36,7 +36,7 @@ func verifyHooks(build string) error {
 	return errors.Join(errs...)
 }
 
-// relocations counts, per symbol, the relocations of one section.
+// relocations counts, by symbol, the entries of one relocation section of an object file.
 func relocations(object, section string) (map[string]int, error) {
 	f, err := elf.Open(object)
 	if err != nil {

@@ -16,13 +16,14 @@
 // may override (kernel/sched/alps.c):
 //
 //   - alps_hook_bias(cgroup_id, se), asked when a group entity is put into its
-//     parent's runqueue: microseconds by which it yields to its siblings.
-//   - alps_hook_slice(cgroup_id, se), asked at the tick and at wake-up
-//     preemption: microseconds it may keep the CPU in one time slice.
+//     parent's runqueue: microseconds by which the entity yields to its siblings.
+//   - alps_hook_slice(cgroup_id, se), asked for the running entity at the tick and
+//     when a sibling wakes up: microseconds for which it may keep the CPU.
 //
-// Both answer 0, "no opinion", while nothing is attached, and neither is asked
-// while the sysctl kernel.sched_alps is 0. docs/kernel.md derives the order, and
-// the bound on waiting in it, and says what a port to another kernel takes.
+// Both answer 0, "no opinion", while no program is attached, and neither is asked
+// while the sysctl kernel.sched_alps is 0. docs/kernel.md lists all moments at which
+// they are asked, derives the order and the bound on waiting in it, and says what a
+// port to another kernel takes.
 package kernel
 
 import (
@@ -48,7 +49,7 @@ type Kernel struct {
 	Config  []yamlx.At[string] `yaml:"config"`  // fragments, later ones win
 	Modules yamlx.At[string]   `yaml:"modules"` // of a prebuilt kernel: the list that its initramfs loads
 
-	// Default marks the kernel meant when none is named.
+	// Default marks the kernel that is taken when none is named.
 	Default bool `yaml:"-"`
 }
 
@@ -73,7 +74,7 @@ type file struct {
 
 var commitRE = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
-// List reads dir/kernels.yaml. Every error names file, line and column.
+// List reads dir/kernels.yaml. An error about its content names file, line and column.
 func List(dir string) ([]Kernel, error) {
 	path := filepath.Join(dir, "kernels.yaml")
 	data, err := os.ReadFile(path)
@@ -109,7 +110,7 @@ func parse(path string, data []byte) ([]Kernel, error) {
 	return f.Kernels, errs.Err()
 }
 
-// check adds to errs what is wrong with k, which is at the path at.
+// check adds to errs what is wrong with k. at is k's path in the file, such as kernels[0].
 func (k Kernel) check(at string, errs *yamlx.Errors) {
 	if len(k.Sources) == 0 {
 		errs.Add(k.Name.Pos(), at+".sources", "missing; give at least one git, package or binary source")

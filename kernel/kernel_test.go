@@ -120,7 +120,7 @@ func TestKeyFollowsEveryInput(t *testing.T) {
 	add("s1")
 }
 
-// A series people review stays small: lines of code added, without comments.
+// A series that people review stays small, counted in lines of code added, without comments.
 func TestSeriesStaySmall(t *testing.T) {
 	for _, name := range []string{"5.18-rc5", "6.1"} {
 		files, err := filepath.Glob("patches/" + name + "/*.patch")
@@ -151,8 +151,8 @@ func TestSeriesStaySmall(t *testing.T) {
 	}
 }
 
-// Without FAIR_GROUP_SCHED there are no groups (cfs_rq has no tg): whatever touches
-// them lies in fair.c's block for groups and has a stand-in in the other.
+// Without FAIR_GROUP_SCHED there are no groups (cfs_rq has no tg): each function that uses
+// them lies in fair.c's #ifdef for groups, and has a macro in its place in the #else.
 func TestSeriesCompileWithoutGroups(t *testing.T) {
 	data, err := os.ReadFile("patches/6.1/0001-sched-fair-ask-BPF-for-order-and-slices.patch")
 	require.NoError(t, err)
@@ -173,7 +173,7 @@ func TestSeriesCompileWithoutGroups(t *testing.T) {
 		}
 	}
 	require.NotEmpty(t, standIns)
-	// The stand-ins are macros that drop what they are given.
+	// These macros drop their arguments, so that an argument may name tg.
 	dropped := regexp.MustCompile(`alps_cgroup\([^)]*\)->tg\)`)
 	require.True(t, standIns["alps_cgroup"])
 	for _, hunk := range hunks {
@@ -210,7 +210,8 @@ func TestDiffNamesTheFilesOfASeries(t *testing.T) {
 	require.ErrorContains(t, Diff(t.Context(), ".", "9.9", false, &short), `kernel "9.9" is not in kernels.yaml`)
 }
 
-// The debug fragment and one's own come on top, and make another kernel.
+// The debug fragment goes over the kernel's own, and the fragments of -config over both.
+// Each combination has another key.
 func TestFragmentsOnTop(t *testing.T) {
 	kernels, err := List(".")
 	require.NoError(t, err)

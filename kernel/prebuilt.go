@@ -20,7 +20,7 @@ import (
 // imagePrefix is followed by the release in the name of a Debian kernel.
 const imagePrefix = "linux-image-"
 
-// packages is a prebuilt kernel in a suite.
+// packages are those of a prebuilt kernel in its suite.
 type packages struct {
 	suite   apt.Suite
 	image   apt.Package
@@ -94,7 +94,7 @@ func installNewest(ctx context.Context, k Kernel, o Options) (Built, error) {
 	return read(e.Dir, e.Hit)
 }
 
-// findPackages finds the first source of k that its suite has.
+// findPackages finds the packages of the first source of k whose suite has them.
 func findPackages(ctx context.Context, k Kernel) (packages, error) {
 	var errs []error
 	for _, s := range k.Sources {
@@ -130,7 +130,7 @@ func (s Source) find(ctx context.Context) (p packages, err error) {
 	return p, nil
 }
 
-// sameRelease is those of names that are parts of the kernel release.
+// sameRelease are those of the packages called names that are parts of the kernel release.
 func sameRelease(names []string, release string) []string {
 	var parts []string
 	for _, name := range names {
@@ -157,7 +157,7 @@ var compilerRE = regexp.MustCompile(`(?m)^CONFIG_CC_VERSION_TEXT="(.*)"$`)
 
 // keep moves from tree to dir what is needed to boot and to tell what it is.
 func (p packages) keep(tree, dir, name, key string) error {
-	// Where older packages have them, and newer ones.
+	// Newer packages have the files below usr/lib/modules, older ones in boot.
 	find := func(what string) (string, error) {
 		for _, path := range []string{filepath.Join("usr/lib/modules", p.release, what), filepath.Join("boot", what+"-"+p.release)} {
 			if _, err := os.Stat(filepath.Join(tree, path)); err == nil {

@@ -18,7 +18,7 @@ func TestAKernelsPartsAreOfItsRelease(t *testing.T) {
 			"linux-base-7.3.4+deb13-amd64", "linux-modules-7.3.4+deb13-cloud-amd64"}, "7.3.4+deb13-cloud-amd64"))
 }
 
-// What is for kernels that are built is refused before anything is downloaded.
+// Options that only a kernel which is built can have are refused before anything is downloaded.
 func TestAPrebuiltKernelCannotBeBuiltOtherwise(t *testing.T) {
 	t.Setenv("ALPS_CACHE", t.TempDir())
 	for _, o := range []Options{{Src: "/src"}, {Debug: true}, {Extra: []string{"f.config"}}} {

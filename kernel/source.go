@@ -17,17 +17,18 @@ import (
 	"github.com/ds2-lab/alps/internal/sourcetree"
 )
 
-// gitProbe is how long a git server may take to name its tag.
+// gitProbe is how long a git server may take to say that it has a tag.
 const gitProbe = 20 * time.Second
 
-// origin is a source that can be had: what identifies it and how to get it.
+// origin is a source that can be reached: what identifies it and how to get it.
 type origin struct {
 	id     string // content identity: commit, package version, tree digest
 	unpack func(ctx context.Context, dir string) error
 }
 
-// locate finds the first reachable source of k. A git source is identified by
-// its commit, so one that was built before needs no network.
+// locate finds the first source of k that can be reached, or takes the tree src unless
+// that is "". A git source is identified by its commit, so one of which cached says
+// that it was built before needs no network.
 func locate(ctx context.Context, k Kernel, src string, cached func(id string) bool) (origin, error) {
 	if src != "" {
 		return localTree(src)
@@ -96,7 +97,7 @@ func (s Source) unpackGit(ctx context.Context, dir string) error {
 func (s Source) locatePackage(ctx context.Context) (origin, error) {
 	version, sum := aptVersion(ctx, s.Package.V)
 	if version == "" && os.Geteuid() == 0 {
-		// A bare machine has no package lists yet.
+		// A newly installed host has no package lists yet.
 		_ = command.Run(ctx, command.Cmd{Args: []string{"apt-get", "-q", "update"}})
 		version, sum = aptVersion(ctx, s.Package.V)
 	}
@@ -166,7 +167,7 @@ func unpackPackage(ctx context.Context, pkg, spec, dir string) error {
 		"tar", "-xf", filepath.Join(work, "usr/src", pkg+".tar.xz"), "-C", dir, "--strip-components=1"}})
 }
 
-// localTree is a tree of the user's. It is copied, never written to.
+// localTree is the user's tree at src. It is copied, never written to.
 func localTree(src string) (origin, error) {
 	t, err := sourcetree.Open(src, "kernel/sched/fair.c")
 	if err != nil {

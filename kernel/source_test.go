@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Where the distribution has no package of that source the error says what to do.
+// If the distribution has no package of the source, the error says what to do instead.
 func TestAPackageThatIsNotThere(t *testing.T) {
 	const ubuntu = "PRETTY_NAME=\"Ubuntu 24.04.3 LTS\"\nNAME=\"Ubuntu\"\nID=ubuntu\nID_LIKE=debian\n"
 	for release, want := range map[string]string{

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package initramfs makes the first file system of a guest whose kernel keeps
-// drivers in modules: a program (init/) and the modules it loads before it
-// mounts the guest's disk.
+// drivers in modules. It has a program (init/) and the modules that the program
+// loads before it mounts the guest's disk.
 package initramfs
 
 import (
@@ -22,11 +22,12 @@ import (
 // Module is a name in a list of modules.
 type Module struct {
 	Name string // as modprobe takes it
-	File string // the list
-	Line int
+	File string // path of the list
+	Line int    // in File, from 1
 }
 
-// ReadList reads a list of modules: a name a line; # begins a comment.
+// ReadList reads a list of modules: a name a line; # begins a comment. A list that
+// names none is an error.
 func ReadList(path string) ([]Module, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -50,7 +51,7 @@ func ReadList(path string) ([]Module, error) {
 	return list, sc.Err()
 }
 
-// BuildInit compiles the program into the file out. source is its directory.
+// BuildInit compiles the program in the directory source (init/) into the file out.
 // The same source and compiler give the same bytes.
 func BuildInit(ctx context.Context, source, out string) error {
 	err := command.Run(ctx, command.Cmd{Dir: source, Env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS="},
@@ -61,7 +62,7 @@ func BuildInit(ctx context.Context, source, out string) error {
 	return nil
 }
 
-// Tree is the files of a kernel's packages.
+// Tree is a directory with the files of a kernel's packages.
 type Tree struct {
 	Dir     string
 	Release string // uname -r
@@ -77,10 +78,11 @@ func (t Tree) base() (string, error) {
 	return "", fmt.Errorf("initramfs: no modules of %s in its packages", t.Release)
 }
 
-// sbin finds kmod's programs where a plain user's PATH does not.
+// sbin begins a shell command that runs kmod's programs, which a plain user's PATH lacks.
 const sbin = "PATH=$PATH:/usr/sbin:/sbin "
 
-// order is the files of modules and of those they need, each after what it needs.
+// order is the paths of modules and of the modules they need, each after those it needs. A
+// module that the kernel has built in has no file.
 func (t Tree) order(ctx context.Context, modules []Module) ([]string, error) {
 	base, err := t.base()
 	if err != nil {
@@ -125,12 +127,12 @@ func insmods(out string) []string {
 	return files
 }
 
-// decompressors are the programs for the forms in which modules are shipped.
+// decompressors are commands that write a module's file to stdout decompressed, by its extension.
 var decompressors = map[string][]string{".ko": {"cat"}, ".xz": {"xz", "-dc"}, ".zst": {"zstd", "-qdc"}, ".gz": {"gzip", "-dc"}}
 
-// Build writes the archive out (cpio, not compressed: an emulated guest
-// takes longer to decompress it than QEMU to read it), with the program init
-// and modules of t. It returns how many modules there are with those they need.
+// Build writes the archive out, with the program init and modules of t. The archive
+// is cpio and not compressed: an emulated guest would take longer to decompress it
+// than QEMU takes to read it. n is how many modules it has, with those that modules need.
 func Build(ctx context.Context, out, init string, t Tree, modules []Module) (n int, err error) {
 	files, err := t.order(ctx, modules)
 	if err != nil {

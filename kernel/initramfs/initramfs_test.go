@@ -33,15 +33,15 @@ func TestReadList(t *testing.T) {
 	}
 }
 
-// The list that the kernels of kernels.yaml name.
+// guest.modules, which the kernels of kernels.yaml name, is a list that ReadList takes.
 func TestTheGuestsListIsRead(t *testing.T) {
 	modules, err := ReadList("../config/guest.modules")
 	require.NoError(t, err)
 	require.Equal(t, "virtio_blk", modules[0].Name, "the disk")
 }
 
-// tree is two modules, of which a calls a function of the compressed b, and c,
-// which the kernel has built in.
+// tree has the modules a and b, and c, which the kernel has built in. a calls a function of
+// b, and b is compressed.
 func tree(t *testing.T, below string) Tree {
 	_, err := exec.LookPath("clang-14")
 	ring.Need(t, ring.Clang, err == nil, "clang-14 compiles the modules")

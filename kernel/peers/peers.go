@@ -33,7 +33,7 @@ import (
 // /boot, and cpu0 and sdt are no schedulers for use.
 func Names() []string { return []string{"scx_simple", "scx_flatcg", "scx_userland"} }
 
-// Kernel is the name in kernels.yaml of the kernel that the programs are of.
+// Kernel is the name in kernels.yaml of the kernel whose source has the programs.
 const Kernel = "7.3"
 
 const (
@@ -44,8 +44,8 @@ const (
 	clang         = "usr/lib/llvm-19/bin/clang"
 )
 
-// compilerPackages are Clang 19 and the libraries that it needs but the C
-// library. Debian 12's Clang 14 is too old for these programs.
+// compilerPackages are Clang 19 and the libraries that it needs, except the C library,
+// which is the host's. Debian 12's Clang 14 is too old for these programs.
 var compilerPackages = []string{"clang-19", "libclang-common-19-dev", "libclang-cpp19", "libllvm19", "libbsd0", "libedit2", "libffi8",
 	"libgcc-s1", "libicu72", "liblzma5", "libmd0", "libstdc++6", "libtinfo6", "libxml2", "libz3-4", "libzstd1", "zlib1g"}
 
@@ -65,7 +65,7 @@ type Built struct {
 	Hit bool   `json:"-"` // they were built before
 }
 
-// Path is where the program called name is, one of Names.
+// Path is the path of the program called name, one of Names.
 func (b Built) Path(name string) string { return filepath.Join(b.Dir, name) }
 
 const metaName = "peers.json"
@@ -185,8 +185,8 @@ func (b builder) build(ctx context.Context, dir string, rep *progress.Reporter) 
 	return errors.Join(os.WriteFile(filepath.Join(dir, metaName), meta, 0o644), os.RemoveAll(work))
 }
 
-// unpack downloads the packages into work and returns the kernel's source tree
-// in it, or the part of the tree that the programs need.
+// unpack downloads the packages into work and returns the kernel's source tree in it,
+// of which only the parts are there that the programs need.
 func (b builder) unpack(ctx context.Context, work string) (tree string, err error) {
 	if err := os.Mkdir(work, 0o755); err != nil {
 		return "", err
@@ -210,7 +210,7 @@ func (b builder) unpack(ctx context.Context, work string) (tree string, err erro
 }
 
 func (b builder) compile(ctx context.Context, work, tree string, log io.Writer) error {
-	// Only the compiler may see its libraries, which are older than this system's.
+	// Only the compiler may see its libraries, which are older than the host's.
 	wrapper := filepath.Join(work, "clang")
 	script := fmt.Sprintf("#!/bin/sh\nLD_LIBRARY_PATH='%s' exec '%s' \"$@\"\n", strings.Join(libraries(work), ":"), filepath.Join(work, clang))
 	if err := os.WriteFile(wrapper, []byte(script), 0o755); err != nil {
@@ -226,11 +226,12 @@ func (b builder) compile(ctx context.Context, work, tree string, log io.Writer) 
 	}
 	dir := filepath.Join(tree, "tools/sched_ext")
 	make := func(args ...string) error {
-		// The makefile wants BTF of a kernel although it is given the header that it would make of it.
+		// The makefile stops without a file VMLINUX_BTF, although with VMLINUX_H it does not read it.
 		return command.Run(ctx, command.Cmd{Dir: dir, Stdout: log, Stderr: log, Args: append([]string{"make",
 			"-j" + strconv.Itoa(runtime.NumCPU()), "CLANG=" + wrapper, "VMLINUX_H=" + headers[0], "VMLINUX_BTF=" + headers[0]}, args...)})
 	}
-	// Libraries first: what links the programs statically must not link libbpf.so.
+	// The libraries first, without LDFLAGS: beside libbpf.a make links libbpf.so, which -static
+	// would not allow.
 	if err := make(filepath.Join(dir, "build/obj/libbpf/libbpf.a"), filepath.Join(dir, "build/sbin/bpftool")); err != nil {
 		return fmt.Errorf("libbpf and bpftool: %w", err)
 	}
