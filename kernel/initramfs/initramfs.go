@@ -55,7 +55,7 @@ func ReadList(path string) ([]Module, error) {
 // The same source and compiler give the same bytes.
 func BuildInit(ctx context.Context, source, out string) error {
 	err := command.Run(ctx, command.Cmd{Dir: source, Env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS="},
-		Args: []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "."}})
+		Args: []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, "."}})
 	if err != nil {
 		return fmt.Errorf("initramfs: build its init: %w", err)
 	}

@@ -30,11 +30,11 @@ const (
 )
 
 func main() {
-	fmt.Fprintln(os.Stderr, "initramfs:", run()) // who succeeds is another program by then
+	fmt.Fprintln(os.Stderr, "initramfs:", run()) // run returns only if it fails
 	os.Exit(1)
 }
 
-// run ends in the disk's init, or with an error.
+// run becomes the disk's init (execve), or returns an error.
 func run() error {
 	if err := unix.Mount("devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, ""); err != nil {
 		return fmt.Errorf("mount /dev: %w", err)
@@ -62,8 +62,8 @@ func run() error {
 	return switchRoot()
 }
 
-// rootOf reads root=, ro and rw of a kernel's command line. As for the kernel,
-// the last one counts.
+// rootOf reads root=, ro and rw of a kernel's command line. As the kernel does, it
+// takes the last of several.
 func rootOf(cmdline string) (device string, flags uintptr, err error) {
 	flags = unix.MS_RDONLY
 	for word := range strings.FieldsSeq(cmdline) {
@@ -82,7 +82,7 @@ func rootOf(cmdline string) (device string, flags uintptr, err error) {
 	return device, flags, nil
 }
 
-// loadModules loads what the list names, and removes the files: they lie in memory.
+// loadModules loads the modules of the list, and removes their files, which take up memory.
 func loadModules() error {
 	list, err := os.ReadFile(modulesList)
 	if err != nil {

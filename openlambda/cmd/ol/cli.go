@@ -72,7 +72,7 @@ func commands() map[string]verb {
 	}
 }
 
-// alias is a flag with OpenLambda's short and long name.
+// alias defines a flag with OpenLambda's short and long name for it.
 func alias(fs *flag.FlagSet, p *string, short, long, help string) {
 	fs.StringVar(p, short, *p, help)
 	fs.StringVar(p, long, *p, "same as -"+short)
@@ -135,7 +135,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// about is what usage says of a command.
+// about is the lines of usage about the command called name.
 func about(name string) string {
 	var b strings.Builder
 	inside := false
@@ -188,8 +188,8 @@ func (c *cli) readSources() (config.Config, config.Sources, error) {
 	return config.ReadSources(c.configPath(), o)
 }
 
-// readRunning is the configuration of the worker that runs in PATH, or ran last:
-// with -o it has left what it made of it.
+// readRunning is the configuration of the worker that runs in PATH, or ran last. A worker
+// with -o has left its configuration in config.json.overrides.
 func (c *cli) readRunning() (config.Config, error) {
 	if _, err := os.Stat(c.overridesPath()); err == nil {
 		return config.Read(c.overridesPath(), nil)
@@ -197,7 +197,7 @@ func (c *cli) readRunning() (config.Config, error) {
 	return config.Read(c.configPath(), nil)
 }
 
-// config prints each key once, its value as JSON, and where that comes from.
+// config prints each key once, its value as JSON, and where the value comes from.
 func (c *cli) config() error {
 	cfg, sources, err := c.readSources()
 	if err != nil {
@@ -239,7 +239,7 @@ func (c *cli) init() error {
 	return nil
 }
 
-// worker runs the worker, as upstream in a directory that it makes if need be.
+// worker runs the worker. As upstream's does, it makes PATH if there is none.
 func (c *cli) worker() error {
 	if _, err := os.Stat(c.path); errors.Is(err, os.ErrNotExist) {
 		if err := c.init(); err != nil {

@@ -70,8 +70,8 @@ func (f functionFlags) chosen() ([]config.Function, error) {
 	return out, nil
 }
 
-// functionsInit starts the artifact's functions. What runs already as wanted
-// stays; what runs otherwise is replaced.
+// functionsInit starts workers for the artifact's functions. A worker that runs already
+// with the wanted configuration stays; one with another configuration is replaced.
 func (c *cli) functionsInit() error {
 	f := c.functions
 	chosen, err := f.chosen()
@@ -79,7 +79,7 @@ func (c *cli) functionsInit() error {
 		return err
 	}
 	base := config.Default(c.path)
-	base.Limits = config.Limits{} // of nothing that is measured
+	base.Limits = config.Limits{} // a limit would change what is measured
 	base.Invocation, base.Registry, base.Sched, base.Network, base.LogOutput = f.invocation, f.registry, f.sched, "none", false
 	base.Concurrency, base.PlatformUS = config.Unlimited, f.platformUS
 	if f.cpus != "" {
@@ -97,7 +97,7 @@ func (c *cli) functionsInit() error {
 			cfg.WorkerDir, cfg.PkgsDir = filepath.Join(dir, "worker"), filepath.Join(dir, "packages")
 			cfg.WorkerPort, cfg.FunctionName, cfg.SealPriority = g.Port, g.Name, g.UID
 			if f.binary != "" {
-				cfg.Limits.MaxRuntimeDefault = 24 * 60 * 60 // 0 is no time at all for upstream
+				cfg.Limits.MaxRuntimeDefault = 24 * 60 * 60 // upstream ends an invocation at once if it is 0
 			}
 			want[dir] = cfg
 		}
@@ -138,8 +138,8 @@ func (c *cli) in(dir string) *cli {
 	return &cli{stdout: &quiet, stderr: c.stderr, path: dir, functions: c.functions}
 }
 
-// functionDirs are -p and the directories below it that have a config.json of
-// functionsInit's. Others' are not seen.
+// functionDirs are those of -p and the directories below it whose config.json was
+// written by functionsInit.
 func (c *cli) functionDirs() []string {
 	var dirs []string
 	for _, pattern := range []string{c.path, filepath.Join(c.path, "[0-9]*")} {
@@ -153,8 +153,8 @@ func (c *cli) functionDirs() []string {
 	return dirs
 }
 
-// ofFunctions says whether functionsInit has written a config.json: one that
-// names functions without a network, for a worker in the same directory.
+// ofFunctions says whether functionsInit has written the config.json at path: one that names
+// functions, with no network and no output logged, for a worker in the same directory.
 func ofFunctions(path string) bool {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -172,7 +172,7 @@ func (c *cli) forget() error {
 	return os.Remove(c.configPath())
 }
 
-// keep has a worker run with cfg.
+// keep starts a worker with cfg, unless one with the same cfg runs; it stops one with another.
 func (c *cli) keep(cfg config.Config) error {
 	next := cfg.JSON()
 	path := c.configPath()
@@ -210,7 +210,7 @@ func (c *cli) foreign(cfg config.Config) error {
 	return err
 }
 
-// functionsDelete stops whatever functions init started.
+// functionsDelete stops the workers that functionsInit started and removes their config.json.
 func (c *cli) functionsDelete() error {
 	var errs []error
 	for _, dir := range c.functionDirs() {

@@ -26,8 +26,8 @@ func (c *cli) installFlags(fs *flag.FlagSet) {
 	alias(fs, &c.pack.requirements, "r", "requirements", "file to take for requirements.txt")
 }
 
-// install packs a directory as NAME.tar.gz into the registry, if the worker could
-// run what is in it.
+// install packs a directory as NAME.tar.gz into the registry. A directory that
+// olyaml.Read refuses is an error.
 func (c *cli) install() error {
 	cfg, err := c.readRunning()
 	if err != nil {

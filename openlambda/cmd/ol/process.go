@@ -30,20 +30,20 @@ import (
 )
 
 // Bounds of a worker's start and end. A start makes the configured functions'
-// containers first; emulated machines need seconds for each.
+// containers first; emulated guests need seconds for each.
 const (
 	readyLimit = 10 * time.Minute
-	// Requests end, then containers, also those that were starting; then what is left.
+	// Requests may finish; then containers end, also those that were starting; then what is left is removed.
 	endLimit = api.DrainLimit + 2*sandbox.Deadline + pool.ReapLimit + 30*time.Second
 )
 
-// foreground runs the worker until a signal ends it. What it says is in its log.
+// foreground runs the worker until a signal ends it. Its log goes to stderr.
 func (c *cli) foreground(cfg config.Config) error {
 	if err := workdir.Claim(cfg); err != nil {
 		return err
 	}
 	defer os.Remove(workdir.PIDFile(cfg))
-	// What the other commands find this worker by.
+	// The other commands find a worker with -o by config.json.overrides (readRunning).
 	err := os.Remove(c.overridesPath())
 	if c.overrides != "" {
 		err = cfg.Write(c.overridesPath())
@@ -60,7 +60,7 @@ func (c *cli) foreground(cfg config.Config) error {
 	return w.Serve(ctx)
 }
 
-// logger writes the lines that log_format and log_level ask for.
+// logger is a log to the writer, with log_format and log_level of cfg.
 func logger(cfg config.Config, to io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // it was checked
@@ -129,8 +129,8 @@ func (c *cli) background(cfg config.Config) error {
 	}
 }
 
-// progress shows what the starting worker logged about functions that are ready or
-// slow, and returns how far it has read. What remains tells why a worker ended.
+// progress shows a starting worker's lines in out, from byte from on, about functions that are
+// ready or slow. It returns where the first line begins that may say why the worker ended.
 func (c *cli) progress(out *os.File, from int64) int64 {
 	said, err := io.ReadAll(io.NewSectionReader(out, from, 1<<16))
 	if err != nil {
@@ -187,7 +187,7 @@ func (c *cli) status() error {
 	return nil
 }
 
-// kill stops the worker. It is an error if none runs.
+// kill stops the worker. It is an error if there is no worker.pid.
 func (c *cli) kill() error {
 	cfg, err := c.readRunning()
 	if err != nil {
@@ -210,8 +210,8 @@ func (c *cli) down() error {
 	return c.stop(cfg)
 }
 
-// stop ends the worker and returns when it has. One that was killed leaves its
-// containers; they go as well.
+// stop ends the worker and returns when it has ended. If no worker runs, stop removes the
+// containers and the worker.pid that a killed one left.
 func (c *cli) stop(cfg config.Config) error {
 	pid, _, err := workdir.Running(cfg)
 	if err != nil {
@@ -245,7 +245,7 @@ func (c *cli) stop(cfg config.Config) error {
 	return fmt.Errorf("worker %d does not end within %s; see %s", pid, endLimit, filepath.Join(c.path, "worker.out"))
 }
 
-// newWorker is a worker on Docker.
+// newWorker is a worker on Docker. It sets this process's GOGC unless the environment does.
 func newWorker(cfg config.Config, log *slog.Logger) (*api.Worker, error) {
 	d, err := docker.New(cfg, log)
 	if err != nil {

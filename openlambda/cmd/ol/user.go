@@ -35,8 +35,8 @@ func (c *cli) invokeFlags(fs *flag.FlagSet) {
 	fs.StringVar(&f.path, "u", "", "path below the function's, and query: /info?x=1")
 }
 
-// invoke calls a function. The answer goes to stdout, and the status to stderr
-// unless it says success.
+// invoke calls a function. The answer's body goes to stdout; a status from 400 on is an
+// error, too.
 func (c *cli) invoke() error {
 	cfg, err := c.readRunning()
 	if err != nil {
