@@ -44,7 +44,7 @@ var header = []string{"id", "function", "arrive_ms", "burst_ms"}
 
 // Read reads rows. The header line may be missing. Blank lines and blanks
 // after a comma are skipped. Bad rows are errors `name:line:col: …`, columns
-// counted in bytes from 1; the first ten are named, joined, and no rows returned.
+// counted in bytes from 1; the first ten errors are named, joined, and no rows returned.
 func Read(name string, r io.Reader) ([]Row, error) {
 	c := csv.NewReader(r)
 	c.FieldsPerRecord = -1 // counted here, for the message
@@ -69,11 +69,12 @@ func Read(name string, r io.Reader) ([]Row, error) {
 		if first && isHeader(fields) {
 			continue
 		}
-		p.row(fields)
-		if len(p.errs) > maxErrors {
-			p.errs[maxErrors] = fmt.Errorf("%s: more bad rows follow", name)
+		if p.row(fields); len(p.errs) > maxErrors {
 			break
 		}
+	}
+	if len(p.errs) > maxErrors {
+		p.errs = append(p.errs[:maxErrors], fmt.Errorf("%s: more errors follow", name))
 	}
 	if len(p.errs) > 0 {
 		return nil, errors.Join(p.errs...)

@@ -56,7 +56,10 @@ func TestReadRefuses(t *testing.T) {
 		{"1,\"fib,0,5\n", `stdin:1:12: extraneous or missing " in quoted-field`},
 		{"1,fi\"b,0,5\n", `stdin:1:5: bare " in non-quoted-field`},
 		{strings.Repeat("x,f,0,1\n", 11), strings.Join([]string{
-			`stdin:1:1: id: "x"`, "stdin:2:1:", "stdin:10:1:", "stdin: more bad rows follow"}, "…")},
+			`stdin:1:1: id: "x"`, "stdin:2:1:", "stdin:10:1:", "stdin: more errors follow"}, "…")},
+		{strings.Repeat("x,f,y,z\n", 5), strings.Join([]string{ // the tenth is the first of its row
+			`stdin:1:1: id: "x"`, "stdin:3:7: burst_ms", "stdin:4:1: id", "stdin: more errors follow"}, "…")},
+		{strings.Repeat("x,f,0,1\n", 10) + "11,\"f,0,1\n", strings.Join([]string{"stdin:1:1: id", "stdin:10:1: id", "stdin: more errors follow"}, "…")},
 	} {
 		rows, err := Read("stdin", strings.NewReader(c.text))
 		require.Error(t, err, c.text)
@@ -65,7 +68,9 @@ func TestReadRefuses(t *testing.T) {
 			for _, p := range parts {
 				require.ErrorContains(t, err, p)
 			}
-			require.NotContains(t, err.Error(), "stdin:11:")
+			lines := strings.Split(err.Error(), "\n")
+			require.Len(t, lines, 11, "ten errors, and that there are more")
+			require.Equal(t, parts[len(parts)-1], lines[10])
 			continue
 		}
 		require.EqualError(t, err, c.want)
