@@ -24,12 +24,15 @@ func (p Params) tune(learnt, stdev float64) time.Duration {
 }
 
 // pressure is the factor, at most 1, by which slices shrink under a load, which is
-// in percent.
+// in percent: what lies outside [0, 100] is the nearer bound, and not a number is 0.
 func (p Params) pressure(load float64) float64 {
-	if !p.Overload || !(load >= p.Theta) { // a load that is not a number is none
+	if load = min(load, 100); !(load > 0) {
+		load = 0
+	}
+	if !p.Overload || load < p.Theta {
 		return 1
 	}
-	return min((100+p.Theta-min(load, 100))/(100*p.Gamma), 1)
+	return min((100+p.Theta-load)/(100*p.Gamma), 1)
 }
 
 func whole(ns float64) time.Duration { return time.Duration(math.Round(ns)) }
