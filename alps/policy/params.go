@@ -30,7 +30,7 @@ type Params struct {
 
 	Window  time.Duration // records that ended within it count; 0 means all the caller has
 	Period  time.Duration // how often to update; 0 means Window
-	Records int           // of the window, or of its sample, only so many, the newest by arrival; 0 means no limit
+	Records int           // of the window, or of its sample, only so many, the newest: see NewWindow; 0 means no limit
 
 	Share       Share         // how the records meet the simulated cores
 	Granularity time.Duration // for so long a simulated on-CPU segment is not preempted; 0 is SRPT proper
@@ -104,8 +104,10 @@ func Like(name string) (Params, error) {
 	return Params{}, fmt.Errorf("like: %q is none of paper, artifact", name)
 }
 
-// NewWindow is a window that keeps the records that Update can use. ShareSample uses
-// those of one of cores only, so there the window keeps cores times as many.
+// NewWindow is a window that keeps the records that Update can use: of Records the
+// newest by end, because nothing is known of an invocation before that. ShareSample uses
+// those of one of cores only, so there the window keeps cores times as many. Of records
+// that come from elsewhere and are more, Update uses the newest by arrival.
 func (p Params) NewWindow(cores int) Window {
 	w := Window{Length: p.Window, Limit: p.Records}
 	if p.Share == ShareSample {

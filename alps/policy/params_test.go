@@ -152,4 +152,13 @@ func TestNewWindow(t *testing.T) {
 	p := Artifact()
 	p.Share = ShareDeal
 	require.Equal(t, Window{Limit: 100}, p.NewWindow(24))
+
+	p.Records = 2
+	w := p.NewWindow(1)
+	for _, r := range []Record{{UID: "long", Arrive: 1, End: 9}, {UID: "old", Arrive: 5, End: 6}, {UID: "new", Arrive: 7, End: 8}} {
+		w.Add(r)
+	}
+	kept := w.Records(9)
+	require.Len(t, kept, 2)
+	require.Equal(t, []string{"new", "long"}, []string{kept[0].UID, kept[1].UID}, "the newest by end, not by arrival")
 }
