@@ -175,7 +175,7 @@ func (f Function) value(slot uint32) alpsFunction {
 // SetFunctions makes functions the cgroups in which invocations run. A
 // set that is refused, by Check or for its size, changes nothing; if the kernel
 // fails in the middle, what was added is removed again.
-func (b *Backend) SetFunctions(functions []Function) error {
+func (b *Backend) SetFunctions(functions []Function) (err error) {
 	defer b.control.functions.Add(1) // answers of former functions count no more
 	want := map[CgroupID]bool{}
 	for _, f := range functions {
@@ -199,6 +199,16 @@ func (b *Backend) SetFunctions(functions []Function) error {
 		used[slot] = true
 	}
 	var added []CgroupID
+	defer func() {
+		if err == nil {
+			return
+		}
+		errs := []error{err}
+		for _, id := range added {
+			errs = append(errs, b.removeFunction(id))
+		}
+		err = errors.Join(errs...)
+	}()
 	var slot uint32
 	for _, f := range functions {
 		if slot, ok := b.slots[f.ID]; ok {
@@ -215,11 +225,7 @@ func (b *Backend) SetFunctions(functions []Function) error {
 			err = b.maps.Functions.Update(uint64(f.ID), f.value(slot), ebpf.UpdateNoExist)
 		}
 		if err != nil {
-			errs := []error{fmt.Errorf("function cgroup %d: %w", f.ID, err)}
-			for _, id := range added {
-				errs = append(errs, b.removeFunction(id))
-			}
-			return errors.Join(errs...)
+			return fmt.Errorf("function cgroup %d: %w", f.ID, err)
 		}
 		b.slots[f.ID], used[slot] = slot, true
 		added = append(added, f.ID)

@@ -159,6 +159,31 @@ func TestFunctionsAreReadBack(t *testing.T) {
 	require.Len(t, b.slots, MaxFunctions)
 }
 
+// If the kernel fails in the middle, whichever step it is, what was added is removed again.
+func TestFunctionsAreAddedAllOrNone(t *testing.T) {
+	for why, add := range map[string][]Function{
+		"the new one has busy periods":  {{ID: 2}, {ID: 1}, {ID: 3, Source: SourceBusy}},
+		"one of before has them by now": {{ID: 2}, {ID: 1, Source: SourceBusy}},
+	} {
+		t.Run(why, func(t *testing.T) {
+			b, _ := backend(t)
+			require.NoError(t, b.SetFunctions([]Function{{ID: 1}}))
+			periods := b.maps.Periods
+			t.Cleanup(func() { b.maps.Periods.Close(); b.maps.Periods = periods })
+			full, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: periods.KeySize(), ValueSize: periods.ValueSize(), MaxEntries: 1})
+			require.NoError(t, err)
+			require.NoError(t, full.Put(uint32(1), make([]byte, periods.ValueSize())))
+			b.maps.Periods = full
+			require.ErrorContains(t, b.SetFunctions(add), "busy periods")
+			require.Equal(t, map[CgroupID]uint32{1: 0}, b.slots)
+			got, err := b.Functions()
+			require.NoError(t, err)
+			require.Len(t, got, 1)
+			require.EqualValues(t, 1, got[0].ID)
+		})
+	}
+}
+
 // What the slice hook answers: nothing of a stranger, CFS's slice of a function
 // without one, else the entry's.
 func TestSlices(t *testing.T) {
