@@ -126,9 +126,6 @@ func (b *Backend) Sweep() (Survey, error) {
 		return s, nil // the kernel's pids are not the ones seen here
 	}
 	ahead := clock.SinceBoot().Sub(clock.Now()) // by how much CLOCK_BOOTTIME, of /proc, is later
-	if err != nil {
-		return s, err
-	}
 	for x := range suspects {
 		switch {
 		case !isGone(x, ahead):
