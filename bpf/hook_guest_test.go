@@ -242,9 +242,9 @@ func interrupt(t *testing.T) {
 	t.Cleanup(func() { tick.Stop(); close(done); wg.Wait() })
 }
 
-// waitedOutTurns holds for one of two who waited while the other kept the CPU for
+// waitedOutTimeSlices holds for one of two who waited while the other kept the CPU for
 // his slice. CFS may choose him twice, while he is behind by less than a tick.
-func waitedOutTurns(t *testing.T, waited, slice time.Duration) {
+func waitedOutTimeSlices(t *testing.T, waited, slice time.Duration) {
 	require.Greater(t, waited, slice*95/100)
 	require.Less(t, waited, 2*(slice+12*time.Millisecond)) // ticks late, and interrupted
 }
@@ -274,7 +274,7 @@ func TestGuestNested(t *testing.T) {
 	t.Logf("share of the function with nested cgroups %.3f; one of two processes in them waited %s at most under CFS, %s with slices of 100 ms", share, cfs, ranked)
 	require.Less(t, cfs, 70*time.Millisecond)
 	require.Greater(t, share, 0.9)
-	waitedOutTurns(t, ranked, 100*time.Millisecond)
+	waitedOutTimeSlices(t, ranked, 100*time.Millisecond)
 }
 
 // Slices without an order: CFS chooses, and whom it has chosen keeps the CPU for
@@ -300,7 +300,7 @@ func TestGuestSlicesWithoutOrder(t *testing.T) {
 	after := waits.Longest(t)
 	t.Logf("two equals with slices of 80 ms: share %.3f, one waited %s at most; without a policy %s", share, longest, after)
 	require.InDelta(t, 0.5, share, 0.05)
-	waitedOutTurns(t, longest, 80*time.Millisecond)
+	waitedOutTimeSlices(t, longest, 80*time.Millisecond)
 	require.Less(t, after, 40*time.Millisecond)
 }
 

@@ -67,7 +67,7 @@ func TestGuestObserver(t *testing.T) {
 }
 
 // The CPU that goes to what is no invocation and comes back is not lost to one.
-func TestGuestOnlyAnotherInvocationEndsATurn(t *testing.T) {
+func TestGuestOnlyAnotherInvocationEndsAnOnCPUSegment(t *testing.T) {
 	b := loadObserver(t, bpf.Options{})
 	p := cgrouptest.NewParent(t)
 	dir, other := p.Group("function"), p.Group("other")

@@ -96,7 +96,7 @@ func TestByRank(t *testing.T) {
 
 // As with the hooks, it is a function that is queued and has time slices; what its tasks
 // do not use of one is the next task's, and it loses its position only when all sleep.
-func TestAFunctionsTasksShareItsTurns(t *testing.T) {
+func TestAFunctionsTasksShareItsTimeSlices(t *testing.T) {
 	of := func(pid uint32, cgroup, at uint64, used time.Duration) ghost.Message {
 		m := wish(pid, at, used)
 		m.Cgroup = cgroup

@@ -15,9 +15,9 @@ const (
 	// SchedExtMaxBias bounds a bias. The kernel's watchdog ends a scheduler that
 	// lets a task wait for 30 s.
 	SchedExtMaxBias = 18 * time.Second
-	// SchedExtTurn bounds for how much CPU time an invocation keeps its key. With a key
+	// SchedExtSlice bounds for how much CPU time an invocation keeps its key. With a key
 	// for a whole quantum, invocations that come together are served by arrival.
-	SchedExtTurn = 10 * time.Millisecond
+	SchedExtSlice = 10 * time.Millisecond
 	// SchedExtGuardEvery is how often at least the oldest waiting invocation of a
 	// queue goes first.
 	SchedExtGuardEvery = 500 * time.Millisecond
@@ -32,5 +32,5 @@ func (s *Steady) SchedExtBias(used time.Duration) time.Duration {
 
 // SchedExtEnd is the CPU time used at which an invocation that has used so much is weighed anew.
 func (s *Steady) SchedExtEnd(used time.Duration) time.Duration {
-	return max(min(s.Table.End(used), used+SchedExtTurn), used+LeastSlice)
+	return max(min(s.Table.End(used), used+SchedExtSlice), used+LeastSlice)
 }

@@ -28,7 +28,7 @@ func steered(t *testing.T, c Config, order string, ranks []int, slice time.Durat
 
 // A function that the platform's process interrupts within its time slice goes on
 // before its siblings, although no order is set (alps_held).
-func TestInterruptedTurnGoesOn(t *testing.T) {
+func TestInterruptedTimeSliceGoesOn(t *testing.T) {
 	c := Config{Cores: 1, Functions: functions(2), Platform: Platform{CPU: 3 * ms}}
 	work := []Invocation{{Function: 0, CPU: 150 * ms}}
 	for i := range 10 { // each interrupts function 0, and leaves a sibling
@@ -48,7 +48,7 @@ func TestInterruptedTurnGoesOn(t *testing.T) {
 }
 
 // A task that preempts runs at once, although the time slice that it ends has just begun.
-func TestPreemptionEndsATurnThatHasJustBegun(t *testing.T) {
+func TestPreemptionEndsATimeSliceThatHasJustBegun(t *testing.T) {
 	c := Config{Cores: 1, Functions: functions(2)}
 	work := []Invocation{{Function: 0, CPU: 50 * ms}, {Function: 1, CPU: 20 * ms}}
 	m := steered(t, c, model.OrderStrict, []int{2, 1}, 0, work)
