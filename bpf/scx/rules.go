@@ -129,17 +129,9 @@ func (s *Scheduler) SetRules(rules map[bpf.CgroupID]Rule, unknown Rule) error {
 		}
 	}
 	next := s.set + 1
-	half := int(next&1) * MaxFunctions
-	put := func(slot uint32, r Rule) error {
-		raw, err := binary.Append(nil, binary.LittleEndian, r.value(next))
-		if err == nil {
-			_, err = s.rules.WriteAt(raw, int64(half+int(slot))*int64(unsafe.Sizeof(rule{})))
-		}
-		return err
-	}
-	errs := []error{put(0, unknown)}
+	errs := []error{s.putRule(next, 0, unknown.value(next))}
 	for id, r := range rules {
-		errs = append(errs, put(s.slots[id], r))
+		errs = append(errs, s.putRule(next, s.slots[id], r.value(next)))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("write the rules of functions: %w", err)
@@ -148,12 +140,23 @@ func (s *Scheduler) SetRules(rules map[bpf.CgroupID]Rule, unknown Rule) error {
 	return s.word("policy", next)
 }
 
+// putRule writes what a slot has in the half of a generation.
+func (s *Scheduler) putRule(generation uint64, slot uint32, r rule) error {
+	raw, err := binary.Append(nil, binary.LittleEndian, r)
+	if err == nil {
+		at := int64(generation&1)*MaxFunctions + int64(slot)
+		_, err = s.rules.WriteAt(raw, at*int64(unsafe.Sizeof(rule{})))
+	}
+	return err
+}
+
 // SetFunctions makes the cgroups of functions, and all below them, functions:
 // what is forked there is an invocation. Pools are cgroups that hold nothing
 // else: tasks in them that are no known function's go by SetRules' unknown, and
 // the pool's weight is the functions'. Of functions outside pools each one's own
-// weight counts.
-func (s *Scheduler) SetFunctions(functions, pools []bpf.Function) error {
+// weight counts. A set that is too large changes nothing; if the kernel fails in the
+// middle, what was added is removed again.
+func (s *Scheduler) SetFunctions(functions, pools []bpf.Function) (err error) {
 	want := map[bpf.CgroupID]bool{}
 	for _, f := range functions {
 		want[f.ID] = true
@@ -161,18 +164,42 @@ func (s *Scheduler) SetFunctions(functions, pools []bpf.Function) error {
 	if len(want) >= MaxFunctions {
 		return fmt.Errorf("%d functions: at most %d", len(want), MaxFunctions-1)
 	}
-	used := map[uint32]bool{0: true}
+	wantPool := map[bpf.CgroupID]bool{}
+	for _, p := range pools {
+		wantPool[p.ID] = !want[p.ID]
+	}
 	changed := false
+	var added []bpf.CgroupID
+	defer func() {
+		if err != nil {
+			for _, id := range added {
+				err = errors.Join(err, s.forget(id))
+			}
+		}
+		if changed {
+			s.epoch++
+			err = errors.Join(err, s.word("functions_epoch", s.epoch))
+		}
+	}()
+	used := map[uint32]bool{0: true}
 	for id, slot := range s.slots {
 		if want[id] {
 			used[slot] = true
 			continue
 		}
-		if err := s.coll.Maps["functions"].Delete(uint64(id)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("function cgroup %d: %w", id, err)
-		}
-		delete(s.slots, id)
 		changed = true
+		if err := s.forget(id); err != nil {
+			return err
+		}
+	}
+	for id := range s.pools {
+		if wantPool[id] {
+			continue
+		}
+		changed = true
+		if err := s.forget(id); err != nil {
+			return err
+		}
 	}
 	var slot uint32
 	for id := range want {
@@ -183,32 +210,36 @@ func (s *Scheduler) SetFunctions(functions, pools []bpf.Function) error {
 			slot++
 		}
 		used[slot], changed = true, true
-		if err := s.coll.Maps["functions"].Put(uint64(id), slot); err != nil {
+		err := s.putRule(s.set, slot, rule{}) // it may have a former function's
+		if err == nil {
+			err = s.coll.Maps["functions"].Put(uint64(id), slot)
+		}
+		if err != nil {
 			return fmt.Errorf("function cgroup %d: %w", id, err)
 		}
-		s.slots[id] = slot
+		s.slots[id], added = slot, append(added, id)
 	}
 	for _, p := range pools {
-		if want[p.ID] {
+		if !wantPool[p.ID] || s.pools[p.ID] {
 			continue
 		}
-		var known uint32
-		if err := s.coll.Maps["functions"].Lookup(uint64(p.ID), &known); err == nil {
-			continue
-		}
+		changed = true
 		if err := s.coll.Maps["functions"].Put(uint64(p.ID), uint32(0)); err != nil {
 			return fmt.Errorf("pool %s: %w", p.Cgroup, err)
 		}
-		changed = true
+		s.pools[p.ID], added = true, append(added, p.ID)
 	}
-	if err := s.setRoots(rootsOf(functions, pools)); err != nil {
-		return err
+	return s.setRoots(rootsOf(functions, pools))
+}
+
+// forget makes a cgroup neither a function nor a pool.
+func (s *Scheduler) forget(id bpf.CgroupID) error {
+	if err := s.coll.Maps["functions"].Delete(uint64(id)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("function cgroup %d: %w", id, err)
 	}
-	if !changed {
-		return nil
-	}
-	s.epoch++
-	return s.word("functions_epoch", s.epoch)
+	delete(s.slots, id)
+	delete(s.pools, id)
+	return nil
 }
 
 // rootsOf are the cgroups whose weights are the functions': the pools, and the

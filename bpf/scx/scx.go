@@ -71,10 +71,11 @@ type Scheduler struct {
 	coll  *ebpf.Collection
 	link  link.Link
 	rules *ebpf.Memory
-	slots map[bpf.CgroupID]uint32
-	set   uint64 // generation of the rules
-	epoch uint64 // of the functions
-	own   bool   // the kernel tells of cpu.max itself
+	slots map[bpf.CgroupID]uint32 // of functions
+	pools map[bpf.CgroupID]bool   // that are in the programs' map of functions, with slot 0
+	set   uint64                  // generation of the rules
+	epoch uint64                  // of the functions
+	own   bool                    // the kernel tells of cpu.max itself
 	lims  map[bpf.CgroupID]Limit
 }
 
@@ -267,7 +268,7 @@ func prepared(o Options) (*Scheduler, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, err
 	}
-	s := &Scheduler{API: name, slots: map[bpf.CgroupID]uint32{}, lims: map[bpf.CgroupID]Limit{}, own: spec.Programs["scx_cgroup_set_bandwidth"] != nil}
+	s := &Scheduler{API: name, slots: map[bpf.CgroupID]uint32{}, pools: map[bpf.CgroupID]bool{}, lims: map[bpf.CgroupID]Limit{}, own: spec.Programs["scx_cgroup_set_bandwidth"] != nil}
 	if s.coll, err = ebpf.NewCollection(spec); err != nil {
 		var verifier *ebpf.VerifierError
 		if errors.As(err, &verifier) {

@@ -166,9 +166,9 @@ func TestReadLimits(t *testing.T) {
 	require.ErrorContains(t, err, "c/cpu.max: \"none\": want a quota and a period")
 }
 
-// The programs weigh as the rules say: by steps, by one bias, by SFS. No
-// sched_ext is needed for that.
-func TestWeigh(t *testing.T) {
+// weighing is a scheduler that is in charge of nothing, and what its programs answer for
+// an invocation of the function in a slot. No sched_ext is needed for that.
+func weighing(t *testing.T) (s *Scheduler, weigh func(slot uint32, used time.Duration) (bias, until time.Duration)) {
 	ring.Need(t, ring.Root, os.Geteuid() == 0, "loading BPF needs root")
 	require.NoError(t, rlimit.RemoveMemlock())
 	spec, err := loadScx613()
@@ -182,13 +182,11 @@ func TestWeigh(t *testing.T) {
 	delete(spec.Maps, "refills")
 	coll, err := ebpf.NewCollection(spec)
 	ring.Need(t, ring.Root, err == nil, "%v", err)
-	defer coll.Close()
-	s := &Scheduler{coll: coll, slots: map[bpf.CgroupID]uint32{}}
+	t.Cleanup(coll.Close)
+	s = &Scheduler{coll: coll, slots: map[bpf.CgroupID]uint32{}, pools: map[bpf.CgroupID]bool{}}
 	s.rules, err = coll.Maps["rules"].Memory()
 	require.NoError(t, err)
-	order := Order{Octave: time.Second, Floor: time.Millisecond, Most: 12 * time.Second}
-	require.NoError(t, s.SetOrder(order))
-	weigh := func(slot uint32, used time.Duration) (bias, until time.Duration) {
+	return s, func(slot uint32, used time.Duration) (bias, until time.Duration) {
 		q := struct {
 			Used, Bias, Until uint64
 			Slot, _           uint32
@@ -197,6 +195,13 @@ func TestWeigh(t *testing.T) {
 		require.NoError(t, err)
 		return time.Duration(q.Bias), time.Duration(q.Until)
 	}
+}
+
+// The programs weigh as the rules say: by steps, by one bias, by SFS.
+func TestWeigh(t *testing.T) {
+	s, weigh := weighing(t)
+	order := Order{Octave: time.Second, Floor: time.Millisecond, Most: 12 * time.Second}
+	require.NoError(t, s.SetOrder(order))
 	bias, until := weigh(3, 5*time.Millisecond)
 	require.Zero(t, bias, "no rules at all")
 	require.Equal(t, 15*time.Millisecond, until)
@@ -234,6 +239,76 @@ func TestWeigh(t *testing.T) {
 	require.Equal(t, []time.Duration{9 * time.Second, 18 * time.Millisecond}, []time.Duration{bias, until})
 	bias, _ = weigh(99, 0)
 	require.Equal(t, 4*time.Second, bias, "a function without a rule")
+}
+
+// mapped is the programs' map of functions: slots by cgroup.
+func mapped(t *testing.T, s *Scheduler) map[bpf.CgroupID]uint32 {
+	all := map[bpf.CgroupID]uint32{}
+	var id uint64
+	var slot uint32
+	it := s.coll.Maps["functions"].Iterate()
+	for it.Next(&id, &slot) {
+		all[bpf.CgroupID(id)] = slot
+	}
+	require.NoError(t, it.Err())
+	return all
+}
+
+// What is a function or a pool no more is no function's to the programs either, and
+// may be the other from then on.
+func TestFunctionsAndPoolsAreForgotten(t *testing.T) {
+	s, _ := weighing(t)
+	f, pool := bpf.Function{ID: 8, Cgroup: "/alps.slice/f"}, bpf.Function{ID: 7, Cgroup: "/alps.slice"}
+	for _, x := range []struct {
+		functions, pools []bpf.Function
+		want             map[bpf.CgroupID]uint32
+		raised           bool // the epoch
+	}{
+		{[]bpf.Function{f}, []bpf.Function{pool}, map[bpf.CgroupID]uint32{7: 0, 8: 1}, true},
+		{[]bpf.Function{f}, []bpf.Function{pool}, map[bpf.CgroupID]uint32{7: 0, 8: 1}, false},
+		{[]bpf.Function{f}, nil, map[bpf.CgroupID]uint32{8: 1}, true},
+		{[]bpf.Function{f, pool}, []bpf.Function{pool}, map[bpf.CgroupID]uint32{8: 1, 7: 2}, true},
+		{[]bpf.Function{f}, []bpf.Function{pool}, map[bpf.CgroupID]uint32{8: 1, 7: 0}, true},
+		{[]bpf.Function{f, pool}, nil, map[bpf.CgroupID]uint32{8: 1, 7: 2}, true},
+		{nil, nil, map[bpf.CgroupID]uint32{}, true},
+	} {
+		before := s.epoch
+		require.NoError(t, s.SetFunctions(x.functions, x.pools))
+		require.Equal(t, x.want, mapped(t, s), "%+v", x)
+		require.Equal(t, x.raised, s.epoch > before, "%+v", x)
+	}
+}
+
+// A function that gets the slot of one that is gone has no rule before it is given one.
+func TestASlotsNextOwnerStartsWithoutRule(t *testing.T) {
+	s, weigh := weighing(t)
+	require.NoError(t, s.SetOrder(Order{}))
+	require.NoError(t, s.SetFunctions([]bpf.Function{{ID: 8}}, nil))
+	require.NoError(t, s.SetRules(map[bpf.CgroupID]Rule{8: {Bias: 5 * time.Second}}, Rule{Bias: time.Second}))
+	bias, _ := weigh(s.slots[8], 0)
+	require.Equal(t, 5*time.Second, bias)
+	slot := s.slots[8]
+	require.NoError(t, s.SetFunctions([]bpf.Function{{ID: 9}}, nil))
+	require.Equal(t, slot, s.slots[9])
+	bias, _ = weigh(slot, 0)
+	require.Equal(t, time.Second, bias, "that of functions without a rule")
+}
+
+// If the kernel's map is full, what was added is removed again.
+func TestFunctionsAreAddedAllOrNone(t *testing.T) {
+	s, _ := weighing(t)
+	require.NoError(t, s.SetFunctions([]bpf.Function{{ID: 8}}, nil))
+	m := s.coll.Maps["functions"]
+	for i := range m.MaxEntries() - 2 { // one more fits in
+		require.NoError(t, m.Put(uint64(1000+i), uint32(0)))
+	}
+	before := mapped(t, s)
+	require.ErrorContains(t, s.SetFunctions([]bpf.Function{{ID: 8}, {ID: 9}, {ID: 10}}, nil), "function cgroup")
+	require.Equal(t, map[bpf.CgroupID]uint32{8: 1}, s.slots)
+	require.Equal(t, before, mapped(t, s))
+	require.ErrorContains(t, s.SetFunctions([]bpf.Function{{ID: 8}, {ID: 9}}, []bpf.Function{{ID: 7, Cgroup: "/p"}}), "pool /p")
+	require.Equal(t, map[bpf.CgroupID]uint32{8: 1}, s.slots)
+	require.Equal(t, before, mapped(t, s))
 }
 
 // Twice the index is an octave, and nothing is above the most.
