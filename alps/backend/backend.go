@@ -153,8 +153,8 @@ type Backend interface {
 
 	// Publish makes p the policy in place of the former: all functions change at
 	// the same moment, and no decision of the kernel sees parts of two policies. A
-	// function without an entry is the kernel's own scheduler's. Every cgroup of p
-	// is a function. The backend keeps p valid for p.ValidFor from now on. Publish
+	// function without an entry is treated as one with the zero Entry. Every cgroup
+	// of p is a function. The backend keeps p valid for p.ValidFor from now on. Publish
 	// also works while the backend is not enabled.
 	Publish(p model.Policy) error
 

@@ -252,8 +252,8 @@ func (b *schedExt) when() string {
 
 // publish tells the scheduler the policy. The caller holds mu.
 func (b *schedExt) publish() error {
-	order, rules, unknown := scx.RulesOf(b.policy)
-	errs := []error{b.scheduler.SetOrder(order), b.scheduler.SetRules(rules, unknown), b.scheduler.KeepAlive(b.policy.ValidFor)}
+	order, rules := scx.RulesOf(b.policy)
+	errs := []error{b.scheduler.SetOrder(order), b.scheduler.SetRules(rules, scx.Rule{}), b.scheduler.KeepAlive(b.policy.ValidFor)}
 	if b.scheduler.NeedsLimits() {
 		limits, err := scx.ReadLimits(b.host.Cgroups)
 		errs = append(errs, err, b.scheduler.SetLimits(limits))

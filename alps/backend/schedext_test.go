@@ -25,6 +25,7 @@ type fakeScheduler struct {
 	functions, pools []bpf.Function
 	order            scx.Order
 	rules            map[bpf.CgroupID]scx.Rule
+	unknown          scx.Rule // of functions without one
 	alive            time.Duration
 	end              *scx.End
 	closed           bool
@@ -35,8 +36,8 @@ func (f *fakeScheduler) SetFunctions(functions, pools []bpf.Function) error {
 	return nil
 }
 func (f *fakeScheduler) SetOrder(o scx.Order) error { f.order = o; return nil }
-func (f *fakeScheduler) SetRules(r map[bpf.CgroupID]scx.Rule, _ scx.Rule) error {
-	f.rules = r
+func (f *fakeScheduler) SetRules(r map[bpf.CgroupID]scx.Rule, unknown scx.Rule) error {
+	f.rules, f.unknown = r, unknown
 	return nil
 }
 func (*fakeScheduler) SetLimits(map[bpf.CgroupID]scx.Limit) error { return nil }
@@ -139,6 +140,7 @@ func TestSchedExtIsLoadedAgain(t *testing.T) {
 	first := (*loaded)[0]
 	require.Equal(t, bpf.CgroupID(7), first.functions[0].ID)
 	require.Equal(t, scx.Rule{Bias: time.Second, Slice: time.Millisecond}, first.rules[7])
+	require.Zero(t, first.unknown, "a function without an entry has no bias")
 	require.Equal(t, time.Minute, first.alive)
 	require.True(t, b.State().Enabled)
 	require.Empty(t, b.State().Problems)

@@ -290,8 +290,9 @@ func (c *Client) Policy(ctx context.Context) ([]Entry, error) {
 	return e, c.do(ctx, http.MethodGet, "/policy", nil, &e)
 }
 
-// SetPolicy makes rules the policy, all at once; a function without one is left
-// to CFS. The mode must be manual.
+// SetPolicy makes rules the policy, all at once; a function without one has no bias, so
+// it does not wait for those that have one, and the kernel's own time slice (10 ms by
+// sched_ext). The mode must be manual.
 func (c *Client) SetPolicy(ctx context.Context, rules []Rule) error {
 	return c.do(ctx, http.MethodPut, "/policy", rules, nil)
 }

@@ -9,9 +9,10 @@ import (
 	"github.com/ds2-lab/alps/bpf"
 )
 
-// RulesOf are a policy in the scheduler's terms; unknown has half of the largest bias.
-// Biases above MaxBias are made smaller together, so that their order stays.
-func RulesOf(p model.Policy) (order Order, rules map[bpf.CgroupID]Rule, unknown Rule) {
+// RulesOf are a policy in the scheduler's terms. Biases above MaxBias are made smaller
+// together, so that their order stays. A function without an entry has no rule: for it,
+// as by the hooks, there is no bias.
+func RulesOf(p model.Policy) (order Order, rules map[bpf.CgroupID]Rule) {
 	most := time.Duration(0)
 	for _, e := range p.Entries {
 		if e.LateBias == 0 {
@@ -28,9 +29,8 @@ func RulesOf(p model.Policy) (order Order, rules map[bpf.CgroupID]Rule, unknown 
 			r = steadyRule(&e.Steady.Table)
 		}
 		rules[bpf.CgroupID(id)] = r
-		unknown.Bias = max(unknown.Bias, r.Bias/2)
 	}
-	return order, rules, unknown
+	return order, rules
 }
 
 // steadyRule is a table in the scheduler's terms.
