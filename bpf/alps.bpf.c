@@ -140,7 +140,7 @@ struct task_struct {
 struct control {
 	__u64 generation;  /* of the policy that counts */
 	__u64 valid_until; /* bpf_ktime_get_ns() of the daemon's presumed death; 0: no limit */
-	__u64 full_slices; /* report every slice, not only the histogram */
+	__u64 full_slices; /* report every on-CPU segment, not only the histogram */
 	__u64 checked_jiffies; /* jiffies of the last look at the clock; ours to write */
 	__u64 dead;	   /* what it told of the daemon; ours to write */
 	__s64 ending;	   /* processes of functions that must end; ours to write, as the next */
@@ -183,7 +183,7 @@ static __always_inline struct control *controls(void)
 	return bpf_map_lookup_elem(&control, &zero);
 }
 
-/* The length of a slice on a CPU falls into one of these, see bucket_of(). */
+/* The length of an on-CPU segment falls into one of these, see bucket_of(). */
 #define SLICE_BUCKETS 74
 
 /*
@@ -195,7 +195,7 @@ struct event {
 	__u64 arrive_ns; /* fork, or waking; all times are CLOCK_MONOTONIC */
 	__u64 exec_ns;	 /* last exec; 0: none */
 	__u64 start_ns;	 /* first on a CPU */
-	__u64 end_ns;	 /* last off a CPU: exit of the process's last thread */
+	__u64 end_ns;	 /* last off a CPU: exit of the process's last thread; of a busy period: since when all sleep */
 	__u64 cpu_ns;	 /* of all its threads and descendants, as the next ones */
 	__u64 wait_ns;	 /* runnable, but not on a CPU */
 	__u32 pid;
@@ -216,7 +216,7 @@ struct {
 	__uint(max_entries, 1 << 22);
 } events SEC(".maps");
 
-/* One slice on a CPU, if they are wanted one by one. */
+/* One on-CPU segment, if they are wanted one by one. */
 struct slice {
 	__u64 cgroup_id;
 	__u64 arrive_ns; /* with pid, the invocation */
@@ -247,7 +247,7 @@ struct task {
 	__u32 root; /* tgid of the invocation, or another key in running */
 	__u32 awake; /* counted in the period's awake */
 	__u32 preempted_cpu; /* on which CPU it was interrupted, from 1; 0: it is not */
-	__u32 never_ran; /* it waits for its first time on a CPU: its place in function_cpus, from 1 */
+	__u32 never_ran; /* it waits for its first time on a CPU: its index in function_cpus, from 1 */
 	__u32 slept; /* it sleeps, was woken, or was moved: it has not run since */
 	__u32 slot; /* of the function */
 	__u64 others_ns; /* CPU time of the invocation's other tasks, when it was last looked at */
@@ -347,7 +347,7 @@ static __always_inline struct event *invocation_of(struct task *t)
 	return e && e->arrive_ns == t->arrive_ns ? e : NULL;
 }
 
-/* The function that a task in @cgrp serves: its nearest ancestor that is one. */
+/* The function that a task in the cgroup of @kn serves: its nearest ancestor that is one, with @id. */
 static __always_inline struct function *function_at(struct kernfs_node *kn, __u64 *id)
 {
 #pragma unroll

@@ -41,13 +41,13 @@ static __always_inline bool is_request(struct event *e)
 	return e->busy != BUSY_FREEZER || e->cpu_ns > FREEZER_NS;
 }
 
-/* Whether the function's accounts are kept by slot or by thread. */
+/* The key of an account: the function's slot, or thread @pid. */
 static __always_inline __u32 period_key(struct source *src, struct function *fn, __u32 pid)
 {
 	return src->kind == SOURCE_THREADS ? KEY_THREAD | pid : KEY_FUNCTION | fn->slot;
 }
 
-/* What @p does now, or is about to do, ends no sooner than somebody wakes it. */
+/* @p sleeps, or is about to, until somebody wakes it; not for a disk or a lock. */
 static __always_inline bool sleeps(struct task_struct *p)
 {
 	__u32 state = *(volatile __u32 *)&p->__state;

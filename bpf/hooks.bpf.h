@@ -36,7 +36,7 @@ struct entry {
 	__u32 bias_us;	    /* 0: no opinion on the order */
 	__u32 slice_us;	    /* 0: CFS's; under SFS of an invocation, not of a function */
 	__u32 late_bias_us; /* SFS: without a fresh invocation; 0: not SFS */
-	__u32 is_steady;    /* all that follows counts, and nothing above */
+	__u32 is_steady;    /* the table that follows counts, and no bias or slice above */
 	struct steady steady;
 };
 
@@ -110,7 +110,7 @@ static __always_inline int in_epoch(struct control *c, int bias)
 static __always_inline int bias_of(__u64 cgroup_id, struct sched_entity *se)
 {
 	struct control *c = controls();
-	bool known = false; /* it is, from before */
+	bool known = false; /* the answer is remembered */
 	struct function *fn;
 	struct entry *e;
 	int bias, answer;
@@ -193,7 +193,7 @@ static __always_inline int sfs_slice(struct entry *e, struct function *fn, struc
 static __always_inline int slice_of(__u64 cgroup_id, struct sched_entity *se)
 {
 	struct control *c = controls();
-	bool known = false; /* it is, from before */
+	bool known = false; /* the answer is remembered */
 	struct function *fn;
 	struct entry *e;
 	int us, answer;
@@ -276,7 +276,7 @@ int ask_steady(struct steady_question *q)
 	return 1;
 }
 
-/* The same without them, to be subtracted. */
+/* As time_bias and time_slice, but asks nothing: what a run costs by itself, to be subtracted. */
 SEC("tc")
 int time_nothing(struct __sk_buff *skb)
 {

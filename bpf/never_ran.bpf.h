@@ -12,7 +12,10 @@ const volatile __u32 cpus = 1;
 /* What is known of a function on a CPU. */
 struct function_cpu {
 	__s32 never_ran; /* tasks that wait there and never ran; off for a moment while one is moved */
-	/* Of never_ran, before and after, and of what is kept of its tasks: a former answer does not hold. */
+	/*
+	 * Rises before and after each change of never_ran, and with each of what is kept of
+	 * its tasks: an answer from before does not hold.
+	 */
 	__u32 changes;
 	__u32 memo; /* what is remembered of its answers, from 1; 0: nothing */
 };

@@ -353,7 +353,7 @@ static __always_inline int switched(bool preempt, struct task_struct *prev, stru
 	return 0;
 }
 
-/* The tracepoint's arguments were in another order in 5.18; the loader picks. */
+/* The tracepoint's arguments were in another order in 5.18's release candidates; the loader picks. */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(observe_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {

@@ -77,8 +77,8 @@ struct next {
 };
 
 /*
- * The task that CFS runs next below @se, or @se itself. What
- * a pointer of a known type leads to is read directly, which is cheap.
+ * The task that CFS runs next below @se, or @se itself. What a pointer of a known
+ * type leads to is read directly, which is cheap.
  */
 static __always_inline void next_below(struct sched_entity *se, struct next *n)
 {
@@ -126,9 +126,8 @@ static __always_inline void next_below(struct sched_entity *se, struct next *n)
 
 /*
  * The index of the task that waits at @node, if it was woken or moved here and has
- * not run since; else NOBODY. A
- * stranger, such as the function's server, is worth as much as a new invocation:
- * it has to run before the next one can begin.
+ * not run since; else NOBODY. A stranger, such as the function's server, is worth as
+ * much as a new invocation: it has to run before the next one can begin.
  */
 static __noinline __u64 index_if_woken(struct steady *s, void *node)
 {
@@ -149,10 +148,10 @@ static __noinline __u64 index_if_woken(struct steady *s, void *node)
 #define NODES 7
 
 /*
- * Those who wait in @q and count as woken. CFS prefers who has slept, so they are at the
- * left of the tree. The leftmost alone will not do: a thread of the long invocation
- * may be that, which sleeps and wakes all the time. Of a tree of three levels all
- * are looked at, of a higher one the three levels at its left end. False: nobody waits.
+ * The nodes of @q at which those may wait who were woken. CFS prefers who has slept, so
+ * they are at the left of the tree. The leftmost alone will not do: a thread of the long
+ * invocation may be that, which sleeps and wakes all the time. Of a tree of three levels
+ * all are looked at, of a higher one the three levels at its left end. False: nobody waits.
  */
 static __always_inline bool nodes_of(struct cfs_rq *q, struct rb_node *n[NODES])
 {

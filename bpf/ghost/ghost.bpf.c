@@ -167,7 +167,7 @@ struct {
 	__type(value, struct reason);
 } ended SEC(".maps");
 
-/* Tasks that ran without the agent: it was too slow to read, or may not use their CPUs. */
+/* Tasks that ran without the agent: it was too slow to read, or the task may not use the CPU it was given. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -185,7 +185,7 @@ static __always_inline void bypass(struct task_struct *p)
 	insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, 0);
 }
 
-/* The agent places tasks; here they stay where they are, in nobody's idle CPU. */
+/* The agent chooses CPUs: here a task stays where it was, and no idle CPU is claimed for it. */
 SEC("struct_ops/ghost_select_cpu")
 __s32 BPF_PROG(ghost_select_cpu, struct task_struct *p, __s32 prev_cpu, __u64 wake_flags)
 {

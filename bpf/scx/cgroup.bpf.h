@@ -4,14 +4,14 @@
  *
  * Weight: what is runnable makes a tree of active cgroups. Each has the sum of
  * the weights of its active children and of its own runnable tasks; the product
- * of a cgroup's parts along its path is its part of the machine.
+ * of a cgroup's parts along its path is its part of the CPUs.
  *
  * Quota: every cgroup with a limit has a budget, from which the CPU time of all
  * tasks below it is taken. It grows by the quota once a period, never above
  * quota + burst, and may be negative by a tick for each CPU: that is paid back.
  */
 #define MAX_CGROUPS 16384
-#define WHOLE	    65536 /* the machine, in the unit of parts */
+#define WHOLE	    65536 /* all CPUs, in the unit of parts */
 
 struct cg {
 	__u64 parent; /* 0: the root */
@@ -92,7 +92,7 @@ __noinline int leave(__u64 id, __u32 weight)
 	return 0;
 }
 
-/* The part of the machine that a cgroup may use now, at least 1. */
+/* The part of the CPUs that a cgroup may use now, at least 1. */
 __noinline __u32 part_of(__u64 id, __u64 now)
 {
 	struct cg *g = bpf_map_lookup_elem(&cgroups, &id), *first = g;

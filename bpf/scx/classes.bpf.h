@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Who runs next: between the classes, the one that is behind by its part of the
- * machine; within a class, the first of the queue.
+ * CPUs; within a class, the first of the queue.
  */
 #define LEAST_PART   (WHOLE / 64) /* of a class */
 #define LEAST_SHARE  (WHOLE / 2048) /* of a task: above it waits for less than the watchdog's time */
@@ -35,7 +35,7 @@ static long add_root(__u64 i, __u64 *sum)
 	return 0;
 }
 
-/* The functions' part of the machine, by the weights of what is active now. */
+/* The functions' part of the CPUs, by the weights of what is active now. */
 static __always_inline __u64 part_of_class(__u32 class, __u64 now)
 {
 	if (now - functions_part_at >= PART_EVERY) {
@@ -63,7 +63,7 @@ __noinline int charge_class(__u32 class, __u64 ns, __u64 now)
 	return 0;
 }
 
-/* A task's own share of the machine, by its weight and its cgroups'. */
+/* A task's own part of the CPUs, by its weight and its cgroups'. */
 static __always_inline __u64 share_of(struct task *t, __u64 now)
 {
 	struct cg *g = bpf_map_lookup_elem(&cgroups, &t->weighed);
@@ -108,7 +108,7 @@ static __always_inline __u64 slice_of(struct task_struct *p, struct task *t, __u
 		slice = UNKNOWN_SLICE;
 		if (v && !dying(p)) {
 			if (v->used_ns >= v->until_ns)
-				begin_turn(v, now);
+				begin_slice(v, now);
 			slice = granted(v, now) ? (__u64)v->granted_ns : v->until_ns - v->used_ns;
 		}
 	}
@@ -281,7 +281,10 @@ static __always_inline bool head_of(__u64 dsq, __u64 *key)
 	return found;
 }
 
-/* Moves the first that may run on this CPU to it. With several queues, also from the next one in turn if its first is ahead. */
+/*
+ * Moves the first that may run on this CPU to it. With several queues, first that of
+ * another one, chosen at random, if it is ahead of this queue's.
+ */
 static __always_inline bool take(__u32 class, __u32 queue)
 {
 	if (nr_queues > 1) {

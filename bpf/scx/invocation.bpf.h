@@ -13,7 +13,7 @@
 #define SLOPE_BITS	20
 #define LEAST_SLICE	NSEC_PER_MSEC
 #define UNKNOWN_SLICE	(10 * NSEC_PER_MSEC)
-#define LONGEST_TURN	(10 * NSEC_PER_MSEC) /* by steps: with a key for a whole quantum a burst is served by arrival */
+#define LONGEST_SLICE	(10 * NSEC_PER_MSEC) /* by steps: with a key for a whole quantum a burst is served by arrival */
 #define LEAST_INDEX	(100 * NSEC_PER_USEC)
 #define BEYOND_QUANTUM	(4 * NSEC_PER_MSEC)
 #define SERVER_GRACE	(2 * NSEC_PER_MSEC) /* for so long a function's own process goes first */
@@ -66,8 +66,8 @@ __u64 functions_epoch; /* user space raises it when they change */
 struct invocation {
 	__u64 arrived_ns;
 	__u64 used_ns;
-	__u64 key;	/* of its turn in the queue */
-	__u64 until_ns; /* CPU time used at which the turn ends; 0: it has none */
+	__u64 key;	/* of its time slice */
+	__u64 until_ns; /* CPU time used at which the time slice ends; 0: it has none */
 	__s64 granted_ns; /* what is left of the CPU time that the guard gave it */
 	__u64 granted_until_ns; /* when that is too late to use */
 	__u32 slot;
@@ -125,7 +125,7 @@ static __always_inline bool granted(struct invocation *v, __u64 now)
 	return v && v->granted_ns > 0 && now < v->granted_until_ns;
 }
 
-/* The function that a task of @cgrp serves: the nearest ancestor that is one. */
+/* The function that a task of the cgroup at @address serves: the nearest ancestor that is one. */
 __noinline int function_at(__u64 address, __u32 *slot)
 {
 	struct cgroup *cgrp = (void *)address;
@@ -317,8 +317,8 @@ __noinline int weigh(__u32 slot, __u64 used, struct worth *w)
 	return 0;
 }
 
-/* Its turn begins: what is it worth now? */
-static __always_inline void begin_turn(struct invocation *v, __u64 now)
+/* A time slice begins: what is it worth now? */
+static __always_inline void begin_slice(struct invocation *v, __u64 now)
 {
 	struct worth w = {};
 
@@ -328,8 +328,8 @@ static __always_inline void begin_turn(struct invocation *v, __u64 now)
 		w.until_ns = SERVER_GRACE;
 	}
 	v->key = now + w.bias_ns;
-	if (w.stepped && w.until_ns > v->used_ns + LONGEST_TURN)
-		w.until_ns = v->used_ns + LONGEST_TURN;
+	if (w.stepped && w.until_ns > v->used_ns + LONGEST_SLICE)
+		w.until_ns = v->used_ns + LONGEST_SLICE;
 	v->until_ns = w.until_ns > v->used_ns + LEAST_SLICE ? w.until_ns : v->used_ns + LEAST_SLICE;
 }
 
@@ -338,12 +338,12 @@ static __always_inline bool dying(struct task_struct *p)
 	return BPF_CORE_READ(p, signal, flags) & SIGNAL_GROUP_EXIT;
 }
 
-/* By what @p, of @v, is sorted among the functions' tasks: the key of its invocation's turn, which is begun if there is none. */
+/* By what @p, of @v, is sorted among the functions' tasks: the key of its invocation's time slice, which is begun if there is none. */
 static __always_inline __u64 key_of(struct task_struct *p, struct invocation *v, __u64 now)
 {
 	if (!v || dying(p)) /* whoever must end goes first: to die it needs the CPU */
 		return now;
 	if (v->used_ns >= v->until_ns)
-		begin_turn(v, now);
+		begin_slice(v, now);
 	return v->key;
 }

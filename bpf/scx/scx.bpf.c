@@ -4,7 +4,7 @@
 /*
  * ALPS as a sched_ext scheduler: every invocation is ranked by itself.
  *
- * Two classes of tasks share the machine: those of functions, queued by
+ * Two classes of tasks share the CPUs: those of functions, queued by
  *
  *     key = time queued + bias
  *
@@ -42,7 +42,7 @@ enum class { FUNCTION, OTHER, CLASSES };
 enum count {
 	TO_IDLE,    /* tasks that found an idle CPU when they woke up */
 	QUEUED,	    /* that did not */
-	KEPT,	    /* turns that were followed by another of the same task */
+	KEPT,	    /* time slices that were followed by another of the same task */
 	PREEMPTED,  /* functions' tasks that made way for another task */
 	GUARDED,    /* times the guard gave the oldest waiting invocation CPU time */
 	RESCUED,    /* tasks that ran for a tick because the watchdog was near */
@@ -108,7 +108,7 @@ __u64 now_vtime; /* of the other tasks: the greatest that began to run */
 __s64 parked;
 __u64 unpark; /* budgets may have grown */
 
-/* Cgroups all of whose weight is functions'; what part of the machine they have. */
+/* Cgroups all of whose weight is functions'; what part of the CPUs they have. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MAX_ROOTS);
