@@ -26,8 +26,11 @@ func NewDelegated(k HooksKernel, h host.Host) Backend { return &delegated{kernel
 func (*delegated) Name() string { return nameDelegated }
 
 func (*delegated) Supports(policy string) error {
-	if policy == client.PolicySteady {
-		return errors.New("the scheduler in user space knows no tables: its policies are alps, sfs and manual")
+	switch policy {
+	case client.PolicySteady:
+		return errors.New("the scheduler in user space knows no tables: its policies are alps and manual")
+	case client.PolicySFS:
+		return errors.New("the scheduler in user space does not count what an invocation has used: its policies are alps and manual")
 	}
 	return nil
 }

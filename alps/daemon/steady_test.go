@@ -134,6 +134,7 @@ func TestSteadyIsPublishedEveryPeriod(t *testing.T) {
 func TestBackendsRefusePolicies(t *testing.T) {
 	d, _, _ := quiet(t, Config{Delegated: true, Mode: client.Mode{Policy: "alps"}})
 	require.ErrorContains(t, d.setMode(client.Mode{Policy: "steady"}), "policy steady: the scheduler in user space knows no tables")
+	require.ErrorContains(t, d.setMode(client.Mode{Policy: "sfs"}), "policy sfs: the scheduler in user space does not count what an invocation has used: its policies are alps and manual")
 	require.Equal(t, "alps", d.status().Mode.Policy)
 
 	k := &fakeKernel{}

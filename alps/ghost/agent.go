@@ -5,8 +5,8 @@
 //
 // It does what the daemon's mode says. Under cfs it is CFS over the functions' threads,
 // without groups; under alps and manual it serves them by the key and the slices that the
-// hooks in CFS use: two ways of deciding are compared, not two policies. Of sfs it knows the
-// bias of fresh invocations and the slice only: it does not count what an invocation used.
+// hooks in CFS use: two ways of deciding are compared, not two policies. It refuses sfs and
+// steady, for which it would have to count what an invocation has used.
 package ghost
 
 import (
@@ -192,12 +192,17 @@ func (w *watcher) look(ctx context.Context) error {
 			return err
 		}
 	}
+	switch st.Mode.Policy {
+	case client.PolicyCFS, client.PolicyALPS, client.PolicyManual:
+	default:
+		return fmt.Errorf("the daemon's policy is %s: this agent serves cfs, alps and manual only; alps mode -policy=alps switches", st.Mode.Policy)
+	}
 	seen := fmt.Sprint(st.Mode.Policy, st.Generation)
 	if seen == w.seen {
 		return nil
 	}
 	var entries map[uint64]client.Entry
-	if st.Mode.Policy != "cfs" {
+	if st.Mode.Policy != client.PolicyCFS {
 		list, err := w.api.Policy(ctx)
 		if err != nil {
 			return err
