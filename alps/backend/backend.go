@@ -158,8 +158,9 @@ type Backend interface {
 	// also works while the backend is not enabled.
 	Publish(p model.Policy) error
 
-	// Published reads the valid policy back from the kernel, by cgroup. A backend
-	// that cannot read something back leaves that field zero.
+	// Published is the policy that counts at this moment, by cgroup; empty if none does:
+	// nothing was published, it is no longer valid, or the kernel has ended the backend.
+	// The hooks' is read back from the kernel; sched_ext's is what its scheduler was told last.
 	Published() (map[bpf.CgroupID]model.Entry, error)
 
 	// State says whether the backend decides at this moment. It takes less than a

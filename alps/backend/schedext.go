@@ -7,11 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +16,6 @@ import (
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/bpf/scx"
-	"github.com/ds2-lab/alps/internal/cpulist"
 )
 
 // extScheduler is the part of scx.Scheduler that the backend needs.
@@ -55,6 +50,8 @@ type schedExt struct {
 	cpus   []int
 	now    func() time.Time
 
+	takeThread func(tid int) error
+
 	mu        sync.Mutex // State and Stats come at any moment
 	scheduler extScheduler
 	partial   bool
@@ -64,7 +61,9 @@ type schedExt struct {
 	failed    error // why it is not in charge though it is wanted
 	begun     time.Time
 	wait      time.Duration
-	again     time.Time // when to try again; zero: not by itself
+	again     time.Time               // when to try again; zero: not by itself
+	limits    error                   // why the limits of cgroups are not up to date
+	untaken   map[bpf.CgroupID]string // functions some of whose threads the scheduler could not get, and why
 }
 
 // newSchedExt loads nothing yet: SetEnabled does.
@@ -73,7 +72,7 @@ func newSchedExt(o Options, h host.Host) *schedExt {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &schedExt{host: h, log: log, reload: !o.NoReload, cpus: o.CPUs, now: time.Now,
+	return &schedExt{host: h, log: log, reload: !o.NoReload, cpus: o.CPUs, now: time.Now, takeThread: scx.Take,
 		load: func(o scx.Options) (extScheduler, error) { return scx.Load(o) }}
 }
 
@@ -88,7 +87,22 @@ func (*schedExt) Attach() error { return nil }
 func (b *schedExt) SetEnabled(on bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	wanted, failed, wait, again := b.wanted, b.failed, b.wait, b.again
 	b.wanted, b.failed, b.wait, b.again = on, nil, 0, time.Time{}
+	err := b.enable(on)
+	if err == nil {
+		return nil
+	}
+	b.wanted, b.failed, b.wait, b.again = wanted, failed, wait, again
+	if b.wanted && b.scheduler == nil && b.failed == nil { // what the kernel had ended is closed by now
+		b.failed = err
+		b.retry(true)
+	}
+	return err
+}
+
+// enable begins or ends. The caller holds mu.
+func (b *schedExt) enable(on bool) error {
 	if !on {
 		return b.end()
 	}
@@ -115,10 +129,11 @@ func (b *schedExt) begin() error {
 	if err != nil {
 		return err
 	}
-	b.scheduler, b.begun, b.failed = s, b.now(), nil
-	if err := errors.Join(s.SetFunctions(b.functions, b.pools()), b.publish()); err != nil {
+	b.scheduler, b.begun, b.failed, b.limits = s, b.now(), nil, nil
+	if err := errors.Join(s.SetFunctions(b.functions, b.pools()), b.setLimits(), b.publish(b.policy)); err != nil {
 		return errors.Join(err, b.end())
 	}
+	b.take()
 	b.log.Info("the sched_ext scheduler alps is in charge", "takes", b.takes(), "to give them back", "alps mode -policy cfs, or end the daemon; SysRq-S if nothing else helps")
 	return nil
 }
@@ -172,21 +187,9 @@ func (b *schedExt) SetFunctions(functions []bpf.Function) error {
 	return nil
 }
 
-// poolName is a cgroup that holds functions and nothing else.
-const poolName = "/alps.slice"
-
-// pools are the cgroups that hold nothing but functions.
-func (b *schedExt) pools() []bpf.Function {
-	if !b.host.Exists(poolName) || !slices.ContainsFunc(b.functions, func(f bpf.Function) bool { return strings.HasPrefix(f.Cgroup, poolName+"/") }) {
-		return nil
-	}
-	id, err := bpf.CgroupOf(filepath.Join(b.host.Cgroups, poolName))
-	if err != nil {
-		return nil
-	}
-	return []bpf.Function{{ID: id, Cgroup: poolName}}
-}
-
+// Publish also keeps up what the policy does not say: the limits of cgroups, and which
+// threads are the scheduler's. Where that fails the policy counts all the same: of the
+// limits the log tells, of the threads State.Unsteered.
 func (b *schedExt) Publish(p model.Policy) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -196,10 +199,16 @@ func (b *schedExt) Publish(p model.Policy) error {
 	if b.scheduler == nil {
 		return nil
 	}
-	if err := b.publish(); err != nil {
+	if err := b.publish(p); err != nil {
 		b.policy = before
-		return err
+		return errors.Join(err, b.tell(before))
 	}
+	err := b.setLimits()
+	if err != nil && (b.limits == nil || b.limits.Error() != err.Error()) { // not at every update
+		b.log.Warn("keep cpu.max: the limits of before hold", "err", err)
+	}
+	b.limits = err
+	b.take()
 	return nil
 }
 
@@ -250,41 +259,38 @@ func (b *schedExt) when() string {
 	return "in " + b.wait.String()
 }
 
-// publish tells the scheduler the policy. The caller holds mu.
-func (b *schedExt) publish() error {
-	order, rules := scx.RulesOf(b.policy)
-	errs := []error{b.scheduler.SetOrder(order), b.scheduler.SetRules(rules, scx.Rule{}), b.scheduler.KeepAlive(b.policy.ValidFor)}
-	if b.scheduler.NeedsLimits() {
-		limits, err := scx.ReadLimits(b.host.Cgroups)
-		errs = append(errs, err, b.scheduler.SetLimits(limits))
+// publish tells the scheduler a policy, and that it is valid from now on. The caller holds mu.
+func (b *schedExt) publish(p model.Policy) error {
+	if err := b.tell(p); err != nil {
+		return err
 	}
-	if b.partial {
-		errs = append(errs, b.take())
-	}
-	return errors.Join(errs...)
+	return b.scheduler.KeepAlive(p.ValidFor)
 }
 
-// take gives the scheduler those threads of functions that it does not have yet.
-func (b *schedExt) take() error {
-	var errs []error
-	for _, f := range b.functions {
-		_ = filepath.WalkDir(filepath.Join(b.host.Cgroups, f.Cgroup), func(path string, e os.DirEntry, err error) error {
-			if err != nil || !e.IsDir() {
-				return nil // it was removed meanwhile
-			}
-			for _, text := range strings.Fields(host.Read(path, "cgroup.threads")) {
-				if tid, err := strconv.Atoi(text); err == nil {
-					if err := scx.Take(tid); err != nil {
-						errs = append(errs, err)
-					}
-				}
-			}
-			return nil
-		})
+// tell tells the scheduler the rules of a policy. The caller holds mu.
+func (b *schedExt) tell(p model.Policy) error {
+	order, rules := scx.RulesOf(p)
+	if err := b.scheduler.SetOrder(order); err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	return b.scheduler.SetRules(rules, scx.Rule{})
 }
 
+// setLimits tells the scheduler which cgroups have a cpu.max, where the kernel does not.
+// If that cannot be read, the limits stay as they are. The caller holds mu.
+func (b *schedExt) setLimits() error {
+	if !b.scheduler.NeedsLimits() {
+		return nil
+	}
+	limits, err := scx.ReadLimits(b.host.Cgroups)
+	if err != nil {
+		return err
+	}
+	return b.scheduler.SetLimits(limits)
+}
+
+// Published is what the scheduler was told last, in its own terms: its biases are
+// bounded. Nothing is read back from the kernel but whether the scheduler is in charge.
 func (b *schedExt) Published() (map[bpf.CgroupID]model.Entry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -292,7 +298,18 @@ func (b *schedExt) Published() (map[bpf.CgroupID]model.Entry, error) {
 	if b.scheduler == nil {
 		return out, nil
 	}
+	if _, ended := b.scheduler.Ended(); ended { // also when the policy is no longer valid
+		return out, nil
+	}
+	order, rules := scx.RulesOf(b.policy)
 	for id, e := range b.policy.Entries {
+		r := rules[bpf.CgroupID(id)]
+		e.Bias, e.Slice, e.LateBias = r.Bias, r.Slice, r.LateBias
+		if e.Steady != nil {
+			params := *e.Steady.Params
+			params.Octave = order.Octave
+			e.Steady = &model.Steady{Params: &params, Table: e.Steady.Table}
+		}
 		out[bpf.CgroupID(id)] = e
 	}
 	return out, nil
@@ -303,6 +320,7 @@ func (b *schedExt) State() State {
 	defer b.mu.Unlock()
 	s := State{Conditions: map[string]string{"hooks": "not attached", "sched_ext": "not in charge"}}
 	if b.scheduler != nil {
+		s.Unsteered = maps.Clone(b.untaken)
 		end, ended := b.scheduler.Ended()
 		s.Attached, s.Enabled = true, !ended
 		if ended {
@@ -347,33 +365,4 @@ func (b *schedExt) Close() error {
 	defer b.mu.Unlock()
 	b.wanted = false
 	return b.end()
-}
-
-// ownCPUs says whether nobody but functions may use cpus: then only functions' tasks
-// need another scheduler. All functions must lie in poolName, and every other cgroup
-// at the top must be kept from cpus.
-func ownCPUs(h host.Host, cpus []int, functions []bpf.Function) bool {
-	if len(cpus) == 0 || len(functions) == 0 {
-		return false
-	}
-	entries, err := os.ReadDir(h.Cgroups)
-	if err != nil {
-		return false
-	}
-	for _, e := range entries {
-		if !e.IsDir() {
-			continue
-		}
-		if slices.ContainsFunc(functions, func(f bpf.Function) bool { return strings.HasPrefix(f.Cgroup, "/"+e.Name()+"/") }) {
-			if "/"+e.Name() != poolName {
-				return false // others may be beside them
-			}
-			continue
-		}
-		others, err := cpulist.Parse(host.Read(h.Cgroups, e.Name(), "cpuset.cpus.effective"))
-		if err != nil || len(others) == 0 || slices.ContainsFunc(others, func(c int) bool { return slices.Contains(cpus, c) }) {
-			return false
-		}
-	}
-	return true
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/alps/model"
+	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/bpf/scx"
 )
@@ -27,8 +29,11 @@ type fakeScheduler struct {
 	rules            map[bpf.CgroupID]scx.Rule
 	unknown          scx.Rule // of functions without one
 	alive            time.Duration
+	limits           map[bpf.CgroupID]scx.Limit
 	end              *scx.End
 	closed           bool
+	refuses          error // to set rules
+	noLimits         bool  // the kernel does not tell of cpu.max itself
 }
 
 func (f *fakeScheduler) SetFunctions(functions, pools []bpf.Function) error {
@@ -37,12 +42,15 @@ func (f *fakeScheduler) SetFunctions(functions, pools []bpf.Function) error {
 }
 func (f *fakeScheduler) SetOrder(o scx.Order) error { f.order = o; return nil }
 func (f *fakeScheduler) SetRules(r map[bpf.CgroupID]scx.Rule, unknown scx.Rule) error {
+	if f.refuses != nil {
+		return f.refuses
+	}
 	f.rules, f.unknown = r, unknown
 	return nil
 }
-func (*fakeScheduler) SetLimits(map[bpf.CgroupID]scx.Limit) error { return nil }
-func (*fakeScheduler) NeedsLimits() bool                          { return false }
-func (f *fakeScheduler) KeepAlive(d time.Duration) error          { f.alive = d; return nil }
+func (f *fakeScheduler) SetLimits(l map[bpf.CgroupID]scx.Limit) error { f.limits = l; return nil }
+func (f *fakeScheduler) NeedsLimits() bool                            { return f.noLimits }
+func (f *fakeScheduler) KeepAlive(d time.Duration) error              { f.alive = d; return nil }
 func (*fakeScheduler) Stats() (scx.Stats, error) {
 	return scx.Stats{Functions: 3, Counts: map[string]uint64{"kept": 7}, Events: map[string]uint64{"SCX_EV": 1}}, nil
 }
@@ -194,6 +202,140 @@ func TestSchedExtStopsWhereItIsToldTo(t *testing.T) {
 	}
 	require.Len(t, *loaded, 1)
 	require.Contains(t, b.State().Problems[0].Why, "not by itself: alps mode begins it again")
+}
+
+// A mode that is refused leaves the backend as it was: nothing is loaded later by
+// itself, and what the kernel had ended is still tried again.
+func TestARefusedSchedulerIsNotWanted(t *testing.T) {
+	b, loaded, now, refuse := schedExtOn(t)
+	require.NoError(t, b.SetFunctions(oneFunction()))
+	*refuse = errors.New("scx_theirs is in charge")
+	require.ErrorIs(t, b.SetEnabled(true), *refuse)
+	require.Empty(t, b.State().Problems)
+	*refuse = nil
+	require.NoError(t, b.SetFunctions(append(oneFunction(), bpf.Function{ID: 8, Cgroup: "/g"})))
+	require.NoError(t, b.Publish(onePolicy()))
+	require.Empty(t, *loaded, "the mode was refused")
+
+	require.NoError(t, b.SetEnabled(true))
+	(*loaded)[0].end = &scx.End{Reason: "x"}
+	*refuse = errors.New("the verifier refuses it")
+	require.ErrorIs(t, b.SetEnabled(true), *refuse)
+	require.Contains(t, b.State().Problems[0].Why, "the verifier refuses it; tried again in 1s")
+	*refuse = nil
+	*now = now.Add(time.Second)
+	require.NoError(t, b.Publish(onePolicy()))
+	require.Len(t, *loaded, 2)
+	require.True(t, b.State().Enabled)
+}
+
+// A policy that is refused changes nothing: not the order either, and not for how long
+// the former is valid.
+func TestARefusedPolicyChangesNothing(t *testing.T) {
+	b, loaded, _, _ := schedExtOn(t)
+	require.NoError(t, b.SetFunctions(oneFunction()))
+	require.NoError(t, b.SetEnabled(true))
+	require.NoError(t, b.Publish(onePolicy()))
+	s := (*loaded)[0]
+	rules, order := s.rules, s.order
+	params := policy.DefaultSteady()
+	params.Octave, params.Floor = 500*time.Millisecond, 2*time.Millisecond
+	steady := model.Policy{Entries: map[uint64]model.Entry{7: {Steady: &model.Steady{Params: &params}}}, ValidFor: time.Hour}
+	s.refuses = errors.New("no memory")
+	require.ErrorIs(t, b.Publish(steady), s.refuses)
+	require.Equal(t, rules, s.rules)
+	require.Equal(t, order, s.order)
+	require.Equal(t, time.Minute, s.alive)
+	published, err := b.Published()
+	require.NoError(t, err)
+	require.Equal(t, map[bpf.CgroupID]model.Entry{7: onePolicy().Entries[7]}, published)
+}
+
+// Published is what the scheduler goes by, while it is in charge.
+func TestPublishedIsWhatCounts(t *testing.T) {
+	b, loaded, _, _ := schedExtOn(t)
+	published := func() map[bpf.CgroupID]model.Entry {
+		p, err := b.Published()
+		require.NoError(t, err)
+		return p
+	}
+	require.NoError(t, b.SetFunctions(oneFunction()))
+	params := policy.DefaultSteady()
+	steady := &model.Steady{Params: &params, Table: model.Table{Seen: time.Hour, Steps: [policy.MaxSteps]model.Step{{Index: 64 * time.Millisecond, End: time.Second}, {From: model.Never}}}}
+	long := model.Policy{Entries: map[uint64]model.Entry{7: {Bias: 2 * scx.MaxBias}, 8: {Bias: scx.MaxBias}}}
+	require.NoError(t, b.Publish(long))
+	require.Empty(t, published(), "no scheduler is loaded")
+	require.NoError(t, b.SetEnabled(true))
+	require.Equal(t, map[bpf.CgroupID]model.Entry{7: {Bias: scx.MaxBias}, 8: {Bias: scx.MaxBias / 2}}, published())
+	require.NoError(t, b.Publish(model.Policy{Entries: map[uint64]model.Entry{7: {Steady: steady}}}))
+	require.Equal(t, steady.SchedExtBias(0), published()[7].Steady.Bias(0, false))
+	require.Equal(t, policy.DefaultSteady(), params, "the daemon's own stay as they are")
+	(*loaded)[0].end = &scx.End{Reason: "the daemon was silent for too long"}
+	require.Empty(t, published(), "the kernel has ended it")
+}
+
+// The limits of cgroups hold while they cannot be read; a scheduler is not put in charge
+// without them.
+func TestLimitsThatCannotBeReadStay(t *testing.T) {
+	b, loaded, _, _ := schedExtOn(t)
+	var log strings.Builder
+	b.log = slog.New(slog.NewTextHandler(&log, nil))
+	load := b.load
+	b.load = func(o scx.Options) (extScheduler, error) {
+		s, err := load(o)
+		s.(*fakeScheduler).noLimits = true
+		return s, err
+	}
+	max := filepath.Join(b.host.Cgroups, "f", "cpu.max")
+	require.NoError(t, os.MkdirAll(filepath.Dir(max), 0o755))
+	set := func(text string) { require.NoError(t, os.WriteFile(max, []byte(text), 0o644)) }
+	set("20000 100000\n")
+	require.NoError(t, b.SetFunctions(oneFunction()))
+	require.NoError(t, b.SetEnabled(true))
+	s := (*loaded)[0]
+	require.Len(t, s.limits, 1)
+	set("?")
+	for range 2 {
+		require.NoError(t, b.Publish(onePolicy()))
+	}
+	require.Len(t, s.limits, 1)
+	require.NotEmpty(t, s.rules, "the policy is another matter")
+	require.Equal(t, 1, strings.Count(log.String(), "the limits of before hold"), log.String())
+	set("max 100000\n")
+	require.NoError(t, b.Publish(onePolicy()))
+	require.Empty(t, s.limits)
+
+	set("?")
+	s.end = &scx.End{Reason: "x"}
+	require.ErrorContains(t, b.SetEnabled(true), "f/cpu.max")
+	require.True(t, (*loaded)[1].closed)
+}
+
+// A function of which a partial scheduler does not get all threads is not steered, and
+// the others are.
+func TestThreadsThatCannotBeTakenAreTold(t *testing.T) {
+	b, _, _, _ := schedExtOn(t)
+	b.cpus = []int{1}
+	b.takeThread = func(tid int) error {
+		if tid == 42 {
+			return errors.New("thread 42: not permitted")
+		}
+		return nil
+	}
+	var functions []bpf.Function
+	for i, name := range []string{"f", "g"} {
+		functions = append(functions, bpf.Function{ID: bpf.CgroupID(i + 1), Cgroup: "/alps.slice/" + name})
+		dir := filepath.Join(b.host.Cgroups, "alps.slice", name)
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "cgroup.threads"), []byte(strconv.Itoa(41+i)+"\n"), 0o644))
+	}
+	require.NoError(t, b.SetFunctions(functions))
+	require.NoError(t, b.SetEnabled(true))
+	want := map[bpf.CgroupID]string{2: "thread 42: not permitted"}
+	require.Equal(t, want, b.State().Unsteered)
+	require.NoError(t, b.Publish(model.Policy{}))
+	require.Equal(t, want, b.State().Unsteered)
+	require.True(t, b.State().Enabled)
 }
 
 func TestSchedExtStats(t *testing.T) {
