@@ -102,14 +102,17 @@ func (b *Backend) index(slot uint32, generation uint64) uint32 {
 // Generation is how many policies were set since the maps were made.
 func (b *Backend) Generation() uint64 { return b.control.generation.Load() }
 
-// Policy reads back what counts.
+// Policy reads back what counts: nothing, if the policy is no longer valid (KeepAlive).
 func (b *Backend) Policy() (map[CgroupID]Entry, error) {
+	entries := map[CgroupID]Entry{}
+	if until := b.control.validUntil.Load(); until != 0 && uint64(clock.Now()) > until {
+		return entries, nil
+	}
 	functions, err := b.Functions()
 	if err != nil {
 		return nil, err
 	}
 	g := b.control.generation.Load()
-	entries := map[CgroupID]Entry{}
 	for _, f := range functions {
 		var e alpsEntry
 		if err := b.maps.Policy.Lookup(b.index(f.slot, g), &e); err != nil {
