@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -27,6 +28,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // CgroupID is what cgroup_id() is in the kernel: the inode number of the
@@ -64,9 +67,11 @@ type Backend struct {
 	cpus    uint32 // that there can be
 	pending pending
 
-	busy     atomic.Bool    // some function's invocations are no processes
-	adoptDue bool           // threads of such functions may be unknown
-	suspects map[stale]bool // entries whose thread was gone at the last sweep
+	busy     atomic.Bool // some function's invocations are no processes
+	adoptDue bool        // threads of such functions may be unknown
+
+	sweeping sync.Mutex            // one sweep at a time
+	suspects map[stale]clock.KTime // entries whose thread was gone at the last sweep, and when it was first found to be
 }
 
 // programs observe; any kernel from 5.18 on takes them.

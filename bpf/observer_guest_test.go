@@ -168,7 +168,7 @@ func TestGuestObserverRecoversFromAStorm(t *testing.T) {
 	require.Eventually(t, func() bool {
 		s, err := b.Sweep()
 		return err == nil && assert.ObjectsAreEqual([]bpf.Usage{{Map: bpf.MapRunning, Size: room}, {Map: bpf.MapTasks, Size: room}}, s.Usage[1:3])
-	}, 10*time.Second, 100*time.Millisecond, "something is left behind")
+	}, 20*time.Second, 100*time.Millisecond, "something is left behind")
 
 	before := len(events())
 	warm.Invoke(t, n)

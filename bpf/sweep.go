@@ -74,12 +74,20 @@ func isWorker(e alpsEvent, now clock.KTime) bool {
 	return e.Busy == 0 && now.Sub(clock.KTime(e.ArriveNs)) >= workerAge && e.SwitchesVol >= workerSleeps
 }
 
+// goneFor is for how long a thread must have been gone before its entry is removed: one
+// that ends has no directory in /proc any more before it is off its CPU for the last
+// time, when the observer sees its end.
+const goneFor = 2 * time.Second
+
 // Sweep removes what is left of processes that are gone and counts it as lost:
 // entries of which the observer saw no end. An entry goes if its thread was
-// gone at the last call, too, so calls should be seconds apart.
+// gone at a call goneFor or more ago, and at all calls since. Calls may come at any
+// moment, also from several goroutines: one waits for another.
 func (b *Backend) Sweep() (Survey, error) {
+	b.sweeping.Lock()
+	defer b.sweeping.Unlock()
 	s := Survey{Running: map[CgroupID]int{}, Workers: map[CgroupID]int{}}
-	suspects, now := map[stale]bool{}, clock.Now()
+	suspects, now := map[stale]clock.KTime{}, clock.Now()
 	if b.busy.Load() {
 		if err := b.adopt(); err != nil {
 			return s, fmt.Errorf("look at the threads of functions with busy periods: %w", err)
@@ -90,7 +98,7 @@ func (b *Backend) Sweep() (Survey, error) {
 	if err == nil {
 		used[MapRunning], err = each(b.maps.Running, func(pid uint32, e alpsEvent) {
 			if pid&keyBusy == 0 {
-				suspects[stale{e.ArriveNs, pid, sweepRunning}] = true
+				suspects[stale{e.ArriveNs, pid, sweepRunning}] = now
 			}
 			if e.ArriveNs != 0 { // else it lies between two busy periods
 				s.Running[CgroupID(e.CgroupId)]++
@@ -106,11 +114,11 @@ func (b *Backend) Sweep() (Survey, error) {
 			if t.Root&keyBusy != 0 {
 				from = sweepBusy
 			}
-			suspects[stale{t.ArriveNs, pid, from}] = true
+			suspects[stale{t.ArriveNs, pid, from}] = now
 		})
 	}
 	if err == nil {
-		used[MapEnding], err = each(b.maps.Ending, func(pid uint32, _ uint64) { suspects[stale{0, pid, sweepEnding}] = true })
+		used[MapEnding], err = each(b.maps.Ending, func(pid uint32, _ uint64) { suspects[stale{0, pid, sweepEnding}] = now })
 	}
 	if err != nil {
 		return s, fmt.Errorf("read the maps of the observer: %w", err)
@@ -127,10 +135,13 @@ func (b *Backend) Sweep() (Survey, error) {
 	}
 	ahead := clock.SinceBoot().Sub(clock.Now()) // by how much CLOCK_BOOTTIME, of /proc, is later
 	for x := range suspects {
+		since, before := b.suspects[x]
 		switch {
 		case !isGone(x, ahead):
 			delete(suspects, x)
-		case b.suspects[x]:
+		case before && now.Sub(since) < goneFor:
+			suspects[x] = since
+		case before:
 			delete(suspects, x)
 			if x.From == sweepBusy {
 				if err := b.settle(x.PID); err != nil {

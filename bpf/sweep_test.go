@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"errors"
 	"math"
 	"os"
 	"os/exec"
@@ -10,12 +11,20 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
-// What processes that are gone have left is removed at the second look and counted as
-// lost; their invocations do not count as fresh any more.
+// later is as if d had passed since the last sweep.
+func later(b *Backend, d time.Duration) {
+	for x, since := range b.suspects {
+		b.suspects[x] = since.Add(-d)
+	}
+}
+
+// What processes that are gone have left is removed once they are gone for a while, and
+// counted as lost; their invocations do not count as fresh any more.
 func TestSweep(t *testing.T) {
 	b, _ := backend(t)
 	require.NoError(t, b.SetFunctions([]Function{{ID: 1, UID: "one"}}))
@@ -42,6 +51,18 @@ func TestSweep(t *testing.T) {
 	require.Contains(t, s.Usage, Usage{MapRunning, 3, 8192})
 	require.Contains(t, s.Usage, Usage{MapTasks, 3, 16384})
 	require.Contains(t, s.Usage, Usage{MapFunctions, 1, MaxFunctions})
+	var at errgroup.Group
+	for range 4 {
+		at.Go(func() error {
+			s, err := b.Sweep()
+			if err == nil && s.Swept > 0 {
+				err = errors.New("the last sweep was microseconds ago: it may be about to end")
+			}
+			return err
+		})
+	}
+	require.NoError(t, at.Wait())
+	later(b, goneFor)
 	s, err = b.Sweep()
 	require.NoError(t, err)
 	require.Equal(t, 3, s.Swept)
