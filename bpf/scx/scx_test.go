@@ -164,6 +164,14 @@ func TestReadLimits(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(root, "c", "cpu.max"), []byte("none"), 0o644))
 	_, err = ReadLimits(root)
 	require.ErrorContains(t, err, "c/cpu.max: \"none\": want a quota and a period")
+	require.NoError(t, os.Remove(filepath.Join(root, "c", "cpu.max")))
+	_, err = ReadLimits(root)
+	require.NoError(t, err, "a cgroup without the controller has none")
+	require.NoError(t, os.Mkdir(filepath.Join(root, "c", "cpu.max"), 0o755))
+	_, err = ReadLimits(root)
+	require.ErrorContains(t, err, "c/cpu.max: is a directory", "a limit that cannot be read is not no limit")
+	_, err = ReadLimits(filepath.Join(root, "none"))
+	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
 // weighing is a scheduler that is in charge of nothing, and what its programs answer for

@@ -4,7 +4,9 @@ package scx
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -153,17 +155,23 @@ func (s *Scheduler) SetLimits(limits map[bpf.CgroupID]Limit) error {
 	return nil
 }
 
-// ReadLimits finds the cgroups below root that have a cpu.max. One that ends
-// while it is read is left out.
+// ReadLimits finds the cgroups below root that have a cpu.max. One that is removed
+// while it is read is left out; whatever else cannot be read is an error.
 func ReadLimits(root string) (map[bpf.CgroupID]Limit, error) {
 	limits := map[bpf.CgroupID]Limit{}
 	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
+		if isGone(err) && path != root {
 			return nil
 		}
+		if err != nil || !d.IsDir() {
+			return err
+		}
 		data, err := os.ReadFile(filepath.Join(path, "cpu.max"))
+		if isGone(err) {
+			return nil // or it has no CPU controller
+		}
 		if err != nil {
-			return nil
+			return err
 		}
 		l, ok, err := parseLimit(string(data))
 		if err != nil {
@@ -186,6 +194,9 @@ func ReadLimits(root string) (map[bpf.CgroupID]Limit, error) {
 	}
 	return limits, nil
 }
+
+// isGone says whether a cgroup could not be read because it was removed.
+func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) }
 
 // parseLimit reads a cpu.max: "20000 100000" or "max 100000", in µs. ok is false without a limit.
 func parseLimit(text string) (l Limit, ok bool, err error) {
