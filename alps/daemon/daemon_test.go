@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -285,20 +286,40 @@ func TestOthersSocketsStay(t *testing.T) {
 }
 
 func TestLoadMeter(t *testing.T) {
-	stats := []string{
-		"cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 100 0 0 100 0 0 0 0 0 0\ncpu1 0 0 0 1000 0 0 0 0 0 0\n",
-		"cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 900 0 0 100 0 0 0 0 0 0\ncpu1 50 10 10 1010 20 0 0 0 0 0\n",
-	}
 	l := &loadMeter{cpus: []int{1}}
-	i := -1
-	l.read = func() ([]byte, error) { i++; return []byte(stats[i]), nil }
-	first, err := l.sample()
-	require.NoError(t, err)
-	require.Zero(t, first)
-	second, err := l.sample()
-	require.NoError(t, err)
-	require.InDelta(t, 70, second, 1e-9)
+	sample := func(stat string) float64 {
+		l.read = func() ([]byte, error) { return []byte(stat), nil }
+		load, err := l.sample()
+		require.NoError(t, err)
+		return load
+	}
+	require.Zero(t, sample("cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 100 0 0 100 0 0 0 0 0 0\ncpu1 0 0 0 1000 0 0 0 0 0 0\n"))
+	// Interrupts of a large host are one long line.
+	require.InDelta(t, 70, sample("cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 900 0 0 100 0 0 0 0 0 0\ncpu1 50 10 10 1010 20 0 0 0 0 0\nintr"+strings.Repeat(" 0", 50_000)+"\nctxt 1\n"), 1e-9)
 	l.read = func() ([]byte, error) { return nil, errors.New("no") }
-	_, err = l.sample()
+	_, err := l.sample()
 	require.Error(t, err)
+	l.read = func() ([]byte, error) { return []byte("cpu1 1 2 3 x 5 6 7 8 0 0\n"), nil }
+	_, err = l.sample()
+	require.EqualError(t, err, `measure the load of the CPUs: /proc/stat has the line "cpu1 1 2 3 x 5 6 7 8 0 0"`)
+}
+
+// A CPU that goes offline or comes back takes what it has counted since the boot with it.
+func TestLoadOfCPUsThatComeAndGo(t *testing.T) {
+	l := &loadMeter{}
+	for _, c := range []struct {
+		stat string
+		load float64
+	}{
+		{"cpu0 100 0 0 100 0 0 0 0\ncpu1 5000 0 0 5000 0 0 0 0\n", 0},
+		{"cpu0 110 0 0 130 0 0 0 0\n", 25},
+		{"cpu0 120 0 0 160 0 0 0 0\ncpu1 5000 0 0 5000 0 0 0 0\n", 25},
+		{"cpu0 130 0 0 160 0 0 0 0\ncpu1 5000 0 0 5010 0 0 0 0\n", 50},
+		{"cpu0 140 0 0 150 0 0 0 0\ncpu1 5010 0 0 5020 0 0 0 0\n", 100 * 2. / 3}, // an idle counter goes back
+	} {
+		l.read = func() ([]byte, error) { return []byte(c.stat), nil }
+		load, err := l.sample()
+		require.NoError(t, err)
+		require.InDelta(t, c.load, load, 1e-9, c.stat)
+	}
 }

@@ -3,7 +3,6 @@
 package daemon
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"runtime"
@@ -18,9 +17,12 @@ type loadMeter struct {
 	cpus []int // nil: all
 	read func() ([]byte, error)
 
-	mu          sync.Mutex
-	busy, total uint64
+	mu   sync.Mutex
+	last map[int]ticks // of the CPUs that were online, by number
 }
+
+// ticks are what a CPU has counted since the boot, in ticks.
+type ticks struct{ busy, idle uint64 }
 
 func (l *loadMeter) count() int {
 	if l.cpus == nil {
@@ -29,8 +31,8 @@ func (l *loadMeter) count() int {
 	return len(l.cpus)
 }
 
-// sample returns the utilisation since the last sample, in percent; 0 the
-// first time.
+// sample returns the utilisation since the last sample, in percent, of the CPUs that were
+// online at both; 0 if there is none, as at the first sample.
 func (l *loadMeter) sample() (float64, error) {
 	read := l.read
 	if read == nil {
@@ -40,47 +42,65 @@ func (l *loadMeter) sample() (float64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("measure the load of the CPUs: %w", err)
 	}
-	busy, total, err := parseStat(string(data), l.cpus)
+	now, err := parseStat(string(data), l.cpus)
 	if err != nil {
 		return 0, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	dBusy, dTotal := busy-l.busy, total-l.total
-	first := l.total == 0
-	l.busy, l.total = busy, total
-	if first || dTotal == 0 {
+	var busy, total uint64
+	for cpu, t := range now {
+		before, ok := l.last[cpu]
+		if !ok {
+			continue
+		}
+		b := since(t.busy, before.busy)
+		busy += b
+		total += b + since(t.idle, before.idle)
+	}
+	l.last = now
+	if total == 0 {
 		return 0, nil
 	}
-	return 100 * float64(dBusy) / float64(dTotal), nil
+	return 100 * float64(busy) / float64(total), nil
 }
 
-// parseStat sums /proc/stat's per-CPU lines, in ticks. Idle and I/O wait are
-// not busy; guest time is contained in user time.
-func parseStat(stat string, cpus []int) (busy, total uint64, err error) {
-	sc := bufio.NewScanner(strings.NewReader(stat))
-	for sc.Scan() {
-		f := strings.Fields(sc.Text())
+// since is by how much a counter has grown: the kernel's counters of idle CPUs may also
+// go back a little.
+func since(now, before uint64) uint64 { return max(now, before) - before }
+
+// parseStat reads /proc/stat's per-CPU lines, of CPUs that are online. Idle and I/O wait
+// are not busy; guest time is contained in user time.
+func parseStat(stat string, cpus []int) (map[int]ticks, error) {
+	all := map[int]ticks{}
+	for line := range strings.Lines(stat) {
+		f := strings.Fields(line)
 		if len(f) < 9 || !strings.HasPrefix(f[0], "cpu") || f[0] == "cpu" {
 			continue
 		}
+		wrong := func() error {
+			return fmt.Errorf("measure the load of the CPUs: /proc/stat has the line %q", strings.TrimSpace(line))
+		}
 		cpu, err := strconv.Atoi(f[0][3:])
 		if err != nil {
-			return 0, 0, fmt.Errorf("measure the load of the CPUs: /proc/stat has the line %q", sc.Text())
+			return nil, wrong()
 		}
 		if cpus != nil && !slices.Contains(cpus, cpu) {
 			continue
 		}
+		var t ticks
 		for i, field := range f[1:9] {
 			n, err := strconv.ParseUint(field, 10, 64)
 			if err != nil {
-				return 0, 0, fmt.Errorf("measure the load of the CPUs: /proc/stat has the line %q", sc.Text())
+				return nil, wrong()
 			}
-			total += n
-			if i != 3 && i != 4 {
-				busy += n
+			if i == 3 || i == 4 {
+				t.idle += n
+			} else {
+				t.busy += n
 			}
 		}
+		all[cpu] = t
 	}
-	return busy, total, sc.Err()
+	return all, nil
 }
