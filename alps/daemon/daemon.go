@@ -82,7 +82,7 @@ func newDaemon(c Config, o observer, b backend.Backend, h host.Host) (*daemon, e
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Mode.Policy == "" {
-		c.Mode.Policy = client.PolicySteady
+		c.Mode.Policy = DefaultPolicy
 	}
 	d := &daemon{config: c, observer: o, backend: b, log: c.Log, now: clock.Now, begun: clock.Now(), load: &loadMeter{cpus: c.CPUs}, host: h,
 		changed: make(chan struct{}, 1), functions: map[bpf.CgroupID]client.Function{}, readers: map[chan client.Event]bool{}, accounts: map[bpf.CgroupID]*account{},
@@ -129,59 +129,6 @@ func (d *daemon) run(ctx context.Context, l net.Listener) error {
 		err = nil
 	}
 	return errors.Join(err, d.backend.Close())
-}
-
-// setMode switches what decides and forgets what was learnt under the former.
-func (d *daemon) setMode(m client.Mode) error {
-	next, err := parseMode(m)
-	if err != nil {
-		return callers{err}
-	}
-	p, err := policy.New(next.params)
-	if err != nil {
-		return callers{err}
-	}
-	d.ops.Lock()
-	defer d.ops.Unlock()
-	var learnt *steadyLearnt
-	if m.Policy == client.PolicySteady {
-		if learnt, err = newSteadyLearnt(next.steady); err != nil {
-			return callers{err}
-		}
-	}
-	steered := next.wire.Policy != client.PolicyCFS
-	if steered {
-		if err := d.backend.Supports(m.Policy); err != nil {
-			return callers{fmt.Errorf("policy %s: %w", m.Policy, err)}
-		}
-	}
-	if steered { // before anything changes
-		if err := d.backend.Attach(); err != nil {
-			return err
-		}
-	}
-	if err := d.backend.Publish(model.Policy{}); err != nil {
-		return err
-	}
-	if err := d.backend.SetEnabled(steered); err != nil {
-		return err
-	}
-	d.observer.SetFullSlices(m.FullSlices)
-	d.policy = p
-	d.mu.Lock()
-	d.mode, d.decisions, d.published, d.lastErr, d.learnt = next, nil, nil, "", learnt
-	d.window = next.params.NewWindow(d.load.count())
-	d.mu.Unlock()
-	if err := d.publishSteady(); err != nil {
-		return err
-	}
-	select {
-	case d.changed <- struct{}{}:
-	default:
-	}
-	d.log.Info("the mode is set", "policy", m.Policy, "backend", d.backend.Name(), "order", m.Order, "step", m.Step)
-	d.check()
-	return nil
 }
 
 // event takes one finished invocation from the kernel.

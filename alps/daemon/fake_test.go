@@ -31,8 +31,12 @@ type fakeKernel struct {
 	lost       bpf.Lost
 	rivals     int
 	survey     bpf.Survey
-	refuses    error // to set functions
+	refuses    error // to set functions: more than before
+	noSource   error // to set functions with busy periods
+	noSwitch   error // to let the hooks decide, or not
+	noSteady   error // to take a policy with tables
 	forks      map[bpf.CgroupID]uint32
+	published  func(map[bpf.CgroupID]bpf.Entry) // is told each policy
 }
 
 // locked runs f alone.
@@ -47,11 +51,27 @@ func (k *fakeKernel) AttachHooks() error {
 }
 
 func (k *fakeKernel) SetHooksEnabled(on bool) error {
-	return locked(k, func() error { k.asks = on; return nil })
+	return locked(k, func() error {
+		if k.noSwitch == nil {
+			k.asks = on
+		}
+		return k.noSwitch
+	})
 }
 
 func (k *fakeKernel) SetPolicy(p map[bpf.CgroupID]bpf.Entry) error {
-	return locked(k, func() error { k.policy = p; return nil })
+	return locked(k, func() error {
+		for _, e := range p {
+			if e.Steady != nil && k.noSteady != nil {
+				return k.noSteady
+			}
+		}
+		k.policy = p
+		if k.published != nil {
+			k.published(p)
+		}
+		return nil
+	})
 }
 
 func (k *fakeKernel) Policy() (map[bpf.CgroupID]bpf.Entry, error) {
@@ -66,6 +86,11 @@ func (k *fakeKernel) SetFunctions(f []bpf.Function) error {
 	return locked(k, func() error {
 		if k.refuses != nil && len(f) > len(k.functions) {
 			return k.refuses
+		}
+		for _, x := range f {
+			if x.Source != bpf.SourceProcess && k.noSource != nil {
+				return k.noSource
+			}
 		}
 		k.functions = f
 		return nil

@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -70,6 +71,81 @@ func parseMode(m client.Mode) (mode, error) {
 		out.params = *m.Params
 	}
 	return out, out.params.Validate()
+}
+
+// setMode switches what decides and forgets what was learnt under the former, or
+// changes nothing.
+func (d *daemon) setMode(m client.Mode) error {
+	next, err := parseMode(m)
+	if err != nil {
+		return callers{err}
+	}
+	p, err := policy.New(next.params)
+	if err != nil {
+		return callers{err}
+	}
+	d.ops.Lock()
+	defer d.ops.Unlock()
+	// The policy of the mode's begin: of steady tables, so that no function is without an
+	// entry; else none.
+	var begin model.Policy
+	var learnt *steadyLearnt
+	if m.Policy == client.PolicySteady {
+		if learnt, err = newSteadyLearnt(next.steady); err != nil {
+			return callers{err}
+		}
+		begin = next.policy(learnt.update(d.known(), d.now()))
+	}
+	steered := m.Policy != client.PolicyCFS
+	if steered {
+		if err := d.backend.Supports(m.Policy); err != nil {
+			return callers{fmt.Errorf("policy %s: %w", m.Policy, err)}
+		}
+		if err := d.backend.Attach(); err != nil {
+			return err
+		}
+	}
+	if err := d.backend.Publish(begin); err != nil {
+		return err
+	}
+	if err := d.backend.SetEnabled(steered); err != nil {
+		return errors.Join(err, d.publishFormer())
+	}
+	d.observer.SetFullSlices(m.FullSlices)
+	d.policy = p
+	d.mu.Lock()
+	d.mode, d.decisions, d.published, d.lastErr, d.learnt = next, nil, begin.Entries, "", learnt
+	d.window = next.params.NewWindow(d.load.count())
+	if learnt != nil {
+		d.generation++
+	}
+	d.mu.Unlock()
+	select {
+	case d.changed <- struct{}{}:
+	default:
+	}
+	d.log.Info("the mode is set", "policy", m.Policy, "backend", d.backend.Name(), "order", m.Order, "step", m.Step)
+	d.check()
+	return nil
+}
+
+// publishFormer publishes once more what counts for the daemon. The caller holds ops.
+func (d *daemon) publishFormer() error {
+	d.mu.Lock()
+	var former model.Policy
+	if d.published != nil {
+		former = d.mode.policy(d.published)
+	}
+	d.mu.Unlock()
+	if err := d.backend.Publish(former); err != nil {
+		return fmt.Errorf("publish the policy of before once more: %w", err)
+	}
+	return nil
+}
+
+// policy is what the backend is told under the mode.
+func (m mode) policy(entries map[uint64]model.Entry) model.Policy {
+	return model.Policy{Entries: entries, ValidFor: validPeriods * m.every()}
 }
 
 // entry is what the backend is told of a decision.

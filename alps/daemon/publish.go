@@ -88,7 +88,7 @@ const validPeriods = 2
 
 // publish makes entries the policy.
 func (d *daemon) publish(m mode, entries map[uint64]model.Entry) error {
-	if err := d.backend.Publish(model.Policy{Entries: entries, ValidFor: validPeriods * m.every()}); err != nil {
+	if err := d.backend.Publish(m.policy(entries)); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -125,7 +125,10 @@ func (d *daemon) setRules(rules []client.Rule) error {
 		decisions = append(decisions, decision)
 	}
 	entries, errs := decided(m, functions, decisions)
-	if err := errors.Join(append(errs, d.publish(m, entries))...); err != nil {
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := d.publish(m, entries); err != nil {
 		return err
 	}
 	d.mu.Lock()
