@@ -123,7 +123,8 @@ func labelled(labels map[string]string, path string, id bpf.CgroupID) client.Fun
 	return f
 }
 
-// discovered registers the functions in now, and drops those in own.found that now lacks.
+// discovered registers the functions in now, and drops those in own.found that now lacks:
+// all or, if the kernel refuses, none, and own.found stays.
 func (d *daemon) discovered(now map[bpf.CgroupID]client.Function, own *finder) error {
 	d.ops.Lock()
 	defer d.ops.Unlock()
@@ -161,14 +162,15 @@ func (d *daemon) discovered(now map[bpf.CgroupID]client.Function, own *finder) e
 		for _, say := range log {
 			say()
 		}
-	}
+		own.found = found
+	} // else those of before are the functions still, and now is tried again
 	d.mu.Lock()
 	for id := range own.refused {
 		delete(d.refused, id)
 	}
 	maps.Copy(d.refused, refused)
 	d.mu.Unlock()
-	own.found, own.refused = found, refused
+	own.refused = refused
 	d.check()
 	return err
 }

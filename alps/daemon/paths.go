@@ -135,9 +135,15 @@ func (d *daemon) discoverPaths(ctx context.Context, patterns []pattern) error {
 	tick := time.NewTicker(pathsEvery)
 	defer tick.Stop()
 	own := finder{yields: true}
+	said := ""
 	for {
-		if err := d.syncPaths(patterns, &own); err != nil {
+		err := d.syncPaths(patterns, &own)
+		if err != nil && err.Error() != said { // not at every try
 			d.log.Warn("look for functions by their paths", "err", err)
+		}
+		said = ""
+		if err != nil {
+			said = err.Error()
 		}
 		select {
 		case <-ctx.Done():
@@ -147,8 +153,8 @@ func (d *daemon) discoverPaths(ctx context.Context, patterns []pattern) error {
 	}
 }
 
-// syncPaths registers the cgroups that match, if they are others than at the
-// last call.
+// syncPaths registers the cgroups that match, if they are others than those that it
+// has registered.
 func (d *daemon) syncPaths(patterns []pattern, own *finder) error {
 	now := map[bpf.CgroupID]client.Function{}
 	for _, p := range patterns {

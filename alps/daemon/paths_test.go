@@ -3,13 +3,20 @@
 package daemon
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/bpf"
 )
 
 func TestPatternsAreChecked(t *testing.T) {
@@ -83,4 +90,48 @@ func TestFoundByPathComeAndGo(t *testing.T) {
 	before := log.Len()
 	sync()
 	require.Equal(t, before, log.Len(), "nothing changed")
+}
+
+// What the kernel refuses is tried again until it takes it, and is said once.
+func TestFoundByPathIsTriedAgain(t *testing.T) {
+	d, k, log := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
+	write(t, d.host.Cgroups+"/openfaas-fn/a/cpu.weight", "100")
+	patterns, err := parsePatterns([]string{"faasd"})
+	require.NoError(t, err)
+	k.refuses = errors.New("no memory")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- d.discoverPaths(ctx, patterns) }()
+		time.Sleep(5 * pathsEvery / 2)
+		require.Empty(t, d.status().Functions)
+		locked(k, func() any { k.refuses = nil; return nil })
+		time.Sleep(pathsEvery)
+		require.Equal(t, "a", function(t, d.status(), "a").UID)
+		cancel()
+		require.ErrorIs(t, <-done, context.Canceled)
+	})
+	require.Equal(t, 1, strings.Count(log.String(), "no memory"), log.String())
+}
+
+// A cgroup that is gone is still tried to be dropped after the kernel refused that.
+func TestWhatIsGoneIsTriedAgain(t *testing.T) {
+	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
+	own := finder{}
+	found := func(ids ...bpf.CgroupID) map[bpf.CgroupID]client.Function {
+		now := map[bpf.CgroupID]client.Function{}
+		for _, id := range ids {
+			now[id] = client.Function{UID: fmt.Sprint(id), Cgroup: fmt.Sprintf("/f/%d", id), ID: uint64(id)}
+		}
+		return now
+	}
+	require.NoError(t, d.discovered(found(1), &own))
+	k.refuses = errors.New("no memory")
+	require.Error(t, d.discovered(found(2, 3), &own))
+	require.Len(t, d.known(), 1)
+	require.False(t, own.same(found(2, 3)))
+	k.refuses = nil
+	require.NoError(t, d.discovered(found(2, 3), &own))
+	require.Equal(t, found(2, 3), d.known())
+	require.True(t, own.same(found(2, 3)))
 }
