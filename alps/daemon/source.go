@@ -191,24 +191,35 @@ func (d *daemon) lookAtSources() error {
 	}
 	d.ops.Lock()
 	defer d.ops.Unlock()
+	before, log := map[bpf.CgroupID]account{}, []func(){}
+	d.mu.Lock()
 	for _, id := range changed {
-		d.mu.Lock()
 		a := d.accountOf(id)
 		if !a.busy && survey.Running[id] > survey.Workers[id] { // a long one is under way
-			d.mu.Unlock()
 			continue
 		}
+		before[id] = *a
 		*a = account{busy: !a.busy}
-		busy := a.busy
-		d.mu.Unlock()
-		f := functions[id]
-		if busy {
-			d.log.Info("its busy periods count as invocations", "uid", f.UID, "name", f.Name, "why", "it uses the CPU without a process per invocation")
-		} else {
-			d.log.Info("its processes count as invocations", "uid", f.UID, "name", f.Name, "why", "it forks them")
+		what, why, f := "its processes count as invocations", "it forks them", functions[id]
+		if a.busy {
+			what, why = "its busy periods count as invocations", "it uses the CPU without a process per invocation"
 		}
+		log = append(log, func() { d.log.Info(what, "uid", f.UID, "name", f.Name, "why", why) })
 	}
-	return d.setFunctions(d.known())
+	d.mu.Unlock()
+	err = d.setFunctions(d.known())
+	if err != nil { // the next look tries again
+		d.mu.Lock()
+		for id, a := range before {
+			*d.accountOf(id) = a
+		}
+		d.mu.Unlock()
+		return errors.Join(err, d.setFunctions(d.known()))
+	}
+	for _, say := range log {
+		say()
+	}
+	return nil
 }
 
 // accountOf is a function's account. The caller holds mu.

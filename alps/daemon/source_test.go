@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -95,6 +96,32 @@ func TestSourceAuto(t *testing.T) {
 	look()
 	require.Equal(t, bpf.SourceProcess, kernel("a").Source)
 	require.Contains(t, log.String(), "its processes count")
+}
+
+// A source that the kernel refuses is not the function's, and is tried again.
+func TestARefusedSourceIsTriedAgain(t *testing.T) {
+	d, k, log := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
+	add(t, d, client.Function{UID: "a", ID: 1})
+	used := 0
+	look := func() error {
+		used += 1_000_000
+		write(t, d.host.Cgroups+"/alps.slice/a/cpu.stat", fmt.Sprintf("usage_usec %d\n", used))
+		return d.lookAtSources()
+	}
+	for range silentLooks {
+		require.NoError(t, look())
+	}
+	k.noSource = errors.New("no memory")
+	for range 2 {
+		require.ErrorIs(t, look(), k.noSource)
+		require.Equal(t, "process", function(t, d.status(), "a").Counted)
+		require.Equal(t, bpf.SourceProcess, k.functions[0].Source)
+	}
+	require.NotContains(t, log.String(), "its busy periods count")
+	k.noSource = nil
+	require.NoError(t, look())
+	require.Equal(t, "busy", function(t, d.status(), "a").Counted)
+	require.Equal(t, 1, strings.Count(log.String(), "its busy periods count"))
 }
 
 // The daemon's default is for those functions that say nothing.
