@@ -17,8 +17,8 @@
 package client
 
 import (
-	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -329,25 +329,33 @@ func (c *Client) stream(ctx context.Context, path string, ready func(), f func(E
 		return fmt.Errorf("ask the daemon for events: %w", err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("ask the daemon for events: it answers %s", resp.Status)
+	if err := refusal(resp, http.MethodGet, path); err != nil {
+		return err
 	}
 	ready()
-	sc := bufio.NewScanner(resp.Body)
-	for sc.Scan() {
+	for dec := json.NewDecoder(resp.Body); ; {
 		var e Event
-		if err := json.Unmarshal(sc.Bytes(), &e); err != nil {
+		err := dec.Decode(&e)
+		switch {
+		case err == nil:
+			f(e)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return fmt.Errorf("read the daemon's events: %w: the daemon ended the stream", io.ErrUnexpectedEOF)
+		default:
 			return fmt.Errorf("read the daemon's events: %w", err)
 		}
-		f(e)
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
+}
+
+// refusal is the text with which the daemon refuses a request; nil if it does not.
+func refusal(resp *http.Response, method, path string) error {
+	if resp.StatusCode == http.StatusOK {
+		return nil
 	}
-	if err := sc.Err(); err != nil {
-		return fmt.Errorf("read the daemon's events: %w", err)
-	}
-	return fmt.Errorf("read the daemon's events: %w: the daemon ended the stream", io.ErrUnexpectedEOF)
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	return fmt.Errorf("daemon: %s %s: %s", method, path, cmp.Or(strings.TrimSpace(string(data)), resp.Status))
 }
 
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
@@ -370,9 +378,8 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		return fmt.Errorf("ask the daemon: %w", err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		data, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-		return fmt.Errorf("daemon: %s %s: %s", method, path, strings.TrimSpace(string(data)))
+	if err := refusal(resp, method, path); err != nil {
+		return err
 	}
 	if out == nil {
 		return nil
