@@ -48,41 +48,51 @@ const cgroupRoot = "/sys/fs/cgroup"
 
 // NewBench makes the cgroups and moves the calling process into the first one. The
 // calling thread is locked to the goroutine and to the last CPU from then on.
-func NewBench() (b *Bench, err error) {
+func NewBench() (*Bench, error) {
 	runtime.LockOSThread()
 	if err := pin(); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(cgroupRoot + "/cgroup.controllers"); err != nil {
-		return nil, fmt.Errorf("bench: no cgroup v2 at %s: %w", cgroupRoot, err)
+	return newBench(cgroupRoot)
+}
+
+// newBench makes the cgroups below root, where cgroup v2 is mounted; all or none.
+func newBench(root string) (*Bench, error) {
+	if _, err := os.Stat(root + "/cgroup.controllers"); err != nil {
+		return nil, fmt.Errorf("bench: no cgroup v2 at %s: %w", root, err)
 	}
-	b = &Bench{home: cgroupRoot}
+	b := &Bench{home: root}
 	if data, err := os.ReadFile("/proc/self/cgroup"); err == nil {
 		_, path, _ := strings.Cut(strings.TrimSpace(string(data)), "0::")
-		b.home = filepath.Join(cgroupRoot, path)
+		b.home = filepath.Join(root, path)
 	}
-	parent := filepath.Join(cgroupRoot, fmt.Sprintf("alpsbench%d", os.Getpid()))
-	defer func() {
-		if err != nil {
-			b.Close()
-		}
-	}()
-	if err := os.WriteFile(cgroupRoot+"/cgroup.subtree_control", []byte("+cpu"), 0o644); err != nil {
-		return nil, fmt.Errorf("bench: %w (root is needed)", err)
-	}
-	if err := b.make(parent); err != nil {
+	if err := b.begin(root); err != nil {
+		b.Close() // the cause is what counts
 		return nil, err
 	}
+	return b, nil
+}
+
+// begin makes the cgroups and starts the other process. What it made before it failed,
+// Close removes.
+func (b *Bench) begin(root string) error {
+	if err := os.WriteFile(root+"/cgroup.subtree_control", []byte("+cpu"), 0o644); err != nil {
+		return fmt.Errorf("bench: %w (root is needed)", err)
+	}
+	parent := filepath.Join(root, fmt.Sprintf("alpsbench%d", os.Getpid()))
+	if err := b.make(parent); err != nil {
+		return err
+	}
 	if err := os.WriteFile(parent+"/cgroup.subtree_control", []byte("+cpu"), 0o644); err != nil {
-		return nil, fmt.Errorf("bench: turn the CPU controller on: %w", err)
+		return fmt.Errorf("bench: turn the CPU controller on: %w", err)
 	}
 	for i, name := range []string{"ping", "pong"} {
 		b.Groups[i] = filepath.Join(parent, name)
 		if err := b.make(b.Groups[i]); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return b, b.start()
+	return b.start()
 }
 
 // make makes a cgroup, which Close removes; one that is there is not ours.
@@ -180,9 +190,11 @@ func (b *Bench) Run(n int) (Switches, error) {
 
 // Close ends the other process and removes the cgroups.
 func (b *Bench) Close() error {
-	if b.peer != nil && b.peer.Process != nil {
+	if b.to != b.from { // the pipes are there
 		unix.Close(b.to)
 		unix.Close(b.from)
+	}
+	if b.peer != nil && b.peer.Process != nil {
 		b.peer.Process.Kill()
 		b.peer.Wait()
 	}
