@@ -15,7 +15,7 @@ import (
 
 // Config is a daemon. The zero value of each field works.
 type Config struct {
-	Mode   client.Mode  // zero: steady, and where backend auto finds none cfs, which only observes
+	Mode   client.Mode  // without a policy: steady, and where backend auto finds none cfs, which only observes
 	Socket string       // "": client.DefaultSocket
 	Docker string       // Docker's address; "": from the environment; "none": do not look for containers
 	Pin    string       // directory on a BPF file system by which a killed daemon is resumed; "": DefaultPin
@@ -110,6 +110,5 @@ func modeUnder(c Config, name string) client.Mode {
 	if c.Mode.Policy != "" || name != backend.NameObserve || (c.Backend != "" && c.Backend != backend.NameAuto) {
 		return c.Mode
 	}
-	c.Mode.Policy = client.PolicyCFS
-	return c.Mode
+	return client.Mode{Policy: client.PolicyCFS, FullSlices: c.Mode.FullSlices}
 }

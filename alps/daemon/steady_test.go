@@ -149,6 +149,14 @@ func TestBackendsRefusePolicies(t *testing.T) {
 	require.Error(t, none.Publish(model.Policy{Entries: map[uint64]model.Entry{1: {}}}))
 }
 
+// Parameters of the default policy are taken though it is not named.
+func TestParametersOfTheDefault(t *testing.T) {
+	params := policy.DefaultSteady()
+	params.Octave = 5 * time.Second
+	d, _, _ := quiet(t, Config{Mode: client.Mode{Steady: &params}})
+	require.Equal(t, client.Mode{Policy: "steady", Steady: &params}, d.status().Mode)
+}
+
 func TestModesHaveTheirOwnParameters(t *testing.T) {
 	steady, bad, alps := policy.DefaultSteady(), policy.DefaultSteady(), policy.Paper()
 	bad.Memory = 1

@@ -157,6 +157,37 @@ func TestModeFlags(t *testing.T) {
 	}
 }
 
+// A daemon that is told no policy may do without one: where the kernel cannot be steered it
+// observes. One that is told a policy may not, and alps-ghost needs one.
+func TestDaemonMode(t *testing.T) {
+	steady, longer := policy.DefaultSteady(), policy.DefaultSteady()
+	longer.Octave = 5 * time.Second
+	paper := policy.Paper()
+	for args, want := range map[string]struct {
+		mode      client.Mode
+		byDefault string
+	}{
+		"":                       {client.Mode{Steady: &steady}, "steady"},
+		"-full-slices":           {client.Mode{Steady: &steady, FullSlices: true}, "steady"},
+		"-octave 5s":             {client.Mode{Steady: &longer}, "steady"},
+		"-policy steady":         {client.Mode{Policy: "steady", Steady: &steady}, ""},
+		"-like steady":           {client.Mode{Policy: "steady", Steady: &steady}, ""},
+		"-policy alps":           {client.Mode{Policy: "alps", Order: "bounded", Step: "1s", Params: &paper}, ""},
+		"-delegated":             {client.Mode{Policy: "alps", Order: "bounded", Step: "1s", Params: &paper}, "alps"},
+		"-delegated -policy sfs": {client.Mode{Policy: "sfs", Order: "bounded", Step: "1s", Params: &paper}, ""},
+	} {
+		var stderr bytes.Buffer
+		fs := cli.NewFlags("test", &stderr, "", "")
+		mode := policyflags.NewMode(fs)
+		delegated := fs.Bool("delegated", false, "")
+		require.NoError(t, fs.Parse(strings.Fields(args)), stderr.String())
+		m, byDefault, err := daemonMode(mode, *delegated)
+		require.NoError(t, err, args)
+		require.Equal(t, want.mode, m, args)
+		require.Equal(t, want.byDefault, byDefault, args)
+	}
+}
+
 // A preset holds except where a flag was given, wherever -like stands.
 func TestParamFlags(t *testing.T) {
 	parsed := func(args ...string) policy.Params {

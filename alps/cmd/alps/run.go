@@ -42,11 +42,7 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	if code, done := cli.Parse(fs, args); done {
 		return code
 	}
-	byDefault := daemon.DefaultPolicy
-	if *delegated {
-		byDefault = "alps" // alps-ghost knows no tables
-	}
-	m, chosen, err := mode(byDefault)
+	m, byDefault, err := daemonMode(mode, *delegated)
 	if err != nil {
 		return cli.Usage(fs, err)
 	}
@@ -70,11 +66,8 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	if !chosen {
-		log.Info("no -policy is given", "policy", m.Policy, "the paper's", "-policy alps")
-		if m == (client.Mode{Policy: daemon.DefaultPolicy}) {
-			m = client.Mode{} // where the kernel cannot be steered it is observed
-		}
+	if byDefault != "" {
+		log.Info("no -policy is given", "policy", byDefault, "the paper's", "-policy alps")
 	}
 	err = daemon.Run(ctx, daemon.Config{Mode: m, Socket: *socket, Docker: *docker, CPUs: list, Pin: *pin, Hooks: *hooks, Delegated: *delegated, Source: *source, Cgroups: patterns,
 		Backend: *via, NoReload: !*reload, Log: log})
@@ -82,6 +75,24 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 		return cli.Fail(stderr, err)
 	}
 	return 0
+}
+
+// daemonMode is the mode that the flags ask for. If they name no policy, byDefault is the
+// one there is then. The mode has no name of it where the daemon may do without: a kernel
+// that cannot be steered is observed.
+func daemonMode(mode func(string) (client.Mode, bool, error), delegated bool) (m client.Mode, byDefault string, err error) {
+	byDefault = daemon.DefaultPolicy
+	if delegated {
+		byDefault = client.PolicyALPS // alps-ghost knows no tables
+	}
+	m, chosen, err := mode(byDefault)
+	if chosen {
+		return m, "", err
+	}
+	if !delegated {
+		m.Policy = ""
+	}
+	return m, byDefault, err
 }
 
 // runMode switches a running daemon.
