@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/alps/sim"
 	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
@@ -83,7 +84,7 @@ func (j Job) parameters() (map[string]any, error) {
 	}
 	var err error
 	switch {
-	case j.Scheduler.Name == config.Steady:
+	case j.Scheduler.Steady != (policy.SteadyParams{}): // else they are the defaults, of scx
 		p["params"], err = asMap(j.Scheduler.Steady)
 	case config.FollowsPolicy(j.Scheduler.Name):
 		p["order"] = j.Scheduler.Order

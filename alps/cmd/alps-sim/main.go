@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -43,8 +44,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 			"writes DIR/SCHEDULER/{invocations.csv,slices.csv,run.json}.\n"+
 			"A workload is huawei, azure, fib15, the path of a workload's YAML, or that of a trace\n"+
 			"of lines \"id n function gap port\" with -times. The machine is the paper's as far as that is\n"+
-			"known and fitted (docs/fidelity.md); -machine bare costs nothing. Order, step and the policy's flags are for\n"+
-			"alps and ghost-alps. Schedulers:\n\n"+describeSchedulers())
+			"known and fitted (docs/fidelity.md); -machine bare costs nothing. Order, step and the flags of the policy alps are for\n"+
+			"alps and ghost-alps, those of steady for steady and scx; -order off is for sfs, too. Schedulers:\n\n"+describeSchedulers())
 	workload := fs.String("workload", "huawei", "`name` or path")
 	times := fs.String("times", "", "CPU times for a trace, a YAML `file`: times: [{function: fib, n: 28, cpu: 100ms}, …]")
 	schedulers := fs.String("scheduler", "cfs,alps", "a `list` of schedulers")
@@ -67,7 +68,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	machine, machineErr := on.Config()
 	machine.Drain = *drain
 	names := strings.Split(*schedulers, ",")
-	if err := errors.Join(err, machineErr, steady.Validate(), checkSchedulers(names), checkMode(*order, *step, *gaps), checkSize(*load, *n, *drain)); err != nil {
+	if err := errors.Join(err, machineErr, steady.Validate(), checkSchedulers(names), checkMode(*order, *step, *gaps), checkSize(*load, *n, *drain), checkUsed(fs, flags, names)); err != nil {
 		return cli.Usage(fs, err)
 	}
 	mix, err := config.FindWorkload(experiments.Files, *workload, *times)
@@ -86,7 +87,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			}
 		case config.FollowsPolicy(name):
 			s.Order, s.Step, s.Params = *order, *step, params
-		case name == policyflags.LikeSteady:
+		case followsSteady(name):
 			s.Steady = *steady
 		}
 		jobs = append(jobs, simulate.Job{Arrivals: arrivals, Machine: machine, Scheduler: s})
@@ -133,6 +134,26 @@ func checkSchedulers(names []string) error {
 		}
 	}
 	return nil
+}
+
+// followsSteady says whether a scheduler has policy.SteadyParams.
+func followsSteady(scheduler string) bool { return scheduler == config.Steady || scheduler == "scx" }
+
+// checkUsed refuses flags that no scheduler goes by of those that are simulated.
+func checkUsed(fs *flag.FlagSet, flags *policyflags.ALPS, names []string) error {
+	alps, sfs := slices.ContainsFunc(names, config.FollowsPolicy), slices.Contains(names, "sfs")
+	errs := []error{flags.Unused(alps, slices.ContainsFunc(names, followsSteady))}
+	fs.Visit(func(f *flag.Flag) {
+		switch {
+		case f.Name == "step" && !alps:
+			errs = append(errs, errors.New("-step: for alps and ghost-alps; none is in -scheduler"))
+		case f.Name == "order" && !alps && !(sfs && f.Value.String() == model.OrderOff):
+			errs = append(errs, errors.New("-order: for alps and ghost-alps, and off for sfs; none is in -scheduler"))
+		case f.Name == "gaps" && !sfs:
+			errs = append(errs, errors.New("-gaps: for sfs; it is not in -scheduler"))
+		}
+	})
+	return errors.Join(errs...)
 }
 
 func describeSchedulers() string {

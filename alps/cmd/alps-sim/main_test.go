@@ -54,6 +54,12 @@ func TestSimRefuses(t *testing.T) {
 		"-step 0s":                            "alps-sim: step: 0s is outside [1us, 30m0s]",
 		"-gaps 0":                             "alps-sim: gaps: 0 is outside (0, 1e+06]",
 		"-switch -1ns":                        "alps-sim: switch: -1ns is outside [0s, 1s]",
+		"-scheduler steady,scx -alpha 2":      "alps-sim: -alpha: no scheduler of -scheduler follows the policy alps: alps and ghost-alps do",
+		"-scheduler cfs -like artifact":       "alps-sim: -like: no scheduler of -scheduler follows the policy alps",
+		"-memory 9 -octave 1s":                "alps-sim: -memory: no scheduler of -scheduler follows the policy steady: steady and scx do\n-octave: no",
+		"-scheduler scx -order fifo -step 2s": "alps-sim: -order: for alps and ghost-alps, and off for sfs; none is in -scheduler\n-step: for alps and ghost-alps",
+		"-scheduler sfs -order fifo":          "alps-sim: -order: for alps and ghost-alps, and off for sfs",
+		"-scheduler cfs -gaps 2":              "alps-sim: -gaps: for sfs; it is not in -scheduler",
 		"-drain -1s":                          "alps-sim: drain: -1s is outside [0s, 24h0m0s]",
 		"-alpha 0":                            "alps-sim: policy: alpha: 0 is outside",
 		"-load 0 -cores 0 -n 0":               "cores: 0 is outside [1, 4096]\nload: 0 is outside (0, 2]\nn: 0 is outside",
@@ -119,6 +125,28 @@ func TestSim(t *testing.T) {
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, `"group": "G3"`)
 	require.NotContains(t, stdout, `"group": "G1"`)
+}
+
+// Whatever flags a scheduler has change what it does, and parameters are in its result.
+func TestSimFlagsReachTheirSchedulers(t *testing.T) {
+	for _, c := range []struct{ scheduler, flags string }{
+		{"scx", "-octave 1ms -floor 30s"}, {"scx", "-memory 2 -pool-memory 2"}, {"steady", "-octave 1ms -floor 30s"}, {"alps", "-order off"},
+		{"ghost-alps", "-step 1us"}, {"alps", "-beta 0 -slice-cap 1ms"}, {"sfs", "-gaps 100"}, {"sfs", "-order off"}, {"cfs", "-seed 2"},
+	} {
+		dir := t.TempDir()
+		args := []string{"-scheduler", c.scheduler, "-cores", "2", "-n", "200", "-load", "1", "-out", dir}
+		_, plain, _ := sims(args...)
+		before, err := results.Read(filepath.Join(dir, c.scheduler))
+		require.NoError(t, err)
+		code, changed, stderr := sims(append(args, strings.Fields(c.flags)...)...)
+		require.Zero(t, code, stderr)
+		require.NotEqual(t, plain, changed, "%s %s", c.scheduler, c.flags)
+		after, err := results.Read(filepath.Join(dir, c.scheduler))
+		require.NoError(t, err)
+		if c.flags != "-seed 2" && c.scheduler != "sfs" {
+			require.NotEqual(t, before.Run.Parameters, after.Run.Parameters, "%s %s", c.scheduler, c.flags)
+		}
+	}
 }
 
 // README says how much is simulated without flags.

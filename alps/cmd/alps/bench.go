@@ -37,6 +37,9 @@ func runBench(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if *n < 1000 {
 		return cli.Usage(fs, fmt.Errorf("-n %d: at least 1000", *n))
 	}
+	if *asJSON && args[0] == "switch" {
+		return cli.Usage(fs, errors.New("-json: not of switch, whose output is a line for programs already"))
+	}
 	switch args[0] {
 	case "backend", "observer":
 		measure, report := cost.Backend, cost.Report

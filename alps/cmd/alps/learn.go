@@ -4,6 +4,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -37,6 +38,14 @@ func runLearn(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return cli.Usage(fs, err)
 	}
 	if steady {
+		fs.Visit(func(f *flag.Flag) {
+			if f.Name == "load" || f.Name == "cores" {
+				err = errors.Join(err, fmt.Errorf("-%s: not with -like=steady", f.Name))
+			}
+		})
+		if err != nil {
+			return cli.Usage(fs, err)
+		}
 		return learnSteady(*steadyParams, fs, stdin, stdout, stderr)
 	}
 	params, err := flags.Params()

@@ -80,6 +80,7 @@ func TestPolicyCommandsRefuse(t *testing.T) {
 		{"learn -alpha 0 -theta 101", good, 2, "alps learn: policy: alpha: 0 is outside (0, 1000]\npolicy: theta: 101 is outside [0, 100] (-h lists the flags)\n"},
 		{"learn -like=steady -prior -1", good, 2, "alps learn: steady: prior: -1 is outside [0, 1000] (-h lists the flags)\n"},
 		{"learn -like=steady -alpha 3", good, 2, "alps learn: -alpha: not with -like=steady (-h lists the flags)\n"},
+		{"learn -like=steady -load 50 -cores 2", good, 2, "alps learn: -cores: not with -like=steady\n-load: not with -like=steady (-h lists the flags)\n"},
 		{"learn -memory 3", good, 2, "alps learn: -memory: only with -like=steady (-h lists the flags)\n"},
 		{"learn -gamma NaN", good, 2, "alps learn: policy: gamma: NaN is outside (0, 1000] (-h lists the flags)\n"},
 	} {
@@ -137,6 +138,7 @@ func TestModeFlags(t *testing.T) {
 		"-like artifact -order fifo":            alps("alps", "fifo", "1s", artifact),
 		"-policy manual -step 2s":               alps("manual", "bounded", "2s", paper),
 		"-policy cfs":                           alps("cfs", "bounded", "1s", paper),
+		"-policy sfs":                           alps("sfs", "bounded", "1s", paper),
 	} {
 		got, chosen, err := mode(strings.Fields(args)...)
 		require.NoError(t, err, args)
@@ -148,6 +150,9 @@ func TestModeFlags(t *testing.T) {
 		"-step 3s":                      "-step: not with -policy steady",
 		"-policy alps -memory 3":        "-memory: only with -policy steady",
 		"-policy cfs -steady-period 2s": "-steady-period: only with -policy steady",
+		"-policy cfs -window 9s":        "-window: not with -policy cfs",
+		"-policy cfs -order fifo":       "-order: not with -policy cfs",
+		"-policy sfs -step 2s":          "-step: not with -policy sfs",
 		"-policy steady -like artifact": "-like=artifact: not with -policy steady",
 		"-policy alps -like steady":     "-like=steady: not with -policy alps",
 		"-memory 1":                     "memory: 1 is outside [2, 1e+06]",

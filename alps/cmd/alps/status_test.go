@@ -116,3 +116,16 @@ func TestRunRefusesAbsentCPUs(t *testing.T) {
 	require.Equal(t, 2, code)
 	require.Contains(t, stderr, "alps run: CPU "+absent+" is not there or offline: this host has ")
 }
+
+// A flag that says nothing to what is measured is refused, not ignored.
+func TestBenchRefuses(t *testing.T) {
+	for args, why := range map[string]string{
+		"bench switch -json": "alps bench: -json: not of switch", "bench -n 5000": "want backend, observer or switch before the flags",
+		"bench switch -n 10": "-n 10: at least 1000", "bench hooks": `"hooks": want backend, observer or switch`,
+	} {
+		code, stdout, stderr := alpsCommand(strings.Fields(args)...)
+		require.Equal(t, 2, code, args)
+		require.Empty(t, stdout, args)
+		require.Contains(t, stderr, why, args)
+	}
+}

@@ -144,6 +144,22 @@ func (f *ALPS) foreign(steady bool, what string) error {
 	return errors.Join(errs...)
 }
 
+// Unused is an error that names the flags given that no scheduler of a simulation goes by:
+// alps and steady say for which of the two policies there are some. -seed is for all.
+func (f *ALPS) Unused(alps, steady bool) error {
+	var errs []error
+	its := steadyFlags()
+	f.fs.Visit(func(g *flag.Flag) {
+		switch {
+		case !alps && f.apply[g.Name] != nil && g.Name != "seed", !alps && g.Name == "like":
+			errs = append(errs, fmt.Errorf("-%s: no scheduler of -scheduler follows the policy alps: alps and ghost-alps do", g.Name))
+		case !steady && its[g.Name]:
+			errs = append(errs, fmt.Errorf("-%s: no scheduler of -scheduler follows the policy steady: steady and scx do", g.Name))
+		}
+	})
+	return errors.Join(errs...)
+}
+
 // Percent is a flag for a load, in percent: 0 to 100.
 type Percent float64
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/model"
@@ -39,12 +41,22 @@ func NewMode(fs *flag.FlagSet) func(byDefault string) (m client.Mode, chosen boo
 			m.Policy = byDefault
 		}
 		err := alps.foreign(m.Policy == client.PolicySteady, "-policy steady")
-		if m.Policy == client.PolicySteady {
-			for _, f := range []string{"order", "step"} {
+		not := func(f string) { err = errors.Join(err, fmt.Errorf("-%s: not with -policy %s", f, m.Policy)) }
+		if m.Policy == client.PolicyCFS {
+			for _, f := range slices.Sorted(maps.Keys(alps.apply)) {
 				if given[f] {
-					err = errors.Join(err, fmt.Errorf("-%s: not with -policy steady", f))
+					not(f)
 				}
 			}
+		}
+		if m.Policy == client.PolicySteady || m.Policy == client.PolicySFS || m.Policy == client.PolicyCFS {
+			for _, f := range []string{"order", "step"} {
+				if given[f] {
+					not(f)
+				}
+			}
+		}
+		if m.Policy == client.PolicySteady {
 			m.Steady = steady
 			return m, chosen, errors.Join(err, steady.Validate())
 		}
