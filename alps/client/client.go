@@ -5,7 +5,9 @@
 // The daemon serves HTTP on a unix socket that only root may open:
 //
 //	GET /status             Status
-//	GET /policy             []Entry, what the kernel's map holds
+//	GET /policy             []Entry, the policy that counts: with the hooks, read
+//	                        back from the kernel; with scx, as its scheduler was
+//	                        told; none when it is no longer valid
 //	PUT /policy             []Rule; the policy, under the mode manual, whole or not at all
 //	PUT /mode               Mode; clears the window and the map
 //	PUT /functions/{uid}    Registration of a cgroup as a function
@@ -203,7 +205,7 @@ func (l Lost) Since(before Lost) Lost {
 		since(l.Orphans, before.Orphans), since(l.Stream, before.Stream)}
 }
 
-// Entry is one row of the kernel's map.
+// Entry is the policy of one function.
 type Entry struct {
 	Function
 	BiasUS     uint32 `json:"bias_us"`
@@ -284,7 +286,8 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return s, c.do(ctx, http.MethodGet, "/status", nil, &s)
 }
 
-// Policy asks what the kernel's map holds.
+// Policy asks for the policy that counts. With the hooks it is read back from the kernel;
+// with scx it is what the scheduler was told, for as long as that is in charge.
 func (c *Client) Policy(ctx context.Context) ([]Entry, error) {
 	var e []Entry
 	return e, c.do(ctx, http.MethodGet, "/policy", nil, &e)

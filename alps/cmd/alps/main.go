@@ -22,7 +22,7 @@ func commands() []command {
 	return []command{
 		{"run", "the daemon: learn from this host's invocations, steer its kernel", runDaemon},
 		{"status", "what the daemon believes", runStatus},
-		{"policy", "what the kernel's policy map holds; set it by hand", runPolicyMap},
+		{"policy", "the policy that counts; set it by hand", runPolicyMap},
 		{"mode", "switch the daemon between steady, alps, sfs, manual and cfs", runMode},
 		{"bench", "what the hooks cost on this kernel", runBench},
 		{"srpt", "schedule invocations by SRPT", runSRPT},

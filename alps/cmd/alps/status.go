@@ -121,12 +121,12 @@ func yesOrWhy(f client.FunctionStatus) string {
 	return "no: " + f.Why
 }
 
-// runPolicyMap sets the policy, if rules are given, and prints what the
-// kernel's map holds.
+// runPolicyMap sets the policy, if rules are given, and prints the policy that counts.
 func runPolicyMap(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	fs := cli.NewFlags("alps policy", stderr, "[-json] [-set FUNCTION=RANK[/SLICE]]…",
-		"Prints what the kernel's policy map holds, read back from the kernel. Under steady, bias and slice are those of an\n"+
-			"invocation that begins; -json has the tables.")
+		"Prints the policy that counts: with the hooks, read back from the kernel's map; with scx, what the scheduler in charge\n"+
+			"was told. One that is no longer valid does not count. Under steady, bias and slice are those of an invocation that\n"+
+			"begins; -json has the tables.")
 	socket := fs.String("socket", "", "the daemon's `socket`")
 	asJSON := fs.Bool("json", false, "print JSON")
 	var set rules
