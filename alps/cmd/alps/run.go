@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -42,6 +44,9 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	if code, done := cli.Parse(fs, args); done {
 		return code
 	}
+	if err := checkBackendFlags(fs, *via, *delegated); err != nil {
+		return cli.Usage(fs, err)
+	}
 	m, byDefault, err := daemonMode(mode, *delegated)
 	if err != nil {
 		return cli.Usage(fs, err)
@@ -60,9 +65,6 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 	if err != nil {
 		return cli.Usage(fs, err)
 	}
-	if !slices.Contains(backend.Names(), *via) {
-		return cli.Usage(fs, fmt.Errorf("-backend %s: allowed: %s", *via, strings.Join(backend.Names(), ", ")))
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(stderr, nil))
@@ -75,6 +77,23 @@ func runDaemon(args []string, _ io.Reader, _, stderr io.Writer) int {
 		return cli.Fail(stderr, err)
 	}
 	return 0
+}
+
+// checkBackendFlags refuses a backend that is none, and flags that say nothing to the one
+// that is asked for.
+func checkBackendFlags(fs *flag.FlagSet, via string, delegated bool) (err error) {
+	if !slices.Contains(backend.Names(), via) {
+		return fmt.Errorf("-backend %s: allowed: %s", via, strings.Join(backend.Names(), ", "))
+	}
+	fs.Visit(func(f *flag.Flag) {
+		switch {
+		case delegated && (f.Name == "backend" || f.Name == "hooks" || f.Name == "reload"):
+			err = errors.Join(err, fmt.Errorf("-%s: not with -delegated, which leaves all to a scheduler in user space", f.Name))
+		case f.Name == "reload" && via == backend.NameHooks:
+			err = errors.Join(err, errors.New("-reload: of the sched_ext scheduler, not with -backend hooks"))
+		}
+	})
+	return err
 }
 
 // daemonMode is the mode that the flags ask for. If they name no policy, byDefault is the

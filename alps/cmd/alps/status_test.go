@@ -117,6 +117,21 @@ func TestRunRefusesAbsentCPUs(t *testing.T) {
 	require.Contains(t, stderr, "alps run: CPU "+absent+" is not there or offline: this host has ")
 }
 
+// A flag that says nothing to the backend is refused, not ignored, before anything begins.
+func TestRunRefuses(t *testing.T) {
+	for args, why := range map[string]string{
+		"run -delegated -hooks": "-hooks: not with -delegated", "run -delegated -backend scx": "-backend: not with -delegated",
+		"run -delegated -reload=false":     "-reload: not with -delegated",
+		"run -backend hooks -reload=false": "-reload: of the sched_ext scheduler, not with -backend hooks",
+		"run -backend bpf":                 "-backend bpf: allowed: auto, hooks, scx",
+	} {
+		code, stdout, stderr := alpsCommand(strings.Fields(args)...)
+		require.Equal(t, 2, code, args)
+		require.Empty(t, stdout, args)
+		require.Contains(t, stderr, "alps run: "+why, args)
+	}
+}
+
 // A flag that says nothing to what is measured is refused, not ignored.
 func TestBenchRefuses(t *testing.T) {
 	for args, why := range map[string]string{
