@@ -125,7 +125,7 @@ func (a *account) look(used time.Duration, forks uint32) (change bool) {
 	case !before.looked:
 		return false
 	case a.busy:
-		n := int(forks - before.forks)
+		n := int(int32(forks - before.forks)) // below 0: the kernel's function is another than before
 		return n > 0 && 2*n >= before.periods
 	case before.processes > 0:
 		a.silent = 0

@@ -35,6 +35,7 @@ func TestAccount(t *testing.T) {
 		"idle":                                   {false, []look{{cpu: busy}, {cpu: idle}, {cpu: idle}, {cpu: idle}, {cpu: idle}, {cpu: idle}}},
 		"busy periods, no process":               {true, []look{{forks: 9}, {periods: 5, forks: 9}, {periods: 5, forks: 9}}},
 		"a process for every second busy period": {true, []look{{forks: 9}, {periods: 6, forks: 12, change: true}}},
+		"counted anew":                           {true, []look{{forks: 9}, {periods: 5}, {periods: 5}}},
 		"a process for few of them":              {true, []look{{forks: 9}, {periods: 6, forks: 11}}},
 	} {
 		t.Run(name, func(t *testing.T) {
