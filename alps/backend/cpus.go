@@ -51,6 +51,9 @@ func ownCPUs(h host.Host, cpus []int, functions []bpf.Function) bool {
 			continue
 		}
 		others, err := cpulist.Parse(host.Read(h.Cgroups, e.Name(), "cpuset.cpus.effective"))
+		if len(others) == 0 && !h.Exists(e.Name()) {
+			continue // it was removed meanwhile
+		}
 		if err != nil || len(others) == 0 || slices.ContainsFunc(others, func(c int) bool { return slices.Contains(cpus, c) }) {
 			return false
 		}
