@@ -9,15 +9,15 @@ import (
 	"slices"
 )
 
-// Interval holds a bootstrap's middle 95 %.
+// Interval is the middle 95 % of a bootstrap's draws, in the statistic's unit; NaN where there are no draws.
 type Interval struct{ Lo, Hi float64 }
 
-// Draws of the bootstrap, always the same ones: two distributions of as many
-// rounds are drawn alike, round for round and block for block, so what was
-// replayed alike is compared alike.
+// Draws is how many draws a bootstrap makes. Their seed depends on the number of rounds only, so
+// two distributions with equally many rounds and blocks are drawn alike, round for round and block
+// for block: runs that replayed the same arrivals are compared draw by draw.
 const Draws = 300
 
-// Bootstrap is the interval of every statistic; NaN where there is none.
+// Bootstrap is the interval of every statistic; NaN where there is none. Its error is that of Redraw.
 func (d Distribution) Bootstrap(stats []string) ([]Interval, error) {
 	found, err := d.Redraw(stats)
 	if err != nil {
@@ -30,7 +30,7 @@ func (d Distribution) Bootstrap(stats []string) ([]Interval, error) {
 	return out, nil
 }
 
-// Middle95 is the middle of values; those that are NaN do not count.
+// Middle95 is the middle 95 % of values; those that are NaN do not count. Without any other it is NaN.
 func Middle95(values []float64) Interval {
 	v := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
 	if len(v) == 0 {
@@ -40,9 +40,9 @@ func Middle95(values []float64) Interval {
 	return Interval{v[int(0.025*float64(len(v)))], v[int(0.975*float64(len(v)))]}
 }
 
-// Redraw draws rounds, and in each as many blocks as it has, with replacement,
-// and returns what every statistic is in each draw: NaN where nothing of a rare
-// group was drawn, and no draws at all without blocks or of a maximum.
+// Redraw draws rounds, and in each as many blocks as a round has, with replacement. It returns every statistic's
+// values, one per draw: NaN where a draw has no sample of a rare group; nil for a maximum, without blocks and for
+// fewer than 2 samples. Where something is drawn a sample counts once, whatever its Count, and an unknown statistic is an error.
 func (d Distribution) Redraw(stats []string) ([][]float64, error) {
 	found := make([][]float64, len(stats))
 	if d.blocks == 0 || d.N() < 2 {
@@ -130,8 +130,8 @@ func (d Distribution) Redraw(stats []string) ([][]float64, error) {
 	return found, nil
 }
 
-// RatioMiddle95 is the middle of the ratios of two statistics, draw by draw: what was
-// replayed alike is drawn alike. NaN if either has no draws.
+// RatioMiddle95 is the middle 95 % of a/b over the draws of two statistics (Redraw): the n-th draw of
+// both has the same rounds and blocks, see Draws. It is NaN if either has no draws.
 func RatioMiddle95(a, b []float64) Interval {
 	var ratios []float64
 	for i := range min(len(a), len(b)) {

@@ -35,8 +35,8 @@ type Distribution struct {
 	blocks  int      // of consecutive invocations in each round; 0: the samples know none
 }
 
-// Blocks is how many blocks a run has. What queues together is alike, so the
-// bootstrap draws blocks, of twenty invocations or more, and not single ones.
+// Blocks is how many blocks a run has: 5 to 50, of twenty invocations or more if it has 100 invocations or more.
+// Invocations that queue together wait alike, so the bootstrap draws blocks and not single invocations.
 func Blocks(invocations int) int { return min(50, max(5, invocations/20)) }
 
 // New makes the distribution of one round, and sorts its samples. Their blocks
@@ -61,7 +61,7 @@ func Of(values []float64) Distribution {
 	return New(samples, 0)
 }
 
-// Pool makes one distribution of several rounds.
+// Pool makes one distribution of one or more rounds. Where their numbers of blocks differ there is no bootstrap.
 func Pool(rounds []Distribution) Distribution {
 	if len(rounds) == 1 {
 		return rounds[0]
@@ -130,8 +130,8 @@ func (d Distribution) ShareUpTo(v float64) float64 {
 	return 100 * float64(d.upTo[i-1]) / float64(d.N())
 }
 
-// Statistic is by its name the mean, the maximum (max), a percentile such as p99.5,
-// or the share of values of at most 1000 in % as upto1000.
+// Statistic is the statistic of that name: mean, max, a percentile such as p99.5, or, as upto1000, the share of
+// values of at most 1000, in %. It is NaN of nothing. Any other name is an error.
 func (d Distribution) Statistic(name string) (float64, error) {
 	switch name {
 	case "mean":

@@ -58,7 +58,7 @@ func TestBootstrap(t *testing.T) {
 	require.True(t, one[2].Lo < 113.2 && one[2].Hi > 112.4, "%v", one[2])
 	require.True(t, math.IsNaN(one[3].Lo), "there is none of a maximum")
 
-	// Rounds that differ count for more than what is within them.
+	// Rounds that differ from each other widen the interval more than the samples within a round do.
 	apart := Pool([]Distribution{noise(5000, 1, -5), noise(5000, 2, 0), noise(5000, 3, 5)})
 	three, err := apart.Bootstrap(stats)
 	require.NoError(t, err)
@@ -67,7 +67,7 @@ func TestBootstrap(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, three[:3], again[:3], "the same draws")
 
-	// What lies together is drawn together.
+	// Samples of one block are drawn together: blocks that differ widen the interval.
 	runs := noise(5000, 1, 0)
 	for i := range runs.samples {
 		runs.samples[i].Value += float64(runs.samples[i].Block % 2 * 100)
@@ -81,7 +81,7 @@ func TestBootstrap(t *testing.T) {
 	require.True(t, math.IsNaN(none[0].Lo), "on-CPU segments know no blocks")
 }
 
-// The draws of what was replayed alike are alike: their ratios are steadier than either.
+// Two distributions with the same rounds and blocks are drawn alike: the ratio of their statistics is the same in every draw.
 func TestRedrawPairs(t *testing.T) {
 	a := Pool([]Distribution{noise(400, 1, 0), noise(400, 2, 20)})
 	double := slices.Clone(a.samples)
