@@ -50,7 +50,7 @@ type tail struct {
 	results.Summary
 }
 
-// addEnds notes both means of a run of the bars, orders or choices.
+// addEnds notes both means of a run. ends shows those of the bars and orders, choices that of the turnaround.
 func (f *fidelity) addEnds(figure string, s results.Series) {
 	var e end
 	n := 0.0
@@ -64,20 +64,22 @@ func (f *fidelity) addEnds(figure string, s results.Series) {
 	f.Ends = append(f.Ends, end{figure, s.Result.Run.Workload, s.Name, e.turnaround / n, e.endToEnd / n})
 }
 
-// Figures whose bars or curves are compared whole; of order, with the paper's
-// ALPS in Fig 6. Of the others single numbers are, in fidelity_others.go.
+// Figures that are compared whole: the bars of Fig 6 and the curves of Fig 5. The paper does not plot
+// order, choices and load: they are compared with the bars of Fig 6, order with those of ALPS. Of other
+// figures addOthers compares single numbers.
 const (
 	fidelityBars   = "fig06"
 	fidelityCurves = "fig05"
 	fidelityOrders = "order"
 	fidelityChoice = "choices"
 	fidelityLoad   = "load"
-	fidelityTails  = "tails" // not the paper's
+	fidelityTails  = "tails" // compared with nothing of the paper's
 )
 
-// Write compares the simulated figures with the paper's numbers and writes
-// fidelity.md and .tsv, and the simulated bars as fig06-sim.svg; beside them never.md,
-// .tsv and .svg, the same of attack if it was simulated, and steady-index.svg. root has the results; the files go into out.
+// Write compares the simulated figures with the paper's numbers and writes fidelity.md and .tsv, and the
+// simulated bars as fig06-sim.svg; beside them never.md, .tsv and .svg, the same of attack if it was
+// simulated, and steady-index.svg. root is the directory of results; the files go into the directory out.
+// The error names an experiment that was not simulated; then nothing is written.
 func Write(root, out string) error {
 	f, err := newFidelity(root)
 	if err != nil {
@@ -185,7 +187,7 @@ func newFidelity(root string) (*fidelity, error) {
 		}
 		for _, s := range valid {
 			if s.Name == "alps" && slices.ContainsFunc(valid, func(o results.Series) bool { return o.Name == paper.Artifact }) {
-				continue // the plots are artifact's; how far off alps is, the orders say
+				continue // the paper's plots show the order of alps-artifact; alps is compared as an order
 			}
 			switch figure {
 			case fidelityCurves:
@@ -337,7 +339,7 @@ func (f *fidelity) addOthers(figure string, valid []results.Series, numbers []pa
 			r, place.Series = a, paper.Artifact // as in newFidelity
 		}
 		if r == nil {
-			continue // not valid, and said so
+			continue // not planned, or not valid: f.Invalid says so
 		}
 		what, _ := dataset.SplitStat(n.Stat)
 		if err := f.add(place, n, dataset.Measure(what, n.Group, *r, base)); err != nil {

@@ -10,14 +10,13 @@ import (
 	"github.com/ds2-lab/alps/figures/paper"
 )
 
-// filter picks numbers; an empty field lets all through, and of the group
-// eachGroup all that are of one group.
+// filter picks numbers. A field that is empty or 0 lets all through. load is in %.
 type filter struct {
 	figure, workload, series, group string
 	load                            int
 }
 
-// eachGroup lets through the numbers of single groups.
+// eachGroup, as a filter's group, lets through the numbers of single groups and not those of all.
 const eachGroup = "each"
 
 func (k filter) has(c paper.Compared) bool {

@@ -149,13 +149,13 @@ func (f *fidelity) ratios() string {
 	return format.Markdown(head, rows)
 }
 
-// Dev is the median deviation of a series of Fig 6 or of an order.
+// Dev is the median deviation of a figure's series from the paper's, as text in %: of Fig 6 or an order.
 func (p fidelityPage) Dev(figure, workload, series string) string {
 	return format.Percent(medianDeviation(p.f.pick(filter{figure: figure}.of(workload, series, ""))))
 }
 
-// Change is by how much an order's mean is above CFS's of Fig 6; what is
-// "turnaround" or "request".
+// Change is by how much an order's mean is above CFS's in Fig 6, as text in %. what is "turnaround",
+// or "request" for the mean from the client's request.
 func (p fidelityPage) Change(workload, order, what string) string {
 	a, b := p.f.meanEnd(fidelityOrders, workload, order), p.f.meanEnd(fidelityBars, workload, "cfs")
 	v := a.turnaround/b.turnaround - 1
@@ -185,7 +185,7 @@ func (f *fidelity) ends() string {
 	for _, e := range f.Ends {
 		l := line{e.figure, e.workload, e.series}
 		srpt := e.figure == fidelityBars && e.series == "srpt"         // on a machine of its own
-		alps := e.figure == fidelityBars && e.series == paper.Artifact // the order fifo
+		alps := e.figure == fidelityBars && e.series == paper.Artifact // shown as the order fifo
 		if (e.figure == fidelityBars || e.figure == fidelityOrders) && !srpt && !alps && !slices.Contains(lines, l) {
 			lines = append(lines, l)
 		}
@@ -229,7 +229,7 @@ func (f *fidelity) loads() string {
 	return format.Markdown(head, rows)
 }
 
-// tails: mean and 99th percentile per series and group, means over rounds.
+// tails: per series the mean, and per group mean and 99th percentile, in ms; each is the mean over rounds.
 func (f *fidelity) tails() string {
 	head := []string{"scheduler", "mean, ms"}
 	for _, g := range results.Groups {
@@ -295,7 +295,7 @@ func (f *fidelity) choices() string {
 	return format.Markdown(append([]string{"choice"}, schedulers...), rows)
 }
 
-// others: a row per series, with what the paper says of it.
+// others: a row for each figure, workload, load, series and group, with the single numbers that the paper gives of it.
 func (f *fidelity) others() string {
 	single := func(c paper.Compared) bool {
 		return !slices.Contains([]string{fidelityBars, fidelityOrders, fidelityChoice, fidelityLoad}, c.Figure) && !curvesFilter.has(c)
