@@ -23,13 +23,13 @@ const (
 	heatCell   = 11.0
 	heatLabel  = 46.0 // for the workloads' names
 	heatHead   = 34.0 // a panel's title, cores and loads
-	heatTop    = 42.0 // and the space above
+	heatTop    = 42.0 // heatHead, and the space above it
 	heatGap    = 6.0  // between machines
 	heatScale  = 30.0 // below all panels
 	heatMargin = 6.0
 )
 
-// heatLimit is the ratio from which on a colour does not change.
+// heatLimit is the ratio above which the colour does not change any more; below 1/heatLimit it does not either.
 const heatLimit = 4.0
 
 // heat is the colour of a ratio: blue where it is below 1, red above.
@@ -40,7 +40,7 @@ func heat(ratio float64) color.RGBA {
 	if x > 0 {
 		end = plot.RGB(0xb00000)
 	}
-	// What counts as lost is seen although it is hardly above 1.
+	// The square root lets a ratio just above 1 be seen: its cell may count as lost.
 	share := math.Sqrt(math.Abs(x))
 	mix := func(to uint8) uint8 { return uint8(math.Round(255 + share*(float64(to)-255))) }
 	return color.RGBA{mix(end.R), mix(end.G), mix(end.B), 0xff}

@@ -22,29 +22,28 @@ const Experiment = "never"
 // Attack is an experiment of the same form, with workloads made to hurt steady.
 const Attack = "attack"
 
-// lost is the factor by which a mean must be above another's to count as lost: a
-// smaller difference does not.
+// lost is the ratio of a series' mean to the better reference's above which its cell counts as lost.
 const lost = 1.002
 
-// lostTail is the same of a group's 99th percentile.
+// lostTail is the ratio of a group's 99th percentile to CFS's above which it counts as worse.
 const lostTail = 1.05
 
-// Cell is one workload on one machine at one load.
+// Cell is one workload on one machine at one load (0 to 1, and above).
 type Cell struct {
 	workload string
 	cores    int
 	load     float64
 }
 
-// Means are the means over the rounds of one series in one cell, ms.
+// Means are the means over the rounds of one series in one cell. Times are ms.
 type Means struct {
-	rounds, unfinished int
-	mean, request      float64
+	rounds, unfinished int        // unfinished: invocations that had not ended, of all rounds together
+	mean, request      float64    // the mean turnaround, and the mean from the request
 	n                  [4]float64 // invocations of each group in a round
-	p99                [4]float64 // 0: it has none
+	p99                [4]float64 // of each group; 0: it has no invocation
 }
 
-// Grid is what the table says.
+// Grid is the table of an experiment: a row for each cell, series and seed.
 type Grid struct {
 	name   string // Experiment or Attack
 	cells  []Cell
@@ -57,13 +56,14 @@ type Grid struct {
 // references are the series that others are held against.
 var references = []string{"cfs", "eevdf"}
 
-// Oracle is the series that is the bound.
+// Oracle is the series that bounds the others: SRPT with one queue for all cores.
 const Oracle = "oracle"
 
 // Read reads the table of Experiment; nil if it was not made.
 func Read(root string) (*Grid, error) { return ReadGrid(root, Experiment) }
 
-// ReadGrid reads the table of Experiment or Attack; nil if it was not made.
+// ReadGrid reads the table of Experiment or Attack; nil if it was not made. The error names a column that is
+// missing, a line with something else than a number, or a cell without CFS, EEVDF or the oracle.
 func ReadGrid(root, experiment string) (*Grid, error) {
 	t, run, err := dataset.ReadTable(root, experiment)
 	if t == nil || err != nil {
@@ -145,7 +145,7 @@ func (n *Grid) judgedSeries() []string {
 	return slices.DeleteFunc(slices.Clone(n.series), func(s string) bool { return s == Oracle || slices.Contains(references, s) })
 }
 
-// geometric mean of a ratio over the cells that keep lets through.
+// geometric is the geometric mean of a ratio over the cells that keep lets through; nil lets all.
 func (n *Grid) geometric(ratio func(Cell) float64, keep func(Cell) bool) float64 {
 	sum, k := 0.0, 0.0
 	for _, c := range n.cells {
@@ -178,8 +178,9 @@ func (n *Grid) losses(series string, value func(Means) float64) []Cell {
 	return out
 }
 
-// tails counts, over cells and their groups but the longest, 99th percentiles of
-// enough samples, and those above CFS's.
+// tails looks at the groups of every cell but its longest that have enough invocations under CFS for a 99th
+// percentile. all is how many there are, worse those whose percentile is above lostTail times CFS's, and worst
+// the largest ratio to CFS's.
 func (n *Grid) tails(series string) (worse, all int, worst float64) {
 	for _, c := range n.cells {
 		mine, cfs := n.means[c][series].p99, n.means[c]["cfs"].p99
@@ -199,7 +200,7 @@ func (n *Grid) tails(series string) (worse, all int, worst float64) {
 	return worse, all, worst
 }
 
-// longest is the last group that has invocations.
+// longest is the index of the last group that has invocations in a cell, under CFS.
 func (n *Grid) longest(c Cell) int {
 	cfs := n.means[c]["cfs"].p99
 	for g := len(cfs) - 1; g > 0; g-- {

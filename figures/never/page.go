@@ -28,8 +28,8 @@ func (n *Grid) Summary() (head []string, rows [][]string) {
 	return head, rows
 }
 
-// by is a table of the geometric mean of a series' means over CFS's, and of what
-// the longest group's 99th percentile is of CFS's, by a property of the cells.
+// by is a table with a column for each value of a property of the cells. Judged series and the oracle have two
+// rows each: the geometric mean of the series' means over CFS's, and the same of the longest group's 99th percentile.
 func (n *Grid) by(name string, property func(Cell) string) (head []string, rows [][]string) {
 	values := dataset.Distinct(n.cells, property)
 	head = append([]string{"scheduler, by " + name}, values...)
@@ -135,7 +135,7 @@ func (n *Grid) tailTable(series string) (head []string, rows [][]string) {
 	return head, rows
 }
 
-// Score is what a series that is judged loses.
+// Score says in how many of the cells a series loses, and how much in the worst.
 type Score struct {
 	Series      string
 	Lost, Cells int
