@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Fixed prints a number with fixed precision for a table of data, and nothing for none.
-// What rounds to zero has no sign.
+// Fixed prints a number with fixed precision for a table of data, and nothing for NaN and infinities.
+// A number that rounds to zero has no sign.
 func Fixed(v float64, digits int) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return ""
@@ -31,8 +31,8 @@ func Short(v float64) string {
 	return Grouped(v, 0)
 }
 
-// Grouped is a number for people with fixed precision, its thousands apart, and a minus
-// sign that is one: −8,376.5.
+// Grouped is a number for people with fixed precision, commas between its thousands, and the
+// minus sign U+2212: −8,376.5.
 func Grouped(v float64, digits int) string {
 	text := Fixed(v, digits)
 	sign := ""
@@ -49,7 +49,7 @@ func Grouped(v float64, digits int) string {
 	return sign + whole
 }
 
-// Percent is a number of percents, and nothing for none.
+// Percent prints v, which is in %, with one decimal, and nothing for NaN.
 func Percent(v float64) string {
 	if math.IsNaN(v) {
 		return ""
@@ -57,7 +57,7 @@ func Percent(v float64) string {
 	return Fixed(v, 1) + " %"
 }
 
-// Change is a ratio as people say it: −28.0 %, or × 3.4.
+// Change is a ratio as people say it: −28.0 % of 0.72, and from 3 on × 3.4. Of NaN it is nothing.
 func Change(ratio float64) string {
 	if math.IsNaN(ratio) {
 		return ""
@@ -72,7 +72,7 @@ func Change(ratio float64) string {
 	return text + " %"
 }
 
-// Span is the range of values, or the one that all are.
+// Span is the range of values, of which there must be one, such as 1–3; one number where both ends print alike.
 func Span(values []float64, digits int) string {
 	lo, hi := Fixed(slices.Min(values), digits), Fixed(slices.Max(values), digits)
 	if lo == hi {
@@ -89,7 +89,7 @@ func Plural(n int, thing string) string {
 	return Grouped(float64(n), 0) + " " + thing + "s"
 }
 
-// Digest is as much of a digest as is shown.
+// Digest is as much of a digest as is shown: its first 12 digits.
 func Digest(digest string) string { return digest[:min(len(digest), 12)] }
 
 // Markdown is a table.
