@@ -16,7 +16,7 @@ import (
 	"github.com/ds2-lab/alps/figures/paper"
 )
 
-// answer is one of the first screen's, to a question.
+// answer is the answer to one of the questions on the page's first screen.
 type answer struct {
 	Question string
 	Note     string
@@ -24,7 +24,7 @@ type answer struct {
 	Lines    []answerLine
 }
 
-// Lacks are the sentences of an answer on what is not there, each once.
+// Lacks are the sentences of an answer on numbers that are missing, each once.
 func (a answer) Lacks() []string {
 	var out []string
 	for _, l := range a.Lines {
@@ -37,15 +37,15 @@ func (a answer) Lacks() []string {
 	return out
 }
 
-// answerLine is a number of an answer. A number that lacks is "not measured" or "not
-// simulated", and Lacks says why and what makes it.
+// answerLine is a number of an answer, with its unit. A number that is missing is "not measured" or "not
+// simulated"; MeasuredLacks and SimLacks say why, and the command that makes it.
 type answerLine struct {
 	Text                       string
 	Measured, Simulated, Paper string
 	MeasuredLacks, SimLacks    string
 }
 
-// answers are the first screen's.
+// answers are those on the page's first screen.
 func (r *report) answers(grids map[string]*dataset.Grid, n *never.Grid) ([]answer, error) {
 	reproduced, err := r.reproduced()
 	if err != nil {
@@ -62,7 +62,8 @@ func (r *report) answers(grids map[string]*dataset.Grid, n *never.Grid) ([]answe
 	return []answer{reproduced, requests, loses(n), cost}, nil
 }
 
-// change is a line that says by how much a number differs from another under both engines.
+// change is a line that says by how much a statistic of number differs from that of with, measured and
+// simulated. Both are named as "fig06 huawei 90 alps all".
 func (r *report) change(text, number, with, stat, ofPaper string) (answerLine, error) {
 	line := answerLine{Text: text, Paper: ofPaper}
 	for _, x := range []struct {
@@ -83,19 +84,19 @@ func (r *report) change(text, number, with, stat, ofPaper string) (answerLine, e
 	return line, nil
 }
 
-// large is on how many CPUs and in how many rounds paper.Headline was measured, for
-// people; empty if it was not.
+// large says in words on how many CPUs and in how many rounds paper.Headline was measured; it is empty if
+// Headline was not measured.
 func (r *report) large() string {
 	set, err := r.library.Figure(paper.Headline, results.EngineVM)
 	if err != nil || set == nil || len(set.Series) == 0 {
-		return "" // addFigure has said on the page what is wrong
+		return "" // an error stands in the figure's own section of the page
 	}
 	rounds := dataset.Distinct(set.Series, func(x results.Series) int { return x.Result.Run.Round })
 	return format.Plural(set.Series[0].Result.Run.FunctionCPUs, "CPU") + ", " + format.Plural(len(rounds), "round")
 }
 
-// addLarge adds to an answer the line of what paper.Headline measured of Huawei against CFS,
-// beside the line that says the same of the usual runs; nothing if it measured none.
+// addLarge adds a line to an answer: by how much a series differs from CFS in paper.Headline on Huawei's
+// workload. beside is the line that says the same of the usual runs. If Headline has no such runs it adds nothing.
 func (r *report) addLarge(a *answer, beside answerLine, series, group, stat string) error {
 	at := func(series string) string {
 		return fmt.Sprintf("%s huawei %d %s %s", paper.Headline, paper.BarsLoad, series, group)
@@ -107,7 +108,8 @@ func (r *report) addLarge(a *answer, beside answerLine, series, group, stat stri
 	return err
 }
 
-// reproduced counts the claims that hold, and gives the two numbers of the paper's abstract.
+// reproduced counts the claims that hold, and gives ALPS's mean turnaround against CFS's on both workloads,
+// and the median of the short functions on Huawei's; each also on the paper's CPUs, where it was measured there.
 func (r *report) reproduced() (answer, error) {
 	a := answer{Question: "Did it reproduce?", Section: "claims",
 		Note: "An effect holds if at least two thirds of the paper's size is found and the interval spans no zero. What was simulated only is no measurement."}
@@ -163,7 +165,8 @@ func (r *report) reproduced() (answer, error) {
 // name is a workload for people.
 func name(workload string) string { return strings.ToUpper(workload[:1]) + workload[1:] }
 
-// paperRatio is by how much the paper's ALPS differs from its CFS in a bar.
+// paperRatio is by how much the paper's ALPS differs from its CFS at 90 % load: in a bar of Fig 6, or, for all
+// groups, in the means of Fig 5.
 func (r *report) paperRatio(workload, group, stat string) string {
 	value := func(figure, series string) float64 {
 		for _, n := range r.reference[paper.Place{Figure: figure, Workload: workload, LoadPct: paper.BarsLoad, Group: group, Series: series}] {
@@ -175,12 +178,12 @@ func (r *report) paperRatio(workload, group, stat string) string {
 	}
 	figure := paper.Bars
 	if group == results.All {
-		figure = paper.Curves // whose groups are weighted by their shares
+		figure = paper.Curves // Fig 6 has no bars of all; these means weight the groups by their shares
 	}
 	return format.Change(value(figure, "alps") / value(figure, "cfs"))
 }
 
-// paperChange is that of the mean over all invocations.
+// paperChange is paperRatio of the mean over all invocations.
 func (r *report) paperChange(workload string) string {
 	return r.paperRatio(workload, results.All, "mean")
 }
@@ -198,7 +201,7 @@ func (r *report) fromRequest() (answer, error) {
 			if err != nil {
 				return a, err
 			}
-			if series != "steady" || l.MeasuredLacks == "" || l.SimLacks == "" { // it is not in every figure
+			if series != "steady" || l.MeasuredLacks == "" || l.SimLacks == "" { // results may be older than steady: that is no gap
 				a.Lines = append(a.Lines, l)
 			}
 			if workload == "huawei" {
@@ -226,7 +229,8 @@ func loses(n *never.Grid) answer {
 	return a
 }
 
-// cost is what the hooks, an update and ALPS where it can gain nothing cost.
+// cost says what the hooks cost per decision, what an update of the policy costs, and what ALPS costs where one
+// function runs alone, so that it can gain nothing.
 func (r *report) cost(grids map[string]*dataset.Grid) (answer, error) {
 	a := answer{Question: "What does it cost?", Section: "table3", Note: "The hooks' programs and an update are timed on this computer. With one function there is nothing to put in order: what differs from CFS at 50 % load is the price."}
 	cell := func(text, table, row, column, unit string, digits int) {

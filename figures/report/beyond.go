@@ -46,7 +46,7 @@ func (r *report) addDiagram(ctx context.Context, f plot.Figure) error {
 	return nil
 }
 
-// drawRelative makes the pictures and the table of an experiment whose series are schedulers.
+// drawRelative makes the pictures and the table of means as multiples of EEVDF's or CFS's.
 func (r *report) drawRelative(f plot.Figure, set *dataset.Set, s *section, p *part) error {
 	ratios, err := f.Ratios(r.library, set)
 	if err != nil {
@@ -70,7 +70,7 @@ func (r *report) drawRelative(f plot.Figure, set *dataset.Set, s *section, p *pa
 	return r.file(p.File+".tsv", []byte(plot.RatioTSV(set.Engine, ratios)))
 }
 
-// addGrid writes a table.
+// addGrid reads a table of the paper, writes it as .tsv and .md, and adds its section.
 func (r *report) addGrid(g *dataset.Grid) error {
 	s := section{Name: g.Name, Title: g.Title, Note: g.Note}
 	ok, err := g.Read(r.library)
@@ -103,7 +103,7 @@ func (r *report) addGrid(g *dataset.Grid) error {
 	return err
 }
 
-// addNever draws the heat map, and says what it amounts to.
+// addNever draws the heat map, with the grid's summary below it. It returns the grid; nil if it was not simulated.
 func (r *report) addNever() (*never.Grid, error) {
 	n, err := never.Read(r.options.Results)
 	if err != nil {

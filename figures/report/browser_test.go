@@ -21,7 +21,7 @@ import (
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
-// browser finds one.
+// browser is the path of a browser; without one the test skips, or fails where it must run.
 func browser(t *testing.T) string {
 	t.Helper()
 	path := findBrowser()

@@ -33,17 +33,18 @@ import (
 
 // Options say where results are and where the report goes.
 type Options struct {
-	Results     string
+	Results     string // directory
 	Experiments string // their YAMLs are put beside the pictures; none if empty
 	Code        string // the repository, whose architecture is drawn; not drawn if empty
-	Out         string
-	Light       bool // of the pictures only SVG
+	Out         string // directory; made if need be
+	Light       bool   // of the pictures only SVG
 	Progress    *progress.Reporter
 }
 
 // Draw draws every figure there are results for, of both engines, and writes
-// Out/index.html. It returns that page's path. The error names what is missing
-// or not valid; the page is written all the same.
+// Out/index.html. It returns that page's path, and an error that names what is missing
+// or not valid: the page is written all the same. If it could not be written, or there
+// are no results at all, the path is empty and the error says why.
 func Draw(ctx context.Context, o Options) (string, error) {
 	plans, err := filepath.Glob(filepath.Join(o.Results, "*", "plan*.json"))
 	if err != nil {
@@ -126,7 +127,7 @@ type report struct {
 	reference paper.Reference
 	page      page
 	shown     []results.Result // each once
-	errs      []error          // what the reader has to know, and no reason to stop
+	errs      []error          // on runs that are missing or not valid, which do not end Draw
 }
 
 // addFigure draws a figure of both engines.
@@ -177,7 +178,7 @@ func (r *report) addFigure(f plot.Figure) error {
 	return err
 }
 
-// forget removes what an earlier call drew: it may not be drawn this time.
+// forget removes the pictures and the table that an earlier call drew: this call may have nothing to draw.
 func (r *report) forget(name string) error {
 	for _, ext := range []string{".svg", ".png", ".pdf", ".tsv"} {
 		if err := os.Remove(filepath.Join(r.options.Out, name+ext)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -221,7 +222,7 @@ func (r *report) draw(f plot.Figure, set *dataset.Set, s *section, p *part) erro
 	return r.file(p.File+".tsv", []byte(plot.TSV(rows)))
 }
 
-// formats of pictures.
+// formats are those of pictures.
 func (r *report) formats() []string {
 	if r.options.Light {
 		return []string{"svg"}
@@ -255,7 +256,7 @@ func (r *report) write(p *part, draw func() (plot.Sheet, error)) error {
 	return g.Wait()
 }
 
-// file writes one of the report's.
+// file writes a file of the report.
 func (r *report) file(name string, data []byte) error {
 	if err := atomicfile.Write(filepath.Join(r.options.Out, name), data, 0o644); err != nil {
 		return fmt.Errorf("figures: %w", err)
@@ -263,7 +264,7 @@ func (r *report) file(name string, data []byte) error {
 	return nil
 }
 
-// means over all invocations of every series.
+// means are those over all invocations of every series, workload and load.
 func (r *report) means(figure string, set *dataset.Set) []means {
 	at := func(x results.Series) paper.Place {
 		return paper.Place{Figure: figure, Workload: x.Workload, LoadPct: dataset.LoadPct(x.Load), Group: results.All, Series: x.Name}
@@ -284,7 +285,7 @@ func (r *report) note(x results.Result) {
 	}
 }
 
-// copyYAML puts the experiment's description into the report.
+// copyYAML copies an experiment's YAML into the report, and says whether there is one.
 func (r *report) copyYAML(name string) (bool, error) {
 	if r.options.Experiments == "" {
 		return false, nil

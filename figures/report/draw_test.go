@@ -18,8 +18,8 @@ import (
 	"github.com/ds2-lab/alps/figures/plot"
 )
 
-// golden compares byte for byte. A mismatch leaves name.got beside it;
-// GOLDEN_UPDATE=1 rewrites.
+// golden compares got with testdata/name byte for byte. A mismatch leaves NAME.got.EXT beside it;
+// GOLDEN_UPDATE=1 writes the file anew.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -147,7 +147,8 @@ func TestRunsUnderOtherConditionsAreNotPooled(t *testing.T) {
 	require.ErrorContains(t, err, "fig06, sim: runs differ in model")
 }
 
-// Every experiment is shown, but for those that docs/fidelity.md is about.
+// Every experiment is a figure or a table of the report, but for never, which is in it too, and those that only
+// pages in docs/ show: choices, load, attack and index. profiles.yaml is no experiment.
 func TestEveryExperimentIsShown(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("..", "..", "experiments", "*.yaml"))
 	require.NoError(t, err)
@@ -191,7 +192,7 @@ func TestThePapersCPUsStandBesideTheUsualOnes(t *testing.T) {
 	require.NotRegexp(t, `alps, Azure, on 24`, html)
 }
 
-// Another kernel is drawn where the plan has it, computed runs are called so.
+// A series on another kernel is drawn if the plan names that kernel, and computed series are labelled as computed.
 func TestOtherKernelsAndComputedRuns(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
 	newer := figuretest.VM("eevdf", 1, 2)

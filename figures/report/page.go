@@ -41,7 +41,7 @@ type page struct {
 	Sections []section
 }
 
-// section is one figure or table of it.
+// section is one figure or table of the page.
 type section struct {
 	Name, Title, Note string
 	Parts             []part
@@ -56,9 +56,9 @@ type part struct {
 	Engine     string
 	SVG        template.HTML
 	Narrow     template.HTML // the picture for small screens; empty: there is none
-	Command    string        // that makes what is not there
+	Command    string        // that makes the results that are missing
 	Formats    []string      // of the picture
-	Wide       bool          // too wide for two beside each other
+	Wide       bool          // wider than widest: the picture has a row of its own
 	File       string        // of picture and data, without the ending; empty: nothing is there
 	Head       []string      // of a table, and its lines
 	Lines      [][]string
@@ -128,7 +128,7 @@ func (s *section) add(rows []plot.Number) {
 	}
 }
 
-// widest is how wide pictures may be of which two stand beside each other.
+// widest is how wide a picture may be to stand beside another.
 const widest = 15 * vg.Centimeter
 
 // inline is a picture as a part of a page. The XML header does not belong inside.
@@ -140,10 +140,10 @@ func inline(svg []byte) template.HTML {
 	return template.HTML(text)
 }
 
-// Style and Script are in the page, which needs no other file.
+// Style is the page's CSS. Like Script it stands in the page itself, which needs no other file.
 func (p page) Style() template.CSS { return template.CSS(reportStyle) }
 
-// Script is the page's.
+// Script is the page's JavaScript.
 func (p page) Script() template.JS { return template.JS(reportScript) }
 
 // engineAnswer is what an engine says of a claim.
@@ -164,7 +164,7 @@ type tally struct {
 	Measured, Large, Simulated int
 }
 
-// Tally is every verdict, with its counts.
+// Tally is every verdict, with its counts. A claim of which the simulator is not asked counts as measured only.
 func (p page) Tally() []tally {
 	var out []tally
 	for _, v := range claims.Verdicts {
@@ -185,7 +185,7 @@ func (p page) Tally() []tally {
 	return out
 }
 
-// class is a verdict's colour and sign.
+// class is the CSS class that gives a verdict its colour and sign.
 func class(v claims.Verdict) string {
 	return map[claims.Verdict]string{claims.Holds: "holds", claims.Smaller: "smaller", claims.NoEffect: "none", claims.Opposite: "opposite", claims.Fails: "fails", claims.NotDone: "lacks"}[v]
 }

@@ -19,15 +19,16 @@ import (
 	"github.com/ds2-lab/alps/internal/ours"
 )
 
-// most that a published report may have, in bytes.
+// most is how large a published report may be, in bytes.
 const most = 20 << 20
 
 // firstScreen is a picture of the page as it opens.
 const firstScreen = "first-screen.png"
 
-// Publish draws the report as it is committed: into a directory of its own,
-// without the large formats, and with a picture of its first screen if there is
-// a browser. The error names what is missing, as Draw's.
+// Publish draws the report as it is committed: into the directory o.Out, which it empties first, without the
+// large formats, and with a picture of its first screen if there is a browser. It returns the page's path, which
+// is empty if no page was written. The error names what is missing, as Draw's does, a browser among it, and a size
+// above most. If o.Out has a file that ALPS did not make, that is the error, and nothing is removed or drawn.
 func Publish(ctx context.Context, o Options) (string, error) {
 	o.Light = true
 	if err := ours.Remove(o.Out, Forms()...); err != nil {
@@ -40,8 +41,8 @@ func Publish(ctx context.Context, o Options) (string, error) {
 	return page, errors.Join(err, photograph(ctx, page, filepath.Join(o.Out, firstScreen)), small(o.Out))
 }
 
-// Forms are the files of a report, as package ours takes them: those of this
-// program's figures and tables, and of earlier ones' that were numbered.
+// Forms are the files of a report, as regular expressions for package ours: those of the figures and tables
+// that there are now, and of all that are numbered, which an earlier version may have had.
 func Forms() []string {
 	names := []string{`fig\d+`, `table\d+`}
 	for _, f := range plot.Catalog {
@@ -53,10 +54,10 @@ func Forms() []string {
 	return []string{`(` + strings.Join(names, "|") + `)(-[a-z]+)?\.(svg|png|pdf|tsv|md|yaml)`, `index\.html`, `runs\.json`, `claims\.tsv`, `means\.tsv`, `data\.md`, regexp.QuoteMeta(firstScreen)}
 }
 
-// Browsers that can be asked for a picture.
+// browsers are programs that can make a picture of a page.
 var browsers = []string{"chromium", "google-chrome"}
 
-// findBrowser is the path of one, or nothing.
+// findBrowser is the path of the first of browsers that is installed, or empty.
 func findBrowser() string {
 	for _, name := range browsers {
 		if path, err := exec.LookPath(name); err == nil {

@@ -75,7 +75,7 @@ func TestPublishLeavesOthersFiles(t *testing.T) {
 	}
 }
 
-// What is committed is whole, and has the forms of a report.
+// The committed report is small enough, and every file that its page links to is there.
 func TestPublishedReport(t *testing.T) {
 	dir := filepath.Join("..", "..", "docs", "report")
 	require.NoError(t, small(dir))

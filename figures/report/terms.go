@@ -44,7 +44,7 @@ type dataFile struct {
 	Columns    []column
 }
 
-// dataFiles are all that have columns. A test holds them to the headers that are written.
+// dataFiles are the files with columns that the page explains. A test compares them with the headers that are written.
 var dataFiles = []dataFile{
 	{"invocations.csv", "in results/ENGINE/RUN: a row for each invocation. Times are ns of one clock: the guest's CLOCK_MONOTONIC or virtual time.", []column{
 		{"id", "number of the request, from 1"}, {"function", "its name"}, {"uid", "its UID"}, {"group", "G1 to G4"}, {"n", "the argument in the trace"},

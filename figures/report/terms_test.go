@@ -57,7 +57,7 @@ func TestEveryColumnIsExplained(t *testing.T) {
 	require.Contains(t, string(page), "**percentile**: p90 is the smallest value")
 }
 
-// Who cannot see a picture is told what it is; who points at it reads values.
+// Every picture has a title and a description for readers who cannot see it, and values for those who point at it.
 func TestPicturesHaveTitles(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
 	figuretest.Complete(t, root)
