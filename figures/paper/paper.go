@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package paper has the numbers that the paper prints and plots, in one shape: a
-// number of a place. README.md says where each file comes from.
+// Package paper has the numbers that the paper prints and plots, in one shape: a Number with its
+// Place, which is figure, workload, load, group and series. README.md says where each file comes from.
 package paper
 
 import (
@@ -37,7 +37,7 @@ const (
 // Deployed stands between a series and its deployment where a figure has several.
 const Deployed = ", deployment "
 
-// Scheduler is a series without its deployment.
+// Scheduler is the name of a series without its deployment.
 func Scheduler(series string) string {
 	scheduler, _, _ := strings.Cut(series, Deployed)
 	return scheduler
@@ -86,7 +86,7 @@ type Compared struct {
 // Ratio is ours as a multiple of the paper's.
 func (c Compared) Ratio() float64 { return c.Ours / c.Paper }
 
-// records are the rows of a file below its header. Errors of convert begin with file and line.
+// records calls convert for every row of a file below its header. It adds file and line to an error of convert.
 func records(name string, convert func(row []string) error) error {
 	f, err := files.Open(name)
 	if err != nil {
@@ -161,8 +161,8 @@ func NewReference() (Reference, error) {
 	return out, nil
 }
 
-// At is what the paper gives of a series of ours, whatever its deployment: the orders of ALPS and Artifact
-// are held against the ALPS that it plots.
+// At is what the paper gives to compare a series of ours with, whatever its deployment: for the orders of ALPS
+// and for Artifact that is the ALPS which the paper plots.
 func (r Reference) At(place Place) []Number {
 	place.Series = Scheduler(place.Series)
 	if place.Figure == Deployment || place.Figure == Headline {
@@ -183,7 +183,7 @@ type Table struct {
 	Values map[[2]string]float64 // by row and column
 }
 
-// ReadTable is table1 (%), table2 (s) or table3 (ns of the paper's machine).
+// ReadTable is table1 (%), table2 (s) or table3 (ns on the paper's host). Of another name it is empty.
 func ReadTable(name string) (Table, error) {
 	t := Table{Values: map[[2]string]float64{}}
 	err := records("tables.csv", func(row []string) (err error) {

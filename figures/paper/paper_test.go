@@ -23,7 +23,7 @@ func TestPaperNumbers(t *testing.T) {
 			require.GreaterOrEqual(t, n.Value, last, "%v", at)
 			last = n.Value
 		}
-		// Two plots of one run.
+		// At 90 % load Fig 5 and Fig 6 plot the same runs.
 		if at.LoadPct == BarsLoad {
 			p50 := numbers[10]
 			require.Equal(t, "p50", p50.Stat)
