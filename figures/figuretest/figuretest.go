@@ -52,8 +52,9 @@ func Plan(t *testing.T, root, experiment string, series map[string]results.Resul
 	require.NoError(t, results.WritePlan(root, results.EngineSim, experiment, shown))
 }
 
-// Made makes a run by its round: the shapes matter, not the numbers. Times are
-// the functions' own times scale.
+// Made makes a run of 260 invocations with random waits: the shapes matter, not the numbers. An invocation
+// waits scale times its CPU time on average. The random numbers depend on the round and on the length of the
+// scheduler's name.
 func Made(engine, workload, scheduler string, round int, scale float64) results.Result {
 	rng := rand.New(rand.NewPCG(uint64(round), uint64(len(scheduler))))
 	r := results.Result{Run: results.Run{Key: fmt.Sprintf("%s-%s-%s-%.2f-r%d", engine, workload, scheduler, scale, round), Engine: engine, Workload: workload,
@@ -91,12 +92,12 @@ func Shows(t *testing.T, root, experiment string, load float64, runs ...results.
 	require.NoError(t, results.WritePlan(root, engine, experiment, series))
 }
 
-// Sim is a simulated run on huawei: scale is how long it waits.
+// Sim is a simulated run on huawei; scale as in Made.
 func Sim(scheduler string, round int, scale float64) results.Result {
 	return Made(results.EngineSim, "huawei", scheduler, round, scale)
 }
 
-// VM is a measured run on huawei.
+// VM is a measured run on huawei; scale as in Made.
 func VM(scheduler string, round int, scale float64) results.Result {
 	return Made(results.EngineVM, "huawei", scheduler, round, scale)
 }

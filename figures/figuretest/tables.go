@@ -13,7 +13,7 @@ import (
 	"github.com/ds2-lab/alps/figures/format"
 )
 
-// Tables writes what the engine host would.
+// Tables writes Tables 1 to 3 as the engine host would.
 func Tables(t *testing.T, root string) {
 	t.Helper()
 	groups := results.Table{Columns: []string{"workload", "group", "invocations", "share_pct"}}
@@ -29,7 +29,7 @@ func Tables(t *testing.T, root string) {
 	for l, us := range map[string]string{"avg": "273.0", "lr": "282.9", "rf": "6692.4", "ewma": "276.7"} {
 		cost.Rows = append(cost.Rows, []string{"huawei", l, "5000", us, us, "99"})
 	}
-	// Maps have no order; a table has.
+	// The rows came out of a map in any order: they are sorted.
 	for i := range cost.Rows {
 		for j := range i {
 			if cost.Rows[i][1] < cost.Rows[j][1] {
@@ -55,8 +55,8 @@ func Tables(t *testing.T, root string) {
 	}
 }
 
-// GridTable writes a table of two cells, two seeds and the given means; P99s are
-// ten times the means, in G1 and G4.
+// GridTable writes a table of two cells, two seeds and the given means (of both cells, ms); the P99 is ten times the
+// mean in G1, twenty times in G4, and the other groups have no invocations.
 func GridTable(t *testing.T, root string, means map[string][2]float64, order ...string) {
 	table := results.Table{Columns: strings.Split("workload,cores,load,series,seed,n,unfinished,mean_ms,request_ms,g1_n,g1_p99_ms,g2_n,g2_p99_ms,g3_n,g3_p99_ms,g4_n,g4_p99_ms", ",")}
 	for i, cell := range []string{"huawei,1,0.9", "rare,24,1.1"} {
