@@ -18,7 +18,7 @@ import (
 // tables reads what the report, fidelity and never have left in docs/.
 type tables struct{ docs string }
 
-// rows are those of a file of columns separated by tabs, by column.
+// rows are the lines below the header of a file of columns separated by tabs; each maps a column's name to its text.
 func (t *tables) rows(file string) ([]map[string]string, error) {
 	f, err := os.Open(filepath.Join(t.docs, file))
 	if err != nil {
@@ -42,8 +42,7 @@ func (t *tables) rows(file string) ([]map[string]string, error) {
 	return rows, nil
 }
 
-// value is a column of a figure's row at the highest load: "ours" or "paper", in
-// the row's unit.
+// value is a column, "ours" or "paper", of a figure's row at 90 % load, in the row's unit.
 func (t *tables) value(file, column, workload, group, series, stat string) (float64, error) {
 	rows, err := t.rows(file)
 	if err != nil {
@@ -57,8 +56,8 @@ func (t *tables) value(file, column, workload, group, series, stat string) (floa
 	return 0, fmt.Errorf("%s: no row of %s at 90 %% with group %s, series %s, stat %s", file, workload, group, series, stat)
 }
 
-// mean is the mean turnaround of all groups at 90 % load, in ms: the groups' means,
-// weighted by their invocations.
+// mean is the mean turnaround of all groups at 90 % load, in ms: the groups' means, weighted by how many
+// invocations of ours there are, also where the means are the paper's.
 func (t *tables) mean(file, column, workload, series string) (float64, error) {
 	rows, err := t.rows(file)
 	if err != nil {
