@@ -15,14 +15,14 @@ import (
 // enough of an effect is two thirds of the paper's: less is called smaller.
 const enough = 2.0 / 3
 
-// finding is what a check sees.
+// finding is the outcome of a check.
 type finding struct {
 	seen      string // for people
 	threshold string // from where on the claim holds, for people
 	verdict   Verdict
 }
 
-// check asks evidence.
+// check asks the evidence for the numbers of a claim, and judges them.
 type check = func(e *evidence) finding
 
 // value is a finding of a claim that has no size.
@@ -75,7 +75,7 @@ func noWorse(number, than, stat string) check {
 		f := finding{fromTo(b, a, stat) + between(middle), "up to " + format.Change(most), Holds}
 		switch {
 		case a/b <= most:
-		case middle.Lo <= 1: // and the highest is above
+		case middle.Lo <= 1: // the number is above most times the other, but within noise
 			f.verdict = NoEffect
 		default:
 			f.verdict = Opposite
@@ -84,7 +84,7 @@ func noWorse(number, than, stat string) check {
 	}
 }
 
-// positive: a number of percents above zero is at least enough of the paper's.
+// positive: a number in %, which is above zero in the paper, is at least enough of the paper's.
 func positive(number, stat string, paper float64) check {
 	return func(e *evidence) finding {
 		v, middle := e.of(number, stat), e.interval(number, stat)
@@ -96,7 +96,7 @@ func positive(number, stat string, paper float64) check {
 	}
 }
 
-// about: a number is the paper's within a share.
+// about: a number differs from the paper's by at most a fraction of it, such as 0.1.
 func about(number, stat string, paper, within float64) check {
 	return func(e *evidence) finding {
 		v, middle := e.of(number, stat), e.interval(number, stat)
@@ -128,8 +128,7 @@ func both(checks ...check) check {
 	}
 }
 
-// falling: the numbers of places come in order, the first the highest; equal
-// ones are in order.
+// falling: of the numbers of places, in this order, none is above the one before it.
 func falling(stat string, places ...string) check {
 	return func(e *evidence) finding {
 		var seen []string
@@ -143,7 +142,7 @@ func falling(stat string, places ...string) check {
 	}
 }
 
-// within: the numbers of places are within a share of each other.
+// within: the highest of the numbers of places is above the lowest by at most a fraction of the lowest, such as 0.02.
 func within(stat string, share float64, places ...string) check {
 	return func(e *evidence) finding {
 		var seen []string
@@ -157,7 +156,8 @@ func within(stat string, share float64, places ...string) check {
 	}
 }
 
-// doneWithin are the shares of invocations that took at most so long, in %.
+// doneWithin: ok accepts the shares, in %, of invocations at places whose turnaround is at most ms. threshold says
+// in words when it does.
 func doneWithin(ms float64, threshold string, ok func(shares []float64) bool, places ...string) check {
 	return func(e *evidence) finding {
 		var seen []string
@@ -181,8 +181,8 @@ func withUnit(v float64, stat string) string {
 	return strings.TrimSpace(format.Short(v) + " " + dataset.Unit(what))
 }
 
-// switchRatio is a context switch with both hooks asked as a multiple of one
-// that asks none, whatever the guest's clock counts; NaN of none.
+// switchRatio is the cost of a context switch that asks both hooks, as a multiple of one that asks none. The guest's
+// clock may count ns or instructions: the ratio needs no unit. It is NaN if the table lacks the latter.
 func switchRatio(g *dataset.Grid) float64 {
 	if g == nil {
 		return math.NaN()
@@ -200,7 +200,7 @@ func switchRatio(g *dataset.Grid) float64 {
 	return with / without
 }
 
-// mixed: the shares of a workload's groups are the paper's within a point.
+// mixed: the shares of a workload's groups are the paper's within a percentage point.
 func mixed(workload string) check {
 	return func(e *evidence) finding {
 		var seen []string
@@ -213,14 +213,15 @@ func mixed(workload string) check {
 	}
 }
 
-// updateCheap: an update over 5,000 records takes a tenth of a window of 5 s at most.
+// updateCheap: an update over 5,000 records takes less than a tenth of a window of 5 s.
 func updateCheap(e *evidence) finding {
 	avg, _ := e.cell("table2", "avg", "5000")
 	rf, _ := e.cell("table2", "rf", "5000")
 	return value(format.Fixed(avg, 1)+" ms, forest "+format.Fixed(rf, 1)+" ms", "up to 500 ms", max(avg, rf) < 500)
 }
 
-// forestDear: the random forest takes twice as long as the others, which are alike.
+// forestDear: an update with the random forest takes more than twice as long as with any other learner, and
+// these differ by less than half.
 func forestDear(e *evidence) finding {
 	v := map[string]float64{}
 	for _, l := range []string{"avg", "lr", "ewma", "rf"} {
@@ -246,19 +247,19 @@ func hooksCheap(e *evidence) finding {
 	return value(text, "up to the paper's", ok)
 }
 
-// hooksBelowGhost: the hooks cost a tenth of ghOSt's published local scheduling.
+// hooksBelowGhost: the hooks cost at most a tenth of ghOSt's published local scheduling, 1,613 ns.
 func hooksBelowGhost(e *evidence) finding {
 	ours, _ := e.cell("table3", "both hooks, per decision", hookUnit)
 	return value(format.Fixed(ours, 0)+" ns against the published 1,613", "a tenth", ours*10 <= 1613)
 }
 
-// slowerUnderCFS: as many invocations are slower under CFS than under SRPT as in the paper.
+// slowerUnderCFS: as many invocations are slower under CFS than under SRPT as in the paper, within 5 points.
 func slowerUnderCFS(e *evidence) finding {
 	v := e.slower("fig01", "huawei", 90, "cfs", "srpt")
 	return value(format.Fixed(v, 1)+" %", "89.2 % ± 5 points", math.Abs(v-89.2) <= 5)
 }
 
-// neverSwitched: at least half of the invocations are never switched.
+// neverSwitched: under RR and FIFO at least half of the invocations never lose the CPU.
 func neverSwitched(e *evidence) finding {
 	var seen []string
 	ok := true

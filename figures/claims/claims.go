@@ -11,7 +11,7 @@ const (
 	hookUnit = "ns on this host"
 )
 
-// All of Fu et al., USENIX ATC 2024, in our words.
+// All are the claims of Fu et al., USENIX ATC 2024, in our words.
 var All = []Claim{
 	{"mean-azure-cfs", "ALPS cuts the mean turnaround against CFS (Azure, 90 %)", "text", "−57.2 %", less("fig06 azure 90 alps all", "fig06 azure 90 cfs all", "mean", 57.2), azureLoad},
 	{"mean-azure-sfs", "ALPS cuts the mean turnaround against SFS (Azure, 90 %)", "text", "−20.6 %", less("fig06 azure 90 alps all", "fig06 azure 90 sfs all", "mean", 20.6), ""},

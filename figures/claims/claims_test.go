@@ -16,7 +16,8 @@ import (
 	"github.com/ds2-lab/alps/figures/stats"
 )
 
-// A place that a claim misspells would make it untested for ever.
+// Every claim asks for figures, series and groups that Complete has: a misspelt name would leave the claim without a
+// verdict for ever.
 func TestEveryClaimAsksForWhatThereIs(t *testing.T) {
 	root := t.TempDir()
 	figuretest.Complete(t, root)
@@ -119,7 +120,7 @@ func TestClassify(t *testing.T) {
 func TestVerdicts(t *testing.T) {
 	c := Claim{ID: "c", Text: "shorter", Source: "text", Paper: "−60 %", check: less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 60), reason: "It is so."}
 	const quick, sim = "go run mage.go experiments:run -profile=quick fig06", "go run mage.go experiments:run -engine=sim fig06"
-	// What waits beside CFS's 4 in three rounds.
+	// Waits under ALPS, a scale for each round; under CFS the scale is 4.
 	rounds := func(engine string, alps ...float64) (out []results.Result) {
 		for i, scale := range alps {
 			out = append(out, figuretest.Made(engine, "huawei", "cfs", i+1, 4), figuretest.Made(engine, "huawei", "alps", i+1, scale))
@@ -133,7 +134,7 @@ func TestVerdicts(t *testing.T) {
 	}{
 		{[]float64{1, 1, 1}, Holds, ""},
 		{[]float64{2.4, 2.4, 2.4}, Smaller, ""},
-		{[]float64{1, 3, 12}, NoEffect, ""}, // what one round shows and another does not
+		{[]float64{1, 3, 12}, NoEffect, ""}, // the rounds contradict each other
 		{[]float64{12, 12, 12}, Opposite, ""},
 		{[]float64{1, 1}, NotDone, "fig06 has 2 rounds of alps on huawei at 90 %; a verdict needs 3."},
 		{nil, NotDone, "Nothing of fig06 was "},
@@ -235,7 +236,7 @@ func TestBothHasTheWorstVerdict(t *testing.T) {
 func TestVerdictOnTheArtifact(t *testing.T) {
 	c := Claim{ID: "c", check: less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 30)}
 	for _, x := range []struct {
-		alps, artifact float64 // times of waiting beside CFS's 4
+		alps, artifact float64 // scales of waits; CFS's is 4
 		verdict        Verdict
 		says           string
 	}{

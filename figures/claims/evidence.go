@@ -17,19 +17,19 @@ import (
 	"github.com/ds2-lab/alps/figures/stats"
 )
 
-// evidence is what one engine has to say. What it lacks it notes.
+// evidence answers the questions of a check from the results of one engine, and notes what is missing.
 type evidence struct {
 	library *dataset.Library
 	engine  string
 	grids   map[string]*dataset.Grid
-	second  bool   // alps-artifact is asked where a claim names alps
-	large   bool   // the runs of paper.Headline are asked where a claim names a figure of the same conditions
-	other   bool   // it is asked of what no engine ran
-	figure  string // the first that was asked
-	lacking []string
+	second  bool     // alps-artifact is asked where a claim names alps
+	large   bool     // the runs of paper.Headline are asked where a claim names a figure of the same conditions
+	other   bool     // the check asked for what these runs cannot answer: see cell and source
+	figure  string   // the first figure or table that the check asked for
+	lacking []string // sentences on what is missing, each once
 	err     error
-	// plotted answers in place of an engine's runs; nil: nobody does. The paper's own numbers
-	// are asked so, by a test.
+	// plotted, if it is not nil, answers in place of the engine's runs: so a test asks the
+	// paper's own numbers.
 	plotted func(at paper.Place, stat string) float64
 }
 
@@ -37,7 +37,7 @@ func newEvidence(l *dataset.Library, engine string, grids map[string]*dataset.Gr
 	return &evidence{library: l, engine: engine, grids: grids}
 }
 
-// lack notes a sentence and returns no number.
+// lack notes a sentence on what is missing, and returns NaN.
 func (e *evidence) lack(format string, args ...any) float64 {
 	if what := fmt.Sprintf(format, args...); !slices.Contains(e.lacking, what) {
 		e.lacking = append(e.lacking, what)
@@ -45,7 +45,7 @@ func (e *evidence) lack(format string, args ...any) float64 {
 	return math.NaN()
 }
 
-// did says what the engine does with a run.
+// did is the participle for the engine's runs: they are simulated, or measured.
 func (e *evidence) did() string {
 	if e.engine == results.EngineSim {
 		return "simulated"
@@ -56,7 +56,8 @@ func (e *evidence) did() string {
 // repeated are the figures whose series paper.Headline repeats at paper.BarsLoad.
 var repeated = []string{"fig01", "fig03", paper.Bars, "fig07", "fig08"}
 
-// source is the experiment whose runs answer for a figure at a load in %.
+// source is the experiment whose runs answer for a figure at a load in %: the figure's own, or, if large is set,
+// paper.Headline. It sets other if Headline does not repeat the figure at that load.
 func (e *evidence) source(figure string, load int) string {
 	if !e.large || figure == paper.Headline {
 		return figure
@@ -67,8 +68,8 @@ func (e *evidence) source(figure string, load int) string {
 	return paper.Headline
 }
 
-// rounds is how many rounds a verdict needs. Of the large runs one has to do: each takes
-// hours, and the interval is then one over blocks of invocations only.
+// rounds is how many rounds a verdict needs. Of the large runs, each of which takes hours, one must
+// do: its interval is a bootstrap over blocks of invocations only.
 func (e *evidence) rounds() int {
 	if e.large {
 		return 1
@@ -76,7 +77,7 @@ func (e *evidence) rounds() int {
 	return dataset.MinRounds
 }
 
-// command makes what a claim needs of the figure that was asked.
+// command is the command that makes the results of the figure that the check asked for first, or of paper.Headline.
 func (e *evidence) command() string {
 	if e.large {
 		return Command(paper.Headline, e.engine)
@@ -118,7 +119,7 @@ func (e *evidence) ask(figure string) {
 	}
 }
 
-// place is where a number of a claim stands, and the runs of its figure; nil if it lacks.
+// place is where a number of a claim stands, and the runs of its figure; nil, with a note, if there are none.
 func (e *evidence) place(where string) (paper.Place, *dataset.Set) {
 	at, err := parse(where)
 	if err != nil {
@@ -132,13 +133,14 @@ func (e *evidence) place(where string) (paper.Place, *dataset.Set) {
 	}
 	s, err := e.library.Figure(at.Figure, e.engine)
 	if err != nil || s == nil {
-		e.lack("Nothing of %s was %s.", at.Figure, e.did()) // what is wrong with it is said where it is drawn
+		e.lack("Nothing of %s was %s.", at.Figure, e.did()) // the figure's own section of the report has the error
 		return at, nil
 	}
 	return at, s
 }
 
-// of is a number such as slice_p50 of a place such as "fig06 huawei 90 alps G1".
+// of is a number such as slice_p50 of a place such as "fig06 huawei 90 alps G1", in the measure's unit; NaN, with a
+// note, if there are no runs, too few rounds or too few invocations.
 func (e *evidence) of(where, stat string) float64 {
 	if e.plotted != nil {
 		at, err := parse(where)
@@ -188,14 +190,13 @@ func (e *evidence) interval(where, stat string) stats.Interval {
 	return stats.Middle95(e.redraw(where, stat))
 }
 
-// ratios is the interval of the ratio of two numbers, over the draws. What was
-// replayed alike is drawn alike.
+// ratios is the interval of the ratio of two numbers, draw by draw: both are drawn alike, see stats.Draws.
 func (e *evidence) ratios(number, with, stat string) stats.Interval {
 	return stats.RatioMiddle95(e.redraw(number, stat), e.redraw(with, stat))
 }
 
-// cell is a value of a table, and the paper's. Tables are measured, if not by
-// an engine.
+// cell is a value of a table and the paper's, in the table's unit; NaN, with a note, if there is none. No engine
+// makes the tables; they count as measured, so a claim on one is asked neither of the simulator nor of paper.Headline.
 func (e *evidence) cell(table, row, column string) (ours, paper float64) {
 	e.ask(table)
 	if e.engine != results.EngineVM || e.large {
@@ -212,8 +213,8 @@ func (e *evidence) cell(table, row, column string) (ours, paper float64) {
 	return ours, paper
 }
 
-// slower is the share of invocations that took longer in a's series than in b's,
-// by more than a hundredth: computed runs lack what a fork takes.
+// slower is the share, in %, of invocations whose turnaround in series a is more than a hundredth above that in b.
+// A smaller difference does not count: computed runs lack the time that a fork takes.
 func (e *evidence) slower(figure, workload string, load int, a, b string) float64 {
 	e.ask(figure)
 	if e.plotted != nil {
@@ -250,11 +251,12 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 type Effect struct {
 	From, To float64        // in the measure's unit
 	Ratio    stats.Interval // of To/From; NaN: none
-	Lacks    string         // why there is none; empty if there is
+	Lacks    string         // why a number is missing; empty if both are there
 }
 
 // Change measures by how much number, such as "fig06 huawei 90 alps all", differs from
-// with in a statistic.
+// with in a statistic such as mean or request_mean. Numbers that are missing are no error, but
+// said in Lacks; a name or a statistic that is malformed is an error.
 func Change(l *dataset.Library, engine, number, with, stat string) (Effect, error) {
 	e := newEvidence(l, engine, nil)
 	e.large = strings.HasPrefix(number, paper.Headline+" ")

@@ -46,8 +46,8 @@ func (v Verdict) worse(o Verdict) bool {
 	return rank[o] > rank[v]
 }
 
-// classify is the verdict on an effect. Size, interval and threshold are fractions in
-// the direction of the claim; 0 is no effect. An interval that is not known is NaN.
+// classify is the verdict on an effect. Size, interval and threshold are in one unit, and positive in the
+// direction of the claim; 0 is no effect. If the interval is NaN, the size alone decides.
 func classify(size float64, middle stats.Interval, threshold float64) Verdict {
 	spans := middle.Lo <= 0 && middle.Hi >= 0
 	switch {
@@ -68,7 +68,7 @@ type Claim struct {
 	Source string // where the paper says or shows it
 	Paper  string // its numbers
 	check  check
-	reason string // why it is as it is, where that is known
+	reason string // why our numbers are as they are, where that is known; else a note on how it is checked
 }
 
 // Answer is what one engine says of a claim.
@@ -76,9 +76,9 @@ type Answer struct {
 	Verdict   Verdict
 	Seen      string   // the numbers, with their interval; of NotDone nothing
 	Threshold string   // from where on the claim holds
-	Lacks     []string // what lacks, of NotDone
-	Command   string   // that makes it
-	Apart     bool     // the claim is not asked of this engine: it is of a table
+	Lacks     []string // of NotDone: sentences on what is missing
+	Command   string   // of NotDone: what makes it
+	Apart     bool     // the claim is not asked of these runs: it is on a table, or on what paper.Headline does not repeat
 }
 
 // Judged is a claim and what became of it.
@@ -87,8 +87,8 @@ type Judged struct {
 	Figure              string // where its numbers are drawn
 	Simulated, Measured Answer
 	Large               Answer // measured on as many CPUs as the paper's: by paper.Headline
-	Artifact            string // where alps-artifact is judged otherwise: how
-	Reason              string // what is known of why
+	Artifact            string // the verdicts on alps-artifact, where they are others
+	Reason              string // why our numbers are as they are, where that is known
 }
 
 // TSV has a line per claim; what was seen is empty where nothing could be.
@@ -109,7 +109,7 @@ func TSV(judged []Judged) string {
 	return b.String()
 }
 
-// ask asks evidence. It returns the figure that was asked, too.
+// ask is the claim's answer from evidence, and the figure that the check asked for first.
 func (c Claim) ask(e *evidence) (Answer, string, error) {
 	f := c.check(e)
 	if e.err != nil {
@@ -124,7 +124,8 @@ func (c Claim) ask(e *evidence) (Answer, string, error) {
 	return Answer{Verdict: f.verdict, Seen: f.seen, Threshold: f.threshold}, e.figure, nil
 }
 
-// Judge judges every claim, and says where alps-artifact is judged otherwise.
+// Judge judges every claim by what was simulated, what was measured, and what paper.Headline measured, each by
+// itself, and says where alps-artifact is judged otherwise. The error names a claim that asks for something malformed.
 func Judge(all []Claim, l *dataset.Library, grids map[string]*dataset.Grid) ([]Judged, error) {
 	var out []Judged
 	for _, c := range all {
