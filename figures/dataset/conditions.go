@@ -28,7 +28,8 @@ func (s *Set) Conditions() []string {
 	return append(append(out, s.deployments()...), s.particulars()...)
 }
 
-// deployments are what ran on which CPUs, with the platform's CPU time and how much of it is modelled.
+// deployments say of each deployment which programs had which CPUs, how much CPU time the platform used per
+// request, and how much of that is modelled; of simulated runs only the modelled time.
 func (s *Set) deployments() []string {
 	perRequest, modelled, series := map[string][]float64{}, map[string][]float64{}, map[string][]string{}
 	names := Distinct(s.Series, deploymentOf)
@@ -65,10 +66,10 @@ func (s *Set) deployments() []string {
 	return out
 }
 
-// deploymentOf is what ran on which CPUs in a measured run; nothing of a simulated one.
+// deploymentOf is the deployment of a measured run, apart or paper; of a simulated one it is empty.
 func deploymentOf(x results.Series) string { return x.Result.Run.Deployment }
 
-// deploymentText says what the names of package config mean.
+// deploymentText says what the deployments of package config mean.
 var deploymentText = map[string]string{
 	"apart": ": worker, Docker and client have a CPU of their own",
 	"paper": ": worker and Docker share the functions' CPUs, as in the paper",
@@ -95,7 +96,7 @@ func (s *Set) platform() string {
 	return fmt.Sprintf("Measured: %s; %s; image %s; code %s", kernel, r.Accelerator, format.Digest(r.ImageDigest), r.Revision)
 }
 
-// machines are the cores, and the loads on them.
+// machines say how many cores the functions had, and under which loads, asked and achieved.
 func (s *Set) machines() []string {
 	type machine struct{ cpus, of int }
 	at := func(x results.Series) machine { return machine{x.Result.Run.FunctionCPUs, x.Result.Run.CPUs} }
@@ -132,8 +133,8 @@ func (s *Set) machines() []string {
 	return out
 }
 
-// particulars are the order that ALPS served in, if it is one, and what is
-// special about single series.
+// particulars are the order in which ALPS served, if all its series have the same, the series that were
+// computed, and those with a kernel of their own.
 func (s *Set) particulars() []string {
 	var out []string
 	orders := Distinct(s.Series, func(x results.Series) string {

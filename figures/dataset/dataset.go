@@ -20,10 +20,10 @@ import (
 	"github.com/ds2-lab/alps/figures/stats"
 )
 
-// MinRounds is how many rounds a claim is judged by.
+// MinRounds is how many rounds a claim needs at least to be judged.
 const MinRounds = 3
 
-// LoadPct is a load as people say it.
+// LoadPct is a load (0 to 1, and above) in whole %.
 func LoadPct(load float64) int { return int(math.Round(100 * load)) }
 
 // Engines in the order they are shown.
@@ -32,13 +32,13 @@ var Engines = []string{results.EngineSim, results.EngineVM}
 // Set is what one engine has of one figure.
 type Set struct {
 	Engine  string
-	Series  []results.Series // valid ones
-	Found   []results.Series // all that there are
-	Missing []results.Series
-	Invalid []string // with reasons
+	Series  []results.Series // runs that are there and valid
+	Found   []results.Series // runs that are there, valid or not
+	Missing []results.Series // runs that were planned and are not there
+	Invalid []string         // a sentence for each run that is not valid, with the reasons
 }
 
-// Library reads sets, and measures each run once.
+// Library reads each figure's set once, and keeps what it has measured and drawn of it.
 type Library struct {
 	pools map[string]*results.Pool // by engine
 	sets  map[string]*Set
@@ -46,7 +46,7 @@ type Library struct {
 	draws map[string][]float64
 }
 
-// NewLibrary reads from the results directory root, as it is asked.
+// NewLibrary is the library of the results directory root. It reads a figure when it is asked for it.
 func NewLibrary(root string) *Library {
 	pools := map[string]*results.Pool{}
 	for _, engine := range Engines {
@@ -86,9 +86,9 @@ func (l *Library) Figure(figure, engine string) (*Set, error) {
 	return s, nil
 }
 
-// keepDeploymentsApart gives a series the name of its deployment where one workload and
-// load have several: what ran on other CPUs is another series. An experiment of several
-// guests has them in the workload's name, and needs none.
+// keepDeploymentsApart adds its deployment to a series' name where one workload and load have several
+// deployments: runs in another deployment are another series. Experiments with guests of several sizes have
+// the deployment in the workload's name, so that there each workload has one.
 func (s *Set) keepDeploymentsApart() {
 	type cell struct {
 		workload string
@@ -123,7 +123,7 @@ func (l *Library) read(figure, engine string) (*Set, error) {
 	return s, nil
 }
 
-// Lacks says which runs are missing, the first few by name, or nothing.
+// Lacks says which runs are missing: the first few series by name, the rest as a number. It is empty if none is.
 func (s *Set) Lacks(few int) string {
 	if len(s.Missing) == 0 {
 		return ""
@@ -154,9 +154,9 @@ func (s *Set) Lacks(few int) string {
 	return fmt.Sprintf("%d of %d runs are missing: %s", len(s.Missing), len(s.Missing)+len(s.Found), strings.Join(named, "; "))
 }
 
-// alike refuses runs that differ where they may not: all in what they ran on,
-// but for series that are planned for another kernel; rounds of one series in
-// everything but round, seed and what came of them.
+// alike refuses runs that differ where they may not. All runs must have run on the same, but series that are
+// planned for another kernel. Runs of one workload and load must have as many invocations, and in guests the same
+// CPUs and load. Rounds of one series may differ in round, seed and results only.
 func (s *Set) alike() error {
 	seen := map[string]string{}
 	same := func(of, name string, v any) error {
@@ -209,7 +209,8 @@ func settings(r results.Run) map[string]any {
 	return out
 }
 
-// base is the series that x was computed from; none if x ran.
+// base is the name of the series that x was computed from, or its key if it is not among the set's valid runs.
+// computed is false if x ran itself.
 func (s *Set) base(x results.Series) (name string, computed bool) {
 	key, computed := x.Result.Run.Parameters["on"]
 	for _, b := range s.Series {
@@ -220,7 +221,7 @@ func (s *Set) base(x results.Series) (name string, computed bool) {
 	return fmt.Sprint(key), computed
 }
 
-// Label is a series in a legend: its name, and what the others have not.
+// Label is a series in a legend: its name, with the series it was computed on or the kernel that was planned for it.
 func (s *Set) Label(x results.Series) string {
 	if base, computed := s.base(x); computed {
 		return x.Name + " (computed on " + base + ")"
@@ -231,7 +232,8 @@ func (s *Set) Label(x results.Series) string {
 	return x.Name
 }
 
-// Distribution pools the rounds of a place.
+// Distribution pools the rounds of a place, in the unit of the measure (see Unit). It is of nothing if no valid run has
+// such invocations.
 func (l *Library) Distribution(s *Set, at paper.Place, measure string) stats.Distribution {
 	key := fmt.Sprint(s.Engine, at, measure)
 	if d, ok := l.memo[key]; ok {
@@ -297,7 +299,7 @@ func IsOf(x results.Series, at paper.Place, series string) bool {
 	return x.Name == series && x.Workload == at.Workload && LoadPct(x.Load) == at.LoadPct
 }
 
-// Distinct are a property's values, in the order they appear.
+// Distinct are the values of a property, each once, in the order in which they appear.
 func Distinct[S any, T comparable](in []S, property func(S) T) []T {
 	var out []T
 	for _, s := range in {

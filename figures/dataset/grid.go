@@ -17,19 +17,19 @@ import (
 // Cell is a number of a table beside the paper's.
 type Cell struct {
 	Row, Column string
-	Ours, paper float64
+	Ours, paper float64 // in the grid's unit, or the column's; NaN: none
 }
 
 // Grid is a table of the paper.
 type Grid struct {
 	Name, Title, Note string
-	corner            string
-	Unit              string // none: each column has its own
-	digits            int    // -1: as many as help, up to two
-	value             string // the column that is shown
-	rowOf, columnOf   string // and those that name its row and column
-	paperFactor       float64
-	all               bool // what only the paper has is shown, too
+	corner            string  // the heading above the rows' names
+	Unit              string  // empty: each column has its own
+	digits            int     // -1: as many as help, up to two
+	value             string  // the column of table.csv that is shown
+	rowOf, columnOf   string  // the columns of table.csv that name a cell's row and column
+	paperFactor       float64 // the paper's values times this are in Unit
+	all               bool    // cells that only the paper has are shown, too
 	Cells             []Cell
 	From              results.Result
 }
@@ -45,7 +45,8 @@ var Grids = []Grid{
 			"On this host only the hooks' programs run, by the kernel's own test run, without what calls them; its per-decision value uses the calls counted in the guest. ghOSt is not run."},
 }
 
-// Read fills the grid from the table that the engine host wrote; false if there is none.
+// Read fills the grid from the table that the engine host wrote; false if there is none. A table that lacks a
+// column, or has something else than a number, is an error.
 func (g *Grid) Read(l *Library) (bool, error) {
 	s, err := l.Figure(g.Name, results.EngineSim)
 	if err != nil || s == nil || len(s.Series) == 0 || s.Series[0].Result.Table == nil {
@@ -110,7 +111,7 @@ func (g Grid) Lines() (head []string, rows [][]string) {
 	return append([]string{g.corner}, columns...), rows
 }
 
-// number with the grid's digits, or more.
+// number is v with the grid's digits and so many more; nothing of NaN.
 func (g Grid) number(v float64, more int) string {
 	if g.digits < 0 {
 		return strings.TrimSuffix(strings.TrimRight(format.Fixed(v, 2), "0"), ".")
@@ -138,7 +139,7 @@ func (g Grid) Markdown() string {
 	return fmt.Sprintf("%s; in brackets the paper's.\n\n%s\n%s\n", title, format.Markdown(head, rows), g.Note)
 }
 
-// Find is our value of a cell, and the paper's.
+// Find is our value of a cell, and the paper's; NaN where there is none.
 func (g Grid) Find(row, column string) (ours, paper float64) {
 	for _, c := range g.Cells {
 		if c.Row == row && c.Column == column {

@@ -12,23 +12,23 @@ import (
 	"github.com/ds2-lab/alps/figures/stats"
 )
 
-// What can be measured of a run. A paper's number names it before its
-// statistic, as slice_p50; the turnaround has no name.
+// Measures of a run, with their units. A number's Stat has the measure before the statistic, as slice_p50;
+// the turnaround (ms) has an empty name.
 const (
 	Turnaround   = ""
 	FromRequest  = "request"       // from the client's request to the exit, ms
 	CPUTime      = "cpu"           // CPU time of an invocation, ms
-	Segments     = "slice"         // turns on a CPU, ms
-	Switches     = "switches"      // lost CPUs per invocation
+	Segments     = "slice"         // length of on-CPU segments, ms
+	Switches     = "switches"      // how often an invocation lost a CPU to another
 	Wait         = "wait"          // turnaround without CPU time, % of CPU time
 	Spread       = "spread"        // of turnarounds: a round's mean against that of all rounds, %
-	SavedAgainst = "cfs"           // the series that saved is against
-	Saved        = "saved"         // how much shorter an invocation is than under CFS, %
-	SavedFixed   = "saved+11ms"    // with a platform's cost added to both (Fig 8)
-	SavedRandom  = "saved+1..10ms" // likewise, drawn for each invocation
+	SavedAgainst = "cfs"           // no measure: the series that Saved compares with
+	Saved        = "saved"         // how much shorter an invocation's turnaround is than under CFS, %
+	SavedFixed   = "saved+11ms"    // Saved with 11 ms of a platform added to both turnarounds (Fig 8)
+	SavedRandom  = "saved+1..10ms" // Saved with a random 1 to 10 ms added to both, for each invocation
 )
 
-// Unit what is measured.
+// Unit is the unit of a measure: ms, %, or empty for a count.
 func Unit(measure string) string {
 	switch measure {
 	case Turnaround, FromRequest, CPUTime, Segments:
@@ -39,7 +39,7 @@ func Unit(measure string) string {
 	return "%"
 }
 
-// SplitStat takes slice_p50 apart.
+// SplitStat splits slice_p50 into the measure slice and the statistic p50; p50 alone is of the turnaround.
 func SplitStat(s string) (measure, name string) {
 	measure, name, ok := strings.Cut(s, "_")
 	if !ok {
@@ -48,7 +48,7 @@ func SplitStat(s string) (measure, name string) {
 	return measure, name
 }
 
-// JoinStat puts it together.
+// JoinStat joins what SplitStat splits.
 func JoinStat(measure, name string) string {
 	if measure == Turnaround {
 		return name
@@ -56,7 +56,7 @@ func JoinStat(measure, name string) string {
 	return measure + "_" + name
 }
 
-// PaperNumbers are what the paper has of a place and a measure; their names lose the measure.
+// PaperNumbers are the paper's numbers of a place and a measure. Their Stat is without the measure.
 func PaperNumbers(ref paper.Reference, at paper.Place, measure string) []paper.Number {
 	var out []paper.Number
 	for _, n := range ref.At(at) {
@@ -68,8 +68,9 @@ func PaperNumbers(ref paper.Reference, at paper.Place, measure string) []paper.N
 	return out
 }
 
-// Measure is what a group, or results.All, has in one run. base is the run
-// under CFS that saved needs; without it there is nothing.
+// Measure is the distribution of a measure in one run, over the invocations of a group, or of all groups
+// (results.All), that are OK. base is the run under CFS that Saved needs, with the same invocations; without
+// it there is nothing. Of Spread it is the turnarounds: spreadOver compares rounds.
 func Measure(measure, group string, r results.Result, base *results.Result) stats.Distribution {
 	var out []stats.Sample
 	if measure == Segments {
@@ -114,7 +115,7 @@ func Measure(measure, group string, r results.Result, base *results.Result) stat
 	return stats.New(out, blocks)
 }
 
-// platformCost is what Fig 8 adds to invocation k.
+// platformCost is the time that Fig 8 adds to the turnarounds of invocation k, the same in both runs.
 func platformCost(measure string, k int) time.Duration {
 	switch measure {
 	case SavedFixed:
@@ -126,5 +127,5 @@ func platformCost(measure string, k int) time.Duration {
 	return 0
 }
 
-// Milliseconds of ns.
+// Milliseconds converts ns to ms.
 func Milliseconds(ns int64) float64 { return float64(ns) / 1e6 }

@@ -60,7 +60,7 @@ func OtherKernel(all []results.Result) string {
 	return ""
 }
 
-// runsOf counts runs, and those that are not what they look like.
+// runsOf counts runs, and among them those that are not valid and those that were computed.
 func runsOf(of []results.Result) string {
 	computed, invalid := 0, 0
 	for _, r := range of {
@@ -88,7 +88,7 @@ func machineOf(of []results.Result) string {
 	return strings.Join([]string{
 		"kernel " + list(func(r results.Run) string { return r.Kernel }),
 		list(func(r results.Run) string {
-			if r.Accelerator == "vtime" || r.Accelerator == "icount" { // iCount: before 2026-12, one CPU
+			if r.Accelerator == "vtime" || r.Accelerator == "icount" { // results from before 2026-12, of one CPU, say icount
 				return "QEMU in virtual time (each CPU's clock counts its instructions)"
 			}
 			return "QEMU with " + r.Accelerator
@@ -101,7 +101,7 @@ func machineOf(of []results.Result) string {
 	}, "; ")
 }
 
-// writtenWhen is when the results were.
+// writtenWhen is from when to when, in UTC, the results were written.
 func writtenWhen(of []results.Result) (string, error) {
 	var first, last time.Time
 	for _, r := range of {

@@ -49,7 +49,7 @@ func TestLacks(t *testing.T) {
 	require.Equal(t, "3 of 6 runs are missing: cfs on huawei at 90 %, round 2; and 2 more", s.Lacks(1))
 }
 
-// What ran on other CPUs is another series, and the conditions say what the platform used.
+// Runs in another deployment are another series, and the conditions say how much CPU time the platform used.
 func TestDeploymentsStayApart(t *testing.T) {
 	root := t.TempDir()
 	apart, together := figuretest.VM("cfs", 1, 2), figuretest.VM("cfs", 2, 2)

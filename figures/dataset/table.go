@@ -11,7 +11,7 @@ import (
 	"github.com/ds2-lab/alps/experiments/results"
 )
 
-// ReadTable is the table of a figure that has one only; nil if it was not made.
+// ReadTable is the table of a figure whose only result is one, and the run that made it; nil if it was not made.
 func ReadTable(root, figure string) (*results.Table, results.Run, error) {
 	series, err := results.ReadPlan(root, results.EngineSim, figure)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -28,7 +28,7 @@ func ReadTable(root, figure string) (*results.Table, results.Run, error) {
 	return nil, results.Run{}, nil
 }
 
-// ColumnsOf says where a table has the columns.
+// ColumnsOf are the positions of the named columns in a table; one that is missing is an error.
 func ColumnsOf(t *results.Table, figure string, names ...string) (map[string]int, error) {
 	at := map[string]int{}
 	for _, name := range names {
