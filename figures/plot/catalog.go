@@ -14,9 +14,9 @@ type Figure struct {
 	Name, Title string
 	Kind        Kind
 	columns     []column
-	only        []string // series; all without it
-	flat        bool     // workloads beside each other
-	tail        float64  // an inset shows what lies above this share
+	only        []string // series that are shown; all if it is empty
+	flat        bool     // all panels in one row
+	tail        float64  // from this share (0 to 1) on an inset shows the curves again; 0: no inset
 	Note        string   // for the reader
 }
 
@@ -32,18 +32,20 @@ const (
 	Relative // means as multiples of EEVDF's or CFS's
 )
 
-// column of panels: a lane for every series, measure and group.
+// column is a column of panels, which have a lane for every series, measure and group. At most one of measures
+// and groups has several: the lanes are named by it.
 type column struct {
 	title    string
 	measures []string
 	groups   []string
 }
 
-// lanes differ in one of these; the others are the column's.
+// turnaroundOf is the column of a group's turnarounds.
 func turnaroundOf(group string) column {
 	return column{group, []string{dataset.Turnaround}, []string{group}}
 }
 
+// spreadOf is the column of how far the rounds' means of a group lie from the mean of all rounds.
 func spreadOf(group string) column {
 	return column{group + ": mean of a round", []string{dataset.Spread}, []string{group}}
 }
@@ -55,7 +57,7 @@ var (
 	little   = "At this load hardly anything waits in the simulation, and the parameter changes little; the differences in the paper are about as large as those between two of its own plots of the same setting."
 )
 
-// Catalog is every figure that runs are drawn for, in order.
+// Catalog is every figure of the report, in order. Tables (dataset.Grids) and the heat map of package never are apart.
 var Catalog = []Figure{
 	{Name: "fig01", Title: "Turnaround, and on-CPU segments", Kind: cdfs,
 		columns: []column{whole[0], {"on-CPU segments", []string{dataset.Segments}, []string{results.All}}}},

@@ -27,7 +27,8 @@ type Panel struct {
 	lanes   []lane
 }
 
-// Panels are the rows of a figure for one engine.
+// Panels are the panels of a figure for one engine, in rows: one for each workload and load, or one for all if
+// the figure is flat.
 func (f Figure) Panels(l *dataset.Library, s *dataset.Set, ref paper.Reference) [][]Panel {
 	var shown []results.Series
 	for _, x := range s.Series {
@@ -79,7 +80,7 @@ func (f Figure) Panels(l *dataset.Library, s *dataset.Set, ref paper.Reference) 
 	return rows
 }
 
-// barStats of a lane.
+// barStats are the statistics that a lane has bars of: the maximum instead of a p99 of too few samples.
 func barStats(l lane) []string {
 	if l.dist.N() < stats.MinP99 {
 		return []string{"p50", "p75", "p90", "max", "mean"}
@@ -87,7 +88,8 @@ func barStats(l lane) []string {
 	return []string{"p50", "p75", "p90", "p99", "mean"}
 }
 
-// stats of a lane that go into the table: the figure's own, and what the paper has.
+// stats are the statistics of a lane that go into the table, in order: those of the figure's kind and the
+// percentiles that the paper has, as far as there are enough samples.
 func (f Figure) stats(l lane) []string {
 	var out []string
 	switch f.Kind {
@@ -115,8 +117,8 @@ func (f Figure) stats(l lane) []string {
 	return slices.Compact(out)
 }
 
-// Picture lays the panels out.
-// Narrow is for small screens: a panel below the other, and without the conditions.
+// Picture lays the panels out. narrow is for small screens: the panels below each other, and without the
+// conditions. Without panels there is an error.
 func (f Figure) Picture(rows [][]Panel, s *dataset.Set, narrow bool) (Picture, error) {
 	p := Picture{title: f.Name + ": " + f.Title + ", " + engineText(s.Engine), marks: &Marks{}, notes: s.Conditions()}
 	if narrow {
@@ -164,7 +166,7 @@ func (f Figure) Picture(rows [][]Panel, s *dataset.Set, narrow bool) (Picture, e
 	return p, nil
 }
 
-// narrowWidth is of a picture for a screen of 390 px.
+// narrowWidth is the width of a picture for a screen of 390 px.
 const narrowWidth = 9.2 * vg.Centimeter
 
 // column1 puts every panel into a row of its own.

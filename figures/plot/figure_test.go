@@ -43,7 +43,8 @@ func TestPercentilesAreHonest(t *testing.T) {
 	require.InDelta(t, 521.2, two.paperOf("p99"), 1e-9)
 }
 
-// A grey copy can be read, and so can the colour-blind.
+// The series of Fig 6 differ in brightness and in dashes, so that a grey copy can be read, and the colour-blind can
+// tell them apart.
 func TestStylesDiffer(t *testing.T) {
 	seven := []string{"rr", "fifo", "cfs", "sfs", "alps", paper.Artifact, "srpt"}
 	seen := map[string]string{}

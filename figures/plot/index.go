@@ -14,10 +14,11 @@ import (
 	"github.com/ds2-lab/alps/figures/dataset"
 )
 
-// IndexFigure is the table of the index of three kinds of functions.
+// IndexFigure is the experiment whose table has the index of three kinds of functions.
 const IndexFigure = "index"
 
-// IndexPicture draws the index over the CPU time used.
+// IndexPicture draws that table: a curve for each kind, of the index over the CPU time that an invocation has used,
+// both in ms. A table that lacks a column, or has something else than a number, is an error.
 func IndexPicture(t *results.Table) (Picture, error) {
 	at, err := dataset.ColumnsOf(t, IndexFigure, "kind", "used_ms", "index_ms")
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// Mark is an area of a picture and what is to be read there. It is not seen: browsers
-// show its text to who points at it.
+// Mark is an area of a picture that is not seen, with a text. Browsers show the text to a reader who points at the
+// area.
 type Mark struct {
 	X, Y, Width, Height vg.Length // from the lower left corner
 	Text                string
 }
 
-// Marks are collected while a picture is drawn.
+// Marks are collected while a picture is drawn. A nil *Marks collects none.
 type Marks []Mark
 
 // Around adds a mark around a point.
@@ -70,7 +70,7 @@ func described(svg []byte, title, description string, marks Marks) ([]byte, erro
 	return b.Bytes(), nil
 }
 
-// points is a length with a digit after the point, if it is no zero.
+// points is a length in points, with one decimal unless that is 0.
 func points(l vg.Length) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", l.Points()), ".0")
 }

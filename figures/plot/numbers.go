@@ -21,7 +21,7 @@ type Number struct {
 	interval stats.Interval
 }
 
-// Compare makes the table behind a figure.
+// Compare makes the table behind a figure: a Number for each statistic of each lane.
 func (f Figure) Compare(rows [][]Panel, engine string) ([]Number, error) {
 	var out []Number
 	for _, line := range rows {
@@ -47,7 +47,7 @@ func (f Figure) Compare(rows [][]Panel, engine string) ([]Number, error) {
 	return out, nil
 }
 
-// TSV is the table as people review it.
+// TSV is the table as text, with a line for each number; its columns are explained in figures/report/terms.go.
 func TSV(rows []Number) string {
 	var b strings.Builder
 	b.WriteString("engine\tworkload\tload_pct\tgroup\tseries\tstat\tunit\tours\tours_lo95\tours_hi95\tpaper\tours/paper\tn\n")
@@ -58,8 +58,8 @@ func TSV(rows []Number) string {
 	return b.String()
 }
 
-// Shown in the report are rows that the paper has a number for; of a whole
-// curve, its usual percentiles.
+// Shown says whether the report's page shows the number: if the paper has it too, and it is a mean or one of
+// the usual percentiles.
 func (r Number) Shown() bool {
 	if math.IsNaN(r.Paper) {
 		return false

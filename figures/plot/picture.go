@@ -18,7 +18,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// Picture is a figure that can be drawn in several formats.
+// Picture is a figure as it is laid out. Drawing changes its plots' ranges, so each format needs a Picture of its own.
 type Picture struct {
 	title         string
 	marks         *Marks
@@ -65,10 +65,10 @@ func ringEntry(label string) entry {
 }
 
 const (
-	margin    = 4.0 // points
-	lineSpace = 9.5
-	sampleLen = 20.0
-	safe      = 0.86 // of a line is filled: a browser without our font takes a wider one
+	margin    = 4.0  // points
+	lineSpace = 9.5  // from a line of notes to the next, points
+	sampleLen = 20.0 // of a legend's sample, points
+	safe      = 0.86 // the part of a line that text fills: a browser without our font takes a wider one
 )
 
 // draw draws the legend on top, the plots, and the conditions below.

@@ -21,8 +21,8 @@ import (
 
 // lane is what one curve, violin, box or row of bars shows.
 type lane struct {
-	label   string // below it
-	legend  string
+	label   string // below the lane, on the x axis
+	legend  string // its series' name there
 	style   style
 	place   paper.Place
 	measure string
@@ -40,7 +40,7 @@ func (l lane) paperOf(name string) float64 {
 	return math.NaN()
 }
 
-// text is a statistic of a lane for who points at it; with the paper's value, if it has one.
+// text is a statistic of a lane for a mark, with the paper's value if the paper has one.
 func (l lane) text(stat string) string {
 	v, err := l.dist.Statistic(stat)
 	if err != nil || math.IsNaN(v) {
@@ -54,7 +54,7 @@ func (l lane) text(stat string) string {
 	return out
 }
 
-// about names a lane before its numbers.
+// about is the text of a mark: the lane's name and group, then numbers.
 func (l lane) about(numbers ...string) string {
 	name := l.legend
 	if l.place.Group != results.All {
@@ -89,11 +89,11 @@ func (d drawing) Plot(c draw.Canvas, p *plot.Plot) {
 // DataRange implements plot.DataRanger.
 func (d drawing) DataRange() (xmin, xmax, ymin, ymax float64) { return d.xmin, d.xmax, d.ymin, d.ymax }
 
-// curveSteps of a CDF; the last hundredth has as many again.
+// curveSteps is how many steps the curve of a CDF has.
 const curveSteps = 150
 
-// cdf draws a curve per lane, and the paper's behind it: as a curve where many
-// of its percentiles are known, else as rings.
+// cdf draws a curve per lane, from the share from (0 to 1) on, and the paper's behind it: as a curve if ten or
+// more of its percentiles are known, else as rings.
 func cdf(p *plot.Plot, lanes []lane, from float64, marks *Marks) {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	curves := make([]plotter.XYs, len(lanes))
@@ -103,7 +103,7 @@ func cdf(p *plot.Plot, lanes []lane, from float64, marks *Marks) {
 		}
 		for k := range curveSteps + 1 {
 			q := from + (1-from)*float64(k)/curveSteps
-			// An on-CPU segment can be 0 µs to the microsecond, and a logarithm knows no 0; it is left of the picture.
+			// An on-CPU segment below 0.5 µs is recorded as 0, which has no logarithm: it is drawn at 1 µs, left of the picture.
 			curves[i] = append(curves[i], plotter.XY{X: max(l.dist.Quantile(q), 1e-3), Y: q})
 		}
 		lo, hi = min(lo, l.dist.Quantile(from+0.001)), max(hi, l.dist.Quantile(0.998))
@@ -126,7 +126,7 @@ func cdf(p *plot.Plot, lanes []lane, from float64, marks *Marks) {
 		}
 		rings := func(l lane) bool { return len(l.paperCurve()) < 10 }
 		for _, l := range lanes {
-			if !rings(l) && l.place.Series != paper.Artifact { // whose curve of the paper is alps's
+			if !rings(l) && l.place.Series != paper.Artifact { // the paper's curve for alps-artifact is that for alps
 				stroke(l.paperCurve(), Line(paperCurve, 2.4, l.style.dashes))
 			}
 		}
@@ -169,7 +169,7 @@ func across(p *plot.Plot, lanes []lane, lo, hi float64, draw1 func(i int, l lane
 	p.X.Tick.Marker, p.X.Tick.Length = labels, 0
 }
 
-// spread is the range of the lanes' percentiles and of the paper's.
+// spread is the range of the lanes' values between the shares from and to (0 to 1), and of the paper's percentiles.
 func spread(lanes []lane, from, to float64) (lo, hi float64) {
 	lo, hi = math.Inf(1), math.Inf(-1)
 	for _, l := range lanes {
@@ -196,11 +196,11 @@ func level(c draw.Canvas, x, y func(float64) vg.Length, i int, v, halfWidth floa
 	}
 }
 
-// Violins are drawn between these shares.
+// Violins are drawn between the values of these shares (0 to 1), with so many bins of their density.
 const violinFrom, violinTo, violinBins = 0.005, 0.995, 48
 
 // violin draws a density per lane, with quartiles and median, and the paper's
-// median and quartiles as dashes. forth and back are the axis' scale.
+// median and quartiles as dashes. forth is the axis' scale, and back its inverse.
 func violin(p *plot.Plot, lanes []lane, forth, back func(float64) float64, marks *Marks) {
 	lo, hi := spread(lanes, violinFrom, violinTo)
 	across(p, lanes, lo, hi, func(i int, l lane, c draw.Canvas, x, y func(float64) vg.Length) {
@@ -240,7 +240,7 @@ func violin(p *plot.Plot, lanes []lane, forth, back func(float64) float64, marks
 	})
 }
 
-// smooth is a small kernel over bins, and the largest value of it.
+// smooth smooths bins by a small kernel, and returns the largest value too.
 func smooth(bins []float64) (out []float64, most float64) {
 	kernel := []float64{1, 3, 4, 3, 1}
 	out = make([]float64, len(bins))
@@ -336,7 +336,7 @@ func bars(p *plot.Plot, lanes []lane, stats func(lane) []string, marks *Marks) e
 	return nil
 }
 
-// inset draws one plot inside another, at shares of its sides.
+// inset draws one plot inside another; its corners are at shares (0 to 1) of the other's sides.
 type inset struct {
 	plot           *plot.Plot
 	x0, y0, x1, y1 float64

@@ -19,22 +19,22 @@ import (
 	"github.com/ds2-lab/alps/figures/stats"
 )
 
-// bases are the schedulers that others are compared with: the first that a workload and
-// a load have.
+// bases are the schedulers that others are compared with: the first of them that ran under the same workload
+// and load.
 var bases = []string{"eevdf", "cfs"}
 
-// relativeMeasures are what means are compared of.
+// relativeMeasures are the measures whose means are compared.
 var relativeMeasures = []struct{ measure, title string }{{dataset.Turnaround, "turnaround"}, {dataset.FromRequest, "from the request"}}
 
 // Ratio is a scheduler's mean as a multiple of that of the base.
 type Ratio struct {
 	paper.Place
 	Base    string
-	Measure string  // of package dataset
-	Mean    float64 // ms
-	Ratio   float64
+	Measure string         // of package dataset
+	Mean    float64        // ms
+	Ratio   float64        // Mean over the base's
 	Middle  stats.Interval // of the ratio; NaN: none
-	N       int64
+	N       int64          // invocations of all rounds
 	label   string
 	look    style
 }

@@ -68,14 +68,14 @@ var styles = map[string]style{
 	"random40":    {RGB(0xe78f81), dashes(7, 1.6)},
 }
 
-// variants are the styles of one scheduler's settings, by their place.
+// variants are the styles of one scheduler's settings, by their position in the figure.
 var variants = []style{
 	{RGB(0xe69f00), nil}, {RGB(0x084a86), dashes(5, 2)}, {RGB(0x009e73), dashes(2, 1.5)},
 	{RGB(0x1c1c1c), dashes(1, 1.6)}, {RGB(0xa83f7c), dashes(5, 1.5, 1, 1.5)},
 }
 
-// styleOf the series that is the nth of its figure. A setting of ALPS may have
-// another scheduler's name, as its orders have.
+// styleOf is the style of a series, the nth of its figure from 0. A series of ALPS that has the name of another
+// scheduler, as the order fifo has, does not look like that scheduler.
 func styleOf(series, scheduler string, nth int) style {
 	if s, ok := styles[series]; ok && (scheduler != "alps" || strings.HasPrefix(series, scheduler)) {
 		return s
@@ -106,7 +106,7 @@ func sans(p *plot.Plot) {
 	}
 }
 
-// Text is the style of what is written outside of the plots.
+// Text is the style of text outside the plots, of a size in points.
 func Text(points float64) draw.TextStyle {
 	p := plot.New()
 	sans(p)
@@ -116,7 +116,7 @@ func Text(points float64) draw.TextStyle {
 	return s
 }
 
-// Line is a stroke.
+// Line is the style of a stroke that is width points wide; without dashes d it is solid.
 func Line(c color.Color, width float64, d []vg.Length) draw.LineStyle {
 	return draw.LineStyle{Color: c, Width: vg.Points(width), Dashes: d}
 }
@@ -143,7 +143,7 @@ func (decades) Ticks(lo, hi float64) []plot.Tick {
 	return ticks
 }
 
-// duration is a tick's ms as people say it.
+// duration is the label of a tick: ms without a unit, or from 1000 ms on seconds with an s.
 func duration(ms float64) string {
 	if ms >= 1000 {
 		return fmt.Sprintf("%gs", ms/1000)
@@ -163,7 +163,7 @@ func (n names) Ticks(_, _ float64) []plot.Tick {
 	return ticks
 }
 
-// counts is a logarithmic scale that has a zero.
+// counts is a scale of log(1 + x), which has a zero, and its ticks.
 type counts struct{}
 
 // Normalize implements plot.Normalizer.
@@ -184,7 +184,7 @@ func (counts) Ticks(lo, hi float64) []plot.Tick {
 	return ticks
 }
 
-// quarters are ticks of percents.
+// quarters are ticks of percentages: every 25 %, or twice as far apart until there are about 8.
 type quarters struct{}
 
 // Ticks implements plot.Ticker.
