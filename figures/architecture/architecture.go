@@ -36,16 +36,17 @@ func (n *node) folder() string {
 	return top
 }
 
-// link of two nodes: an import, or who uses, reads, answers what.
+// link goes from a package to one that it imports or to a BPF map that it uses, from a map to a program that uses
+// it, or from a program to the hook that it is attached to.
 type link struct{ from, to *node }
 
-// Architecture is what the code itself says about its parts.
+// Architecture is the repository's packages, BPF maps, BPF programs and kernel hooks, with the links between them.
 type Architecture struct {
 	nodes []*node
 	links []link
 }
 
-// node is the one of this kind and name.
+// node is the node of this kind and name; it adds one if there is none.
 func (a *Architecture) node(kind, name string) *node {
 	for _, n := range a.nodes {
 		if n.kind == kind && n.name == name {
@@ -68,8 +69,8 @@ func (n *node) compare(o *node) int {
 	return cmp.Or(cmp.Compare(n.kind, o.kind), cmp.Compare(n.name, o.name))
 }
 
-// Read reads the packages below root and their imports, the BPF
-// objects with their programs and maps, and the hooks of the kernel's patches.
+// Read reads the packages below root and their imports, the BPF objects with their programs and maps, and which
+// patch series of the kernel add the hooks. A file that cannot be read is an error.
 func Read(root string) (*Architecture, error) {
 	a := &Architecture{}
 	if err := a.readPackages(root); err != nil {
@@ -149,8 +150,8 @@ func moduleOf(root string) (string, error) {
 	return "", fmt.Errorf("%s/go.mod: no module line", root)
 }
 
-// readObjects reads the BPF objects in a package's directory: the programs that
-// are attached to something, and the maps they use, which the package uses, too.
+// readObjects reads the BPF objects in the directory of the package owner: the programs that are attached to
+// something, and the maps that they use, which count as used by owner too.
 func (a *Architecture) readObjects(dir, owner string) error {
 	objects, err := filepath.Glob(filepath.Join(dir, "*_bpfel.o"))
 	if err != nil {
@@ -203,7 +204,7 @@ func mapsOf(spec *ebpf.CollectionSpec, code asm.Instructions) []string {
 	return out
 }
 
-// readPatches notes at every hook which patch series have it.
+// readPatches writes into every hook's note which patch series have it.
 func (a *Architecture) readPatches(dir string) error {
 	patches, err := filepath.Glob(filepath.Join(dir, "*", "*.patch"))
 	if err != nil {
