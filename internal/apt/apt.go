@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package apt reads packages of another Debian suite than the machine's.
+// Package apt reads packages of another Debian suite than the host's.
 //
-// It runs apt with a configuration of its own, so neither the machine's
-// sources nor its package lists change, and what the machine has installed
-// does not count. Nothing is installed: packages are downloaded, authenticated
-// by apt, and unpacked into a directory.
+// It runs apt with a configuration of its own, so neither the host's sources nor
+// its package lists change, and the packages that the host has installed do not
+// count. Nothing is installed: packages are downloaded, authenticated by apt, and
+// unpacked into a directory.
 package apt
 
 import (
@@ -22,20 +22,20 @@ import (
 )
 
 // MirrorVariable names the environment variable with the address of a Debian
-// mirror, for machines whose own sources have none.
+// mirror, for hosts whose own sources have none.
 const MirrorVariable = "ALPS_DEBIAN_MIRROR"
 
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// ErrNoMirror means that this machine does not tell where Debian's packages are.
+// ErrNoMirror means that neither MirrorVariable nor the host's sources name a Debian mirror.
 var ErrNoMirror = errors.New("apt: no Debian mirror among this machine's sources: set " + MirrorVariable + " to the address of one")
 
-// ErrRenewed means that a mirror no longer had what the package lists in the
-// cache named. The lists are new now: look the package up again (Again).
+// ErrRenewed means that the mirror no longer had a package that the lists in the
+// cache named. The lists have been downloaded anew: look the package up again (Again).
 var ErrRenewed = errors.New("apt: the package lists had to be renewed; try again")
 
-// Again calls do, and once more if the package lists had to be renewed
-// meanwhile. do looks its packages up itself.
+// Again calls do, and once more if do returns ErrRenewed. do must look its packages
+// up itself: their versions may be others the second time.
 func Again[T any](do func() (T, error)) (T, error) {
 	v, err := do()
 	if errors.Is(err, ErrRenewed) {
@@ -54,7 +54,7 @@ func (s Suite) sources() string { return filepath.Join(s.dir, "sources") }
 func (s Suite) lists() string   { return filepath.Join(s.dir, "lists") }
 
 // Open returns the suite called name. Its package lists are downloaded once
-// and kept in the cache.
+// and kept in the cache. Without a mirror the error is ErrNoMirror.
 func Open(ctx context.Context, name string) (Suite, error) {
 	mirror, err := mirror(ctx)
 	if err != nil {
@@ -93,8 +93,8 @@ func (s *Suite) renew(ctx context.Context) (err error) {
 	return err
 }
 
-// mirror is the address of Debian's packages: the environment's, else the one
-// that the machine itself uses.
+// mirror is the address of Debian's packages: that in MirrorVariable, else the one
+// in the host's own sources.
 func mirror(ctx context.Context) (string, error) {
 	if m := os.Getenv(MirrorVariable); m != "" {
 		return m, nil
@@ -140,7 +140,7 @@ func (s Suite) Source(ctx context.Context, name string) (Source, error) {
 }
 
 // Unpack downloads src and unpacks it, with Debian's patches, into dir, which
-// must not exist.
+// must not exist. The error is ErrRenewed if the mirror has src no longer.
 func (s Suite) Unpack(ctx context.Context, src Source, dir string) error {
 	work, err := os.MkdirTemp(filepath.Dir(dir), "source")
 	if err != nil {
@@ -160,7 +160,8 @@ func (s Suite) Unpack(ctx context.Context, src Source, dir string) error {
 }
 
 // UnpackBinary downloads the binary packages called names (NAME or
-// NAME=VERSION) and unpacks their files into dir.
+// NAME=VERSION) and unpacks their files into dir. The error is ErrRenewed if the
+// mirror has one of them no longer.
 func (s Suite) UnpackBinary(ctx context.Context, dir string, names ...string) error {
 	work, err := os.MkdirTemp(filepath.Dir(dir), "binary")
 	if err != nil {
@@ -199,7 +200,7 @@ func (s Suite) download(ctx context.Context, dir string, program string, args ..
 }
 
 // output runs a program of apt's in dir with the suite's lists instead of the
-// machine's.
+// host's.
 func (s Suite) output(ctx context.Context, dir string, program string, args ...string) ([]byte, error) {
 	line := []string{program}
 	for _, option := range []string{

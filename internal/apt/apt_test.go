@@ -58,7 +58,7 @@ func TestAPackageThatTheMirrorDroppedIsLookedUpAgain(t *testing.T) {
 	require.Equal(t, 1, calls)
 }
 
-// The machine's sources stay as they are, and a suite it does not have is read.
+// A suite that the host's sources may not have is read, and the host's package lists stay as they are.
 func TestAnotherSuiteIsReadByAConfigurationOfItsOwn(t *testing.T) {
 	before, err := os.ReadDir("/var/lib/apt/lists")
 	require.NoError(t, err)
