@@ -84,7 +84,7 @@ func Dir(kind string) (string, error) {
 	return dir, nil
 }
 
-// Entry is a finished directory. It belongs to everybody: do not write to it.
+// Entry is a finished directory. Other processes use it too, so do not write to it.
 type Entry struct {
 	Dir string
 	Hit bool // it was there already
@@ -104,7 +104,8 @@ type file struct {
 
 // Get returns the entry of the given kind and key, and calls build to fill an
 // empty directory if there is no whole one. One process builds at a time;
-// others wait for it. When build fails or ctx ends nothing is left behind.
+// others wait for it. If build fails or ctx ends, the error is build's or ctx's,
+// and only the lock's file is left behind.
 func Get(ctx context.Context, kind, key string, build func(ctx context.Context, dir string) error) (Entry, error) {
 	parent, err := Dir(kind)
 	if err != nil {
@@ -256,7 +257,7 @@ func fsync(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// touch marks dir as used now, for whoever removes the oldest entries.
+// touch marks dir as used now: package vm keeps only the snapshots that were used last.
 func touch(dir string) {
 	now := time.Now()
 	_ = os.Chtimes(dir, now, now)

@@ -27,10 +27,11 @@ var kinds = []string{"apt", "calibration", "ccache", kept, "history", "image", "
 // Kinds are the directories that a cache has.
 func Kinds() []string { return slices.Clone(kinds) }
 
-// kept is the kind that does not come again.
+// kept is the kind of disks that users keep under a name: nothing builds them again.
 const kept = "disk"
 
-// mark puts the tag into root where that is empty, or a cache's by its name.
+// mark puts the tag into root if root is empty, or if named says that by its name it is a cache of ALPS. Another
+// directory may hold files of others, and gets no tag.
 func mark(root string, named bool) error {
 	path := filepath.Join(root, tagName)
 	if _, err := os.Lstat(path); err == nil {
@@ -53,9 +54,10 @@ func mark(root string, named bool) error {
 	return errors.Join(err, f.Close())
 }
 
-// Clean removes the cache and returns what is left in its directory: disks that
-// were kept under a name, and what is of no kind. A directory that was not empty
-// when ALPS_CACHE named it first may hold anything: it is an error.
+// Clean removes the cache and returns the paths that are left in its directory: disks
+// that were kept under a name, and files that are of no kind. A directory that was not
+// empty when ALPS_CACHE first named it may hold files of others: Clean removes nothing
+// of it and returns an error.
 func Clean() (left []string, err error) {
 	root, err := Root()
 	if err != nil {

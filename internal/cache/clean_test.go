@@ -40,7 +40,7 @@ func TestClean(t *testing.T) {
 	require.NoDirExists(t, root)
 }
 
-// ALPS_CACHE may name somebody's home: nothing in it goes.
+// ALPS_CACHE may name somebody's home: Clean removes nothing in it.
 func TestCleanLeavesADirectoryThatWasNotEmpty(t *testing.T) {
 	home := t.TempDir()
 	theirs := put(t, filepath.Join(home, "kernel", "my-patch"))
@@ -60,7 +60,7 @@ func TestCleanLeavesADirectoryThatWasNotEmpty(t *testing.T) {
 	require.FileExists(t, theirs)
 }
 
-// The default place is the cache's by its name, also where it is older than tags.
+// The default directory is a cache of ALPS by its name, even if it was made before there were tags.
 func TestTheUsersCacheIsMarked(t *testing.T) {
 	t.Setenv("ALPS_CACHE", "")
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
