@@ -27,7 +27,7 @@ type Parent struct {
 
 var made int
 
-// NewParent makes it; it goes with the test.
+// NewParent makes a cgroup below the root of cgroup v2, and removes it when the test ends.
 func NewParent(t *testing.T) Parent {
 	const root = "/sys/fs/cgroup"
 	_ = os.WriteFile(root+"/cgroup.subtree_control", []byte("+cpu"), 0o644)
@@ -49,8 +49,9 @@ func (p Parent) make(dir string) {
 	})
 }
 
-// Group makes a cgroup below; name may be a path below one made before. Inner
-// ones get the CPU controller too.
+// Group makes a cgroup below the parent, removes it when the test ends, and returns its
+// directory. name may be a path below a cgroup made before. Inner cgroups get the CPU
+// controller too.
 func (p Parent) Group(name string) string {
 	dir := filepath.Join(p.Dir, name)
 	require.NoError(p.t, os.WriteFile(filepath.Dir(dir)+"/cgroup.subtree_control", []byte("+cpu"), 0o644))
@@ -58,14 +59,14 @@ func (p Parent) Group(name string) string {
 	return dir
 }
 
-// Process is this binary in a part.
+// Process is this binary, started to play a part (see Main).
 type Process struct {
-	*bufio.Scanner
-	Stdin io.Writer
-	PID   int
+	*bufio.Scanner // of its standard output, by lines
+	Stdin          io.Writer
+	PID            int
 }
 
-// Start runs this binary as part in the cgroup at dir, until the test ends.
+// Start runs this binary in the cgroup at dir, where it plays part until the test ends.
 func (p Parent) Start(dir, part string) Process {
 	fd, err := os.Open(dir)
 	require.NoError(p.t, err)
@@ -82,7 +83,7 @@ func (p Parent) Start(dir, part string) Process {
 	return Process{bufio.NewScanner(out), in, c.Process.Pid}
 }
 
-// Hog starts a CPU-bound process and returns when it is where it stays.
+// Hog starts a CPU-bound process in the cgroup at dir, and returns when the process is pinned to its CPU.
 func (p Parent) Hog(dir string) Process {
 	h := p.Start(dir, "hog")
 	require.True(p.t, h.Scan())
@@ -112,10 +113,10 @@ func (p Process) InvokeOnce() (pid uint32, u Used, err error) {
 // Used is a process's resource usage.
 type Used struct {
 	CPU        time.Duration
-	Vol, Invol uint32 // switches
+	Vol, Invol uint32 // context switches: voluntary, and not
 }
 
-// Used reads a line of a process that ended.
+// Used reads the next line, in which p reports of a process that has ended.
 func (p Process) Used(t *testing.T) (pid uint32, u Used) {
 	pid, u, err := p.used()
 	require.NoError(t, err)
@@ -142,7 +143,7 @@ func (p Process) Numbers(t *testing.T, n int) []int {
 	return all
 }
 
-// Turnaround is the median of n of a short task's.
+// Turnaround is the median of the next n turnarounds of a process that plays short, rounded to 1 ms.
 func (p Process) Turnaround(t *testing.T, n int) time.Duration {
 	all := p.Numbers(t, n)
 	slices.Sort(all)
@@ -157,7 +158,7 @@ func (p Process) Longest(t *testing.T) time.Duration {
 	return time.Duration(p.Numbers(t, 1)[0])
 }
 
-// Usage is a cgroup's CPU time.
+// Usage is the CPU time that the processes of a cgroup have used.
 func Usage(t *testing.T, dir string) time.Duration {
 	data, err := os.ReadFile(dir + "/cpu.stat")
 	require.NoError(t, err)
@@ -167,7 +168,8 @@ func Usage(t *testing.T, dir string) time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// Shares lets those in dirs run for d and returns each one's part.
+// Shares lets the processes of the cgroups at dirs run for d, and returns each cgroup's part (0 to 1) of the CPU time
+// that all of them used.
 func Shares(t *testing.T, dirs []string, d time.Duration) []float64 {
 	before := make([]time.Duration, len(dirs))
 	for i, dir := range dirs {

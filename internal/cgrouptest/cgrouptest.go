@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cgrouptest makes a test binary also the processes under test: CPU hogs,
-// short tasks, functions with invocations, each in a cgroup of its own. Guest
-// tests call Main first in their TestMain.
+// Package cgrouptest lets a test binary start itself as the processes under test: CPU
+// hogs, short tasks, functions with invocations, in cgroups. Guest tests call Main
+// first in their TestMain.
 package cgrouptest
 
 import (
@@ -20,10 +20,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ShortCPU is what a short task and an invocation use.
+// ShortCPU is the CPU time that a short task and an invocation use.
 const ShortCPU = 50 * time.Millisecond
 
-// env names the part that this process plays.
+// env is the environment variable with the part that this process plays.
 const env = "ALPS_PLAY"
 
 // Main does not return if this process was started to play a part.
@@ -39,8 +39,9 @@ func Main() {
 	}
 }
 
-// hog uses all it gets, on one CPU. Nothing in its loop lets Go's own scheduler
-// in: on a slow machine that puts the thread to sleep, and sleeping ends a time slice.
+// hog uses all the CPU time it gets, on one CPU. Nothing in its loop calls Go's own
+// scheduler: on a slow host the scheduler puts the thread to sleep, and sleeping ends a
+// time slice.
 func hog() {
 	pin()
 	fmt.Println("pinned")
@@ -69,7 +70,7 @@ func forkedRestless() { runForked("restless") }
 // Gluttony is the memory that a glutton holds, in bytes.
 const Gluttony = 64 << 20
 
-// glutton is a hog of memory, too.
+// glutton is a hog that also holds Gluttony bytes of memory.
 func glutton() {
 	memory := make([]byte, Gluttony)
 	for i := 0; i < len(memory); i += os.Getpagesize() {
@@ -79,7 +80,7 @@ func glutton() {
 	runtime.KeepAlive(memory)
 }
 
-// Threads is how many a process that plays threads has, at least.
+// Threads is how many threads a process that plays threads has at least.
 const Threads = 100
 
 // threads has many threads, all of which sleep for good.
@@ -105,9 +106,9 @@ func threads() {
 // forkedThreads is a function's warm process with an invocation that plays threads.
 func forkedThreads() { runForked("threads") }
 
-// gaps is a hog, on the same CPU, that prints, for every byte it reads, for how long it waited at
-// most since the one before, in ns. Bare system calls on the one thread there
-// is: a wait of Go's own scheduler would be taken for one of the kernel's.
+// gaps is a hog on the same CPU. For every byte that it reads it prints, in ns, the longest time
+// that it waited for the CPU since the byte before. It has one thread and makes bare system calls:
+// a wait in Go's own scheduler would be taken for one of the kernel's.
 func gaps() {
 	pin()
 	call := func(nr, fd uintptr, b []byte) bool {
@@ -119,7 +120,7 @@ func gaps() {
 	asked := make([]byte, 1)
 	var longest int64
 	for last := readClock(unix.CLOCK_MONOTONIC); ; {
-		for range 200 { // the question must not cost more than the work
+		for range 200 { // so that reading does not take longer than spinning
 			now := readClock(unix.CLOCK_MONOTONIC)
 			longest = max(longest, now-last)
 			last = now
@@ -132,8 +133,8 @@ func gaps() {
 	}
 }
 
-// short is a task of ShortCPU with pauses twice as long: prints each one's
-// turnaround in ns.
+// short uses ShortCPU again and again, with pauses of twice that time, and prints how
+// long each use took, in ns.
 func short() {
 	pin()
 	for {
@@ -150,7 +151,7 @@ func once() {
 }
 
 // parent is a function's warm process: for every line it reads it forks an
-// invocation, and prints its pid and resource usage.
+// invocation, and prints the invocation's pid and resource usage.
 func parent() {
 	for sc := bufio.NewScanner(os.Stdin); sc.Scan(); {
 		report(run("once"))
@@ -198,13 +199,14 @@ func run(part string) *os.ProcessState {
 	return c.ProcessState
 }
 
-// report prints what the kernel says a process and those it waited for used.
+// report prints a process's pid, and, as the kernel accounts them, the CPU time (ns) and the context switches of the
+// process and the children that it waited for.
 func report(p *os.ProcessState) {
 	ru := p.SysUsage().(*syscall.Rusage)
 	fmt.Println(p.Pid(), ru.Utime.Nano()+ru.Stime.Nano(), ru.Nvcsw, ru.Nivcsw)
 }
 
-// pin keeps the calling thread on the last CPU, or ALPS_CPU; -1 is all.
+// pin keeps the calling thread on the last CPU, or on the one that ALPS_CPU names; with -1 on any.
 func pin() {
 	runtime.LockOSThread()
 	var set unix.CPUSet
@@ -219,7 +221,7 @@ func pin() {
 	_ = unix.SchedSetaffinity(0, &set)
 }
 
-// burn uses d of this thread's CPU time, and lets Go's scheduler in as little as readClock.
+// burn uses d of this thread's CPU time. Like readClock it gives Go's scheduler no chance to act.
 //
 //go:nosplit
 func burn(d time.Duration) {
@@ -228,9 +230,9 @@ func burn(d time.Duration) {
 	}
 }
 
-// readClock has no point at which Go's scheduler takes the thread off the CPU for a
-// moment, which it would do every 10 ms where another CPU is free to ask for it:
-// sleeping ends a time slice.
+// readClock reads a clock, in ns. It has no point at which Go's scheduler could take the
+// thread off the CPU for a moment. The scheduler would do so every 10 ms where another CPU
+// is free to ask for it, and sleeping ends a time slice.
 //
 //go:nosplit
 func readClock(id int32) int64 {

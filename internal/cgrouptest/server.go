@@ -20,24 +20,25 @@ import (
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
-// envThreads is how many threads a process that plays server has for requests.
+// envThreads is the environment variable with how many threads a process that plays server has for requests.
 const envThreads = "ALPS_THREADS"
 
-// Request is one of a process that plays server: CPU time, a pause, CPU time again.
+// Request is a request to a process that plays server, which uses CPU time, pauses, and uses CPU time again.
 type Request struct {
 	CPU   time.Duration // each of the two times
-	Pause time.Duration
+	Pause time.Duration // below 1 s
 }
 
 // Served is what the server's own thread says of a request.
 type Served struct {
 	TID        uint32
 	Begin, End clock.KTime
-	CPU        time.Duration // of the thread
+	CPU        time.Duration // CPU time that the thread used for it
 }
 
-// Server starts a process in the cgroup at dir that serves requests in so many
-// threads of its own; with one in a child, which is there when Server returns.
+// Server starts a process in the cgroup at dir that serves requests in so many threads;
+// with one thread it serves them in a child process. When Server returns the threads, or
+// the child, are there.
 func (p Parent) Server(dir string, threads int) Process {
 	p.t.Setenv(envThreads, strconv.Itoa(threads))
 	s := p.Start(dir, "server")
@@ -52,7 +53,7 @@ func (p Process) Send(t *testing.T, r Request) {
 	require.NoError(t, err)
 }
 
-// Answer is what the server says next.
+// Answer is the server's next answer; it waits for it.
 func (p Process) Answer(t *testing.T) (s Served) {
 	require.True(t, p.Scan(), "the server has ended")
 	_, err := fmt.Sscan(p.Text(), &s.TID, (*uint64)(&s.Begin), (*uint64)(&s.End), (*int64)(&s.CPU))
@@ -60,9 +61,9 @@ func (p Process) Answer(t *testing.T) (s Served) {
 	return s
 }
 
-// server serves requests of 16 bytes from its input. With one thread that is a
-// child, in which nothing else runs; with several they are Go's, and so are the
-// threads beside them that wake now and then.
+// server serves requests of 16 bytes from its input. With one thread a child serves
+// them, in which nothing else runs. With several they are threads of Go's runtime,
+// which has others beside them that wake now and then.
 func server() {
 	n, err := strconv.Atoi(os.Getenv(envThreads))
 	if err != nil {
@@ -107,7 +108,7 @@ func serveInChild() {
 	_, _ = unix.Wait4(int(pid), nil, 0, nil)
 }
 
-// serve serves requests until the input ends, by call.
+// serve serves requests until the input ends. It makes its system calls that may sleep by call.
 func serve(call func(nr, a, b, c uintptr) (r1, r2 uintptr, err syscall.Errno)) {
 	var request [16]byte
 	var line [128]byte
