@@ -2,9 +2,10 @@
 
 // Package command runs child processes so that none survives its parent.
 //
-// Every child leads a process group of its own and is asked to die with the
-// parent (PR_SET_PDEATHSIG). When the context ends the whole group gets
-// SIGTERM and, five seconds later, SIGKILL.
+// Every child leads a process group of its own and, unless it is detached, is
+// killed by the kernel when the parent dies (PR_SET_PDEATHSIG). When the context
+// ends the whole group gets SIGTERM. As soon as the child has ended, after five
+// seconds at the latest, the rest of the group gets SIGKILL.
 package command
 
 import (
@@ -20,10 +21,10 @@ import (
 	"time"
 )
 
-// grace is the time between SIGTERM and SIGKILL.
+// grace is how long a child may live on after SIGTERM before it gets SIGKILL.
 const grace = 5 * time.Second
 
-// tailBytes is how much of a child's output an Error keeps.
+// tailBytes is how many bytes of a child's output an Error keeps: the last ones.
 const tailBytes = 4096
 
 // Cmd describes a child process.
@@ -34,17 +35,18 @@ type Cmd struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer // nil discards, but Error.Tail still has the end
 
-	Files []*os.File // the child's from descriptor 3 on
+	Files []*os.File // the child has them as descriptors 3 and up
 
 	// Detached lets the child outlive this process and its terminal. Its
-	// output goes to Stdout and Stderr if they are files, else nowhere.
+	// output goes to Stdout and Stderr if they are files, else nowhere, and
+	// Error.Tail has none of it.
 	Detached bool
 }
 
 // Error is a child that could not be started or exited other than with 0.
 type Error struct {
 	Args []string
-	Tail string // last output, standard output and error as they came
+	Tail string // the last output, standard output and error mixed as they came; at most 4 KiB
 	Err  error  // an *exec.ExitError, or why the child did not start
 }
 
@@ -58,8 +60,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Run runs c to its end. The error is an *Error, which also matches the
-// context's error when the context ended the child.
+// Run runs c to its end. The error is an *Error, which also wraps the cause of the
+// context's end (context.Cause) if the context has ended.
 func Run(ctx context.Context, c Cmd) error {
 	p, err := Start(ctx, c)
 	if err != nil {
@@ -144,7 +146,7 @@ func Start(ctx context.Context, c Cmd) (*Process, error) {
 	return p, nil
 }
 
-// file is w if it is one; a writer of ours would need a pipe.
+// file is w if it is a file; for any other writer package exec would make a pipe to this process.
 func file(w io.Writer) io.Writer {
 	if f, ok := w.(*os.File); ok {
 		return f
@@ -152,7 +154,8 @@ func file(w io.Writer) io.Writer {
 	return nil
 }
 
-// Output runs c and returns what it wrote to standard output.
+// Output runs c and returns what it wrote to standard output, also if there is an
+// error; see Run. c.Stdout gets the same.
 func Output(ctx context.Context, c Cmd) ([]byte, error) {
 	var out bytes.Buffer
 	c.Stdout = tee(c.Stdout, &out)
