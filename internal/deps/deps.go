@@ -3,7 +3,7 @@
 // Package deps installs the Debian packages the targets need.
 //
 // It looks for what a package provides (a program, a file) before it asks the
-// package manager, so a machine set up by other means is left alone.
+// package manager, so a host that was set up by other means is left alone.
 package deps
 
 import (
@@ -24,12 +24,14 @@ import (
 // Package is a Debian or Ubuntu package and one thing that shows it is there.
 type Package struct {
 	Name string
-	// Have is a program's name, or a glob of absolute paths if it holds a
-	// slash. Empty: the program has the package's name.
+	// Have is a program's name, or, if it holds a slash, globs of absolute paths
+	// with spaces between them, one of which is enough. Empty: the program has the
+	// package's name.
 	Have string
 }
 
-// Group is what one kind of target needs.
+// Group is the packages that one kind of target needs. The functions below return
+// the groups; their comments say what each is for.
 type Group struct {
 	Name     string
 	Packages []Package
@@ -152,8 +154,9 @@ func Missing(groups ...Group) []string {
 	return slices.Compact(names)
 }
 
-// Ensure installs what is missing and says so on log first. Without root and
-// sudo it returns ErrNeedRoot with the command that a person has to run.
+// Ensure installs the packages that are missing and names them on log first. Without
+// root and sudo it returns ErrNeedRoot with the command that a person has to run;
+// without apt-get, or if packages are missing afterwards, an error that names them.
 func Ensure(ctx context.Context, log io.Writer, groups ...Group) error {
 	missing := Missing(groups...)
 	if len(missing) == 0 {
@@ -207,7 +210,8 @@ func have(p Package) bool {
 	return false
 }
 
-// program also looks where a plain user's PATH does not.
+// program says whether a program is there: in PATH, or in the system's directories, which a plain
+// user's PATH may lack.
 func program(name string) bool {
 	if _, err := exec.LookPath(name); err == nil {
 		return true

@@ -25,7 +25,7 @@ func TestMissingLooksForWhatAPackageProvides(t *testing.T) {
 
 func TestWithoutRootAndSudoTheCommandIsPrinted(t *testing.T) {
 	if os.Geteuid() == 0 {
-		// Ensure would run apt-get: only the PATH without one can be tested.
+		// As root Ensure would run apt-get, so only a PATH without apt-get is tested.
 		t.Setenv("PATH", t.TempDir())
 		err := Ensure(t.Context(), os.Stderr, Group{"g", []Package{{"zzz-absent", ""}}})
 		require.ErrorContains(t, err, "zzz-absent")

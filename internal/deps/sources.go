@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// DebianSources is the host's own list of package sources if the host is the
-// Debian release called suite; else "", and mmdebstrap's default serves.
+// DebianSources is the path of the host's own list of package sources if the host is the
+// Debian release called suite; else it is empty, and mmdebstrap's default serves.
 func DebianSources(suite string) string {
 	release, err := os.ReadFile("/etc/os-release")
 	if err != nil || !bytes.Contains(release, []byte("VERSION_CODENAME="+suite)) {
