@@ -6,15 +6,15 @@ package heap
 
 // Item is what a heap holds.
 type Item[T any] interface {
-	// Before says whether the item comes before another. Where neither of two does,
-	// their order is that of the heap's history.
+	// Before says whether the item comes before another. If neither of two items comes before
+	// the other, their order depends on the earlier calls of the heap's methods.
 	Before(T) bool
 	// Moved tells the item its index in the heap; -1: it is in none.
 	Moved(i int)
 }
 
-// Heap holds items, the first of all at index 0. The zero Heap is empty. A change
-// to the order of items must be followed by Fix or Init.
+// Heap holds items, the first of all at index 0. The zero Heap is empty. Whoever changes what
+// Before says of items in the heap must call Fix or Init next.
 type Heap[T Item[T]] []T
 
 // Push adds x.
@@ -23,10 +23,10 @@ func (h *Heap[T]) Push(x T) {
 	h.up(len(*h)-1, x)
 }
 
-// Pop removes the first item. The heap must not be empty.
+// Pop removes the first item and returns it. The heap must not be empty.
 func (h *Heap[T]) Pop() T { return h.Remove(0) }
 
-// Remove removes the item at i.
+// Remove removes the item at index i, which must exist, and returns it.
 func (h *Heap[T]) Remove(i int) T {
 	old := *h
 	x, last := old[i], len(old)-1
@@ -41,10 +41,10 @@ func (h *Heap[T]) Remove(i int) T {
 	return x
 }
 
-// Fix restores the order after that of the item at i has changed.
+// Fix moves the item at index i to where it belongs, after what Before says of that item has changed.
 func (h Heap[T]) Fix(i int) { h.place(i, h[i]) }
 
-// Init restores the order after that of any items has changed.
+// Init moves all items to where they belong, after what Before says of any of them has changed.
 func (h Heap[T]) Init() {
 	for i := len(h)/2 - 1; i >= 0; i-- {
 		h.down(i, h[i])
