@@ -19,8 +19,8 @@ import (
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
-// In a guest that package vm's tests start, this is what waits for jobs. Its
-// outcome tells two guests apart that did not do the same to the nanosecond.
+// In a guest that package vm's tests start, this test waits for jobs. The outcome of a job has times in ns
+// and random numbers, so that it differs between two guests that did not do exactly the same.
 func TestServe(t *testing.T) {
 	ring.Need(t, ring.Window, os.Getenv("ALPS_WINDOW") != "", "runs in the guest of TestGuestJobs")
 	w, err := InGuest()

@@ -4,8 +4,8 @@
 // memory that both share. It takes no interrupt and no device that answers in
 // its own time, so a guest in virtual time does not notice when the host looks.
 //
-// The window begins with a header of four words: what it holds, the length of
-// that, and how much of the job is done out of how much. What it holds comes after.
+// The window begins with a header of 4096 bytes, the first four words of which (8 bytes each) are: the kind of what the
+// window holds, its length in bytes, how much of the job is done, and out of how much. The held bytes follow the header.
 package ivshmem
 
 import (
@@ -34,7 +34,7 @@ type Window struct {
 // What a window holds.
 const (
 	nothing uint64 = iota
-	waiting        // somebody in the guest looks for jobs, and nothing comes in otherwise
+	waiting        // Serve looks for jobs in the guest, whose network is down
 	job
 	outcome
 	failure
@@ -70,10 +70,10 @@ func Open(path string) (*Window, error) {
 	return &Window{mem, "/sys/class/net"}, nil
 }
 
-// pciID is how QEMU's shared memory announces itself: vendor and device.
+// pciID is the vendor and the device of QEMU's ivshmem on the PCI bus.
 const pciID = "0x1af4 0x1110"
 
-// InGuest maps the window of the guest this runs in.
+// InGuest maps the window of the guest in which this process runs; a guest without one is an error.
 func InGuest() (*Window, error) {
 	devices, err := filepath.Glob("/sys/bus/pci/devices/*")
 	if err != nil {
@@ -116,16 +116,16 @@ func (w *Window) data() ([]byte, error) {
 	return append([]byte(nil), w.mem[headerBytes:headerBytes+n]...), nil
 }
 
-// Give puts a job in: the host's side.
+// Give puts a job into the window; one that does not fit is an error. It is for the host's side.
 func (w *Window) Give(data []byte) error {
 	w.Progress(0, 0)
 	return w.put(job, data)
 }
 
-// pollEvery is how often the host looks.
+// pollEvery is how long the host waits before it looks into the window again.
 const pollEvery = 20 * time.Millisecond
 
-// poll looks until done says so.
+// poll calls done every pollEvery until it is true, or ctx ends: then the error is the cause of that.
 func poll(ctx context.Context, done func() bool) error {
 	for !done() {
 		select {
@@ -139,13 +139,13 @@ func poll(ctx context.Context, done func() bool) error {
 
 func (w *Window) holds() uint64 { return atomic.LoadUint64(w.word(wordHolds)) }
 
-// AwaitServer returns once somebody in the guest serves: the host's side.
+// AwaitServer returns when Serve looks for jobs in the guest, or ctx ends. It is for the host's side.
 func (w *Window) AwaitServer(ctx context.Context) error {
 	return poll(ctx, func() bool { return w.holds() == waiting })
 }
 
-// Await returns the outcome once it is there: the host's side. progress is
-// called when it changes; it may be nil.
+// Await waits for the job's outcome and returns it; a job that failed, and the end of ctx, are errors. It is for the
+// host's side. progress, which may be nil, is called when the number done has changed.
 func (w *Window) Await(ctx context.Context, progress func(done, total int)) ([]byte, error) {
 	var last uint64
 	err := poll(ctx, func() bool {
@@ -165,8 +165,8 @@ func (w *Window) Await(ctx context.Context, progress func(done, total int)) ([]b
 	return data, err
 }
 
-// Serve runs the jobs that the host puts in, once the guest has no network any
-// more: the guest's side. It looks whenever wait returns.
+// Serve runs the jobs that the host puts in while the guest's network is down. It looks for one whenever wait returns,
+// and ends with the error of wait or of an access of its own; a job's error goes to the host. It is for the guest's side.
 func (w *Window) Serve(ctx context.Context, wait func(context.Context) error, run func(job io.Reader) ([]byte, error)) error {
 	for {
 		if err := wait(ctx); err != nil {
@@ -201,7 +201,7 @@ func (w *Window) Serve(ctx context.Context, wait func(context.Context) error, ru
 	}
 }
 
-// onNetwork reports whether an interface that is a device is up.
+// onNetwork reports whether a network interface in sys is up that has a device, as lo and docker0 have not.
 func onNetwork(sys string) (bool, error) {
 	devices, err := filepath.Glob(filepath.Join(sys, "*", "device"))
 	if err != nil {
@@ -223,7 +223,7 @@ func onNetwork(sys string) (bool, error) {
 	return false, nil
 }
 
-// Progress tells how much of the job is done: the guest's side.
+// Progress tells the host how much of the job is done, out of total.
 func (w *Window) Progress(done, total int) {
 	atomic.StoreUint64(w.word(wordTotal), uint64(total))
 	atomic.StoreUint64(w.word(wordDone), uint64(done))
