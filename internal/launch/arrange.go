@@ -22,15 +22,15 @@ var bare = map[string]string{
 	"vm:dump":          "id",
 }
 
-// required are the targets whose first argument is, and what joins several.
+// required maps targets whose first argument must be given to the text that joins several arguments into it.
 var required = map[string]string{"experiments:run": " ", "experiments:repeat": " ", "experiments:merge": ",", "vm:run": " "}
 
-// aliases are the magefile's, which mage does not explain.
+// aliases are the magefile's: mage -h of an alias explains nothing, so the target's own name is asked for.
 var aliases = map[string]string{"test": "test:all", "testvm": "test:guest"}
 
-// MageArgs is for the program that mage makes of the magefile: args of the process,
-// rearranged as by Arrange, so that mage TARGET and go run mage.go TARGET take the
-// same. It ends the process if they cannot be.
+// MageArgs is for the program that mage makes of the magefile: it rearranges the args of the
+// process as Arrange does, so that mage TARGET and go run mage.go TARGET accept the same. If
+// Arrange returns an error, it prints the error and ends the process with code 2.
 func MageArgs(args []string) []string {
 	begin := 1
 	for begin < len(args) && args[begin] == "-v" {
@@ -56,6 +56,8 @@ func MageArgs(args []string) []string {
 //	experiments:merge DIR DIR         several instead of a list with commas
 //	vm:run -cpus=4 -- uname -a        a command in words of its own
 //	kernel:soak -h                    what the target does, as -h kernel:soak
+//
+// A word before -- that is no flag is an error.
 func Arrange(args []string) ([]string, error) {
 	if len(args) == 2 && args[0] == "-h" {
 		return []string{"-h", cmp.Or(aliases[strings.ToLower(args[1])], args[1])}, nil
@@ -95,5 +97,5 @@ func Arrange(args []string) ([]string, error) {
 	case optional && len(words) == 1:
 		return append([]string{target, "-" + flag + "=" + words[0]}, flags...), nil
 	}
-	return args, nil // other targets, or what mage will complain about
+	return args, nil // another target, or arguments that mage will refuse
 }

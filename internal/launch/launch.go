@@ -2,9 +2,9 @@
 
 // Package launch is mage without installing it, for go run mage.go.
 //
-// Unlike mage, any number of these work in one checkout at once, also from its
-// subfolders: mage writes its main program into the checkout and removes it, so
-// one at a time compiles. The targets then run in place of this process.
+// Unlike mage, any number of these processes work in one checkout at once, also from
+// its subfolders. mage writes its main program into the checkout and removes it, so
+// they compile one at a time. The targets then run in place of this process.
 package launch
 
 import (
@@ -42,7 +42,7 @@ func run(args []string, stdout, stderr io.Writer) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	// mage's own place is the checkout where HOME is not set.
+	// Where HOME is not set, mage would keep its cache in the checkout.
 	if os.Getenv("MAGEFILE_CACHE") == "" {
 		os.Setenv("MAGEFILE_CACHE", dir)
 	}
@@ -57,7 +57,7 @@ func run(args []string, stdout, stderr io.Writer) (int, error) {
 		}
 		return mage.ParseAndRun(stdout, stderr, os.Stdin, append([]string{"-d", root, "-w", "."}, args...)), nil
 	}
-	// Of each checkout one, so that go build finds it up to date the next time.
+	// Each checkout has a program of its own, so that go build finds it up to date the next time.
 	sum := sha256.Sum256([]byte(root))
 	program := filepath.Join(dir, hex.EncodeToString(sum[:8]), "mage")
 	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
