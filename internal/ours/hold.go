@@ -13,12 +13,14 @@ import (
 
 const lockName = "lock"
 
-// Hold marks dir as in use by whoever has the returned file open: this process,
-// and children that inherit it. Unlike process numbers that holds across containers
-// that share a disk.
+// Hold marks dir as in use for as long as the returned file is open, in this process
+// or in a child that inherits it. If dir is held already there is an error. A lock,
+// unlike the number of a process, means the same in all containers that share a disk.
 //
-// A directory that has no lock yet gets one that is held from the first moment it
-// can be seen: in between, Abandoned would take the directory for a dead one's.
+// A directory without a lock gets one that is held from the first moment at which it
+// can be seen: else Abandoned, called in between, would say that nobody holds dir.
+// Two processes must not call Hold for the same directory without a lock at once:
+// both would hold it.
 func Hold(dir string) (*os.File, error) {
 	path := filepath.Join(dir, lockName)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -40,7 +42,8 @@ func Hold(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// Abandoned reports whether dir was held once and nobody holds it any more.
+// Abandoned reports whether dir was held once and nobody holds it any more. It is false of a directory without a
+// lock.
 func Abandoned(dir string) bool {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
 	if err != nil {

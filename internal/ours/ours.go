@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ours removes what can be seen to be of this project's making, and leaves
-// whatever else lies beside it.
+// Package ours removes files that this project has made, as their names prove, and
+// leaves the other files beside them.
 //
-// A form is a regular expression for the whole path of a file from the directory
-// in question, with slashes: that a program could have written a file of that name
-// there is the proof. Symbolic links count as files and are not followed.
+// A form is a regular expression for the whole path of a file below the directory,
+// with slashes. A file whose path has a form counts as made by this project: only
+// its programs give such names there. Symbolic links count as files and are not followed.
 package ours
 
 import (

@@ -81,7 +81,7 @@ func TestHold(t *testing.T) {
 	f.Close()
 }
 
-// Who looks while a directory is being taken does not take it for abandoned.
+// A directory that another process is about to hold is never taken for abandoned.
 func TestHoldHasNoMomentBefore(t *testing.T) {
 	root := t.TempDir()
 	var latest atomic.Pointer[string]
