@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pagetest holds the pages for people to the code: a package's test gives
-// the sentences that its constants make, and the page must have them.
+// Package pagetest checks that README.md and the pages of docs/ agree with the code: a
+// package's test makes sentences of its constants, and the page must have them.
 package pagetest
 
 import (
@@ -31,7 +31,7 @@ func Says(t *testing.T, page string, sentences ...string) {
 	}
 }
 
-// Thousands writes n with commas between thousands.
+// Thousands writes n, which is not negative, with commas between thousands.
 func Thousands(n int64) string {
 	digits := []byte{}
 	for i := 0; n > 0 || i == 0; i++ {
