@@ -12,9 +12,9 @@ import (
 // Kinds of events.
 const (
 	Begin   = "begin"   // a step began
-	Going   = "going"   // it got on, or says what it does
-	End     = "end"     // it is done; Text says how
-	Message = "message" // what is no step's
+	Going   = "going"   // a step got on, or says in Text what it does
+	End     = "end"     // a step is done; Text says how
+	Message = "message" // a line of output that belongs to no step
 )
 
 // Event is one line of a reporter for tools: a JSON object.

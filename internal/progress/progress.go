@@ -22,7 +22,7 @@ import (
 const (
 	// redraw is the shortest time between two drawings of the line.
 	redraw = 200 * time.Millisecond
-	// silence is how long a step stays on the line beside others without a word.
+	// silence is how long a step that says nothing stays on the line beside others.
 	silence = 10 * time.Second
 )
 
@@ -38,7 +38,7 @@ type Reporter struct {
 	width   int
 	drawn   bool // the terminal's last line is ours to overwrite
 	going   []*Step
-	lastOut time.Time // of the line
+	lastOut time.Time // when the line was last drawn
 	now     func() time.Time
 }
 
@@ -74,7 +74,7 @@ func (r *Reporter) Printf(format string, args ...any) {
 	fmt.Fprintf(r, format+"\n", args...)
 }
 
-// Step begins step i of n. n = 0 leaves the count out.
+// Step begins step i, counted from 1, of n. n = 0 leaves the count out.
 func (r *Reporter) Step(name string, i, n int) *Step {
 	return r.begin(&Step{r: r, name: name, index: i, of: n})
 }
@@ -99,7 +99,7 @@ func (r *Reporter) begin(s *Step) *Step {
 	return s
 }
 
-// Job is a list of steps of which is known about how long each takes, so that
+// Job is a list of steps with the time that each is expected to take, so that
 // the time left is that of the whole list.
 type Job struct {
 	r        *Reporter
@@ -107,8 +107,8 @@ type Job struct {
 	side     int
 }
 
-// Job announces steps, so many of which are under way side by side. A step that
-// will be skipped is expected to take 0.
+// Job announces steps by the time that each is expected to take; side of them, at
+// least 1, are under way at a time. A step that will be skipped is expected to take 0.
 func (r *Reporter) Job(expected []time.Duration, side int) *Job { return &Job{r, expected, side} }
 
 // Step begins the i-th step, counted from 0.
@@ -127,12 +127,12 @@ type Step struct {
 	name      string
 	index, of int
 	expected  time.Duration // of this step; 0: unknown
-	later     time.Duration // of the steps after it
+	later     time.Duration // of the steps after it, divided by how many are under way at a time
 	detail    string
-	frac      float64
+	frac      float64 // 0 to 1
 	begun     time.Time
-	heard     time.Time // from, the last time
-	lastOut   time.Time
+	heard     time.Time // when the step last said something
+	lastOut   time.Time // when it last was a line or an event
 }
 
 func (s *Step) title() string {
@@ -185,7 +185,7 @@ func (s *Step) update(change func()) {
 	}
 }
 
-// Done ends the step. An empty note is replaced by the time it took.
+// Done ends the step. In a line an empty note is replaced by the time that the step took; an event has both.
 func (s *Step) Done(note string) {
 	if s == nil {
 		return
@@ -224,9 +224,9 @@ func (s *Step) line() string {
 
 func (s *Step) percent() string { return fmt.Sprintf("%d%%", int(s.frac*100)) }
 
-// left is the time until this and all later steps are done. A step's own is
-// extrapolated; before 3 % or 2 s that would be a guess, and what it was
-// expected to take is better.
+// left is the time until this and all later steps are done; false if it is not known. The
+// step's own is extrapolated from its fraction. Before 3 % or 2 s that would be a guess: the
+// time that the step was expected to take is better.
 func (s *Step) left() (time.Duration, bool) {
 	took := s.r.now().Sub(s.begun)
 	switch {
@@ -249,9 +249,9 @@ func (r *Reporter) draw() {
 	r.drawn, r.lastOut = true, now
 }
 
-// line is that of the one step, or the states of several and the longest time
-// left. A step that says nothing waits or was given up, and is left out until it
-// says something.
+// line is the line of the one step under way, or the states of several and the longest
+// time left. A step that has said nothing for the time silence waits or was given up: it is
+// left out until it says something.
 func (r *Reporter) line(now time.Time) string {
 	var heard []*Step
 	for _, s := range r.going {

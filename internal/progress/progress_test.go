@@ -72,7 +72,7 @@ func TestTerminalShowsStepsSideBySide(t *testing.T) {
 	c.t = c.t.Add(10 * time.Second)
 	two.Frac(0.4)
 	require.Equal(t, "\r\x1b[K1/3 cfs  ok\n\r\x1b[K2/3 alps  40%  45s left", b.String())
-	// One that says nothing for a while, as it waits or was given up.
+	// A step that says nothing for a while is left out.
 	b.Reset()
 	c.t = c.t.Add(11 * time.Second)
 	j.Step(2, "sfs")
