@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ring decides whether a test runs where it is.
+// Package ring decides whether a test can run here.
 //
-// A ring is what a test needs beside Go: a program, a right, a guest. Where that
-// is not there the test skips, and says which ring it belongs to. The environment
-// variable MUST_RUN lists rings, with commas between them, whose tests fail
-// instead of skipping: who asks for a ring gets all of it or an error.
+// A ring is a thing that a test needs beside Go: a program, a right, a guest. A test
+// whose ring is missing skips, and names the ring. The environment variable MUST_RUN
+// lists rings, with commas between them, whose tests fail instead of skipping: then
+// either all tests of a ring run, or there is an error.
 package ring
 
 import (
@@ -36,8 +36,8 @@ const (
 	Hooks    Ring = "hooks"    // a guest whose kernel has the hooks
 	NoHooks  Ring = "nohooks"  // a guest whose kernel has none: test:guest -kernel=6.12
 	SchedExt Ring = "schedext" // a guest whose kernel has sched_ext: test:guest -kernel=6.12
-	Peers    Ring = "peers"    // a guest whose kernel the peers are of: test:guest -kernel=7.3
-	Long     Ring = "long"     // minutes to hours: test:weekly, kernel:soak
+	Peers    Ring = "peers"    // a guest with the kernel that the peers come from: test:guest -kernel=7.3
+	Long     Ring = "long"     // minutes to hours: test:weekly, testKill, kernel:soak
 	Upstream Ring = "upstream" // OpenLambda's own ol, named by OL_UPSTREAM
 )
 
@@ -54,8 +54,8 @@ func Must(r Ring) bool {
 	return slices.Contains(strings.Split(os.Getenv(EnvMustRun), ","), string(r))
 }
 
-// Need goes on if ok; else the test skips, or fails where r must run. why says
-// what is missing, and how to have it.
+// Need lets the test go on if ok; else the test skips, or fails if r must run. why, a
+// format for args, says what is missing and how to have it.
 func Need(t testing.TB, r Ring, ok bool, why string, args ...any) {
 	t.Helper()
 	if ok {

@@ -18,7 +18,7 @@ type outcome struct {
 
 func (o *outcome) Helper() {}
 
-// A real one ends its goroutine, so the first counts.
+// Fatal and Skip of a real test end its goroutine, so only the first call counts.
 func (o *outcome) Fatal(a ...any) { o.said = cmp.Or(o.said, "failed: "+fmt.Sprint(a...)) }
 func (o *outcome) Skip(a ...any)  { o.said = cmp.Or(o.said, "skipped: "+fmt.Sprint(a...)) }
 
