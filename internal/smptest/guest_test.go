@@ -22,23 +22,23 @@ import (
 )
 
 const (
-	// envLoop makes of the test binary a process that loops, when told to, on the
-	// CPU that it names: where a process runs is the kernel's balancing, not the
-	// clocks'.
+	// envLoop makes of the test binary a process that loops, when told to, on the CPU
+	// that the variable names: the tests are about clocks, not about how the kernel
+	// balances processes between CPUs.
 	envLoop = "ALPS_SMP_LOOP"
 	// loopSteps take about 140 ms at one instruction per ns.
 	loopSteps = 17_500_000
 
-	// What the guest's other processes do would be measured too; they wait for
-	// those of real-time priority. The loops alternate, and give way to the test that
-	// starts them.
+	// Real-time priorities, because the guest's other processes would be measured too:
+	// they wait for processes with such a priority. The loops alternate, and give way to
+	// the test that starts them.
 	loopPriority = 50
 	testPriority = 60
 )
 
-// realTime gives the calling thread, which must be locked, real-time priority,
-// and none of the threads and processes that it starts: Go's runtime has one that
-// wakes every 20 µs.
+// realTime gives the calling thread, which must be locked, real-time priority. The
+// threads and processes that it starts do not inherit it: Go's runtime has a thread
+// that wakes every 20 µs.
 func realTime(priority uint32) error {
 	return unix.SchedSetAttr(0, &unix.SchedAttr{
 		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: priority,
@@ -67,8 +67,8 @@ func clock(id int32) time.Duration {
 
 var sink uint64
 
-// loop waits for a line, loops, and prints how long that took and how much CPU
-// time, in ns.
+// loop waits for a line, loops, and prints how long the loop took and how much CPU
+// time it used, both in ns.
 func loop() {
 	runtime.LockOSThread()
 	debug.SetGCPercent(-1)
@@ -171,7 +171,7 @@ func TestGuestEqualLoops(t *testing.T) {
 	require.InEpsilon(t, 3*one, many.whole, 0.03)
 }
 
-// A timer is never early, and late by the kernel's slack and the way back at most.
+// A timer is never early, and late by at most 100 µs. (The kernel gives timers of real-time threads no slack.)
 func TestGuestTimers(t *testing.T) {
 	need(t)
 	runtime.LockOSThread() // for good: the thread ends with the test
