@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sourcetree takes source trees of the user's as they are, and applies
-// patch series to copies of them.
+// Package sourcetree reads and copies a user's source trees (-src), which it never
+// changes, and applies patch series to the copies.
 package sourcetree
 
 import (
@@ -23,7 +23,7 @@ type Tree struct {
 	Digest string // of the names, sizes and times of its files
 }
 
-// repository is left out of digests and copies.
+// repository is git's own folder, or file, which is left out of digests and copies.
 const repository = ".git"
 
 // Open returns the tree at dir, which must have a file called landmark.
@@ -40,7 +40,7 @@ func Open(dir, landmark string) (Tree, error) {
 			if e.IsDir() {
 				return fs.SkipDir
 			}
-			return nil // of a worktree
+			return nil // the file .git of a worktree
 		}
 		if e.IsDir() {
 			return nil
@@ -87,7 +87,8 @@ func (t Tree) Copy(ctx context.Context, dst string) error {
 
 // Apply applies the patches *.patch of series, in the order of their names, to
 // the tree at dir. It allows no fuzz: a hunk that fits only roughly may land in
-// the wrong function. What the program patch says goes to log.
+// the wrong function. The output of the program patch goes to log. The error names
+// the patch that does not apply; a series without patches is an error, too.
 func Apply(ctx context.Context, dir string, series fs.FS, log io.Writer) error {
 	names, err := fs.Glob(series, "*.patch")
 	if err != nil || len(names) == 0 {
