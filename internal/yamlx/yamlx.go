@@ -2,8 +2,8 @@
 
 // Package yamlx reads YAML strictly and remembers where values stood.
 //
-// A misspelt key, a wrong type and a second document are errors, and every
-// error begins with file:line:col.
+// A misspelt key, a wrong type and a second document are errors. Every error begins with
+// file:line:col, or with the file alone if it is about the whole file.
 package yamlx
 
 import (
@@ -20,7 +20,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Pos is a place in a file. The zero Pos means the whole file.
+// Pos is a position in a file; line and column count from 1. The zero Pos means the whole file.
 type Pos struct{ Line, Col int }
 
 // At is a value and where it was written, for checks made later. Use it for
@@ -62,14 +62,14 @@ func (e *Errors) Add(pos Pos, key, format string, args ...any) {
 	e.errs = append(e.errs, fmt.Errorf("%s: %s: %s", where, key, fmt.Sprintf(format, args...)))
 }
 
-// Join adds what was found wrong elsewhere.
+// Join adds an error that another check of the file found; nil adds nothing.
 func (e *Errors) Join(err error) { e.errs = append(e.errs, err) }
 
 // Err joins what was added; nil if nothing was.
 func (e *Errors) Err() error { return errors.Join(e.errs...) }
 
-// Decode reads the only document of data into out. name is the file's name
-// for messages.
+// Decode reads the only document of data into out, a pointer. name is the file's name in messages. The error joins
+// all that is wrong; an empty file is an error, too.
 func Decode(name string, data []byte, out any) error {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
@@ -94,7 +94,7 @@ var (
 	unknownRE = regexp.MustCompile(`^field (\S+) not found in type (\S+)$`)
 )
 
-// explain turns yaml.v3's messages, which know lines only, into ours.
+// explain adds yaml.v3's errors to errs, in our words and with columns: yaml.v3 tells lines only.
 func explain(errs *Errors, data []byte, err error, t reflect.Type) {
 	var te *yaml.TypeError
 	lines := []string{err.Error()}
@@ -133,8 +133,8 @@ func column(text []string, line int, key string) int {
 	return len(s) - len(strings.TrimLeft(s, " -")) + 1
 }
 
-// Renamer is a struct type of which keys were renamed: old name → new name. The
-// complaint about an old one names the new one.
+// Renamer is a struct type some of whose keys were renamed; RenamedKeys maps an old name to the new one. The error
+// about an old key names the new one.
 type Renamer interface{ RenamedKeys() map[string]string }
 
 // renamed are the renamed keys of the struct type called name somewhere inside t.
