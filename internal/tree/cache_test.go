@@ -15,8 +15,8 @@ import (
 	"github.com/ds2-lab/alps/internal/cache"
 )
 
-// The target clean removes the kinds of the cache that package cache lists, so all
-// that are used are in the list.
+// The target clean removes the kinds that package cache lists, so every kind that code
+// uses must be in the list. A kind that none uses must not.
 func TestCacheKindsAreListed(t *testing.T) {
 	root, err := Root()
 	require.NoError(t, err)

@@ -18,9 +18,9 @@ import (
 // into programs under Apache-2.0 or runs as a tool of the module.
 var permitted = map[string]bool{
 	"Apache-2.0": true, "MIT": true, "BSD-2-Clause": true, "BSD-3-Clause": true, "ISC": true,
-	"MPL-2.0":   true, // of files; those are not changed
-	"OFL-1.1":   true, // fonts
-	"CC-BY-4.0": true, // asks for the author's name
+	"MPL-2.0":   true, // its copyleft covers its own files only, which are not changed here
+	"OFL-1.1":   true, // of fonts
+	"CC-BY-4.0": true, // asks only for the author's name
 	"CC0-1.0":   true, "Unlicense": true,
 }
 
@@ -62,7 +62,7 @@ func TestDependenciesAreLicensed(t *testing.T) {
 
 var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying)`)
 
-// unlicensed says why the files of licences in dir permit nothing, or "".
+// unlicensed says why no licence file in dir has a permitted licence; it is empty if one has.
 func unlicensed(t *testing.T, dir string) string {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// require and t.Fatal end the goroutine that calls them. In another one than the
-// test's the test goes on, and may wait for ever for what that goroutine was to do.
+// require and t.Fatal end the goroutine that calls them. If that is not the test's own
+// goroutine, the test goes on, and may wait for ever for a result of the one that ended.
 func TestGoroutinesOfTestsDoNotEndThemselves(t *testing.T) {
 	for _, files := range testFiles(t) {
 		var syntax []*ast.File
@@ -35,7 +35,7 @@ type testFile struct {
 	file *ast.File
 }
 
-// testFiles parses them all; they are by folder.
+// testFiles parses all of them, and returns them by folder.
 func testFiles(t *testing.T) map[string][]testFile {
 	root, err := Root()
 	require.NoError(t, err)

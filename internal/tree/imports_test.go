@@ -121,7 +121,7 @@ func packages(t *testing.T) []listed {
 func TestImportsFollowTheTable(t *testing.T) {
 	rules := readRules(t)
 	used := map[string]bool{}
-	permissions := map[[2]string]bool{} // those that somebody needs
+	permissions := map[[2]string]bool{} // row and entry, of those that some import needs
 	for _, p := range packages(t) {
 		pkg := strings.TrimPrefix(p.ImportPath, module+"/")
 		for _, r := range rules {
@@ -129,7 +129,7 @@ func TestImportsFollowTheTable(t *testing.T) {
 				used[r.prefix] = true
 			}
 		}
-		// Tests may reach as far as the code beside them, and no further.
+		// Tests may import the same packages as the code beside them, and no others.
 		for _, path := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
 			imported, ours := strings.CutPrefix(path, module+"/")
 			if rule, may, ok := permission(rules, pkg, imported); ours && ok {

@@ -52,7 +52,8 @@ func (p paths) match(file string) bool {
 	return false
 }
 
-// tracked are the files of the repository, also those that are not committed yet.
+// tracked are the paths, below root, of the repository's files, also of those that are not committed yet. Ignored
+// and removed files are left out.
 func tracked(t *testing.T, root string) []string {
 	cmd := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	cmd.Dir = root

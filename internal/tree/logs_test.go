@@ -14,8 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wordless are the messages of a file's logs that are one word: either nobody did
-// anything, or nothing was done to anything.
+// wordless are the messages of a file's logs that are one word: they lack a verb or its object.
 func wordless(f *ast.File) []string {
 	var found []string
 	ast.Inspect(f, func(n ast.Node) bool {
@@ -51,7 +50,7 @@ func wordless(f *ast.File) []string {
 	return found
 }
 
-// A line of a log says who does or did which thing: verb and object.
+// A line of a log says what is done to which thing: it has a verb and an object.
 func TestLogsSayMoreThanAWord(t *testing.T) {
 	root, err := Root()
 	require.NoError(t, err)

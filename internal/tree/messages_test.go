@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// messages are all strings of the code that is not tests, with … for what is put
-// into them.
+// messages are all strings of the Go code that is not tests, and the text of Python files, with … in place of
+// formatting verbs.
 func messages(t *testing.T, root string) string {
 	verb := regexp.MustCompile(`%[-+#0-9.*]*[a-zA-Z]`)
 	var all strings.Builder

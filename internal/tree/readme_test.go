@@ -88,7 +88,7 @@ func TestDocumentedBuildsWork(t *testing.T) {
 	require.GreaterOrEqual(t, found, 3)
 }
 
-// Several work in one checkout at once, and from its subfolders.
+// Several targets run in one checkout at once, also from its subfolders, and leave no files behind.
 func TestTargetsRunSideBySide(t *testing.T) {
 	root, err := Root()
 	require.NoError(t, err)
@@ -135,7 +135,7 @@ func TestTargetsExplainThemselves(t *testing.T) {
 	}
 	require.Equal(t, usage, run(mage, "-h", "vm:shell"))
 	require.Equal(t, run("go", "run", "mage.go", "-h", "test"), run(mage, "test", "-h"))
-	// Nor does mage itself need the name of a flag that may go without.
+	// mage itself accepts a value without its flag's name, too.
 	require.Equal(t, run("go", "run", "mage.go", "vm:plan", "-accel=tcg"), run(mage, "vm:plan", "-accel=tcg"))
 	require.Equal(t, run("go", "run", "mage.go", "kernel:diff", "6.1", "-stat"), run(mage, "kernel:diff", "6.1", "-stat"))
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package tree holds the tests that look at the repository as a whole: who
-// imports whom, whether the README's commands exist, whether the workflow is
-// well formed. It has no code of its own but Root.
+// Package tree has the tests that look at the repository as a whole: which package
+// imports which, whether the commands in README.md exist, whether the workflows are well
+// formed, and so on. Its only code is Root.
 package tree
 
 import (

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// synonyms are words that name a thing of docs/glossary.md which has another name.
+// synonyms are words for things that docs/glossary.md calls by another word.
 var synonyms = map[string]string{
 	"turn": "time slice, or on-CPU segment", "turns": "time slice, or on-CPU segment",
 	"place": "position, or CPU", "work": "cpu_time",
@@ -24,7 +24,7 @@ var synonyms = map[string]string{
 // said are the keys of YAML files and the flags that code declares.
 var said = regexp.MustCompile(`yaml:"([a-z_]+)|\.(?:String|Bool|Int|Int64|Uint|Uint64|Float64|Duration|Text|Func|BoolFunc)?(?:Var)?\((?:&?[\w.]+, ?)?"([a-z][a-z-]*)", |(?m:^\t([a-z]+) \*(?:string|int|bool|time\.Duration),)`)
 
-// synonymsIn finds keys and flags with a word that is another's.
+// synonymsIn finds keys and flags with one of the synonyms in them.
 func synonymsIn(code string) []string {
 	var found []string
 	for _, m := range said.FindAllStringSubmatch(code, -1) {

@@ -14,8 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// workflows are the files that GitHub runs, and the one that others run from: the
-// action of this repository, and the manifest of experiments:plan -format=github.
+// workflows are the paths of the workflows (linted), and of these with this repository's
+// action and the template of the workflow that experiments:plan -format=github writes (all).
 func workflows(t *testing.T) (linted, all []string) {
 	root, err := Root()
 	require.NoError(t, err)
@@ -36,9 +36,9 @@ func TestWorkflowsAreWellFormed(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 }
 
-// What the linter does not know: actions are pinned by commit and say which version
-// that is, one version each; caches have paths that actions/cache takes; artifacts
-// are kept for so many days, and are not all invocations of a run.
+// The linter does not check these: every action is pinned by a commit, with its version in
+// a comment, and has one version everywhere; caches have paths that actions/cache takes;
+// artifacts say for how many days they are kept, and leave out the runs' invocations.
 func TestWorkflowsArePinned(t *testing.T) {
 	_, files := workflows(t)
 	pin := regexp.MustCompile(`^[a-z-]+/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
@@ -65,8 +65,8 @@ func TestWorkflowsArePinned(t *testing.T) {
 	require.Len(t, versions, 5)
 }
 
-// The workflow runs the stages of .ci/run and nothing beside them; main's runs are
-// not ended by the next push; every job has a limit.
+// The workflows run every stage of .ci/run, and no target beside them; a push to main does not end the runs
+// of the push before; every job has a time limit.
 func TestWorkflowAndScriptDoTheSame(t *testing.T) {
 	root, err := Root()
 	require.NoError(t, err)
