@@ -2,7 +2,7 @@
 
 //go:build ignore
 
-// This is mage without installing it:
+// This program runs the targets without an installed mage:
 //
 //	go run mage.go -l                 list the targets
 //	go run mage.go reproduce          the main job

@@ -140,7 +140,7 @@ func (Experiments) Run(ctx context.Context, name string,
 	kernel *string, // in kernels.yaml; of vm
 	accel *string, // auto, kvm, tcg or vtime; of vm
 	cpus *int, // of the guest; 0: by the accelerator
-	jobs *int, // guests side by side; without it one, or under vtime one per CPU of this machine
+	jobs *int, // guests side by side; without it one, or under vtime one per CPU of this host
 	shard *string, // i/n: the i-th of n shards; /n under Kubernetes and Slurm
 	results *string, // directory; results/ without it
 	json *bool, // events for tools, one per line, on standard output
@@ -250,7 +250,7 @@ func (Figures) Publish(ctx context.Context,
 	return targets.Figures{Host: host()}.Publish(ctx, targets.FiguresPublishFlags{Results: value(results)})
 }
 
-// Fidelity compares what was simulated with what the paper plots: docs/fidelity.md and .tsv.
+// Fidelity compares what was simulated with what the paper plots, and writes docs/: fidelity, never and attack; then it does what figures:findings and figures:architecture do.
 func (Figures) Fidelity(ctx context.Context) error {
 	return targets.Figures{Host: host()}.Fidelity(ctx)
 }
@@ -276,7 +276,7 @@ func Reproduce(ctx context.Context,
 	return host().Reproduce(ctx, targets.ReproduceFlags{Profile: value(profile), Figure: value(figure), Kernel: value(kernel), Accel: value(accel), Jobs: value(jobs)})
 }
 
-// Clean removes results and report, and with -cacheToo the cache but for disks kept by -keep. What is not of ours stays.
+// Clean removes results and report, and with -cacheToo the cache but for disks kept by -keep. Files that ALPS did not make stay.
 func Clean(ctx context.Context,
 	cacheToo *bool, // kernels, images and compiler cache as well
 ) error {
@@ -311,7 +311,7 @@ func (Test) Guest(ctx context.Context,
 	return targets.Test{Host: host()}.Guest(ctx, targets.TestGuestFlags{Kernel: value(kernel), Src: value(src)})
 }
 
-// Weekly runs what takes long (ring.Long, but for kernel:soak): ten minutes of handlers made at random, a guest with 24 CPUs, an attack on four, busy periods and web frameworks in guests, guests with kernel 6.12, runs that are killed, runs in shards.
+// Weekly runs what takes long (ring.Long, but for kernel:soak): ten minutes of handlers made at random, a guest with 24 CPUs, an attack on steady with four CPUs, web frameworks in a guest, runs that are killed, runs in shards, guests with kernel 6.12.
 func (Test) Weekly(ctx context.Context,
 	kills *int, // 5 without it
 	src *string, // of Linux 6.12, where the distribution has no package of it
@@ -398,7 +398,7 @@ func (Vm) List(ctx context.Context) error {
 	return targets.Vm{Host: host()}.List(ctx)
 }
 
-// Log prints a running guest's h.Console.
+// Log prints what a running guest has written to its console.
 func (Vm) Log(ctx context.Context,
 	id *string, // of vm:list; without it this checkout's
 ) error {

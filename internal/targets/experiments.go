@@ -77,7 +77,7 @@ type ExperimentsRunFlags struct {
 	Kernel  string // in kernels.yaml; of vm
 	Accel   string // auto, kvm, tcg or vtime; of vm
 	CPUs    int    // of the guest; 0: by the accelerator
-	Jobs    int    // guests side by side; without it one, or under vtime one per CPU of this machine
+	Jobs    int    // guests side by side; without it one, or under vtime one per CPU of this host
 	Shard   string // i/n: the i-th of n shards; /n under Kubernetes and Slurm
 	Results string // directory; results/ without it
 	JSON    bool   // events for tools, one per line, on standard output

@@ -2,11 +2,12 @@
 
 // Package targets is what the commands "go run mage.go TARGET" do.
 //
-// A method of Host with a context is a target of that name, one of Kernel, Vm and
-// so on a target of that namespace. A struct of flags as the last parameter has a
-// field for each flag, a comment behind it says what it means; a string before it
-// is an argument that must be given. The program in gen writes magefile.go from
-// this, so that flags are declared here and nowhere else.
+// An exported method of Host is a target of that name, and one of Kernel, Vm and so
+// on is a target of that namespace. Its first parameter is a context. A struct of
+// flags as the last parameter has a field for each flag, and the comment behind the
+// field says what the flag means; a string before it is an argument that must be
+// given. The program in gen writes magefile.go from these methods, so that flags
+// are declared here and nowhere else.
 package targets
 
 import (
@@ -42,7 +43,7 @@ type (
 	Test        struct{ Host }
 )
 
-// rig are the options every target with a guest begins with.
+// rig installs the packages that targets with a guest need, and returns the options with which they begin.
 func (h Host) rig(ctx context.Context, kernelName string) (guest.Options, error) {
 	root, err := tree.Root()
 	if err != nil {
@@ -65,12 +66,12 @@ func (h Host) Deps(ctx context.Context) error {
 	return nil
 }
 
-// ensureRig installs what targets with a guest need, and what makes its kernel.
+// ensureRig installs the packages that targets with a guest need, and those of makes, which make its kernel.
 func (h Host) ensureRig(ctx context.Context, makes ...deps.Group) error {
 	return deps.Ensure(ctx, h.Console, append(makes, deps.Image(), deps.QEMU(), deps.QEMUBuild())...)
 }
 
-// kernelDeps makes the kernel of that name.
+// kernelDeps are the packages that make the kernel of that name; without a name, of the default one.
 func kernelDeps(root, name string) (deps.Group, error) {
 	kernels, err := kernel.List(filepath.Join(root, "kernel"))
 	if err != nil {

@@ -59,14 +59,14 @@ func (h Figures) Publish(ctx context.Context, f FiguresPublishFlags) error {
 // publishedRuns is where measured runs are committed, below the root.
 var publishedRuns = filepath.Join("docs", "runs")
 
-// reportOptions are those of a report into out, below the root.
+// reportOptions are the options of a report into out, below the root; results is results/ if it is empty.
 func (h Host) reportOptions(results, out string) (report.Options, error) {
 	root, err := tree.Root()
 	return report.Options{Results: cmp.Or(results, filepath.Join(root, "results")), Experiments: filepath.Join(root, "experiments"),
 		Code: root, Out: filepath.Join(root, out), Progress: h.Console}, err
 }
 
-// shown prints where a page is, also where some of it is missing.
+// shown prints the path of a page, also of one from which something is missing, and passes the error on.
 func (h Host) shown(page string, err error) error {
 	if page != "" {
 		fmt.Fprintln(h.Out, page)
@@ -74,7 +74,7 @@ func (h Host) shown(page string, err error) error {
 	return err
 }
 
-// Fidelity compares what was simulated with what the paper plots: docs/fidelity.md and .tsv.
+// Fidelity compares what was simulated with what the paper plots, and writes docs/: fidelity, never and attack; then it does what figures:findings and figures:architecture do.
 func (h Figures) Fidelity(ctx context.Context) error {
 	root, err := tree.Root()
 	if err != nil {

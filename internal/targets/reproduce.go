@@ -32,8 +32,8 @@ type ReproduceFlags struct {
 	Jobs    int    // guests side by side; as of experiments:run
 }
 
-// paperCPUs is how many CPUs a host has at least on which reproduce takes the profile
-// paper without being asked.
+// paperCPUs is how many CPUs a host needs, beside KVM, for reproduce to take the profile paper
+// without being asked.
 const paperCPUs = 16
 
 // Reproduce simulates everything, builds the rig, measures in a guest and draws the report.
@@ -61,7 +61,7 @@ func (h Host) Reproduce(ctx context.Context, f ReproduceFlags) error {
 		}
 		h.Console.Printf("profile %s: as asked", size)
 	}
-	// Seconds, before anything is built. A run that is not good is said in the report.
+	// The simulation needs nothing that is built, so it comes first. The report names runs that are not valid.
 	var errs []error
 	if needs(results.EngineSim) {
 		errs = append(errs, execute.Run(ctx, what, plan.Options{Guest: guest.Options{Root: root, Progress: h.Console}, Engine: results.EngineSim}))
@@ -69,7 +69,7 @@ func (h Host) Reproduce(ctx context.Context, f ReproduceFlags) error {
 	if ctx.Err() != nil {
 		return errors.Join(errs...)
 	}
-	hooks := func() error { // Table 3; its kernels are others
+	hooks := func() error { // Table 3, which is measured in kernels of its own
 		if size == "smoke" || ctx.Err() != nil || !slices.ContainsFunc(exps, func(e config.Experiment) bool { return e.Target == "kernel:cost" }) {
 			return nil
 		}
@@ -105,7 +105,7 @@ func (h Host) Reproduce(ctx context.Context, f ReproduceFlags) error {
 	if ctx.Err() != nil {
 		return errors.Join(errs...)
 	}
-	// What was measured is drawn even if a run was not good.
+	// The report is drawn even if a run failed or is not valid.
 	return errors.Join(append(errs, Figures{h}.Draw(ctx, FiguresDrawFlags{}))...)
 }
 
@@ -114,7 +114,7 @@ type CleanFlags struct {
 	CacheToo bool // kernels, images and compiler cache as well
 }
 
-// Clean removes results and report, and with -cacheToo the cache but for disks kept by -keep. What is not of ours stays.
+// Clean removes results and report, and with -cacheToo the cache but for disks kept by -keep. Files that ALPS did not make stay.
 func (h Host) Clean(ctx context.Context, f CleanFlags) error {
 	root, err := tree.Root()
 	if err != nil {
@@ -155,6 +155,6 @@ func (h Host) Clean(ctx context.Context, f CleanFlags) error {
 	if err != nil {
 		return err
 	}
-	removed(dir, left) // what was kept by -keep, or is not of ours
+	removed(dir, left) // left: disks kept by -keep, and what ALPS did not make
 	return nil
 }

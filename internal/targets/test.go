@@ -23,7 +23,7 @@ import (
 )
 
 // The rings of tests (package ring) and the targets that run them. With CI=true a
-// target's rings run or fail. ring.Upstream is of nobody: it needs a binary of
+// target's rings run or fail. No target runs ring.Upstream: it needs a binary of
 // OpenLambda's, which OL_UPSTREAM names.
 
 // Aliases are other names of targets.
@@ -46,10 +46,10 @@ func inCI(rings ...ring.Ring) []string {
 	return must(rings...)
 }
 
-// raceLimit is for a package under the race detector on a busy machine.
+// raceLimit is how long a package's tests may take under the race detector on a busy host.
 const raceLimit = "-timeout=30m"
 
-// goTest runs go test with its own output last.
+// goTest runs go test in the root, with env added to the environment.
 func (h Host) goTest(ctx context.Context, env []string, args ...string) error {
 	root, err := tree.Root()
 	if err != nil {
@@ -96,7 +96,7 @@ func (h Test) All(ctx context.Context) error {
 		return err
 	}
 	switch {
-	case os.Geteuid() == 0: // unit had it
+	case os.Geteuid() == 0: // Unit has run the ring root
 	case !sudoWorks(ctx) && os.Getenv("CI") != "true":
 		h.Console.Printf("ring %s does not run: this is not root, and sudo asks for a password (sudo -v, then test:root)", ring.Root)
 	default:
@@ -191,7 +191,8 @@ func (h Test) Guest(ctx context.Context, f TestGuestFlags) error {
 	return h.guestTests(ctx, o, nil, nil, "-timeout=1h", "-run=Guest", "./vm", "./experiments/guest", "./experiments/execute")
 }
 
-// guestTests runs tests that boot guests, on parts made before. Those of the rings more have to run, too.
+// guestTests builds the kernel and the disk, and runs tests that boot guests of them. The tests of the rings more
+// must run, too.
 func (h Host) guestTests(ctx context.Context, o guest.Options, more []ring.Ring, env []string, args ...string) error {
 	p, err := guest.Prepare(ctx, o)
 	if err != nil {
@@ -220,7 +221,7 @@ func (h Host) guestTests(ctx context.Context, o guest.Options, more []ring.Ring,
 	return h.goTest(ctx, env, append([]string{"-count=1", "-p=1", "-v"}, args...)...)
 }
 
-// longRing is for tests that run nowhere else.
+// longRing is for tests that take long: test:weekly, testKill and kernel:soak run them.
 var longRing = []ring.Ring{ring.Long}
 
 // TestWeeklyFlags are the flags of test:weekly.
@@ -229,7 +230,7 @@ type TestWeeklyFlags struct {
 	Src   string // of Linux 6.12, where the distribution has no package of it
 }
 
-// Weekly runs what takes long (ring.Long, but for kernel:soak): ten minutes of handlers made at random, a guest with 24 CPUs, an attack on four, busy periods and web frameworks in guests, guests with kernel 6.12, runs that are killed, runs in shards.
+// Weekly runs what takes long (ring.Long, but for kernel:soak): ten minutes of handlers made at random, a guest with 24 CPUs, an attack on steady with four CPUs, web frameworks in a guest, runs that are killed, runs in shards, guests with kernel 6.12.
 func (h Test) Weekly(ctx context.Context, f TestWeeklyFlags) error {
 	if err := h.goTest(ctx, nil, "-run=^$", "-fuzz=^FuzzHandlers$", "-fuzztime=10m", "./openlambda/sandbox"); err != nil {
 		return err

@@ -40,7 +40,7 @@ type GuestFlags struct {
 	Snapshot bool   // do not boot: go on from a snapshot in which Docker is ready
 }
 
-// given reports whether any of them asks for a guest of its own.
+// given reports whether any flag is set: it asks for a guest of its own.
 func (f GuestFlags) given() bool { return f != GuestFlags{} }
 
 // prepare builds what the guest is made of, and its configuration.
@@ -262,7 +262,7 @@ type VmLogFlags struct {
 	ID string // of vm:list; without it this checkout's
 }
 
-// Log prints a running guest's h.Console.
+// Log prints what a running guest has written to its console.
 func (h Vm) Log(ctx context.Context, f VmLogFlags) error {
 	st, err := vm.Find(f.ID)
 	if err != nil {
