@@ -20,7 +20,7 @@ import (
 	"github.com/ds2-lab/alps/figures/stats"
 )
 
-// MinRounds is how many rounds a claim needs at least to be judged.
+// MinRounds is how many rounds a claim needs to be judged; of paper.Headline's runs one is enough.
 const MinRounds = 3
 
 // LoadPct is a load (0 to 1, and above) in whole %.

@@ -101,7 +101,7 @@ func (t *tables) average(figure, engine, workload, series, column string) (float
 }
 
 // deviation is the median of |ours/paper − 1| over all bars of a workload that the paper
-// plots, in percent: of one series, or of all if series is empty.
+// plots at 90 % load, as text in %: of one series, or of all if series is empty.
 func (t *tables) deviation(file, workload, series string) (string, error) {
 	rows, err := t.rows(file)
 	if err != nil {
@@ -129,7 +129,7 @@ func (t *tables) deviation(file, workload, series string) (string, error) {
 // claim is a line of report/claims.tsv.
 type claim struct{ ID, Figure, Measured, Seen, Large, LargeSeen, Simulated, SimulatedSeen, Paper, Text, Reason string }
 
-// claims are those whose measured verdict is one of these, in the paper's order.
+// claims are the claims whose measured verdict is one of verdicts, in the file's order.
 func (t *tables) claims(verdicts ...string) ([]claim, error) {
 	rows, err := t.rows("report/claims.tsv")
 	if err != nil {
@@ -201,8 +201,8 @@ func (t *tables) cells() (string, error) {
 	return string(m[1]), nil
 }
 
-// conditions say what the report's runs in guests with so many CPUs for the functions
-// were made with.
+// conditions say with which kernel, clock, CPUs, rounds and invocations the report's measured runs of alps on Huawei's
+// workload at 90 % load were made, of those with so many CPUs for the functions.
 func (t *tables) conditions(functionCPUs int) (string, error) {
 	text, err := os.ReadFile(filepath.Join(t.docs, "report", "runs.json"))
 	if err != nil {

@@ -109,7 +109,8 @@ func (r *report) addLarge(a *answer, beside answerLine, series, group, stat stri
 }
 
 // reproduced counts the claims that hold, and gives ALPS's mean turnaround against CFS's on both workloads,
-// and the median of the short functions on Huawei's; each also on the paper's CPUs, where it was measured there.
+// and the median of the short functions on Huawei's. Claims and Huawei's numbers have a second line by paper.Headline
+// if it was measured.
 func (r *report) reproduced() (answer, error) {
 	a := answer{Question: "Did it reproduce?", Section: "claims",
 		Note: "An effect holds if at least two thirds of the paper's size is found and the interval spans no zero. What was simulated only is no measurement."}

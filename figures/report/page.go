@@ -86,7 +86,7 @@ type means struct {
 	Turnaround, Request, Switch string
 }
 
-// meansTSV has a line for each series of each figure.
+// meansTSV has a line for each engine, workload, load and series of each figure. Its numbers are as round as the page's.
 func (p page) meansTSV() string {
 	var b strings.Builder
 	b.WriteString("figure\tengine\tworkload\tload_pct\tseries\trounds\tn\tturnaround_ms\trequest_ms\tswitches\n")
@@ -99,7 +99,7 @@ func (p page) meansTSV() string {
 	return b.String()
 }
 
-// plain is a number for people without what groups its digits.
+// plain is a number for people without the commas between its thousands.
 func plain(number string) string { return strings.ReplaceAll(number, ",", "") }
 
 // add puts an engine's rows beside those of the other.
@@ -164,7 +164,7 @@ type tally struct {
 	Measured, Large, Simulated int
 }
 
-// Tally is every verdict, with its counts. A claim of which the simulator is not asked counts as measured only.
+// Tally is every verdict, with its counts. Where a claim is not asked of some runs (Apart), it does not count.
 func (p page) Tally() []tally {
 	var out []tally
 	for _, v := range claims.Verdicts {
