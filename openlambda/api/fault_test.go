@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -173,6 +174,97 @@ func TestClientGoneInImportMode(t *testing.T) {
 	close(leave)
 	require.Equal(t, 200, <-second)
 	require.Len(t, p.Sandboxes(), 1)
+}
+
+// In import mode a handler that is over its limit goes with its sandbox, also if its client
+// has gone or has begun to get its answer: the next request does not wait behind it.
+func TestTimeLimitOfAHandlerThatNobodyHears(t *testing.T) {
+	entered := oltest.ShortDir(t) + "/entered"
+	handler := fmt.Sprintf(`import time
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/silent":
+        open(%q, "w").close()
+        time.sleep(60)
+    start_response("200 OK", [])
+    yield b"first"
+    if path == "/begun": time.sleep(60)
+`, entered)
+	for path, leave := range map[string]bool{"/silent": true, "/begun": false} {
+		t.Run(path, func(t *testing.T) {
+			c := oltest.Config(t)
+			c.Limits.MaxRuntimeDefault = 2
+			oltest.Handler(t, c, "f", handler)
+			s, d := oltest.OnDocker(t, c)
+			code, _ := s.Run("f", "")
+			require.Equal(t, 200, code)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if leave {
+				go func() {
+					for ctx.Err() == nil {
+						if _, err := os.Stat(entered); err == nil {
+							cancel()
+						}
+						time.Sleep(5 * time.Millisecond)
+					}
+				}()
+			}
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Base+"/run/f"+path, nil)
+			require.NoError(t, err)
+			resp, err := http.DefaultClient.Do(req)
+			if leave {
+				require.ErrorIs(t, err, context.Canceled)
+			} else {
+				require.NoError(t, err)
+				defer resp.Body.Close()
+				_, err = io.ReadAll(resp.Body)
+				require.ErrorIs(t, err, io.ErrUnexpectedEOF, "it breaks off")
+			}
+			code, body := s.Run("f", "")
+			require.Equal(t, 200, code, body)
+			require.Equal(t, "first", body)
+			require.Equal(t, 2, d.Count("create"))
+		})
+	}
+}
+
+// When the client leaves in the middle of an answer, the handler's next write fails. In import
+// mode its slot stays taken until the handler has ended, and the sandbox stays.
+func TestClientLeavesInTheMiddleOfAnAnswer(t *testing.T) {
+	for name, headers := range map[string]string{"chunked": "", "with a length": `("Content-Length", str(1 << 40))`} {
+		t.Run(name, func(t *testing.T) {
+			c := oltest.Config(t)
+			failed, end := oltest.ShortDir(t)+"/failed", oltest.ShortDir(t)+"/end"
+			oltest.Handler(t, c, "f", fmt.Sprintf(`import os, time
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/":
+        start_response("200 OK", [])
+        yield b"ok"
+        return
+    start_response("200 OK", [%s])
+    try:
+        while True: yield b"x" * 65536
+    finally:
+        open(%q, "w").close()
+        while not os.path.exists(%q): time.sleep(0.01)
+`, headers, failed, end))
+			s, d := oltest.OnDocker(t, c)
+			resp, err := http.Get(s.Base + "/run/f/endless")
+			require.NoError(t, err)
+			_, err = io.ReadFull(resp.Body, make([]byte, 1<<20))
+			require.NoError(t, err)
+			resp.Body.Close() // closes the connection
+			oltest.Eventually(t, func() bool { _, err := os.Stat(failed); return err == nil }, "the handler cannot write")
+			second := make(chan int, 1)
+			go func() { code, _ := s.Run("f", ""); second <- code }()
+			oltest.Eventually(t, func() bool { return strings.Contains(s.Get("/metrics"), `ol_queue_length{function="f"} 1`) }, "the second waits")
+			require.NoError(t, os.WriteFile(end, nil, 0o600))
+			require.Equal(t, 200, <-second)
+			require.Equal(t, 1, d.Count("create"))
+			require.Contains(t, s.Get("/metrics"), `ol_invocations_total{function="f",status="499"} 1`)
+		})
+	}
 }
 
 func TestImageMissing(t *testing.T) {

@@ -198,7 +198,7 @@ func (c *call) on(in *pool.Instance) (int, error) {
 	}
 	ctx, inProcess := c.r.Context(), w.config.Invocation == config.Import
 	if inProcess {
-		// Nothing can stop the handler; its slot is taken until it is done.
+		// Only the sandbox's end stops the handler: its slot is taken until it is done or late.
 		ctx = context.WithoutCancel(ctx)
 	}
 	limit := w.config.Limits.MaxRuntime()
@@ -215,20 +215,24 @@ func (c *call) on(in *pool.Instance) (int, error) {
 	took := c.f.Since(stats.Serve, begun)
 	c.served += took
 	f.Took(took)
-	switch {
-	case err == nil:
+	if err == nil {
 		return status, nil
+	}
+	late := errors.Is(ctx.Err(), context.DeadlineExceeded)
+	if late && inProcess {
+		f.Discard(in) // the handler still runs, whether or not somebody waits for it
+	}
+	switch {
 	case c.r.Context().Err() != nil:
 		return statusClientGone, err
+	case answered && late:
+		return statusBrokeOff, fmt.Errorf("function %s: its answer broke off: it was not whole within limits.max_runtime_default, %s", c.name, limit)
 	case answered:
 		return statusBrokeOff, fmt.Errorf("function %s: its answer broke off: %w", c.name, err)
 	case errors.Is(err, sandbox.ErrNotSent) && ctx.Err() == nil:
 		f.Discard(in)
 		return status, fmt.Errorf("function %s: its sandbox is gone: %w", c.name, err)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		if inProcess {
-			f.Discard(in)
-		}
+	case late:
 		return status, fmt.Errorf("function %s: no answer within limits.max_runtime_default, %s; the invocation was ended", c.name, limit)
 	}
 	death := in.SB.Death(context.WithoutCancel(ctx))

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
@@ -95,8 +97,9 @@ func (l *late) Write(p []byte) (int, error) {
 
 // Exchange sends req with body over a connection of its own, because the server forks
 // when it accepts one, and calls answer with the response. When ctx ends, the connection
-// is closed, and an invocation that is a process ends with it. The error matches
-// ErrNotSent if no connection could be made.
+// is closed, and an invocation that is a process ends with it. If answer fails, the handler's
+// next write fails, and Exchange returns when the handler has ended or ctx has. The error
+// matches ErrNotSent if no connection could be made.
 func Exchange(ctx context.Context, s Sandbox, req *http.Request, body []byte, answer func(*http.Response) error) error {
 	req.Body, req.ContentLength = http.NoBody, int64(len(body))
 	if len(body) > 0 {
@@ -127,7 +130,29 @@ func Exchange(ctx context.Context, s Sandbox, req *http.Request, body []byte, an
 		return errors.Join(err, writeErr)
 	}
 	defer resp.Body.Close()
-	return answer(resp)
+	err = answer(resp)
+	if err != nil {
+		hangUp(to.conn)
+	}
+	return err
+}
+
+// hangUp makes the server's next write fail, and returns when the server has closed the
+// connection or conn is closed.
+func hangUp(conn net.Conn) {
+	c, ok := conn.(*net.UnixConn)
+	if !ok || c.CloseRead() != nil {
+		return
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Read(func(fd uintptr) (closed bool) {
+		p := []unix.PollFd{{Fd: int32(fd)}}
+		_, err := unix.Poll(p, 0)
+		return err != nil || p[0].Revents != 0 // with no events asked for, only the end is one
+	})
 }
 
 // Deadline bounds pausing, waking, removing and examining a sandbox, so that a Docker
