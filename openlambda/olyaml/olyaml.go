@@ -10,6 +10,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -107,7 +108,8 @@ func readFile(path string) (Function, error) {
 	return Parse(data)
 }
 
-// Parse reads ol.yaml's content. Entry and Install stay empty.
+// Parse reads ol.yaml's content. Entry and Install stay empty. With an error the
+// Function is empty: nothing of a wrong file counts.
 func Parse(data []byte) (Function, error) {
 	out := Function{Allowed: []string{"*"}}
 	if strings.TrimSpace(string(data)) == "" {
@@ -115,7 +117,7 @@ func Parse(data []byte) (Function, error) {
 	}
 	var f file
 	if err := yamlx.Decode(File, data, &f); err != nil {
-		return out, err
+		return Function{}, err
 	}
 	errs := &yamlx.Errors{File: File}
 	if f.Triggers.HTTP != nil {
@@ -150,7 +152,10 @@ func Parse(data []byte) (Function, error) {
 		out.Environment[key] = value.V
 	}
 	out.Fresh = !f.Reuse.IsZero() && !f.Reuse.V
-	return out, errs.Err()
+	if err := errs.Err(); err != nil {
+		return Function{}, err
+	}
+	return out, nil
 }
 
 // readDotEnv reads the NAME=value lines of .env, which count if ol.yaml has no environment.
@@ -209,19 +214,21 @@ func installs(path string) ([]string, error) {
 	}
 	defer f.Close()
 	var out []string
-	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		// As OpenLambda reads it: the line begins with #, and spaces may be anywhere.
-		list, ok := strings.CutPrefix(strings.ReplaceAll(sc.Text(), " ", ""), "#ol-install:")
-		if !ok {
-			continue
+	for r := bufio.NewReader(f); ; {
+		line, err := r.ReadString('\n')
+		if err != nil && err != io.EOF {
+			return nil, err
 		}
-		for name := range strings.SplitSeq(list, ",") {
-			if name = strings.TrimSpace(name); name != "" {
-				out = append(out, name)
+		// As OpenLambda reads it: the line begins with #, and spaces may be anywhere.
+		if list, ok := strings.CutPrefix(strings.ReplaceAll(line, " ", ""), "#ol-install:"); ok {
+			for name := range strings.SplitSeq(list, ",") {
+				if name = strings.TrimSpace(name); name != "" {
+					out = append(out, name)
+				}
 			}
 		}
+		if err == io.EOF {
+			return out, nil
+		}
 	}
-	return out, sc.Err()
 }

@@ -5,6 +5,7 @@ package olyaml
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,7 +93,10 @@ func TestRefusals(t *testing.T) {
 		_, err := function(t, map[string]string{"f.py": "", File: x.yaml})
 		require.ErrorContains(t, err, x.want, x.yaml)
 	}
-	_, err := function(t, map[string]string{"app.py": ""})
+	f, err := Parse([]byte("triggers:\n  http:\n    - method: GET\n  cron:\n    - schedule: \"@every 1s\"\n    - schedule: often\n"))
+	require.ErrorContains(t, err, "ol.yaml:6:17: triggers.cron.schedule")
+	require.Zero(t, f, "nothing of a wrong file counts")
+	_, err = function(t, map[string]string{"app.py": ""})
 	require.ErrorContains(t, err, "no f.py in it (if another file is its entry, say so in ol.yaml: environment: OL_ENTRY_FILE: app.py)")
 }
 
@@ -101,4 +105,11 @@ func TestOlInstallIsRead(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"numpy", "pandas", "requests"}, f.Install)
 	require.Equal(t, []string{"OL_INSTALL=numpy,pandas,requests"}, f.Env())
+}
+
+// A line of the code may have any length.
+func TestALongLineOfTheCode(t *testing.T) {
+	f, err := function(t, map[string]string{"f.py": "data = '" + strings.Repeat("x", 3<<20) + "'\n# ol-install: numpy"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"numpy"}, f.Install)
 }
