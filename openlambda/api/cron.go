@@ -20,8 +20,10 @@ import (
 // directory, crons looks every few seconds which functions it has; a function of a web
 // registry is called from its first request on.
 type crons struct {
-	w *Worker
-	c *cron.Cron
+	w      *Worker
+	c      *cron.Cron
+	life   context.Context // of every call
+	giveUp context.CancelFunc
 
 	mu      sync.Mutex
 	entries map[string]cronEntry // by function
@@ -33,16 +35,27 @@ type cronEntry struct {
 }
 
 func newCrons(w *Worker) *crons {
-	return &crons{w: w, c: cron.New(), entries: map[string]cronEntry{}}
+	c := &crons{w: w, c: cron.New(), entries: map[string]cronEntry{}}
+	c.life, c.giveUp = context.WithCancel(context.Background())
+	return c
 }
 
 // lookEvery is the shortest time between two looks at the registry for schedules.
 const lookEvery = 5 * time.Second
 
-// run looks at the registry and calls functions until ctx ends.
+// run looks at the registry and calls functions until ctx ends. Then it gives the calls
+// Worker.drain to finish; one that has not is given up: run does not wait for it.
 func (c *crons) run(ctx context.Context) {
 	c.c.Start()
-	defer func() { <-c.c.Stop().Done() }()
+	defer func() {
+		called := c.c.Stop()
+		select {
+		case <-called.Done():
+		case <-time.After(c.w.drain):
+			c.w.log.Warn("worker ends; calls by cron that have not finished are given up", "after", c.w.drain)
+		}
+		c.giveUp()
+	}()
 	every := time.NewTicker(max(lookEvery, time.Duration(c.w.config.RegistryCacheMS)*time.Millisecond))
 	defer every.Stop()
 	for {
@@ -110,7 +123,7 @@ func (c *crons) drop(name string) {
 
 // call sends the function a POST of {}, as OpenLambda does.
 func (c *crons) call(name, schedule string) {
-	r, err := http.NewRequest(http.MethodPost, "http://localhost/run/"+name, bytes.NewReader([]byte("{}")))
+	r, err := http.NewRequestWithContext(c.life, http.MethodPost, "http://localhost/run/"+name, bytes.NewReader([]byte("{}")))
 	if err != nil {
 		c.w.log.Error("cron cannot call function", "function", name, "schedule", schedule, "err", err)
 		return
@@ -126,6 +139,10 @@ func (c *crons) call(name, schedule string) {
 	begun := time.Now()
 	sink := &discard{header: http.Header{}, status: http.StatusOK}
 	c.w.serve(sink, r, nil, true)
+	if c.life.Err() != nil {
+		c.w.log.Warn("call by cron was given up", "function", name, "request", sink.header.Get(requestHeader), "schedule", schedule, "took", time.Since(begun).Round(time.Millisecond))
+		return
+	}
 	c.w.log.Info("cron called function", "function", name, "request", sink.header.Get(requestHeader), "schedule", schedule, "status", sink.status, "took", time.Since(begun).Round(time.Millisecond))
 }
 

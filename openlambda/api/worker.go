@@ -33,7 +33,7 @@ import (
 	"github.com/ds2-lab/alps/openlambda/workdir"
 )
 
-// DrainLimit is how long requests may go on after the signal to end.
+// DrainLimit is how long requests, also cron's, may go on after the signal to end.
 const DrainLimit = 10 * time.Second
 
 // GCPercent is how much a worker's heap may grow before it is collected, in percent
@@ -49,6 +49,7 @@ type Worker struct {
 	none   *stats.Function // of requests to no function that exists
 	pool   *pool.Pool
 	crons  *crons
+	drain  time.Duration // DrainLimit; tests set it
 }
 
 // New returns a worker whose sandboxes m makes. Serve runs it.
@@ -57,7 +58,7 @@ func New(c config.Config, m sandbox.Maker, log *slog.Logger) *Worker {
 	if c.Trace.Latency {
 		latencies = log
 	}
-	w := &Worker{config: c, log: log, stats: stats.New(latencies)}
+	w := &Worker{config: c, log: log, stats: stats.New(latencies), drain: DrainLimit}
 	w.none = w.stats.Function("")
 	w.pool = pool.New(c, m, log, w.stats)
 	w.crons = newCrons(w)
@@ -71,8 +72,8 @@ func New(c config.Config, m sandbox.Maker, log *slog.Logger) *Worker {
 func (w *Worker) Pool() *pool.Pool { return w.pool }
 
 // Serve starts every configured function, then answers on worker_port and the
-// functions' own ports until ctx ends. Then it gives requests DrainLimit to finish,
-// removes the containers and writes stats.json.
+// functions' own ports until ctx ends. Then it gives requests, also cron's, DrainLimit to
+// finish, removes the containers and writes stats.json.
 func (w *Worker) Serve(ctx context.Context) (err error) {
 	unmount, err := workdir.Make(w.config)
 	if err != nil {
@@ -131,8 +132,8 @@ func (w *Worker) Serve(ctx context.Context) (err error) {
 	g.Go(func() error { w.crons.run(ctx); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
-		w.log.Info("worker ends; requests may finish", "within", DrainLimit)
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), DrainLimit)
+		w.log.Info("worker ends; requests may finish", "within", w.drain)
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.drain)
 		defer cancel()
 		var all errgroup.Group
 		for _, s := range servers {
