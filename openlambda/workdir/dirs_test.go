@@ -3,11 +3,15 @@
 package workdir
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,4 +118,52 @@ func TestAnothersProcessAndFileStay(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, text, string(left))
 	}
+}
+
+// Of several that claim a dead worker's directory at once, one gets it.
+func TestOneWorkerClaimsADeadOnesDirectory(t *testing.T) {
+	c := config.Default(t.TempDir())
+	gone := exec.Command("true")
+	require.NoError(t, gone.Run())
+	for range 300 {
+		write(t, PIDFile(c), strconv.Itoa(gone.Process.Pid))
+		var claimed atomic.Int32
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				if Claim(c) == nil {
+					claimed.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		require.EqualValues(t, 1, claimed.Load())
+	}
+}
+
+// While what a dead worker left is removed, no worker starts; then its worker.pid stays.
+func TestNoWorkerStartsInADirectoryThatIsCleared(t *testing.T) {
+	c := config.Default(t.TempDir())
+	gone := exec.Command("true")
+	require.NoError(t, gone.Run())
+	write(t, PIDFile(c), strconv.Itoa(gone.Process.Pid))
+	claimed := make(chan error, 1)
+	pid, err := Clear(c, func() error {
+		go func() { claimed <- Claim(c) }()
+		time.Sleep(100 * time.Millisecond) // in which it would claim
+		pid, _, err := Running(c)
+		require.Zero(t, pid)
+		return err
+	})
+	require.NoError(t, err)
+	require.Zero(t, pid)
+	require.NoError(t, <-claimed)
+	pid, err = Clear(c, func() error { return errors.New("it runs") })
+	require.NoError(t, err)
+	require.Equal(t, os.Getpid(), pid)
+	require.FileExists(t, PIDFile(c))
+	require.NoError(t, os.RemoveAll(c.WorkerDir))
+	no := errors.New("no docker")
+	_, err = Clear(c, func() error { return no })
+	require.ErrorIs(t, err, no, "also without a directory")
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ds2-lab/alps/openlambda/config"
 )
 
@@ -72,14 +74,33 @@ func startedAfter(pid int, moment time.Time) bool {
 	return time.Now().Add(-age).After(moment.Add(2 * time.Second))
 }
 
+// locked calls do while no other process is in locked for the same worker_dir.
+func locked(c config.Config, do func() error) error {
+	dir, err := os.Open(c.WorkerDir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for {
+		err = unix.Flock(int(dir.Fd()), unix.LOCK_EX)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("worker_dir: lock it: %w", err)
+	}
+	return do()
+}
+
 // Claim writes this process's number to worker.pid. If the file is there and its process
 // lives, that is an error; if its process is gone, the file is replaced.
 func Claim(c config.Config) error {
 	if err := os.MkdirAll(c.WorkerDir, 0o700); err != nil {
 		return fmt.Errorf("worker_dir: make it: %w", err)
 	}
-	path := PIDFile(c)
-	for range 2 {
+	return locked(c, func() error {
+		path := PIDFile(c)
 		pid, found, err := Running(c)
 		if err != nil {
 			return err
@@ -92,16 +113,40 @@ func Claim(c config.Config) error {
 				return err
 			}
 		}
-		// Linked, not written: nobody sees the file without its number, and of
-		// two workers one wins.
+		// Linked, not written: nobody sees the file without its number, and of this worker and
+		// one of OpenLambda's, which takes no lock, one wins.
 		mine := fmt.Sprintf("%s.%d", path, os.Getpid())
 		if err := os.WriteFile(mine, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
 			return err
 		}
 		err = os.Link(mine, path)
-		if err := errors.Join(os.Remove(mine), err); err == nil || !errors.Is(err, os.ErrExist) {
+		if err := os.Remove(mine); err != nil {
 			return err
 		}
+		if errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("another worker starts in %s at this moment", c.WorkerDir)
+		}
+		return err
+	})
+}
+
+// Clear calls clean and removes the worker.pid of a worker that is gone; meanwhile none
+// starts. If a worker runs, Clear does nothing but return its pid.
+func Clear(c config.Config, clean func() error) (pid int, err error) {
+	if _, err := os.Stat(c.WorkerDir); errors.Is(err, os.ErrNotExist) {
+		return 0, clean()
 	}
-	return fmt.Errorf("another worker starts in %s at this moment", c.WorkerDir)
+	err = locked(c, func() (err error) {
+		if pid, _, err = Running(c); err != nil || pid != 0 {
+			return err
+		}
+		if err := clean(); err != nil {
+			return err
+		}
+		if err := os.Remove(PIDFile(c)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
+	return pid, err
 }

@@ -213,24 +213,17 @@ func (c *cli) down() error {
 // stop ends the worker and returns when it has ended. If no worker runs, stop removes the
 // containers and the worker.pid that a killed one left.
 func (c *cli) stop(cfg config.Config) error {
-	pid, _, err := workdir.Running(cfg)
-	if err != nil {
-		return err
-	}
-	if pid == 0 {
+	pid, err := workdir.Clear(cfg, func() error {
 		d, err := docker.New(cfg, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), pool.ReapLimit)
 		defer cancel()
-		if err := d.Reap(ctx); err != nil {
-			return err
-		}
-		if err := os.Remove(workdir.PIDFile(cfg)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		return nil
+		return d.Reap(ctx)
+	})
+	if err != nil || pid == 0 {
+		return err
 	}
 	fmt.Fprintf(c.stdout, "Killing worker process with PID %d\n", pid)
 	if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
