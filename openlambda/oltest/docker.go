@@ -3,6 +3,7 @@
 package oltest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/stretchr/testify/require"
@@ -53,6 +55,7 @@ type Container struct {
 	paused bool
 	code   int
 
+	started     atomic.Bool // cmd, out and ended are set
 	outOfMemory atomic.Bool // what inspect says
 }
 
@@ -66,6 +69,17 @@ func (c *Container) running() bool {
 	default:
 		return true
 	}
+}
+
+// state is Docker's word for what the container does.
+func (c *Container) state() container.ContainerState {
+	switch {
+	case !c.started.Load():
+		return container.StateCreated
+	case !c.running():
+		return container.StateExited
+	}
+	return container.StateRunning
 }
 
 // exitCode is as Docker has it: 128 plus the signal's number if one ended the process.
@@ -150,6 +164,17 @@ func (d *Docker) Kill(c *Container) {
 	}
 }
 
+// matches says whether the container has all of the labels, each as NAME=value.
+func (c *Container) matches(labels map[string]bool) bool {
+	for label := range labels {
+		name, value, _ := strings.Cut(label, "=")
+		if have, ok := c.Config.Labels[name]; !ok || have != value {
+			return false
+		}
+	}
+	return true
+}
+
 // hostPath translates a path in the container to the path on the host that is mounted there.
 func (c *Container) hostPath(path string) string {
 	for _, b := range c.host.Binds {
@@ -176,7 +201,7 @@ func (d *Docker) run(c *Container, args []string) error {
 		if err != nil {
 			return err
 		}
-		argv = []string{d.python, filepath.Join(server, "server.py"), "auto", "normal", "1", c.hostPath("/Handler"), c.hostPath("/host")}
+		argv = []string{d.python, filepath.Join(server, "server.py"), "auto", "normal", "1", c.hostPath("/handler"), c.hostPath("/host")}
 	}
 	out, err := os.CreateTemp(filepath.Dir(d.socket), "out")
 	if err != nil {
@@ -190,6 +215,7 @@ func (d *Docker) run(c *Container, args []string) error {
 	if err := c.cmd.Start(); err != nil {
 		return err
 	}
+	c.started.Store(true)
 	go func() {
 		c.cmd.Wait()
 		c.code = c.cmd.ProcessState.ExitCode()
@@ -225,12 +251,15 @@ func (d *Docker) routes() http.Handler {
 	}
 	mux.HandleFunc("/_ping", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Api-Version", "1.44") })
 	mux.HandleFunc("GET /containers/json", func(w http.ResponseWriter, r *http.Request) {
+		var filters struct{ Label map[string]bool }
+		if err := json.Unmarshal([]byte(cmp.Or(r.URL.Query().Get("filters"), "{}")), &filters); err != nil {
+			fail(w, 400, err.Error())
+			return
+		}
 		out := []container.Summary{}
 		for _, c := range d.List() {
-			for k, v := range c.Config.Labels {
-				if strings.Contains(r.URL.Query().Get("filters"), fmt.Sprintf("%q", k+"="+v)) {
-					out = append(out, container.Summary{ID: c.ID, Labels: c.Config.Labels})
-				}
+			if c.matches(filters.Label) {
+				out = append(out, container.Summary{ID: c.ID, Labels: c.Config.Labels, State: c.state()})
 			}
 		}
 		reply(w, 200, out)
@@ -300,10 +329,19 @@ func (d *Docker) routes() http.Handler {
 	on("GET /containers/{id}/json", "inspect", func(w http.ResponseWriter, _ *http.Request, c *Container) {
 		reply(w, 200, map[string]any{"Id": c.ID, "State": map[string]any{"Running": c.running(), "Paused": c.paused, "ExitCode": c.exitCode(), "OOMKilled": c.outOfMemory.Load()}})
 	})
-	on("GET /containers/{id}/logs", "logs", func(w http.ResponseWriter, _ *http.Request, c *Container) {
-		text, _ := os.ReadFile(c.out.Name())
-		w.Write([]byte{1, 0, 0, 0, byte(len(text) >> 24), byte(len(text) >> 16), byte(len(text) >> 8), byte(len(text))})
-		w.Write(text)
+	on("GET /containers/{id}/logs", "logs", func(w http.ResponseWriter, r *http.Request, c *Container) {
+		for sent := 0; ; time.Sleep(5 * time.Millisecond) {
+			last := r.URL.Query().Get("follow") != "1" || !c.running()
+			text, _ := os.ReadFile(c.out.Name())
+			text = text[min(sent, len(text)):]
+			sent += len(text)
+			w.Write([]byte{1, 0, 0, 0, byte(len(text) >> 24), byte(len(text) >> 16), byte(len(text) >> 8), byte(len(text))})
+			w.Write(text)
+			if last || r.Context().Err() != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+		}
 	})
 	on("DELETE /containers/{id}", "remove", func(w http.ResponseWriter, _ *http.Request, c *Container) {
 		d.Kill(c)
