@@ -34,7 +34,8 @@ type Reply struct {
 	Job     string
 }
 
-// Invoke posts r to base/run/name, base being like http://127.0.0.1:5002. A status other than 200 is an error.
+// Invoke posts r to base/run/name, base being like http://127.0.0.1:5002. A status other
+// than 200 is an error, and so is a redirect.
 func Invoke(ctx context.Context, c *http.Client, base, name string, r Request) (Reply, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -44,7 +45,9 @@ func Invoke(ctx context.Context, c *http.Client, base, name string, r Request) (
 	if err != nil {
 		return Reply{}, fmt.Errorf("invoke %s: %w", name, err)
 	}
-	resp, err := c.Do(req)
+	asSent := *c
+	asSent.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := asSent.Do(req)
 	if err != nil {
 		return Reply{}, fmt.Errorf("invoke %s: %w", name, err)
 	}

@@ -12,11 +12,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -234,41 +234,53 @@ func (c *dockerContainer) killedForMemory(ctx context.Context) bool {
 	return false
 }
 
-// Logs copies to w what the function's containers of this worker_dir wrote, and with follow
-// what they write until they or ctx end. Containers that start later are not followed.
+// LookEvery is how long Logs waits between two looks for new containers.
+const LookEvery = 250 * time.Millisecond
+
+// Logs copies to w what the function's containers of this worker_dir wrote. With follow it
+// copies what they write, those that start later too, until ctx ends; of one that is removed
+// within LookEvery of its start nothing may be seen. Several goroutines call w.Write.
 func (d *Docker) Logs(ctx context.Context, function string, follow bool, w io.Writer) error {
-	list, err := d.api.ContainerList(ctx, client.ContainerListOptions{All: true,
-		Filters: client.Filters{}.Add("label", LabelCluster+"="+d.config.WorkerDir).Add("label", LabelName+"="+function)})
-	if err != nil {
-		return d.explain(err)
-	}
-	var g errgroup.Group
-	out := &lockedWriter{w: w}
-	for _, c := range list.Items {
-		g.Go(func() error {
-			r, err := d.api.ContainerLogs(ctx, c.ID, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Follow: follow})
-			if err != nil {
-				return d.explain(err)
-			}
-			defer r.Close()
-			_, err = stdcopy.StdCopy(out, out, r)
+	g, ctx := errgroup.WithContext(ctx)
+	seen := map[string]bool{}
+	g.Go(func() error {
+		for {
+			list, err := d.api.ContainerList(ctx, client.ContainerListOptions{All: true,
+				Filters: client.Filters{}.Add("label", LabelCluster+"="+d.config.WorkerDir).Add("label", LabelName+"="+function)})
 			if ctx.Err() != nil {
 				return nil
 			}
-			return err
-		})
-	}
+			if err != nil {
+				return d.explain(err)
+			}
+			for _, c := range list.Items {
+				// Docker does not follow a container that has not started.
+				if !seen[c.ID] && c.State != container.StateCreated {
+					seen[c.ID] = true
+					g.Go(func() error { return d.copyLog(ctx, c.ID, follow, w) })
+				}
+			}
+			if !follow {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(LookEvery):
+			}
+		}
+	})
 	return g.Wait()
 }
 
-// lockedWriter lets several goroutines write to w, one Write at a time.
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
+// copyLog copies to w what a container wrote, and with follow what it writes until it or ctx ends.
+func (d *Docker) copyLog(ctx context.Context, id string, follow bool, w io.Writer) error {
+	r, err := d.api.ContainerLogs(ctx, id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Follow: follow})
+	if err == nil {
+		defer r.Close()
+		_, err = stdcopy.StdCopy(w, w, r)
+	}
+	if err == nil || ctx.Err() != nil || gone(err) || strings.Contains(err.Error(), "marked for removal") {
+		return nil
+	}
+	return d.explain(err)
 }

@@ -65,7 +65,7 @@ func commands() map[string]verb {
 		"admin install": {run: (*cli).install, flags: (*cli).installFlags, arg: "DIR, a function's directory"},
 		"list":          {run: (*cli).list, flags: none},
 		"invoke":        {run: (*cli).invoke, flags: (*cli).invokeFlags, arg: "NAME, a function's"},
-		"logs": {run: (*cli).logs, flags: func(c *cli, fs *flag.FlagSet) { fs.BoolVar(&c.follow, "f", false, "go on as more comes") },
+		"logs": {run: (*cli).logs, flags: func(c *cli, fs *flag.FlagSet) { fs.BoolVar(&c.follow, "f", false, "go on as more comes, until Ctrl-C") },
 			arg: "NAME, a function's"},
 		"functions init":   {run: (*cli).functionsInit, flags: (*cli).functionsFlags},
 		"functions delete": {run: (*cli).functionsDelete, flags: none},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ds2-lab/alps/openlambda/api"
 	"github.com/ds2-lab/alps/openlambda/config"
+	"github.com/ds2-lab/alps/openlambda/docker"
 	"github.com/ds2-lab/alps/openlambda/pool"
 )
 
@@ -87,4 +88,5 @@ func TestCompatNamesTheLimitsOfTheCode(t *testing.T) {
 		require.Contains(t, string(data), sentence)
 	}
 	require.Equal(t, time.Second, pool.IdlePause, "compat.md: paused after a second without requests")
+	require.Equal(t, time.Second/4, docker.LookEvery, "compat.md: a container that lives shorter than a quarter of a second")
 }

@@ -78,16 +78,13 @@ func (c *cli) functionsInit() error {
 	if err != nil {
 		return err
 	}
+	if f.invocation != config.Fork && f.invocation != config.Exec {
+		return fmt.Errorf("-invocation: %q: allowed: %s, %s", f.invocation, config.Fork, config.Exec)
+	}
 	base := config.Default(c.path)
 	base.Limits = config.Limits{} // a limit would change what is measured
 	base.Invocation, base.Registry, base.Sched, base.Network, base.LogOutput = f.invocation, f.registry, f.sched, "none", false
 	base.Concurrency, base.PlatformUS = config.Unlimited, f.platformUS
-	if f.cpus != "" {
-		out, err := exec.Command("systemctl", "set-property", "--runtime", base.CgroupParent, "AllowedCPUs="+f.cpus).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("CPUs of %s: %w: %s", base.CgroupParent, err, out)
-		}
-	}
 	want := map[string]config.Config{} // by directory
 	switch {
 	case f.binary != "" || f.like == likeArtifact:
@@ -107,10 +104,20 @@ func (c *cli) functionsInit() error {
 	default:
 		return fmt.Errorf("-like: %q: allowed: %s, %s", f.like, likeOne, likeArtifact)
 	}
-	for dir := range want {
+	// Nothing is changed before every error that can be known is known.
+	for dir, cfg := range want {
 		path := c.in(dir).configPath()
 		if _, err := os.Stat(path); err == nil && !ofFunctions(path) {
 			return fmt.Errorf("%s is not of ol functions init: choose another directory by -p", path)
+		}
+		if _, err := config.Parse(path, cfg.JSON(), nil); err != nil {
+			return err
+		}
+	}
+	if f.cpus != "" {
+		out, err := exec.Command("systemctl", "set-property", "--runtime", base.CgroupParent, "AllowedCPUs="+f.cpus).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("CPUs of %s: %w: %s", base.CgroupParent, err, out)
 		}
 	}
 	for _, old := range c.functionDirs() {

@@ -52,6 +52,18 @@ func TestFunctionsInitAndDelete(t *testing.T) {
 	require.Equal(t, 2, d.Count("create"), "the second init changed nothing")
 	require.ElementsMatch(t, []string{"3 fib " + dir + "/worker", "14 featureExtractor " + dir + "/worker"}, labels())
 
+	for _, x := range []struct{ flag, want string }{
+		{"-invocation=import", `-invocation: "import": allowed: fork, exec`},
+		{"-sched=idle", `sched: "idle": allowed: normal, fifo, rr`},
+		{"-platform-us=-1", "platform_us: -1: allowed: 0 to 1000000"},
+	} {
+		_, errOut, code := ol(t, d, "functions", "init", "-p", dir, "-registry", registry, "-ports", "5002,5014", "-like=artifact", x.flag)
+		require.Equal(t, 1, code)
+		require.Contains(t, errOut, x.want)
+		call()
+		require.Equal(t, 2, d.Count("create"), "nothing has changed")
+	}
+
 	init("-like=artifact")
 	init("-like=artifact")
 	call()

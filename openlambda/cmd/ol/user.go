@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ds2-lab/alps/openlambda/config"
 	"github.com/ds2-lab/alps/openlambda/docker"
@@ -35,8 +36,8 @@ func (c *cli) invokeFlags(fs *flag.FlagSet) {
 	fs.StringVar(&f.path, "u", "", "path below the function's, and query: /info?x=1")
 }
 
-// invoke calls a function. The answer's body goes to stdout; a status from 400 on is an
-// error, too.
+// invoke calls a function. The answer's body goes to stdout. A redirect is not followed:
+// stderr names its target. A status from 400 on is an error, too.
 func (c *cli) invoke() error {
 	cfg, err := c.readRunning()
 	if err != nil {
@@ -66,7 +67,8 @@ func (c *cli) invoke() error {
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	asSent := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := asSent.Do(req)
 	if err != nil {
 		return fmt.Errorf("no worker of %s answers: %w (start it with: ol worker -d -p %s)", c.path, err, c.path)
 	}
@@ -76,6 +78,9 @@ func (c *cli) invoke() error {
 	}
 	if resp.StatusCode >= 400 {
 		return fmt.Errorf("%s: %s (request %s; see: ol logs %s -p %s)", c.arg, resp.Status, resp.Header.Get("X-Request-Id"), c.arg, c.path)
+	}
+	if to := resp.Header.Get("Location"); resp.StatusCode >= 300 && to != "" {
+		fmt.Fprintf(c.stderr, "%s: %s: Location: %s\n", c.arg, resp.Status, to)
 	}
 	return nil
 }
@@ -137,7 +142,8 @@ func (c *cli) list() error {
 
 func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }
 
-// logs prints the worker's lines about a function, then what its containers wrote.
+// logs prints the worker's lines about a function, then what its containers wrote. With -f
+// it goes on with both until a signal ends it.
 func (c *cli) logs() error {
 	cfg, err := c.readRunning()
 	if err != nil {
@@ -146,26 +152,22 @@ func (c *cli) logs() error {
 	if !config.ValidName(c.arg) {
 		return fmt.Errorf("%q is no function's name", c.arg)
 	}
-	path := filepath.Join(c.path, "worker.out")
-	if f, err := os.Open(path); err == nil {
-		defer f.Close()
-		sc := bufio.NewScanner(f)
-		sc.Buffer(nil, 1<<20)
-		for sc.Scan() {
-			line := sc.Text()
-			if strings.Contains(line+" ", "function="+c.arg+" ") || strings.Contains(line, `"function":"`+c.arg+`"`) {
-				fmt.Fprintln(c.stdout, line)
-			}
-		}
-		if err := sc.Err(); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-	}
 	d, err := docker.New(cfg, logger(cfg, c.stderr))
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	return d.Logs(ctx, c.arg, c.follow, c.stdout)
+	out := &lockedWriter{w: c.stdout}
+	lines := &workerLines{path: filepath.Join(c.path, "worker.out"), function: c.arg, out: out}
+	defer lines.close()
+	if err := lines.print(); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.Logs(ctx, c.arg, c.follow, out) })
+	if c.follow {
+		g.Go(func() error { return lines.follow(ctx) })
+	}
+	return g.Wait()
 }

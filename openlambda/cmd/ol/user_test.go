@@ -59,6 +59,70 @@ func TestCommandsFindTheWorkerOfThePath(t *testing.T) {
 	require.Contains(t, out, ":"+o.cfg.WorkerPort+"/status")
 }
 
+// ol invoke shows the function's own answer, also if that sends the client elsewhere.
+func TestInvokeShowsARedirect(t *testing.T) {
+	o := newOlDir(t)
+	oltest.Handler(t, o.cfg, "moved", `def app(environ, start_response):
+    if environ["PATH_INFO"] != "/":
+        start_response("200 OK", [])
+        return [b"the target"]
+    start_response("302 Found", [("Location", "/run/moved/there")])
+    return [b"moved by " + environ["REQUEST_METHOD"].encode()]
+`)
+	o.up()
+	out, errOut, code := o.ol("invoke", "moved")
+	require.Zero(t, code, errOut)
+	require.Equal(t, "moved by POST", out)
+	require.Equal(t, "moved: 302 Found: Location: /run/moved/there\n", errOut)
+}
+
+// ol logs -f shows what comes after its start: from the worker, and from containers that did
+// not exist then. It ends by a signal, without an error.
+func TestLogsFollow(t *testing.T) {
+	o := newOlDir(t)
+	oltest.Handler(t, o.cfg, "echo", "def f(event):\n    print('got', event, flush=True)\n    return event\n")
+	oltest.Handler(t, o.cfg, "other", oltest.Echo)
+	cmd := olCommand(o.d, "logs", "-f", "echo", "-p", o.path)
+	file, err := os.Create(filepath.Join(o.path, "followed"))
+	require.NoError(t, err)
+	defer file.Close()
+	cmd.Stdout, cmd.Stderr = file, file
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { cmd.Process.Kill() })
+	o.up()
+	shows := func(want string) {
+		oltest.Eventually(t, func() bool { return strings.Contains(o.file("followed"), want) }, want)
+	}
+	for _, body := range []string{"1", "2"} {
+		for _, name := range []string{"echo", "other"} {
+			status, _ := o.run(name, body)
+			require.Equal(t, 200, status)
+		}
+		shows("got " + body + "\n")
+	}
+	shows(`msg="sandbox is ready" function=echo request=`)
+	for _, c := range o.d.List() {
+		o.d.Kill(c)
+	}
+	shows(`msg="sandbox died" function=echo`)
+	status, _ := o.run("echo", "3")
+	require.Equal(t, 200, status)
+	shows("got 3\n")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	require.NoError(t, cmd.Wait(), o.file("followed"))
+	require.NotContains(t, o.file("followed"), "function=other")
+	require.Equal(t, 1, strings.Count(o.file("followed"), "got 1\n"))
+}
+
+// A line of the worker may have any length.
+func TestLogsWithALongLine(t *testing.T) {
+	o := newOlDir(t)
+	write(t, o.path+"/worker.out", "function=echo "+strings.Repeat("x", 3<<20)+"\nlast function=echo\n")
+	out, errOut, code := o.ol("logs", "echo")
+	require.Zero(t, code, errOut)
+	require.True(t, strings.HasSuffix(out, "xxx\nlast function=echo\n"))
+}
+
 // ol kill finds the container of a killed worker by the config.json.overrides that it left.
 func TestKillFindsWhatAWorkerWithOverridesLeft(t *testing.T) {
 	o := newOlDir(t)
