@@ -40,7 +40,7 @@ func TestDeclaredKernels(t *testing.T) {
 	}
 }
 
-func TestComplaintsNameThePlace(t *testing.T) {
+func TestErrorsNameLineAndKey(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"default: a\nkernels:\n- name: a\n  sources: [{git: x, tag: v1, commit: 12}]\n  config: [c]\n",
 			`k.yaml:4:39: kernels[0].sources[0].commit: "12": 40 hexadecimal digits are needed`},

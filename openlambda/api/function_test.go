@@ -42,7 +42,7 @@ func TestStockModeServesOneAtATime(t *testing.T) {
 	}
 	wg.Wait()
 	require.EqualValues(t, 1, most.Load())
-	require.Len(t, p.Sandboxes(), 1, "60 ms of work need no second instance")
+	require.Len(t, p.Sandboxes(), 1, "requests of 60 ms altogether need no second instance")
 }
 
 // Artifact mode: one instance, as many requests at once as come.

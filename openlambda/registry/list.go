@@ -55,8 +55,8 @@ func (r *Registry) Names() ([]string, error) {
 // Peek reads a function's ol.yaml without its code, from a registry on disk. version changes when
 // ol.yaml may have; if it equals have, nothing is read. ErrNotFound: there is no such function.
 func (r *Registry) Peek(name, have string) (f olyaml.Function, version string, err error) {
-	for _, place := range []string{name + ".tar.gz", name + ".py", name} {
-		full := filepath.Join(r.prefix, place)
+	for _, file := range []string{name + ".tar.gz", name + ".py", name} {
+		full := filepath.Join(r.prefix, file)
 		st, err := os.Stat(full)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -67,15 +67,15 @@ func (r *Registry) Peek(name, have string) (f olyaml.Function, version string, e
 		read := func() ([]byte, error) { return nil, nil }
 		switch {
 		case st.IsDir():
-			file := filepath.Join(full, olyaml.File)
-			if inner, err := os.Stat(file); err == nil {
+			yaml := filepath.Join(full, olyaml.File)
+			if inner, err := os.Stat(yaml); err == nil {
 				st = inner
 			}
-			read = func() ([]byte, error) { return os.ReadFile(file) }
-		case strings.HasSuffix(place, ".tar.gz"):
+			read = func() ([]byte, error) { return os.ReadFile(yaml) }
+		case strings.HasSuffix(file, ".tar.gz"):
 			read = func() ([]byte, error) { return fileIn(full, olyaml.File) }
 		}
-		version = fmt.Sprintf("%s %d %d", place, st.Size(), st.ModTime().UnixNano())
+		version = fmt.Sprintf("%s %d %d", file, st.Size(), st.ModTime().UnixNano())
 		if version == have {
 			return f, version, nil
 		}

@@ -63,15 +63,15 @@ func (r *Registry) Pull(ctx context.Context, name, have string) (Code, error) {
 		return Code{}, fmt.Errorf("bad lambda name '%s', can only contain letters, numbers, period, dash, and underscore", name)
 	}
 	pull := r.pullFile
-	places := []string{name + ".tar.gz", name + ".py", name}
+	paths := []string{name + ".tar.gz", name + ".py", name}
 	if config.IsURL(r.prefix) {
-		pull, places = r.pullURL, places[:2]
+		pull, paths = r.pullURL, paths[:2]
 	}
-	for i := range places {
-		places[i] = r.prefix + "/" + places[i]
+	for i := range paths {
+		paths[i] = r.prefix + "/" + paths[i]
 	}
-	for _, place := range places {
-		code, err := pull(ctx, place, name, have)
+	for _, path := range paths {
+		code, err := pull(ctx, path, name, have)
 		if errors.Is(err, ErrNotFound) {
 			continue
 		}
@@ -80,7 +80,7 @@ func (r *Registry) Pull(ctx context.Context, name, have string) (Code, error) {
 		}
 		return code, nil
 	}
-	return Code{}, fmt.Errorf("%w at any of these locations: %s", ErrNotFound, strings.Join(places, ", "))
+	return Code{}, fmt.Errorf("%w at any of these locations: %s", ErrNotFound, strings.Join(paths, ", "))
 }
 
 func (r *Registry) pullFile(_ context.Context, path, name, have string) (Code, error) {

@@ -2,9 +2,12 @@
 """What a function's code is entered by.
 
 Environment variables choose, as with OpenLambda: OL_ENTRY_FILE is the file
-(f.py); OL_WSGI_ENTRY or OL_ASGI_ENTRY the application in it. Without them it is
-main(n, rounds), the ALPS artifact's form, f(event), or app, WSGI or ASGI by its
-kind.
+(f.py); OL_WSGI_ENTRY or OL_ASGI_ENTRY the application in it. Without an
+application the entry is the first of these that the file has:
+
+main(n, rounds): the ALPS artifact's form.
+f(event): OpenLambda's form.
+app: an application, WSGI or ASGI by its kind.
 """
 import importlib
 import importlib.util

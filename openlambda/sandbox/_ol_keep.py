@@ -75,7 +75,7 @@ class Keeper:
 
 
 class Nobody:
-    """Stands for a keeper where limits.procs leaves no thread: calls in the caller's."""
+    """Stands for a keeper where limits.procs leaves no thread: calls in the caller's thread."""
 
     apart = False
 

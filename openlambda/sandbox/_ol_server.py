@@ -225,6 +225,7 @@ def serve_import(listener, entry, sched, threads, cpu_us):
             conn = keeper.call(accept)
             use_up(cpu_us)
             one(conn, keeper)
+    entry.threads = True
     import threading
     while True:
         conn = keeper.call(accept)

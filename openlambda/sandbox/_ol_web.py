@@ -23,7 +23,7 @@ def host_and_port(headers):
     return host, "80"
 
 
-def environ(request):
+def environ(request, multithread):
     """The request as CGI variables (PEP 3333, RFC 3875)."""
     name, path, query = request.parts()
     headers = request.headers()
@@ -41,7 +41,7 @@ def environ(request):
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(request.body),
         "wsgi.errors": sys.stderr,
-        "wsgi.multithread": False,
+        "wsgi.multithread": multithread,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
@@ -78,7 +78,7 @@ def wsgi(app):
                     reply.begin(*head)
                 reply.part(data)
 
-            result = app(environ(request), start_response)
+            result = app(environ(request, entry.threads), start_response)
             try:
                 for data in result:
                     if data:
@@ -89,6 +89,7 @@ def wsgi(app):
                     result.close()
             return reply.end
         return run
+    entry.threads = False  # no other thread calls app at the same time
     return entry
 
 

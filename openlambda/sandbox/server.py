@@ -3,9 +3,10 @@
 
 Usage: server.py [MODE [SCHED [THREADS [HANDLER [HOST [PLATFORM]]]]]]
 
-HANDLER (/handler) holds f.py; HOST (/host) gets the unix socket ol.sock, where
-this answers HTTP, and has the fifo server_pipe, which is told "ready" or
-"error: ..." once.
+HANDLER (/handler) holds f.py, or the file that OL_ENTRY_FILE names; HOST (/host)
+gets the unix socket ol.sock, where this answers HTTP, and has the fifo server_pipe,
+which is told once: "ready", "refused: ..." if the image lacks a package that the
+function asks for, or "error: ..." with a traceback.
 
 A handler has one of four forms (_ol_entry.py). OpenLambda's is f(event): the body
 is any JSON, or nothing, which is {}; the answer is the result as JSON. An app is

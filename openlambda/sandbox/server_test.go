@@ -293,7 +293,7 @@ func cpuTicks(t testing.TB, pid int) (ticks int) {
 }
 
 // The parent only accepts and forks: little of the CPU time of a request is the parent's.
-func TestTheChildCarriesTheWork(t *testing.T) {
+func TestTheChildUsesTheCPUTime(t *testing.T) {
 	s := startServer(t, "../functions/fib.py")
 	before := cpuTicks(t, s.pid)
 	for range 20 {

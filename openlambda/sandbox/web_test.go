@@ -140,6 +140,19 @@ func TestWebApplications(t *testing.T) {
 	}
 }
 
+// A WSGI application is told whether threads call it at the same time (PEP 3333).
+func TestMultithread(t *testing.T) {
+	const code = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [repr(environ['wsgi.multithread']).encode()]\n"
+	for _, x := range []struct{ mode, threads, want string }{
+		{"import", "1", "False"}, {"import", "8", "True"}, {"fork", "8", "False"}, {"exec", "8", "False"}, {"auto", "8", "True"},
+	} {
+		s := startCode(t, code, x.mode, "normal", x.threads)
+		status, body := s.post("")
+		require.Equal(t, 200, status, body)
+		require.Equal(t, x.want, body, "%s, %s threads", x.mode, x.threads)
+	}
+}
+
 // The error for a function without an entry names the entries that it could have.
 func TestNoEntry(t *testing.T) {
 	for _, x := range []struct {
