@@ -91,7 +91,7 @@ func (r *Registry) Peek(name, have string) (f olyaml.Function, version string, e
 	return f, "", ErrNotFound
 }
 
-// fileIn is the content of one file of a .tar.gz, up to 1 MiB. fs.ErrNotExist: it has no such file.
+// fileIn is the content of one file of a .tar.gz. More than 1 MiB is an error. fs.ErrNotExist: it has no such file.
 func fileIn(archive, name string) ([]byte, error) {
 	f, err := os.Open(archive)
 	if err != nil {
@@ -111,7 +111,11 @@ func fileIn(archive, name string) ([]byte, error) {
 			return nil, fmt.Errorf("not a .tar.gz: %w", err)
 		}
 		if h.Typeflag == tar.TypeReg && path.Clean(h.Name) == name {
-			return io.ReadAll(io.LimitReader(tr, 1<<20))
+			data, err := io.ReadAll(io.LimitReader(tr, 1<<20+1))
+			if err == nil && len(data) > 1<<20 {
+				return nil, fmt.Errorf("%s: larger than 1 MiB", name)
+			}
+			return data, err
 		}
 	}
 }
