@@ -75,16 +75,16 @@ func Read(root, engine, experiment string) (rows []Row, problems []error, err er
 	pooled := map[int][]results.Invocation{}
 	for _, s := range found {
 		r := s.Result
+		if !r.Run.Valid {
+			problems = append(problems, fmt.Errorf("%s is not valid: %s", s, strings.Join(r.Run.Invalid, "; ")))
+			continue
+		}
 		if r.Table != nil {
 			more, err := fromTable(s.Name, r.Table)
 			if err != nil {
 				return nil, nil, err
 			}
 			rows = append(rows, more...)
-			continue
-		}
-		if !r.Run.Valid {
-			problems = append(problems, fmt.Errorf("%s is not valid: %s", s, strings.Join(r.Run.Invalid, "; ")))
 			continue
 		}
 		k := at{Cell{r.Run.Workload, s.Load, r.Run.FunctionCPUs, r.Run.Deployment}, s.Name}
@@ -117,22 +117,24 @@ func (r *Row) summarize(invocations []results.Invocation) {
 	}
 }
 
-// fromTable reads the table of a simulated grid: a row per cell, series and seed.
+// fromTable reads the table of a simulated grid, which has a row per cell, series and
+// seed. A grid keeps no invocations: mean and P99 are the means of the rounds' values,
+// P99 of those rounds in which the group has invocations.
 func fromTable(name string, t *results.Table) ([]Row, error) {
 	column := map[string]int{}
 	for i, c := range t.Columns {
 		column[c] = i
 	}
 	var errs []error
-	number := func(line int, fields []string, name string) float64 {
-		i, ok := column[name]
+	number := func(line int, fields []string, key string) float64 {
+		i, ok := column[key]
 		if !ok {
-			errs = append(errs, fmt.Errorf("compare: the table of %s has no column %s", name, name))
+			errs = append(errs, fmt.Errorf("compare: the table of %s has no column %s", name, key))
 			return math.NaN()
 		}
 		v, err := strconv.ParseFloat(fields[i], 64)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("compare: line %d, %s: %w", line+2, name, err))
+			errs = append(errs, fmt.Errorf("compare: the table of %s: line %d, %s: %w", name, line+2, key, err))
 		}
 		return v
 	}
@@ -147,26 +149,30 @@ func fromTable(name string, t *results.Table) ([]Row, error) {
 	}
 	index := map[at]int{}
 	var rows []Row
+	var known [][]int // by row and group: rounds with a P99
 	for line, f := range t.Rows {
 		k := at{Cell{Workload: f[column["workload"]], Load: number(line, f, "load"), FunctionCPUs: int(number(line, f, "cores"))}, f[column["series"]]}
 		i, ok := index[k]
 		if !ok {
 			i = len(rows)
 			index[k] = i
-			rows = append(rows, Row{Cell: k.Cell, Series: k.series, P99: make([]float64, len(results.Groups))})
+			rows = append(rows, Row{Cell: k.Cell, Series: k.series, P99: slices.Repeat([]float64{math.NaN()}, len(results.Groups))})
+			known = append(known, make([]int, len(results.Groups)))
 		}
 		r := &rows[i]
 		r.Rounds++
 		r.N += int(number(line, f, "n"))
-		// The mean of the rounds' values: a grid keeps no invocations.
-		mix := func(old, v float64) float64 { return old + (v-old)/float64(r.Rounds) }
-		r.Mean, r.FromRequest = mix(r.Mean, number(line, f, "mean_ms")), mix(r.FromRequest, number(line, f, "request_ms"))
+		r.Mean = mix(r.Mean, number(line, f, "mean_ms"), r.Rounds)
+		r.FromRequest = mix(r.FromRequest, number(line, f, "request_ms"), r.Rounds)
 		for g := range results.Groups {
 			p99 := number(line, f, strings.ToLower(results.Groups[g])+"_p99_ms")
 			if p99 == 0 { // nobody is in the group
-				p99 = math.NaN()
+				continue
 			}
-			r.P99[g] = mix(r.P99[g], p99)
+			if known[i][g]++; known[i][g] == 1 {
+				r.P99[g] = 0
+			}
+			r.P99[g] = mix(r.P99[g], p99, known[i][g])
 		}
 		if len(errs) > 0 {
 			return nil, errors.Join(errs...)
@@ -174,6 +180,9 @@ func fromTable(name string, t *results.Table) ([]Row, error) {
 	}
 	return rows, nil
 }
+
+// mix is the mean of n values of which v is the last and old the mean of the others.
+func mix(old, v float64, n int) float64 { return old + (v-old)/float64(n) }
 
 // Write prints a table for every cell, with each series' difference to the one called
 // base, and then in how many cells each series is better. base "" is the first series.

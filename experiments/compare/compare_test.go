@@ -109,5 +109,38 @@ func TestGridsAreCompared(t *testing.T) {
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "sim", "attack")))
 	require.NoError(t, results.Write(results.Dir(root, results.EngineSim, "attack"), results.Result{Run: run, Table: table}))
 	_, _, err = Read(root, results.EngineSim, "attack")
-	require.ErrorContains(t, err, "line 2, mean_ms")
+	require.ErrorContains(t, err, "the table of attack: line 2, mean_ms")
+	table.Columns[7] = "e2e_ms"
+	table.Rows[0][6] = "80"
+	require.NoError(t, results.Write(results.Dir(root, results.EngineSim, "attack"), results.Result{Run: run, Table: table}))
+	_, _, err = Read(root, results.EngineSim, "attack")
+	require.ErrorContains(t, err, "the table of attack has no column request_ms")
+}
+
+// A grid of which invocations did not end is no more compared than a run that is not valid.
+func TestGridThatIsNotValid(t *testing.T) {
+	root := t.TempDir()
+	table := &results.Table{Columns: []string{"workload", "series"}, Rows: [][]string{{"anti", "cfs"}}}
+	run := results.Run{Key: "attack", Engine: results.EngineHost, Failed: 16, Errors: []string{}}
+	run.Judge()
+	require.NoError(t, results.Write(results.Dir(root, results.EngineSim, "attack"), results.Result{Run: run, Table: table}))
+	require.NoError(t, results.WritePlan(root, results.EngineSim, "attack", []results.Series{{Name: "grid", Key: "attack"}}))
+	rows, problems, err := Read(root, results.EngineSim, "attack")
+	require.NoError(t, err)
+	require.Empty(t, rows)
+	require.Len(t, problems, 1)
+	require.EqualError(t, problems[0], "grid is not valid: 16 invocations failed")
+}
+
+// P99 of a group is the mean over the rounds in which somebody is in it.
+func TestAGroupThatIsEmptyInARound(t *testing.T) {
+	table := &results.Table{Columns: []string{"workload", "cores", "load", "series", "n", "mean_ms", "request_ms", "g1_p99_ms", "g2_p99_ms", "g3_p99_ms", "g4_p99_ms"},
+		Rows: [][]string{
+			{"anti", "4", "0.9", "cfs", "100", "80", "90", "0", "2", "7", "0"}, {"anti", "4", "0.9", "cfs", "100", "80", "90", "3", "0", "8", "0"}, {"anti", "4", "0.9", "cfs", "100", "80", "90", "5", "0", "9", "0"},
+		}}
+	rows, err := fromTable("attack", table)
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.Equal(t, []float64{4, 2, 8}, rows[0].P99[:3])
+	require.True(t, math.IsNaN(rows[0].P99[3]), "nobody is in it in any round")
 }
