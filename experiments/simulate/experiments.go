@@ -107,8 +107,8 @@ func Steps(exps []config.Experiment) ([]Step, error) {
 }
 
 // Experiments runs the parts of exps that need no guest, and writes their plans.
-// Simulated results that are there are kept. A run that did not drain is written, and
-// is an error all the same.
+// Simulated results that are there are kept. A run or a grid that did not drain is
+// written, and is an error all the same, after everything else was done.
 func Experiments(ctx context.Context, exps []config.Experiment, o Options) error {
 	model, err := ModelDigest(o.Root)
 	if err != nil {
@@ -180,7 +180,9 @@ func Experiments(ctx context.Context, exps []config.Experiment, o Options) error
 			}
 			s := results.Series{Name: "grid", Key: key}
 			if mine(unit) {
-				if err := runGrid(ctx, s, part, o); err != nil {
+				if err := runGrid(ctx, s, part, o); errors.Is(err, errUndrained) {
+					errs = append(errs, err)
+				} else if err != nil {
 					return err
 				}
 			}

@@ -4,6 +4,7 @@ package simulate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -30,6 +31,14 @@ var gridColumns = []string{"workload", "cores", "load", "series", "seed", "n", "
 // unfinishedColumn is the column with the number of invocations that did not end.
 const unfinishedColumn = 6
 
+// invocationsOn is how many invocations a run of a part has on so many cores.
+func invocationsOn(part config.Sim, cores int) int {
+	if cores >= bigMachine {
+		return 2 * part.Invocations.V
+	}
+	return part.Invocations.V
+}
+
 // gridRun is one run of a grid.
 type gridRun struct {
 	series   string
@@ -53,10 +62,7 @@ func gridCells(part config.Sim) ([]gridCell, error) {
 		for _, cores := range part.Cores {
 			for load := range part.Loads {
 				for round := 1; round <= max(part.Rounds.V, 1); round++ {
-					invocations := part.Invocations.V
-					if cores.V >= bigMachine {
-						invocations *= 2
-					}
+					invocations := invocationsOn(part, cores.V)
 					cell := gridCell{draw: func() *Arrivals {
 						return NewArrivals(mix, part.Loads[load].V, cores.V, invocations, part.RoundSeed(round))
 					}}
@@ -79,11 +85,7 @@ func gridCells(part config.Sim) ([]gridCell, error) {
 // gridInvocations is how many invocations a part simulates.
 func gridInvocations(part config.Sim) (n int) {
 	for _, cores := range part.Cores {
-		each := part.Invocations.V
-		if cores.V >= bigMachine {
-			each *= 2
-		}
-		n += each
+		n += invocationsOn(part, cores.V)
 	}
 	return n * len(part.Mixes) * len(part.Loads) * max(part.Rounds.V, 1) * len(part.Series)
 }
@@ -162,13 +164,24 @@ func (r gridRun) row(ctx context.Context, arrivals *Arrivals) ([]string, error) 
 // gridKey names a grid's table by all that makes it.
 func gridKey(name string, part config.Sim, model string) (string, error) {
 	d := digest.New(Version).Str("grid", gridVersion).Str("model", model).Str("part", fmt.Sprintf("%d %d %d %d", part.Seed, part.Rounds.V, part.Invocations.V, len(part.Series)))
-	for _, mix := range part.Mixes {
-		// The arrivals of one cell stand for all: they come of everything in the workload.
-		work, err := NewArrivals(mix, 1, 1, part.Invocations.V, part.RoundSeed(1)).sum()
-		if err != nil {
-			return "", err
+	var sizes []int
+	for _, c := range part.Cores {
+		if n := invocationsOn(part, c.V); !slices.Contains(sizes, n) {
+			sizes = append(sizes, n)
 		}
-		d.Str("mix", work)
+	}
+	for _, mix := range part.Mixes {
+		for round := 1; round <= max(part.Rounds.V, 1); round++ {
+			for _, n := range sizes {
+				// The arrivals at one load on one core stand for those at all loads on
+				// all cores, which are drawn alike.
+				work, err := NewArrivals(mix, 1, 1, n, part.RoundSeed(round)).sum()
+				if err != nil {
+					return "", err
+				}
+				d.Str("mix", work)
+			}
+		}
 	}
 	for _, c := range part.Cores {
 		d.Str("cores", strconv.Itoa(c.V))
@@ -193,8 +206,11 @@ func gridKey(name string, part config.Sim, model string) (string, error) {
 // gridVersion changes when this file makes other rows of the same runs.
 const gridVersion = "grid/1"
 
+// errUndrained says that a grid's table was written but is not valid.
+var errUndrained = errors.New("a load does not drain")
+
 // runGrid makes a part's table and writes it, unless it is there. Invocations that did
-// not end are an error, after the table was written.
+// not end are an errUndrained, after the table was written.
 func runGrid(ctx context.Context, s results.Series, part config.Sim, o Options) error {
 	dir := results.Dir(o.Results, results.EngineSim, s.Key)
 	if old, err := results.ReadRun(dir); err == nil && old.Valid {
@@ -221,7 +237,7 @@ func runGrid(ctx context.Context, s results.Series, part config.Sim, o Options) 
 		return err
 	}
 	if !r.Run.Valid {
-		return fmt.Errorf("%s: %d invocations had not ended when their runs were given up: a load does not drain", s.Key, unfinished)
+		return fmt.Errorf("%s: %d invocations had not ended when their runs were given up: %w", s.Key, unfinished, errUndrained)
 	}
 	step.Done(fmt.Sprintf("%d runs", len(table.Rows)))
 	return nil

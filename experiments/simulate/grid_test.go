@@ -4,7 +4,9 @@ package simulate
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -90,6 +92,50 @@ func TestGridsOfOtherThingsHaveOtherKeys(t *testing.T) {
 	}
 }
 
+// A change of any row that a run of the grid uses gives the grid another key: one
+// behind the first rows of the trace, which only many cores use, and one that another
+// round takes from elsewhere in the trace.
+func TestGridKeyFollowsTheWholeTrace(t *testing.T) {
+	const rows = 500
+	for name, c := range map[string]struct {
+		part string
+		row  int // that is changed
+		same bool
+	}{
+		"first rows":   {"cores: [1, 24], rounds: 1, seed: 1", 3, false},
+		"many cores":   {"cores: [1, 24], rounds: 1, seed: 1", 90, false},
+		"one core":     {"cores: [1], rounds: 1, seed: 1", 90, true},
+		"other rounds": {"cores: [1], rounds: 100, seed: 1", 130, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key := func(changed int) string {
+				dir := t.TempDir()
+				require.NoError(t, os.CopyFS(dir, experiments.Files))
+				trace := "class,gap\n"
+				for i := range rows {
+					gap := 20
+					if i == changed {
+						gap = 30
+					}
+					trace += fmt.Sprintf("0,%d\n", gap)
+				}
+				require.NoError(t, os.WriteFile(filepath.Join(dir, "traces", "w.csv"), []byte(trace), 0o644))
+				require.NoError(t, os.WriteFile(filepath.Join(dir, "workloads", "w.yaml"), fmt.Appendf(nil, "name: w\ntrace: ../traces/w.csv\ngap: {distribution: poisson, mean: 20}\n"+
+					"classes: [{function: fib, uid: \"3\", port: \"5002\", group: G1, n: 23, count: %d, cpu: 40ms}]\n", rows), 0o644))
+				e := load(t, dir, "g", "  - {engine: sim, workloads: [w], loads: [0.5], machine: rig, invocations: 60, series: [{name: cfs}], "+c.part+"}\n")
+				key, err := gridKey("g", e.Grids[0], "model")
+				require.NoError(t, err)
+				return key
+			}
+			if c.same {
+				require.Equal(t, key(-1), key(c.row), "no run uses the row")
+			} else {
+				require.NotEqual(t, key(-1), key(c.row))
+			}
+		})
+	}
+}
+
 func TestGridThatDoesNotDrainIsAnError(t *testing.T) {
 	real := run
 	t.Cleanup(func() { run = real })
@@ -100,8 +146,14 @@ func TestGridThatDoesNotDrainIsAnError(t *testing.T) {
 		}
 		return r, err
 	}
-	err := Experiments(t.Context(), []config.Experiment{gridExperiment(t, gridPart)}, Options{Root: "../..", Results: t.TempDir()})
-	require.ErrorContains(t, err, "16 invocations had not ended")
+	out := t.TempDir()
+	err := Experiments(t.Context(), []config.Experiment{gridExperiment(t, gridPart+"  - {engine: host, measure: index}\n")}, Options{Root: "../..", Results: out})
+	require.ErrorContains(t, err, "16 invocations had not ended when their runs were given up: a load does not drain")
+	shown, err := results.ReadPlan(out, results.EngineSim, "g")
+	require.NoError(t, err, "the plan is written, and what comes behind the grid is made")
+	require.Len(t, shown, 2)
+	require.False(t, shown[0].Result.Run.Valid)
+	require.True(t, shown[1].Result.Run.Valid)
 }
 
 func TestGridIsInterrupted(t *testing.T) {
