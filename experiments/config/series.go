@@ -61,7 +61,8 @@ const Steady = "steady"
 // steadyParams are the defaults with changes by their JSON names.
 func steadyParams(changes map[string]yamlx.At[any]) (policy.SteadyParams, error) {
 	p := policy.DefaultSteady()
-	return p, change(&p, func() error { return p.Validate() }, changes)
+	err := change(&p, func() error { return p.Validate() }, changes)
+	return p, err
 }
 
 // FollowsPolicy says whether a scheduler has order, step and policy.Params.
@@ -70,7 +71,8 @@ func FollowsPolicy(scheduler string) bool { return scheduler == "alps" || schedu
 // policyParams are the paper's with changes by their JSON names.
 func policyParams(changes map[string]yamlx.At[any]) (policy.Params, error) {
 	p := policy.Paper()
-	return p, change(&p, func() error { return p.Validate() }, changes)
+	err := change(&p, func() error { return p.Validate() }, changes)
+	return p, err
 }
 
 // change sets the fields of to that changes names, by JSON names, and validates it.
@@ -140,7 +142,7 @@ func (c checker) alps(at string, x Series) {
 	if x.Order.V != "" && !slices.Contains(model.Orders(), x.Order.V) {
 		c.add(x.Order.Pos(), at+"order", "%q: allowed: %s", x.Order.V, strings.Join(model.Orders(), ", "))
 	}
-	if x.Step.V < 0 || x.Step.V > MaxStep {
+	if !x.Step.IsZero() && (x.Step.V < time.Microsecond || x.Step.V > MaxStep) {
 		c.add(x.Step.Pos(), at+"step", "%s: allowed: 1us to %s", x.Step.V, MaxStep)
 	}
 	if _, err := policyParams(x.Params); err != nil {
