@@ -94,7 +94,7 @@ func (w Workload) likeAnother(fsys fs.FS, file string, errs *yamlx.Errors) (Work
 		return w, err
 	}
 	base.Name, base.Like, base.Burst, base.Drift = w.Name, w.Like, w.Burst, w.Drift
-	base.check(errs)
+	base.checkOwn(errs) // the rest was checked with the other file
 	return base, errs.Err()
 }
 

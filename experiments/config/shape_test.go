@@ -145,3 +145,15 @@ func TestShapeComplaints(t *testing.T) {
 	_, err := LoadWorkload(fstest.MapFS{"w.yaml": {Data: []byte(small + "drift: {at: 0.5}\n")}}, "w.yaml")
 	require.ErrorContains(t, err, "w.yaml:7:13: drift.to: missing; give at least one function")
 }
+
+// The counts of classes beside a population are multiplied once the other file was
+// checked; they are not checked again.
+func TestLikeOneWithAPopulation(t *testing.T) {
+	w, err := LoadWorkload(fstest.MapFS{
+		"w.yaml":    {Data: []byte(strings.ReplaceAll(small, "count: 1", "count: 10001") + "population: {functions: 3, share: 0.5, frequency: equal, from: 4ms, to: 1s, seed: 7}\n")},
+		"like.yaml": {Data: []byte(like)},
+	}, "like.yaml")
+	require.NoError(t, err)
+	require.Len(t, w.Classes, 2+3)
+	require.Equal(t, "other", w.Name.V)
+}

@@ -229,10 +229,21 @@ func loadWorkload(fsys fs.FS, file string, named bool) (Workload, error) {
 	return w, errs.Err()
 }
 
-func (w Workload) check(errs *yamlx.Errors) {
+// checkOwn checks what a workload that is like another has of its own.
+func (w Workload) checkOwn(errs *yamlx.Errors) {
 	if !nameRE.MatchString(w.Name.V) {
 		errs.Add(w.Name.Pos(), "name", "%q: a name such as huawei is needed", w.Name.V)
 	}
+	if w.Burst != nil {
+		w.Burst.check(errs)
+	}
+	if w.Drift != nil {
+		w.Drift.check(w.Classes, errs)
+	}
+}
+
+func (w Workload) check(errs *yamlx.Errors) {
+	w.checkOwn(errs)
 	if d := w.Gap.Distribution; d.V != trace.Poisson && d.V != trace.Exponential {
 		errs.Add(d.Pos(), "gap.distribution", "%q: allowed: %s, %s", d.V, trace.Poisson, trace.Exponential)
 	}
@@ -262,12 +273,6 @@ func (w Workload) check(errs *yamlx.Errors) {
 	}
 	if w.Flip != nil {
 		w.Flip.check(errs)
-	}
-	if w.Burst != nil {
-		w.Burst.check(errs)
-	}
-	if w.Drift != nil {
-		w.Drift.check(w.Classes, errs)
 	}
 }
 
