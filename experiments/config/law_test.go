@@ -115,14 +115,15 @@ func TestPopulation(t *testing.T) {
 
 func TestLawComplaints(t *testing.T) {
 	for text, want := range map[string]string{
-		strings.ReplaceAll(oneClass, "LAW", "law: gamma"):                                                                               `w.yaml:4:94: classes[0].times.law: "gamma": allowed: exponential, pareto, lognormal`,
-		strings.ReplaceAll(oneClass, "LAW", "law: pareto, shape: 0, max: 1s"):                                                           "classes[0].times.shape: 0 is outside (0, 10]",
-		strings.ReplaceAll(oneClass, "LAW", "law: pareto, shape: 1"):                                                                    "classes[0].times.max: 0s is outside (cpu, 1m0s]",
-		strings.ReplaceAll(oneClass, "LAW", "law: exponential, shape: 1"):                                                               "classes[0].times.shape: not for exponential",
-		strings.ReplaceAll(oneClass, "LAW", "law: exponential, max: 1s"):                                                                "classes[0].times.max: only for pareto",
-		strings.ReplaceAll(oneClass, ", times: {LAW}", "") + "flip: {every: 0, n: 1, factor: 1}\n":                                      "flip.n: 1: allowed: 2 to 10000",
-		strings.ReplaceAll(strings.ReplaceAll(oneClass, ", times: {LAW}", ""), "mean: 25", "mean: 25, batch: 0.5"):                      "gap.batch: 0.5 is outside [1, 100]",
-		"name: p\ngap: {distribution: poisson, mean: 1}\npopulation: {functions: 0, share: 0.5, frequency: often, from: 1s, to: 1ms}\n": "population.functions: 0: allowed: 1 to 10000",
+		strings.ReplaceAll(oneClass, "LAW", "law: gamma"):                                                                                            `w.yaml:4:94: classes[0].times.law: "gamma": allowed: exponential, pareto, lognormal`,
+		strings.ReplaceAll(oneClass, "LAW", "law: pareto, shape: 0, max: 1s"):                                                                        "classes[0].times.shape: 0 is outside (0, 10]",
+		strings.ReplaceAll(oneClass, "LAW", "law: pareto, shape: 1"):                                                                                 "classes[0].times.max: 0s is outside (cpu, 1m0s]",
+		strings.ReplaceAll(oneClass, "LAW", "law: exponential, shape: 1"):                                                                            "classes[0].times.shape: not for exponential",
+		strings.ReplaceAll(oneClass, "LAW", "law: exponential, max: 1s"):                                                                             "classes[0].times.max: only for pareto",
+		strings.ReplaceAll(oneClass, ", times: {LAW}", "") + "flip: {every: 0, n: 1, factor: 1}\n":                                                   "flip.n: 1: allowed: 2 to 10000",
+		strings.ReplaceAll(oneClass, "cpu: 40ms, times: {LAW}", "cpu: 1m, slow: {share: 0.1, factor: 100}") + "flip: {every: 1, n: 2, factor: 15}\n": "w.yaml:5:32: flip.factor: 15: an invocation of classes[0] may take 25 hours; at most 24 are allowed",
+		strings.ReplaceAll(strings.ReplaceAll(oneClass, ", times: {LAW}", ""), "mean: 25", "mean: 25, batch: 0.5"):                                   "gap.batch: 0.5 is outside [1, 100]",
+		"name: p\ngap: {distribution: poisson, mean: 1}\npopulation: {functions: 0, share: 0.5, frequency: often, from: 1s, to: 1ms}\n":              "population.functions: 0: allowed: 1 to 10000",
 	} {
 		_, err := load(t, text)
 		require.ErrorContains(t, err, want)

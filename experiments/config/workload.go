@@ -68,6 +68,9 @@ type Slow struct {
 // maxSpread keeps CPU times above 0 at three standard deviations.
 const maxSpread = 0.3
 
+// maxHours is how much CPU time an invocation may take, as package alps/sim/setup says.
+const maxHours = 24
+
 // maxBatch is how many invocations may come together, on average.
 const maxBatch = 100.0
 
@@ -273,6 +276,23 @@ func (w Workload) check(errs *yamlx.Errors) {
 	}
 	if w.Flip != nil {
 		w.Flip.check(errs)
+		w.checkLongest(errs)
+	}
+}
+
+// checkLongest complains of a flip if an invocation takes longer than a run may have it.
+func (w Workload) checkLongest(errs *yamlx.Errors) {
+	for i, c := range w.Classes {
+		cpu := c.CPU.V.Hours()
+		if c.Times != nil {
+			cpu = maxTime.Hours()
+		}
+		if c.Slow != nil {
+			cpu *= c.Slow.Factor.V
+		}
+		if cpu *= w.Flip.Factor.V; cpu > maxHours {
+			errs.Add(w.Flip.Factor.Pos(), "flip.factor", "%v: an invocation of classes[%d] may take %.0f hours; at most %d are allowed", w.Flip.Factor.V, i, cpu, maxHours)
+		}
 	}
 }
 
