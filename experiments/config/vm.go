@@ -33,6 +33,7 @@ type VM struct {
 
 	Seed       uint64              `yaml:"-"`
 	Mixes      []Workload          `yaml:"-"`
+	MixNames   []yamlx.At[string]  `yaml:"-"` // of Mixes, as the part names them
 	Loads      []yamlx.At[float64] `yaml:"-"`
 	Series     []Series            `yaml:"-"`
 	WorkerPath string              `yaml:"-"` // of the Worker's binary; "": ours
@@ -110,7 +111,7 @@ func (c checker) vm(p part) *VM {
 	v.Dir = c.dir
 	v.Seed, v.Loads, v.Series = p.Seed.V, p.Loads, p.Series
 	c.foreign(p, p.Sim, p.Host)
-	v.Mixes = c.workloads(p)
+	v.Mixes, v.MixNames = c.workloads(p), p.Workloads
 	c.loads(p)
 	c.series(p, vmSchedulers)
 	for i, x := range v.Series {
@@ -154,6 +155,9 @@ func (c checker) vm(p part) *VM {
 	for i, mix := range v.Mixes {
 		if v.Trace.V && mix.rows == nil {
 			c.add(v.Trace.Pos(), "trace", "workload %s names no trace", p.Workloads[i].V)
+		}
+		if why := mix.onlySimulated(); why != "" {
+			c.add(p.Workloads[i].Pos(), fmt.Sprintf("workloads[%d]", i), "%q: %s, which no guest does: use it in a part of engine sim", p.Workloads[i].V, why)
 		}
 	}
 	return &v

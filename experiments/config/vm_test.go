@@ -3,8 +3,10 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,4 +35,20 @@ func TestAnotherWorker(t *testing.T) {
 	e, err = load(goodVM)
 	require.NoError(t, err)
 	require.Empty(t, e.VM.WorkerPath)
+}
+
+// A guest has certain functions, which take the CPU time that their class says: whatever
+// else a workload asks for is refused, and not left out.
+func TestWorkloadsThatGuestsCannotHave(t *testing.T) {
+	for name, why := range map[string]string{
+		"zipf": "it has a population", "cold": "it has a population", "flip": "it has flip", "swap": "it has flip",
+		"pareto": "classes[0] has times", "bimodal": "classes[0] has a slow.factor above 2",
+	} {
+		path := filepath.Join("..", "x.yaml")
+		text := strings.Replace(goodVM, "[w]", "[huawei, "+name+"]", 1)
+		_, err := parse("x", path, []byte(text))
+		require.EqualError(t, err, fmt.Sprintf("%s:5:25: parts[0].workloads[1]: %q: %s, which no guest does: use it in a part of engine sim", path, name, why))
+	}
+	_, err := parse("x", filepath.Join("..", "x.yaml"), []byte(strings.Replace(goodVM, "[w]", "[huawei, azure, burst, drift, rare, alike, fib15]", 1)))
+	require.NoError(t, err)
 }

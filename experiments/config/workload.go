@@ -28,13 +28,16 @@ type Workload struct {
 	Burst *Burst           `yaml:"burst"`
 	Drift *Drift           `yaml:"drift"`
 
-	// Of simulated runs only.
+	// Of simulated runs: in a guest CPU times vary by themselves, and the load is known.
 	Spread     yamlx.At[float64] `yaml:"spread"`      // relative standard deviation of CPU times within a class
 	LoadFactor yamlx.At[float64] `yaml:"load_factor"` // every load of an experiment is multiplied by this; 0 is 1
-	Population *Population       `yaml:"population"`
-	Flip       *Flip             `yaml:"flip"`
 
-	rows []trace.Row // of the trace
+	// Of simulated runs only; a part of engine vm refuses them.
+	Population *Population `yaml:"population"` // nil once its functions are among Classes
+	Flip       *Flip       `yaml:"flip"`
+
+	rows      []trace.Row // of the trace
+	populated bool        // Classes has a population's functions
 }
 
 // Gap is the distribution of the time between invocations, in units that a
@@ -58,8 +61,9 @@ type Class struct {
 	Times    *Times                  `yaml:"times"`
 }
 
-// Slow says that a share of a class's invocations takes more CPU time, in
-// simulated runs.
+// Slow says that a share of a class's invocations takes more CPU time, in simulated
+// runs. A part of engine vm leaves out a factor up to maxGuestSlow, as it leaves out the
+// spread, and refuses a larger one.
 type Slow struct {
 	Share  yamlx.At[float64] `yaml:"share"`  // of the class's invocations, in [0, 1]
 	Factor yamlx.At[float64] `yaml:"factor"` // by which their CPU time is multiplied
@@ -67,6 +71,10 @@ type Slow struct {
 
 // maxSpread keeps CPU times above 0 at three standard deviations.
 const maxSpread = 0.3
+
+// maxGuestSlow is up to which factor Slow is taken for the variation of CPU times, which
+// guests have by themselves. Azure has 1.3.
+const maxGuestSlow = 2
 
 // maxHours is how much CPU time an invocation may take, as package alps/sim/setup says.
 const maxHours = 24
@@ -206,7 +214,7 @@ func loadWorkload(fsys fs.FS, file string, named bool) (Workload, error) {
 		return w, err
 	}
 	if w.Population != nil {
-		w.Classes, w.Population = w.Population.classes(w.Classes), nil
+		w.Classes, w.Population, w.populated = w.Population.classes(w.Classes), nil, true
 	}
 	if w.Trace.V == "" {
 		return w, nil
@@ -230,6 +238,25 @@ func loadWorkload(fsys fs.FS, file string, named bool) (Workload, error) {
 		}
 	}
 	return w, errs.Err()
+}
+
+// onlySimulated says what of a workload only a simulation does; "" if there is nothing.
+func (w Workload) onlySimulated() string {
+	switch {
+	case w.populated:
+		return "it has a population"
+	case w.Flip != nil:
+		return "it has flip"
+	}
+	for i, c := range w.Classes {
+		if c.Times != nil {
+			return fmt.Sprintf("classes[%d] has times", i)
+		}
+		if c.Slow != nil && c.Slow.Factor.V > maxGuestSlow {
+			return fmt.Sprintf("classes[%d] has a slow.factor above %d", i, maxGuestSlow)
+		}
+	}
+	return ""
 }
 
 // checkOwn checks what a workload that is like another has of its own.

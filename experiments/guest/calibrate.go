@@ -21,6 +21,16 @@ import (
 // Costs are the CPU times of functions, by name.
 type Costs map[string]loadgen.Cost
 
+// Serves reports whether guests have a function of that name and UID at that port.
+func Serves(name, uid, port string) bool {
+	for _, f := range artifact.Functions {
+		if f.Name == name && f.UID == uid && f.Port == port {
+			return true
+		}
+	}
+	return false
+}
+
 // calibrate measures the costs of the functions of ports, each function once. Without
 // ports it measures all.
 func (g *Guest) calibrate(ctx context.Context, ports []string) (Costs, error) {

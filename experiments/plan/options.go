@@ -117,7 +117,25 @@ func Select(name string, o Options) (s Selection, err error) {
 			s.Simulated = append(s.Simulated, e)
 		}
 	}
-	return s, s.checkKernels(filepath.Join(o.Guest.Root, "kernel"))
+	return s, errors.Join(s.checkKernels(filepath.Join(o.Guest.Root, "kernel")), s.checkFunctions())
+}
+
+// checkFunctions complains about workloads that call a function that guests do not have.
+func (s Selection) checkFunctions() error {
+	var errs []error
+	for _, e := range s.Measured {
+		for i, mix := range e.VM.Mixes {
+			for k, c := range mix.TraceClasses() {
+				if !guest.Serves(c.Function, c.UID, c.Port) {
+					at := e.VM.MixNames[i]
+					errs = append(errs, fmt.Errorf("%s:%d:%d: workload %q: classes[%d]: no guest has a function %s with uid %s at port %s: take functions of experiments/workloads/huawei.yaml",
+						e.Path, at.Line, at.Col, at.V, k, c.Function, c.UID, c.Port))
+					break
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // checkKernels complains about kernels that kernels.yaml does not have, and about

@@ -114,7 +114,7 @@ func TestFiguresShareRuns(t *testing.T) {
 		require.Equal(t, 1, s.Round)
 	}
 	require.Len(t, keys, 8+4, "and SRPT on two of them")
-	require.Equal(t, all.Runs[0].Unit, all.Runs[4].Unit, "what is compared is measured on one machine")
+	require.Equal(t, all.Runs[0].Unit, all.Runs[4].Unit, "what is compared is measured on one host")
 	require.Equal(t, 2, all.Units)
 
 	missing := strings.Replace(b, "6.1-stock", "7.0", 1)
@@ -123,6 +123,10 @@ func TestFiguresShareRuns(t *testing.T) {
 	o.Dir = dir
 	_, err = Select("b", o)
 	require.ErrorContains(t, err, `b.yaml:11:48: kernel "7.0": kernel/kernels.yaml has none of that name`)
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.yaml"), []byte(strings.Replace(b, "[huawei]", "[huawei, flood]", 1)), 0o644))
+	_, err = Select("b", o)
+	require.ErrorContains(t, err, `b.yaml:5:25: workload "flood": classes[0]: no guest has a function l1 with uid 1 at port 5001: take functions of experiments/workloads/huawei.yaml`)
 }
 
 func TestKeysFollowEveryInput(t *testing.T) {
