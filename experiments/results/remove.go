@@ -11,6 +11,15 @@ import (
 	"slices"
 )
 
+// Remove removes the result in dir, if there is one. A directory in which anything else
+// lies is an error.
+func Remove(dir string) error {
+	if err := remove(dir); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	return nil
+}
+
 // remove removes a result. A directory in which anything else lies is somebody
 // else's, and an error.
 func remove(dir string) error {
