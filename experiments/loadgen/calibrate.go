@@ -37,6 +37,9 @@ const (
 	// calibrationSpan is about the CPU time of the longer invocation that is measured.
 	calibrationSpan = 200 * time.Millisecond
 	calibrationRuns = 3
+	// mostRounds is up to how many rounds are tried to see what a round takes. A round
+	// of 24 ns would be seen.
+	mostRounds = 1 << 20
 )
 
 // Calibrate measures one function, alone and under plain CFS: the median CPU
@@ -66,6 +69,12 @@ func (r *Replayer) Calibrate(ctx context.Context, function, uid, port string) (C
 		slices.Sort(cpu)
 		return time.Duration(cpu[len(cpu)/2]), nil
 	}
+	return calibrate(Cost{Function: function, Size: size}, median)
+}
+
+// calibrate fills in Base and PerRound of c. median measures the CPU time of an
+// invocation with so many rounds: the median of so many runs.
+func calibrate(c Cost, median func(rounds, runs int) (time.Duration, error)) (Cost, error) {
 	one, err := median(1, calibrationRuns)
 	if err != nil {
 		return Cost{}, err
@@ -74,6 +83,9 @@ func (r *Replayer) Calibrate(ctx context.Context, function, uid, port string) (C
 	rounds := 1
 	var guess time.Duration
 	for guess < calibrationSpan/8 {
+		if rounds >= mostRounds {
+			return Cost{}, fmt.Errorf("calibrate %s: %d rounds took %s, one took %s: the function ignores how many rounds it is asked for", c.Function, rounds, one+guess, one)
+		}
 		rounds *= 4
 		total, err := median(rounds, 1)
 		if err != nil {
@@ -86,10 +98,10 @@ func (r *Replayer) Calibrate(ctx context.Context, function, uid, port string) (C
 	if err != nil {
 		return Cost{}, err
 	}
-	c := Cost{Function: function, Size: size, PerRound: (many - one) / time.Duration(rounds-1)}
+	c.PerRound = (many - one) / time.Duration(rounds-1)
 	c.Base = one - c.PerRound
 	if c.PerRound <= 0 {
-		return Cost{}, fmt.Errorf("calibrate %s: %d rounds took %s, one took %s", function, rounds, many, one)
+		return Cost{}, fmt.Errorf("calibrate %s: %d rounds took %s, one took %s", c.Function, rounds, many, one)
 	}
 	return c, nil
 }
