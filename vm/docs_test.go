@@ -26,7 +26,7 @@ func TestDocumentsNameTheLimitsOfTheCode(t *testing.T) {
 	seconds, err := strconv.Atoi(string(watchdog[1]))
 	require.NoError(t, err)
 	for _, c := range []struct{ document, sentence string }{
-		{"README.md", fmt.Sprintf("%d GiB and %d GB of disk is enough", wantMemory>>30, wantDisk>>30)},
+		{"README.md", fmt.Sprintf("%d GiB and %d GB of disk is enough", wantMemory, wantDisk)},
 		{"docs/virtual-time.md", fmt.Sprintf("A guest can have 1 to %d CPUs", maxCPUs)},
 		{"docs/virtual-time.md", fmt.Sprintf("| privileged code | %d µs |", kernelLookaheadNS/1000)},
 		{"docs/virtual-time.md", fmt.Sprintf("| user code | %d µs |", userLookaheadNS/1000)},

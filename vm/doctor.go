@@ -40,9 +40,22 @@ func badIf(bad bool) Mark {
 }
 
 const (
-	wantMemory = 8 << 30  // bytes of the host, for a guest and a kernel build
-	wantDisk   = 20 << 30 // free bytes, for kernels, images and the compiler's cache
+	wantMemory = 8  // GiB of the host, for a guest and a kernel build
+	wantDisk   = 20 // GB that are free, for kernels, images and the compiler's cache
 )
+
+// memory judges how much of the host's memory Linux manages, in bytes. That is some
+// hundred MiB less than there is.
+func memory(total uint64) Finding {
+	gib := (total + 1<<29) >> 30
+	return Finding{"memory", badIf(gib < wantMemory), fmt.Sprintf("%d GiB; %d are enough", gib, wantMemory)}
+}
+
+// freeDisk judges how many bytes are free where the cache lies, at root.
+func freeDisk(free uint64, root string) Finding {
+	gb := free / 1e9
+	return Finding{"disk", badIf(gb < wantDisk), fmt.Sprintf("%d GB free at %s; %d are enough", gb, root, wantDisk)}
+}
 
 // Examine looks at what guests need of this host. KVM is tried with the first of
 // kernels, paths of bzImages, as by Resolve; without kernels it is not tried.
@@ -50,8 +63,7 @@ func Examine(ctx context.Context, kernels []string) []Finding {
 	out := []Finding{qemuVersion(ctx), vtimeQEMU(), kvm(ctx, thisHost(), kernels)}
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err == nil {
-		total := uint64(info.Totalram) * uint64(info.Unit)
-		out = append(out, Finding{"memory", badIf(total < wantMemory), fmt.Sprintf("%d GiB; %d are enough", total>>30, wantMemory>>30)})
+		out = append(out, memory(uint64(info.Totalram)*uint64(info.Unit)))
 	}
 	out = append(out, Finding{"CPUs", badIf(runtime.NumCPU() < 2), fmt.Sprintf("%d; a guest gets %d under KVM, %d under emulation",
 		runtime.NumCPU(), DefaultCPUs(KVM), DefaultCPUs(TCG))})
@@ -61,8 +73,7 @@ func Examine(ctx context.Context, kernels []string) []Finding {
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(root, &fs); err == nil {
-		free := fs.Bavail * uint64(fs.Bsize)
-		out = append(out, Finding{"disk", badIf(free < wantDisk), fmt.Sprintf("%d GiB free at %s; %d are enough", free>>30, root, wantDisk>>30)})
+		out = append(out, freeDisk(fs.Bavail*uint64(fs.Bsize), root))
 	}
 	guests, err := List()
 	if err != nil {
