@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,6 +57,25 @@ type Guest struct {
 	once    sync.Once
 }
 
+// absolute makes c's paths absolute: QEMU's working directory is not this process's. A
+// QEMU that is a name only is looked for in PATH.
+func (c Config) absolute() (Config, error) {
+	paths := []*string{&c.Kernel, &c.Initrd, &c.Disk, &c.Tools, &c.Extra, &c.Share}
+	if strings.Contains(c.QEMU, "/") {
+		paths = append(paths, &c.QEMU)
+	}
+	for _, path := range paths {
+		if *path == "" {
+			continue
+		}
+		var err error
+		if *path, err = filepath.Abs(*path); err != nil {
+			return c, fmt.Errorf("vm: make a path absolute: %w", err)
+		}
+	}
+	return c, nil
+}
+
 // Start boots a guest, or lets it go on from its snapshot, and waits until it answers.
 // If it does not, the error has the last lines of its console and the path of the whole
 // log.
@@ -63,15 +83,9 @@ func Start(ctx context.Context, c Config) (*Guest, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	// QEMU's working directory is not this process's.
-	for _, path := range []*string{&c.Kernel, &c.Initrd, &c.Disk, &c.Tools, &c.Extra, &c.Share} {
-		if *path == "" {
-			continue
-		}
-		var err error
-		if *path, err = filepath.Abs(*path); err != nil {
-			return nil, fmt.Errorf("vm: make a path absolute: %w", err)
-		}
+	c, err := c.absolute()
+	if err != nil {
+		return nil, err
 	}
 	if c.Share != "" {
 		if st, err := os.Stat(c.Share); err != nil || !st.IsDir() {

@@ -152,6 +152,10 @@ func prune(dir string, n int) {
 
 // snapshotKey names a snapshot by all that must be the same when it is restored.
 func (c Config) snapshotKey(ctx context.Context, p Provision) (string, error) {
+	c, err := c.absolute()
+	if err != nil {
+		return "", err
+	}
 	version, err := command.Output(ctx, command.Cmd{Args: []string{c.qemu(), "--version"}})
 	if err != nil {
 		return "", err

@@ -84,6 +84,32 @@ func TestConfigIsChecked(t *testing.T) {
 	require.ErrorContains(t, err, "it is now vtime")
 }
 
+// QEMU runs in the guest's folder, wherever the paths are relative to.
+func TestRelativePaths(t *testing.T) {
+	t.Setenv("ALPS_CACHE", t.TempDir())
+	dir := t.TempDir()
+	t.Chdir(dir)
+	require.NoError(t, os.WriteFile("qemu", []byte("#!/bin/sh\necho it runs >&2\nexit 7\n"), 0o755))
+	_, err := Start(t.Context(), Config{Kernel: "k", Disk: "d", Writable: true, Accel: TCG, QEMU: "./qemu"})
+	require.ErrorContains(t, err, "qemu: exit status 7: it runs")
+
+	c, err := Config{Kernel: "k", Disk: "sub/d", QEMU: "qemu-system-x86_64"}.absolute()
+	require.NoError(t, err)
+	require.Equal(t, Config{Kernel: filepath.Join(dir, "k"), Disk: filepath.Join(dir, "sub/d"), QEMU: "qemu-system-x86_64"}, c)
+}
+
+// A snapshot is named by the files, and not by their names in this process's directory.
+func TestSnapshotOfRelativePaths(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	require.NoError(t, os.WriteFile("qemu", []byte("#!/bin/sh\necho QEMU 1\n"), 0o755))
+	relative, err := Config{Kernel: "k", Disk: "d", QEMU: "./qemu"}.snapshotKey(t.Context(), Provision{})
+	require.NoError(t, err)
+	absolute, err := Config{Kernel: filepath.Join(dir, "k"), Disk: filepath.Join(dir, "d"), QEMU: filepath.Join(dir, "qemu")}.snapshotKey(t.Context(), Provision{})
+	require.NoError(t, err)
+	require.Equal(t, absolute, relative)
+}
+
 func TestFindPanic(t *testing.T) {
 	const console = "[    0.9] VFS: Cannot open root device\r\n[    1.0] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\r\n[    1.0] CPU: 0\r\n"
 	require.Equal(t, "VFS: Unable to mount root fs on unknown-block(0,0)", findPanic(console))
