@@ -30,7 +30,7 @@ func needKVM(t *testing.T) {
 		}
 	}
 	if _, absent := os.Stat(device); absent == nil && os.Getenv("CI") == "true" {
-		t.Fatalf("this machine has KVM, and CI tests it: %v", err)
+		t.Fatalf("this host has KVM, and CI tests it: %v", err)
 	}
 	ring.Need(t, ring.KVM, false, "%v", err)
 }

@@ -86,7 +86,7 @@ func accelName(a vm.Accel) string {
 	if a == vm.KVM {
 		return "under KVM"
 	}
-	return "emulated: compare the columns, not the milliseconds with other machines"
+	return "emulated: compare the columns, not the milliseconds with those of other hosts"
 }
 
 // replay sends reqs to the guest's worker while the daemon is in mode.
