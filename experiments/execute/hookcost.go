@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/ds2-lab/alps/alps/cost"
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/guest"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/simulate"
@@ -94,7 +95,7 @@ func HookCosts(ctx context.Context, stock string, o guest.Options, dir string, w
 	for _, hook := range slices.Sorted(maps.Keys(native)) {
 		fmt.Fprintf(w, "natively, on this host: %s %g ns\n", hook, native[hook])
 	}
-	run.Parameters = map[string]any{"cpu": simulate.CPUModel(), "go": runtime.Version()}
+	run.Parameters = map[string]any{"measure": config.MeasureHooks, "cpu": simulate.CPUModel(), "go": runtime.Version()}
 	run.Judge()
 	table, err := costRows(unit, plain, phases, native)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/internal/atomicfile"
 	"github.com/ds2-lab/alps/internal/progress"
@@ -26,7 +27,8 @@ const (
 
 // Publish writes the measured results in the results directory root to dir, which is
 // to be committed: every valid run that a plan names as ENGINE/KEY.tar.gz, the plans,
-// and SHA256SUMS. A plan that names a run of engine sim is left out: it is computed again.
+// and SHA256SUMS. A plan that names a run that was computed, as a simulation or a table
+// of it, is left out, and removed from dir: anybody can compute it again.
 // Runs that were published before stay for as long as a plan names them, so that a job
 // of days can be published from several hosts. Publish returns how many of the runs
 // that the plans name are published, and how many are missing.
@@ -87,8 +89,23 @@ func removeArchive(path, key string) error {
 	return nil
 }
 
+// isMeasured says whether a run was measured, in a guest or as times on a host. All
+// others are computed, and come out the same everywhere. An oracle's run is computed
+// from one that was measured in a guest, and goes with that.
+func isMeasured(r results.Run) bool {
+	switch r.Engine {
+	case results.EngineVM:
+		return true
+	case results.EngineHost:
+		// Table 3 of older revisions does not say what it measures.
+		measure, said := r.Parameters["measure"]
+		return !said || measure == config.MeasureCost || measure == config.MeasureHooks
+	}
+	return false
+}
+
 // publishPlan publishes a plan and the valid runs that it names; nothing if there are
-// none, or if one is of engine sim.
+// none. A plan that names a run that was not measured is removed from dir.
 func publishPlan(root, dir, path string) error {
 	named, err := results.Named(root, path)
 	if err != nil {
@@ -103,8 +120,8 @@ func publishPlan(root, dir, path string) error {
 			continue
 		case err != nil:
 			return err
-		case r.Engine == results.EngineSim:
-			return nil // a plan is of one engine
+		case !isMeasured(r):
+			return unpublishPlan(filepath.Join(dir, path))
 		case !r.Valid:
 			continue
 		}
@@ -131,6 +148,16 @@ func publishPlan(root, dir, path string) error {
 			return fmt.Errorf("publish: %w", err)
 		}
 	}
+	return nil
+}
+
+// unpublishPlan removes a plan that was published. Its runs go with those that no plan
+// names.
+func unpublishPlan(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("publish: %w", err)
+	}
+	_ = os.Remove(filepath.Dir(path)) // where another plan lies, it stays
 	return nil
 }
 

@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/results"
 )
 
@@ -19,6 +21,7 @@ func measured(t *testing.T, root, pool, engine, key string, valid bool) {
 	r := results.Result{Run: results.Run{Key: key, Engine: engine, Valid: valid, Errors: []string{}, Invalid: []string{}},
 		Invocations: []results.Invocation{{ID: 1, Function: "fib", ArriveNS: 1, EndNS: 5, Status: results.OK}}}
 	if engine == results.EngineHost {
+		r.Run.Parameters = map[string]any{"measure": key}
 		r.Invocations, r.Table = nil, &results.Table{Columns: []string{"calls"}, Rows: [][]string{{"7"}}}
 	}
 	dir := results.Dir(root, pool, key)
@@ -102,6 +105,43 @@ func TestPublishedRunsGoOnElsewhere(t *testing.T) {
 	_, _, err = Publish(third, docs)
 	require.ErrorContains(t, err, "thesis.tar.gz is not removed, for it is no run's")
 	require.FileExists(t, thesis)
+}
+
+// Tables that were computed are no more published than simulated runs, whatever the plan
+// names beside them. What was published of them before goes.
+func TestOnlyMeasuredTablesArePublished(t *testing.T) {
+	root, docs, elsewhere := t.TempDir(), t.TempDir(), t.TempDir()
+	for experiment, keys := range map[string][]string{"never": {"grid"}, "index": {config.MeasureIndex}, "table1": {config.MeasureGroups},
+		"table2": {config.MeasureCost}, "table3": {config.MeasureHooks}, "mixed": {"eevdf", config.MeasureCost}} {
+		planOf(t, root, results.EngineSim, experiment, keys...)
+		for _, k := range keys {
+			engine := results.EngineHost
+			if k == "eevdf" {
+				engine = results.EngineSim
+			}
+			measured(t, root, "sim", engine, k, true)
+		}
+	}
+	planOf(t, docs, results.EngineSim, "never", "grid")
+	var old bytes.Buffer
+	require.NoError(t, results.Pack(results.Dir(root, "sim", "grid"), &old))
+	require.NoError(t, os.MkdirAll(filepath.Join(docs, "sim"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(docs, "sim", "grid.tar.gz"), old.Bytes(), 0o644))
+
+	// A figure that was measured and simulated: the measured part goes elsewhere.
+	planOf(t, root, results.EngineSim, "fig06", "eevdf")
+	planOf(t, root, results.EngineVM, "fig06", "cfs")
+	measured(t, root, "vm", results.EngineVM, "cfs", true)
+
+	runs, missing, err := Publish(root, docs)
+	require.NoError(t, err)
+	require.Equal(t, []int{3, 0}, []int{runs, missing})
+	require.Equal(t, []string{"SHA256SUMS", "fig06/plan-vm.json", "sim/cost.tar.gz", "sim/hooks.tar.gz", "table2/plan-sim.json", "table3/plan-sim.json", "vm/cfs.tar.gz"}, below(t, docs))
+	require.NoError(t, Restore(docs, elsewhere, nil))
+	_, err = results.ReadPlan(elsewhere, results.EngineVM, "fig06")
+	require.NoError(t, err)
+	_, err = results.ReadPlan(elsewhere, results.EngineSim, "fig06")
+	require.ErrorIs(t, err, os.ErrNotExist, "nothing names runs that are not there")
 }
 
 // Restore leaves the runs that are there, and refuses files that differ from what was
