@@ -272,7 +272,12 @@ func (c checker) workloads(p part) []Workload {
 	}
 	var out []Workload
 	for i, name := range p.Workloads {
-		out = append(out, c.workload(fmt.Sprintf("workloads[%d]", i), name, filepath.Join("workloads", name.V+".yaml")))
+		at := fmt.Sprintf("workloads[%d]", i)
+		w := c.workload(at, name, filepath.Join("workloads", name.V+".yaml"))
+		if k := slices.IndexFunc(out, func(x Workload) bool { return x.Name.V == w.Name.V && w.Name.V != "" }); k >= 0 {
+			c.add(name.Pos(), at, "%q: its name is %q, which workloads[%d] has, too: give it another in %s", name.V, w.Name.V, k, w.Path)
+		}
+		out = append(out, w)
 	}
 	return out
 }

@@ -52,3 +52,15 @@ func TestWorkloadsThatGuestsCannotHave(t *testing.T) {
 	_, err := parse("x", filepath.Join("..", "x.yaml"), []byte(strings.Replace(goodVM, "[w]", "[huawei, azure, burst, drift, rare, alike, fib15]", 1)))
 	require.NoError(t, err)
 }
+
+// A workload is known by its name in results: a copy of another has one of its own.
+func TestWorkloadsOfOneName(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "workloads"), 0o755))
+	for _, name := range []string{"a", "b"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "workloads", name+".yaml"), []byte(small), 0o644))
+	}
+	path := filepath.Join(dir, "x.yaml")
+	_, err := parse("x", path, []byte(strings.Replace(goodVM, "[w]", "[a, b]", 1)))
+	require.EqualError(t, err, path+`:5:20: parts[0].workloads[1]: "b": its name is "small", which workloads[0] has, too: give it another in `+filepath.Join(dir, "workloads", "b.yaml"))
+}

@@ -36,6 +36,8 @@ type Workload struct {
 	Population *Population `yaml:"population"` // nil once its functions are among Classes
 	Flip       *Flip       `yaml:"flip"`
 
+	Path string `yaml:"-"` // of its file; "": made of a trace
+
 	rows      []trace.Row // of the trace
 	populated bool        // Classes has a population's functions
 }
@@ -186,7 +188,9 @@ func FindWorkload(own fs.FS, name, times string) (Workload, error) {
 
 // LoadWorkload reads a workload's YAML and the trace it names.
 func LoadWorkload(fsys fs.FS, file string) (Workload, error) {
-	return loadWorkload(fsys, file, false)
+	w, err := loadWorkload(fsys, file, false)
+	w.Path = file
+	return w, err
 }
 
 // loadWorkload is LoadWorkload. named says that the key like of another workload names

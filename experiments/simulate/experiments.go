@@ -43,7 +43,7 @@ func newPlan(exps []config.Experiment, model string) (*plan, error) {
 		}
 		j := Job{Machine: part.Config(s, round), Scheduler: scheduler, Model: model, Round: round}
 		asked, cores, n, seed := part.Load(s, load), j.Machine.Cores, part.Invocations.V, part.RoundSeed(round)
-		at := fmt.Sprint(mix.Name.V, asked, cores, n, seed)
+		at := fmt.Sprint(mix.Path, asked, cores, n, seed)
 		if arrivals[at] == nil {
 			arrivals[at] = NewArrivals(mix, asked, cores, n, seed)
 		}

@@ -3,9 +3,11 @@
 package simulate
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -180,6 +182,21 @@ func TestExperimentsShareRunsAndKeepThem(t *testing.T) {
 	require.NoError(t, os.RemoveAll(results.Dir(out, results.EngineSim, sb[1].Key)))
 	require.NoError(t, Experiments(t.Context(), []config.Experiment{a, b}, o))
 	require.EqualValues(t, 4, calls.Load())
+}
+
+// Experiments may name workloads of different files alike: each has its own invocations.
+func TestWorkloadsOfOneNameStayApart(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, experiments.Files))
+	data, err := os.ReadFile(filepath.Join(dir, "workloads", "rare.yaml"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "workloads", "mine.yaml"), bytes.Replace(data, []byte("name: rare"), []byte("name: huawei"), 1), 0o644))
+	a := load(t, dir, "a", "  - "+machine+"[{name: cfs}]}\n")
+	b := load(t, dir, "b", "  - "+strings.Replace(machine, "[huawei]", "[mine]", 1)+"[{name: cfs}]}\n")
+	p, err := newPlan([]config.Experiment{a, b}, "")
+	require.NoError(t, err)
+	require.Len(t, p.jobs, 2)
+	require.NotEqual(t, p.series["a"][0].Key, p.series["b"][0].Key)
 }
 
 func TestARunThatDoesNotDrainIsWrittenAndSaid(t *testing.T) {
