@@ -4,6 +4,9 @@ package claims
 
 import (
 	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -302,4 +305,29 @@ func TestClaimsTSV(t *testing.T) {
 	})
 	require.Equal(t, "id\tfigure\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\treason\tfirst_come\n"+
 		"a\tfig06\tholds\t−49 %\topposite\t+2 %\tsame direction but smaller\t−30 %\tfrom −38 % on\t−57 %\tone two\tIt is so.\tOther.\nb\tfig01\tnot measured\t\tnot measured\t\tnot simulated\t\t\t\tthree\t\t\n", got)
+}
+
+// CI shows the claims of claims.tsv as they are, whatever columns it has; a column that is gone is an error.
+func TestCIShowsTheClaims(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "claims.tsv")
+	script := filepath.Join("..", "..", ".ci", "verdicts")
+	judged := func(id string, measured Verdict) Judged {
+		return Judged{Claim: Claim{ID: id, Text: "claim|" + id, Paper: "−57 %"}, Figure: "fig06", Measured: Answer{Verdict: measured, Seen: "−49 %"},
+			Large: Answer{Verdict: Opposite, Seen: "+2 %"}, Simulated: Answer{Verdict: Smaller, Seen: "−30 %"}}
+	}
+	text := TSV([]Judged{judged("a", Smaller), judged("b", Holds), judged("c", Smaller)})
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+	out, err := exec.Command(script, file).Output()
+	require.NoError(t, err)
+	require.Equal(t, "### Claims\n\n| verdict | claims |\n|---|---|\n| same direction but smaller | 2 |\n| holds | 1 |\n\n"+
+		"| claim | verdict | measured | simulated | paper |\n|---|---|---|---|---|\n"+
+		"| claim\\|a | same direction but smaller | −49 % | −30 % | −57 % |\n| claim\\|b | holds | −49 % | −30 % | −57 % |\n"+
+		"| claim\\|c | same direction but smaller | −49 % | −30 % | −57 % |\n\n", string(out))
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(text, "\tpaper\t", "\tprinted\t", 1)), 0o644))
+	said, err := exec.Command(script, file).CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(said), "claims.tsv has no column paper")
+	run, err := os.ReadFile(filepath.Join("..", "..", ".ci", "run"))
+	require.NoError(t, err)
+	require.Contains(t, string(run), ".ci/verdicts report/claims.tsv | note")
 }
