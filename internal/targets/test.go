@@ -242,7 +242,7 @@ func (h Test) Weekly(ctx context.Context, f TestWeeklyFlags) error {
 	if err := h.guestTests(ctx, o, longRing, nil, "-timeout=2h", "-run=^TestGuestVirtualTimeWith24CPUs$", "./vm"); err != nil {
 		return err
 	}
-	if err := h.guestTests(ctx, o, longRing, nil, "-timeout=1h", "-run=^TestGuestWorkerExamples$", "./experiments/guest"); err != nil {
+	if err := h.guestTests(ctx, o, longRing, nil, "-timeout=1h", "-run=^(TestGuestWorkerExamples|TestGuestSteadyUnderAttackWith4CPUs)$", "./experiments/guest"); err != nil {
 		return err
 	}
 	if err := h.TestKill(ctx, TestKillFlags{Kills: cmp.Or(f.Kills, 5)}); err != nil {
