@@ -36,7 +36,10 @@ var Aliases = map[string]any{"test": Test.All, "testVM": Test.Guest}
 
 // mage TARGET -h, a flag's value without its name and so on mean the same as they
 // do with go run mage.go.
-func init() { os.Args = launch.MageArgs(os.Args) }
+func init() { os.Args = launch.MageArgs(os.Args, required) }
+
+// required are the targets with an argument that must be given.
+var required = []string{"experiments:compare", "experiments:merge", "experiments:repeat", "experiments:run", "vm:run"}
 
 func host() targets.Host {
 	return targets.Host{Out: os.Stdout, Console: progress.New(os.Stderr)}

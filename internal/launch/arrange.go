@@ -22,16 +22,16 @@ var bare = map[string]string{
 	"vm:dump":          "id",
 }
 
-// required maps targets whose first argument must be given to the text that joins several arguments into it.
-var required = map[string]string{"experiments:run": " ", "experiments:repeat": " ", "experiments:merge": ",", "vm:run": " "}
+// joins maps targets to the text that joins several arguments into the one that they require.
+var joins = map[string]string{"experiments:run": " ", "experiments:repeat": " ", "experiments:merge": ",", "vm:run": " "}
 
 // aliases are the magefile's: mage -h of an alias explains nothing, so the target's own name is asked for.
 var aliases = map[string]string{"test": "test:all", "testvm": "test:guest"}
 
-// MageArgs is for the program that mage makes of the magefile: it rearranges the args of the
-// process as Arrange does, so that mage TARGET and go run mage.go TARGET accept the same. If
+// MageArgs is for the program that mage makes of the magefile, which knows the targets that require an argument: it
+// rearranges the args of the process as Arrange does, so that mage TARGET and go run mage.go TARGET accept the same. If
 // Arrange returns an error, it prints the error and ends the process with code 2.
-func MageArgs(args []string) []string {
+func MageArgs(args, required []string) []string {
 	begin := 1
 	for begin < len(args) && args[begin] == "-v" {
 		begin++
@@ -40,7 +40,7 @@ func MageArgs(args []string) []string {
 	if help, _ := strconv.ParseBool(os.Getenv("MAGEFILE_HELP")); help { // mage -h TARGET
 		rest = append([]string{"-h"}, rest...)
 	}
-	rest, err := Arrange(rest)
+	rest, err := Arrange(rest, required)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mage:", err)
 		os.Exit(2)
@@ -57,8 +57,10 @@ func MageArgs(args []string) []string {
 //	vm:run -cpus=4 -- uname -a        a command in words of its own
 //	kernel:soak -h                    what the target does, as -h kernel:soak
 //
-// A word before -- that is no flag is an error.
-func Arrange(args []string) ([]string, error) {
+// required are the targets, in lower case, with an argument that must be given. mage would take what comes first for
+// it, a flag too, so flags alone are an error. So are several arguments where the target takes one, and a word
+// before -- that is no flag.
+func Arrange(args, required []string) ([]string, error) {
 	if len(args) == 2 && args[0] == "-h" {
 		return []string{"-h", cmp.Or(aliases[strings.ToLower(args[1])], args[1])}, nil
 	}
@@ -88,10 +90,15 @@ func Arrange(args []string) ([]string, error) {
 	}
 	words = append(words, command...)
 	flag, optional := bare[name]
-	join, first := required[name]
+	join, several := joins[name]
+	first := slices.Contains(required, name)
 	switch {
+	case first && len(words) == 0 && len(flags) > 0:
+		return nil, fmt.Errorf("%s: its argument is missing: -h %s explains it", target, target)
 	case len(words) == 0:
 		return args, nil
+	case first && len(words) > 1 && !several:
+		return nil, fmt.Errorf("%s: it takes one argument, not %q", target, words)
 	case first:
 		return append([]string{target, strings.Join(words, join)}, flags...), nil
 	case optional && len(words) == 1:

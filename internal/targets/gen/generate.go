@@ -61,20 +61,21 @@ type generator struct {
 	fset       *token.FileSet
 	structs    map[string]*ast.StructType
 	namespaces []string
+	required   []string // targets with an argument that must be given, as in vm:run
 	body       bytes.Buffer
 }
 
 // target writes the function for one target.
 func (g *generator) target(fn *ast.FuncDecl) error {
 	namespace := types.ExprString(fn.Recv.List[0].Type)
-	receiver, target := "", "host()"
+	receiver, target, name := "", "host()", strings.ToLower(fn.Name.Name)
 	switch {
 	case !ast.IsExported(namespace):
 		return nil
 	case strings.HasSuffix(namespace, "Flags"):
 		return fmt.Errorf("%s.%s: flags have no targets", namespace, fn.Name.Name)
 	case namespace != host:
-		receiver, target = "("+namespace+") ", "targets."+namespace+"{Host: host()}"
+		receiver, target, name = "("+namespace+") ", "targets."+namespace+"{Host: host()}", strings.ToLower(namespace)+":"+name
 		if !slices.Contains(g.namespaces, namespace) {
 			g.namespaces = append(g.namespaces, namespace)
 		}
@@ -92,6 +93,9 @@ func (g *generator) target(fn *ast.FuncDecl) error {
 		if kind == "string" {
 			list += ", " + p.Names[0].Name + " string"
 			args = append(args, p.Names[0].Name)
+			if !slices.Contains(g.required, name) {
+				g.required = append(g.required, name)
+			}
 			continue
 		}
 		literal, flags, err := g.flags(kind)
@@ -150,6 +154,7 @@ func flagName(field string) string {
 // magefile puts what mage needs around the targets.
 func (g *generator) magefile() ([]byte, error) {
 	slices.Sort(g.namespaces)
+	slices.Sort(g.required)
 	imports := []string{"context", "os"}
 	if bytes.Contains(g.body.Bytes(), []byte("*time.Duration")) {
 		imports = append(imports, "time")
@@ -189,8 +194,12 @@ var Aliases = map[string]any{"test": Test.All, "testVM": Test.Guest}
 
 // mage TARGET -h, a flag's value without its name and so on mean the same as they
 // do with go run mage.go.
-func init() { os.Args = launch.MageArgs(os.Args) }
+func init() { os.Args = launch.MageArgs(os.Args, required) }
 
+// required are the targets with an argument that must be given.
+`)
+	fmt.Fprintf(&out, "var required = %#v\n", g.required)
+	out.WriteString(`
 func host() targets.Host {
 	return targets.Host{Out: os.Stdout, Console: progress.New(os.Stderr)}
 }

@@ -35,6 +35,10 @@ func TestGenerate(t *testing.T) {
 			code: "// Deps installs.\nfunc (h Host) Deps(ctx context.Context) error { return nil }\n",
 			want: "// Deps installs.\nfunc Deps(ctx context.Context) error {\n\treturn host().Deps(ctx)\n}\n",
 		},
+		"required": {
+			code: "// Up boots.\nfunc (h Vm) Up(ctx context.Context, line string) error { return nil }\n\n// Down ends.\nfunc (h Vm) Down(ctx context.Context) error { return nil }\n\n// Deps installs.\nfunc (h Host) Deps(ctx context.Context, list string) error { return nil }\n",
+			want: "var required = []string{\"deps\", \"vm:up\"}\n",
+		},
 		"no comment":    {code: "func (h Host) Deps(ctx context.Context) error { return nil }\n", err: "target Deps has no comment"},
 		"no context":    {code: "// Deps installs.\nfunc (h Host) Deps() error { return nil }\n", err: "no context.Context"},
 		"unknown flags": {code: "// Deps installs.\nfunc (h Host) Deps(ctx context.Context, f Flags) error { return nil }\n", err: "Flags is no struct"},
