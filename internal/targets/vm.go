@@ -43,6 +43,15 @@ type GuestFlags struct {
 // given reports whether any flag is set: it asks for a guest of its own.
 func (f GuestFlags) given() bool { return f != GuestFlags{} }
 
+// running reports whether a running guest is asked for: there is no flag that asks for a fresh one. With such a
+// flag and an id it is an error.
+func running(id string, fresh bool) (bool, error) {
+	if fresh && id != "" {
+		return false, fmt.Errorf("-id=%s is a guest that is running, and the other flags make a fresh one: leave out -id, or the others", id)
+	}
+	return !fresh, nil
+}
+
 // prepare builds what the guest is made of, and its configuration.
 func (h Host) prepare(ctx context.Context, f GuestFlags) (guest.Artifacts, vm.Config, error) {
 	a, err := vm.ParseAccel(f.Accel)
@@ -110,7 +119,11 @@ type VmShellFlags struct {
 
 // Shell gives you a root shell in the running guest, or in a fresh one that ends with it.
 func (h Vm) Shell(ctx context.Context, f VmShellFlags) error {
-	if !f.given() && !f.Bare {
+	old, err := running(f.ID, f.given() || f.Bare)
+	if err != nil {
+		return err
+	}
+	if old {
 		m, err := vm.Open(ctx, f.ID)
 		if err == nil {
 			defer m.Detach()
@@ -162,8 +175,12 @@ type VmRunFlags struct {
 
 // Run runs a command line in the running guest, or in a fresh one; the exit code is the command's.
 func (h Vm) Run(ctx context.Context, line string, f VmRunFlags) error {
+	old, err := running(f.ID, f.given())
+	if err != nil {
+		return err
+	}
 	command := vm.Cmd{Line: line, Stdin: os.Stdin, Stdout: h.Out, Stderr: os.Stderr}
-	if !f.given() {
+	if old {
 		m, err := vm.Open(ctx, f.ID)
 		if err == nil {
 			defer m.Detach()
