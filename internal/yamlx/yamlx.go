@@ -90,8 +90,9 @@ func Decode(name string, data []byte, out any) error {
 }
 
 var (
-	lineRE    = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
-	unknownRE = regexp.MustCompile(`^field (\S+) not found in type (\S+)$`)
+	lineRE    = regexp.MustCompile(`(?s)^(?:yaml: )?line (\d+): (.*)$`)
+	unknownRE = regexp.MustCompile(`(?s)^field (.*) not found in type (.+)$`)
+	intoRE    = regexp.MustCompile(`(?s)^(cannot unmarshal .*) into (.+)$`)
 )
 
 // explain adds yaml.v3's errors to errs, in our words and with columns: yaml.v3 tells lines only.
@@ -117,7 +118,17 @@ func explain(errs *Errors, data []byte, err error, t reflect.Type) {
 			errs.Add(Pos{n, column(text, n, u[1])}, u[1], "%s", why)
 			continue
 		}
-		errs.Add(Pos{n, column(text, n, "")}, "value", "%s", m[2])
+		why := m[2]
+		if u := intoRE.FindStringSubmatch(why); u != nil {
+			if keys := suggest(t, u[2]); keys != "" { // no name of a Go type
+				why = u[1] + ": want a mapping" + keys
+			} else if strings.HasPrefix(u[2], "[]") {
+				why = u[1] + ": want a list"
+			} else if strings.HasPrefix(u[2], "map[") {
+				why = u[1] + ": want a mapping"
+			}
+		}
+		errs.Add(Pos{n, column(text, n, "")}, "value", "%s", why)
 	}
 }
 
