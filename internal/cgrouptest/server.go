@@ -26,7 +26,7 @@ const envThreads = "ALPS_THREADS"
 // Request is a request to a process that plays server, which uses CPU time, pauses, and uses CPU time again.
 type Request struct {
 	CPU   time.Duration // each of the two times
-	Pause time.Duration // below 1 s
+	Pause time.Duration
 }
 
 // Served is what the server's own thread says of a request.
@@ -121,7 +121,7 @@ func serve(call func(nr, a, b, c uintptr) (r1, r2 uintptr, err syscall.Errno)) {
 		each := time.Duration(binary.LittleEndian.Uint64(request[:]))
 		burn(each)
 		if pause := binary.LittleEndian.Uint64(request[8:]); pause > 0 {
-			ts := unix.Timespec{Nsec: int64(pause)}
+			ts := unix.NsecToTimespec(int64(pause))
 			_, _, _ = call(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
 		}
 		burn(each)
