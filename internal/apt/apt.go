@@ -28,7 +28,7 @@ const MirrorVariable = "ALPS_DEBIAN_MIRROR"
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // ErrNoMirror means that neither MirrorVariable nor the host's sources name a Debian mirror.
-var ErrNoMirror = errors.New("apt: no Debian mirror among this machine's sources: set " + MirrorVariable + " to the address of one")
+var ErrNoMirror = errors.New("apt: no Debian mirror among this host's sources: set " + MirrorVariable + " to the address of one")
 
 // ErrRenewed means that the mirror no longer had a package that the lists in the
 // cache named. The lists have been downloaded anew: look the package up again (Again).
@@ -131,12 +131,23 @@ func (s Suite) Source(ctx context.Context, name string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
-	for line := range strings.Lines(string(out)) {
-		if v, ok := strings.CutPrefix(line, "Version: "); ok {
-			return Source{name, strings.TrimSpace(v)}, nil
+	version := newestVersion(ctx, string(out))
+	if version == "" {
+		return Source{}, fmt.Errorf("apt: %s has no source package %s", s.name, name)
+	}
+	return Source{name, version}, nil
+}
+
+// newestVersion is the highest version in stanzas of a package list, which apt prints in any order; empty if
+// there is none.
+func newestVersion(ctx context.Context, stanzas string) (newest string) {
+	for line := range strings.Lines(stanzas) {
+		v, ok := strings.CutPrefix(line, "Version: ")
+		if v = strings.TrimSpace(v); ok && (newest == "" || newer(ctx, v, newest)) {
+			newest = v
 		}
 	}
-	return Source{}, fmt.Errorf("apt: %s has no source package %s", s.name, name)
+	return newest
 }
 
 // Unpack downloads src and unpacks it, with Debian's patches, into dir, which

@@ -42,6 +42,11 @@ func TestNamesMatchAPattern(t *testing.T) {
 	require.False(t, newer(t.Context(), "7.3.4-1~bpo13+1", "7.3.4-1"))
 }
 
+func TestTheNewestSourceIsTaken(t *testing.T) {
+	require.Equal(t, "6.1.10-1", newestVersion(t.Context(), "Package: linux\nVersion: 6.1.9-1\nFormat: 3.0\n\nPackage: linux\nVersion: 6.1.10-1\n\nPackage: linux\nVersion: 6.1.2-1\n"))
+	require.Empty(t, newestVersion(t.Context(), "Package: linux\n"))
+}
+
 func TestAPackageThatTheMirrorDroppedIsLookedUpAgain(t *testing.T) {
 	calls := 0
 	got, err := Again(func() (int, error) {
