@@ -68,8 +68,8 @@ func (e *evidence) source(figure string, load int) string {
 	return paper.Headline
 }
 
-// rounds is how many rounds a verdict needs. Of the large runs, which take long, one must do: its interval
-// is a bootstrap over blocks of invocations only.
+// rounds is how many rounds a verdict needs. Of the large runs, which take as long as the note of paper.Headline in
+// plot.Catalog says, one must do: its interval is a bootstrap over blocks of invocations only.
 func (e *evidence) rounds() int {
 	if e.large {
 		return 1
