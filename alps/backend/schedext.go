@@ -143,7 +143,7 @@ func (b *schedExt) takes() string {
 	if b.partial {
 		return fmt.Sprintf("functions' tasks only, on CPUs %v", b.cpus)
 	}
-	return "all tasks of this machine but real-time ones"
+	return "all tasks of this host but real-time ones"
 }
 
 // end gives all tasks back. The caller holds mu.

@@ -112,7 +112,7 @@ func TestSchedExtTakesWhatItMust(t *testing.T) {
 	require.NoError(t, b.SetFunctions([]bpf.Function{inPool, outside}))
 	require.Len(t, *loaded, 2)
 	require.True(t, (*loaded)[0].closed)
-	require.Contains(t, log.String(), "all tasks of this machine but real-time ones")
+	require.Contains(t, log.String(), "all tasks of this host but real-time ones")
 	require.NoError(t, b.SetFunctions([]bpf.Function{outside}))
 	require.NoError(t, b.SetFunctions(nil))
 	require.Len(t, *loaded, 2, "nothing changes whose tasks are taken")

@@ -68,7 +68,7 @@ func TestGuestDaemonTakesSchedExt(t *testing.T) {
 	inCharge(scx.Name)
 	log, err := os.ReadFile(logFile)
 	require.NoError(t, err)
-	require.Contains(t, string(log), "all tasks of this machine but real-time ones")
+	require.Contains(t, string(log), "all tasks of this host but real-time ones")
 	s, err = api.Status(t.Context())
 	require.NoError(t, err)
 	require.True(t, s.Attached)

@@ -39,7 +39,7 @@ var Grids = []Grid{
 	{Name: "table1", Title: "Invocations per group", corner: "workload", Unit: "%", digits: 1, value: "share_pct", rowOf: "workload", columnOf: "group", paperFactor: 1,
 		Note: "Counted from the rows that are replayed. Azure's are those of the public artifact, which are not in the shares of the paper's table."},
 	{Name: "table2", Title: "What an update of the policy takes", corner: "learner, records", Unit: "ms", digits: 2, value: "median_us", rowOf: "learner", columnOf: "records", paperFactor: 1000,
-		Note: "Median, timed in this process, so no two machines agree. An update here includes the SRPT simulation, so the paper's learner and SRPT times are added up."},
+		Note: "Median, timed in this process, so no two hosts agree. An update here includes the SRPT simulation, so the paper's learner and SRPT times are added up."},
 	{Name: "table3", Title: "What the hooks cost", corner: "", digits: -1, value: "value", rowOf: "what", columnOf: "in", paperFactor: 1, all: true,
 		Note: "A switch is between two processes in two cgroups, over a pipe. In virtual time the guest's clock counts instructions, one per ns; they are not the paper's ns and are not compared with them. " +
 			"On this host only the hooks' programs run, by the kernel's own test run, without what calls them; its per-decision value uses the calls counted in the guest. ghOSt is not run."},

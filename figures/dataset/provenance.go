@@ -54,7 +54,7 @@ func Setups(all []results.Result) ([]Setup, error) {
 func OtherKernel(all []results.Result) string {
 	for _, r := range all {
 		if r.Run.KernelFallback {
-			return fmt.Sprintf("What was measured ran on kernel %s, not the paper's 5.18-rc5: its source could not be had on this machine.", r.Run.Kernel)
+			return fmt.Sprintf("What was measured ran on kernel %s, not the paper's 5.18-rc5: its source could not be had on this host.", r.Run.Kernel)
 		}
 	}
 	return ""

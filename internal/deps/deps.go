@@ -164,7 +164,7 @@ func Ensure(ctx context.Context, log io.Writer, groups ...Group) error {
 	}
 	install := append([]string{"apt-get", "install", "-y", "--no-install-recommends"}, missing...)
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("missing on this machine: %s: no apt-get here; install them by your own package manager", strings.Join(missing, " "))
+		return fmt.Errorf("missing on this host: %s: no apt-get here; install them by your own package manager", strings.Join(missing, " "))
 	}
 	var prefix []string
 	if os.Geteuid() != 0 {
