@@ -42,7 +42,7 @@ func Middle95(values []float64) Interval {
 
 // Redraw draws rounds, and in each as many blocks as a round has, with replacement. It returns every statistic's
 // values, one per draw: NaN where a draw has no sample of a rare group; nil for a maximum, without blocks and for
-// fewer than 2 samples. Where something is drawn a sample counts once, whatever its Count, and an unknown statistic is an error.
+// fewer than 2 samples. An unknown statistic is an error where something is drawn.
 func (d Distribution) Redraw(stats []string) ([][]float64, error) {
 	found := make([][]float64, len(stats))
 	if d.blocks == 0 || d.N() < 2 {
@@ -81,8 +81,8 @@ func (d Distribution) Redraw(stats []string) ([][]float64, error) {
 	slices.SortFunc(quantiles, func(a, b want) int { return cmp.Compare(a.p, b.p) })
 	size, sum := make([]float64, d.Rounds*d.blocks), make([]float64, d.Rounds*d.blocks)
 	for _, s := range d.samples {
-		size[s.Block]++
-		sum[s.Block] += s.Value
+		size[s.Block] += float64(s.Count)
+		sum[s.Block] += s.Value * float64(s.Count)
 	}
 	rng := rand.New(rand.NewPCG(2024, uint64(d.Rounds)))
 	weight := make([]int32, len(size))
@@ -111,7 +111,7 @@ func (d Distribution) Redraw(stats []string) ([][]float64, error) {
 				if s.Value > limit {
 					break
 				}
-				seen += float64(weight[s.Block])
+				seen += float64(weight[s.Block]) * float64(s.Count)
 			}
 			found[i][draw] = 100 * seen / n
 		}
@@ -120,7 +120,7 @@ func (d Distribution) Redraw(stats []string) ([][]float64, error) {
 			if k == len(quantiles) {
 				break
 			}
-			seen += float64(weight[s.Block])
+			seen += float64(weight[s.Block]) * float64(s.Count)
 			for k < len(quantiles) && seen >= quantiles[k].p*n && seen > 0 {
 				found[quantiles[k].at][draw] = s.Value
 				k++

@@ -157,17 +157,20 @@ func (d Distribution) Has(name string) bool {
 }
 
 // Needed is how many samples a claim's statistic needs: of a percentile, five on
-// either side, and MinP99 from the 99th on.
+// either side, and from the 99th on MinP99 and as many as Has asks for.
 func Needed(name string) int64 {
 	p, err := Percentile(name)
 	switch {
 	case err != nil || p == 0 || p == 1:
 		return 1
 	case p >= 0.99:
-		return MinP99
+		return max(MinP99, whole(2/(1-p)))
 	}
-	return int64(math.Ceil(5 / min(p, 1-p)))
+	return whole(5 / min(p, 1-p))
 }
+
+// whole is the least whole number from v on; what lies above one by the rounding of a quotient only counts as that one.
+func whole(v float64) int64 { return int64(math.Ceil(v - 1e-6)) }
 
 // shareLimit is the number in a name such as upto1000.
 func shareLimit(name string) (limit float64, ok bool, err error) {
@@ -175,7 +178,7 @@ func shareLimit(name string) (limit float64, ok bool, err error) {
 	if !ok {
 		return 0, false, nil
 	}
-	if limit, err = strconv.ParseFloat(text, 64); err != nil {
+	if limit, err = strconv.ParseFloat(text, 64); err != nil || math.IsNaN(limit) || math.IsInf(limit, 0) {
 		err = fmt.Errorf("stat %q: want a number after upto", name)
 	}
 	return limit, true, err
@@ -184,8 +187,8 @@ func shareLimit(name string) (limit float64, ok bool, err error) {
 // Percentile is the share (0 to 1) that a name such as p99.5 means.
 func Percentile(name string) (float64, error) {
 	q, err := strconv.ParseFloat(strings.TrimPrefix(name, "p"), 64)
-	if err != nil || !strings.HasPrefix(name, "p") || q < 0 || q > 100 {
-		return 0, fmt.Errorf("stat %q: want mean, max or a percentile", name)
+	if err != nil || !strings.HasPrefix(name, "p") || !(q >= 0 && q <= 100) {
+		return 0, fmt.Errorf("stat %q: want mean, max, a percentile such as p99.5, or a share such as upto1000", name)
 	}
 	return q / 100, nil
 }

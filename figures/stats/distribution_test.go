@@ -41,9 +41,15 @@ func TestDistCountsAsSortedValuesDo(t *testing.T) {
 	share, err := d.Statistic("upto8.9")
 	require.NoError(t, err)
 	require.InDelta(t, 90, share, 1e-9)
-	for _, bad := range []string{"median", "p", "p101", "p-1", "upto", "uptown"} {
+	for _, bad := range []string{"median", "p", "p101", "p-1", "upto", "uptown", "pNaN", "uptoNaN", "upto+Inf"} {
 		_, err := d.Statistic(bad)
 		require.Error(t, err, bad)
+	}
+	_, err = d.Statistic("median")
+	require.EqualError(t, err, `stat "median": want mean, max, a percentile such as p99.5, or a share such as upto1000`)
+	for name, want := range map[string]int64{"p50": 10, "p90": 50, "p99": 200, "p99.9": 2000, "mean": 1} {
+		require.Equal(t, want, Needed(name), name)
+		require.True(t, Of(make([]float64, want)).Has(name), "a claim asks for no less than a picture: %s", name)
 	}
 }
 
@@ -75,6 +81,26 @@ func TestBootstrap(t *testing.T) {
 	alike, err := New(runs.samples, 50).Bootstrap(stats)
 	require.NoError(t, err)
 	require.Greater(t, alike[0].Hi-alike[0].Lo, 15.0)
+
+	// A value that was seen three times counts as three samples do.
+	var single, counted []Sample
+	for i := range 200 {
+		s := Sample{float64(i * i % 97), 3, uint16(i / 20)}
+		counted = append(counted, s)
+		s.Count = 1
+		single = append(single, s, s, s)
+		if i%2 == 0 {
+			counted[i].Count, single = 1, single[:len(single)-2]
+		}
+	}
+	which := []string{"mean", "p50", "p99", "upto40"}
+	asOne, err := New(counted, 10).Redraw(which)
+	require.NoError(t, err)
+	each, err := New(single, 10).Redraw(which)
+	require.NoError(t, err)
+	for i := range which {
+		require.InDeltaSlice(t, each[i], asOne[i], 1e-9, which[i])
+	}
 
 	none, err := New([]Sample{{Value: 1, Count: 9}}, 0).Bootstrap(stats)
 	require.NoError(t, err)
