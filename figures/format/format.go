@@ -49,17 +49,17 @@ func Grouped(v float64, digits int) string {
 	return sign + whole
 }
 
-// Percent prints v, which is in %, with one decimal, and nothing for NaN.
+// Percent prints v, which is in %, with one decimal, and nothing for NaN and infinities.
 func Percent(v float64) string {
-	if math.IsNaN(v) {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return ""
 	}
 	return Fixed(v, 1) + " %"
 }
 
-// Change is a ratio as people say it: −28.0 % of 0.72, and from 3 on × 3.4. Of NaN it is nothing.
+// Change is a ratio as people say it: −28.0 % of 0.72, and from 3 on × 3.4. Of NaN and infinities it is nothing.
 func Change(ratio float64) string {
-	if math.IsNaN(ratio) {
+	if math.IsNaN(ratio) || math.IsInf(ratio, 0) {
 		return ""
 	}
 	if ratio >= 3 {

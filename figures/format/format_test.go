@@ -32,7 +32,8 @@ func TestNumbers(t *testing.T) {
 	} {
 		require.Equal(t, want, got)
 	}
-	for _, none := range []string{Fixed(math.NaN(), 1), Short(math.NaN()), Grouped(math.Inf(1), 0), Change(math.NaN()), Percent(math.NaN())} {
+	for _, none := range []string{Fixed(math.NaN(), 1), Short(math.NaN()), Grouped(math.Inf(1), 0), Change(math.NaN()), Percent(math.NaN()),
+		Change(math.Inf(1)), Change(math.Inf(-1)), Percent(math.Inf(1)), Percent(math.Inf(-1))} {
 		require.Empty(t, none)
 	}
 }
