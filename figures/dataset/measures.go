@@ -70,7 +70,8 @@ func PaperNumbers(ref paper.Reference, at paper.Place, measure string) []paper.N
 
 // Measure is the distribution of a measure in one run, over the invocations of a group, or of all groups
 // (results.All), that are OK. base is the run under CFS that Saved needs, with the same invocations; without
-// it there is nothing. Of Spread it is the turnarounds: spreadOver compares rounds.
+// it there is nothing. Of Spread it is the turnarounds: spreadOver compares rounds. An invocation without CPU time has
+// no Wait, and one that took no time under CFS no Saved: they are left out.
 func Measure(measure, group string, r results.Result, base *results.Result) stats.Distribution {
 	var out []stats.Sample
 	if measure == Segments {
@@ -94,10 +95,10 @@ func Measure(measure, group string, r results.Result, base *results.Result) stat
 		switch {
 		case saved:
 			b := base.Invocations[k]
-			if b.Status != results.OK {
+			cost := platformCost(measure, k)
+			if b.Status != results.OK || b.Turnaround()+cost <= 0 {
 				continue
 			}
-			cost := platformCost(measure, k)
 			v = 100 * (1 - float64(i.Turnaround()+cost)/float64(b.Turnaround()+cost))
 		case measure == FromRequest:
 			v = Milliseconds(i.EndToEnd().Nanoseconds())
@@ -106,6 +107,9 @@ func Measure(measure, group string, r results.Result, base *results.Result) stat
 		case measure == Switches:
 			v = float64(i.SwitchesInvol)
 		case measure == Wait:
+			if i.CPUNS == 0 {
+				continue
+			}
 			v = 100 * (float64(i.Turnaround())/float64(i.CPUNS) - 1)
 		default:
 			v = Milliseconds(i.Turnaround().Nanoseconds())

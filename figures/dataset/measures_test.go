@@ -31,6 +31,21 @@ func TestSpreadOverRounds(t *testing.T) {
 	require.InDelta(t, 5, Measure(CPUTime, results.All, r, nil).Mean(), 1e-9)
 }
 
+// An invocation that used no CPU time waited, but not in relation to it; one that took no time under CFS saved nothing.
+func TestNoMeasureIsInfinite(t *testing.T) {
+	r := results.Result{Invocations: []results.Invocation{
+		{Group: "G1", EndNS: 9e6, CPUNS: 0, Status: results.OK}, {Group: "G1", CPUNS: 0, Status: results.OK}, {Group: "G1", EndNS: 9e6, CPUNS: 6e6, Status: results.OK}}}
+	wait := Measure(Wait, "G1", r, nil)
+	require.EqualValues(t, 1, wait.N())
+	require.InDelta(t, 50, wait.Mean(), 1e-9)
+	base := results.Result{Invocations: []results.Invocation{
+		{Group: "G1", EndNS: 18e6, Status: results.OK}, {Group: "G1", Status: results.OK}, {Group: "G1", EndNS: 18e6, Status: results.OK}}}
+	saved := Measure(Saved, "G1", r, &base)
+	require.EqualValues(t, 2, saved.N())
+	require.InDelta(t, 50, saved.Mean(), 1e-9)
+	require.EqualValues(t, 3, Measure(SavedFixed, "G1", r, &base).N())
+}
+
 // A round without such invocations has no mean, and no part in the draws.
 func TestRoundsWithoutAGroup(t *testing.T) {
 	root := t.TempDir()
