@@ -16,6 +16,7 @@ import (
 
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/figures/dataset"
+	"github.com/ds2-lab/alps/figures/format"
 	"github.com/ds2-lab/alps/figures/paper"
 	"github.com/ds2-lab/alps/figures/stats"
 )
@@ -86,6 +87,23 @@ func barStats(l lane) []string {
 		return []string{"p50", "p75", "p90", "max", "mean"}
 	}
 	return []string{"p50", "p75", "p90", "p99", "mean"}
+}
+
+// barLabels are the statistics that any of the lanes has bars of, in order. Where only some of them have enough
+// samples for a p99 there are both a p99 and a maximum, and each lane has a bar at one of them.
+func barLabels(lanes []lane) []string {
+	seen := map[string]bool{}
+	for _, l := range lanes {
+		if l.dist.N() > 0 {
+			for _, st := range barStats(l) {
+				seen[st] = true
+			}
+		}
+	}
+	if len(seen) == 0 {
+		return barStats(lanes[0])
+	}
+	return slices.DeleteFunc([]string{"p50", "p75", "p90", "p99", "max", "mean"}, func(st string) bool { return !seen[st] })
 }
 
 // stats are the statistics of a lane that go into the table, in order: those of the figure's kind and the
@@ -221,11 +239,17 @@ func (f Figure) plot(pan Panel, marks *Marks) (*plot.Plot, error) {
 			q.Y.Tick.Marker = plot.DefaultTicks{}
 		}
 	case barRows:
-		if n := pan.lanes[0].dist.N(); n > 0 {
-			q.Title.Text += fmt.Sprintf(" (n = %d)", n)
+		var counts []float64 // of the lanes with samples
+		for _, l := range pan.lanes {
+			if n := l.dist.N(); n > 0 {
+				counts = append(counts, float64(n))
+			}
+		}
+		if len(counts) > 0 {
+			q.Title.Text += fmt.Sprintf(" (n = %s)", format.Span(counts, 0))
 		}
 		q.Y.Label.Text = "ms"
-		if err := bars(q, pan.lanes, barStats, marks); err != nil {
+		if err := bars(q, pan.lanes, marks); err != nil {
 			return nil, err
 		}
 	}

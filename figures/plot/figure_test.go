@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/recorder"
 
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/figures/dataset"
@@ -41,6 +44,39 @@ func TestPercentilesAreHonest(t *testing.T) {
 	require.Contains(t, barStats(two), "p99")
 	require.EqualValues(t, 300, two.dist.N())
 	require.InDelta(t, 521.2, two.paperOf("p99"), 1e-9)
+}
+
+// A lane with enough samples for a p99 has no bar above "max", nor the other way round, whichever comes first.
+func TestEveryBarStandsAboveItsLabel(t *testing.T) {
+	of := func(n int) lane {
+		values := make([]float64, n)
+		for i := range values {
+			values[i] = float64(i + 1)
+		}
+		return lane{legend: fmt.Sprint(n), place: paper.Place{Group: results.All}, dist: stats.Of(values)}
+	}
+	few, many, none := of(199), of(200), of(0)
+	require.Equal(t, []string{"p50", "p75", "p90", "p99", "mean"}, barLabels([]lane{none, many}))
+	require.Equal(t, []string{"p50", "p75", "p90", "max", "mean"}, barLabels([]lane{few, few}))
+	require.Equal(t, barStats(none), barLabels([]lane{none}))
+	for _, lanes := range [][]lane{{few, many}, {many, few}} {
+		require.Equal(t, []string{"p50", "p75", "p90", "p99", "max", "mean"}, barLabels(lanes))
+		q, err := Figure{Kind: barRows}.plot(Panel{title: "t", lanes: lanes}, nil)
+		require.NoError(t, err)
+		require.Equal(t, "t (n = 199–200)", q.Title.Text)
+		marks := &Marks{}
+		q, err = Figure{Kind: barRows}.plot(Panel{lanes: lanes}, marks)
+		require.NoError(t, err)
+		q.Draw(draw.NewCanvas(&recorder.Canvas{}, 20*vg.Centimeter, 10*vg.Centimeter))
+		at := map[string]vg.Length{}
+		for _, m := range *marks {
+			at[m.Text] = m.X
+		}
+		require.Len(t, at, 10, "five bars of each, and no other")
+		require.Less(t, at["200: p90 180 ms"], at["200: p99 198 ms"])
+		require.Less(t, at["200: p99 198 ms"], at["199: max 199 ms"])
+		require.Less(t, at["199: max 199 ms"], at["200: mean 100 ms"])
+	}
 }
 
 // The series of Fig 6 differ in brightness and in dashes, so that a grey copy can be read, and the colour-blind can

@@ -5,6 +5,7 @@ package plot
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -274,10 +275,10 @@ func box(p *plot.Plot, lanes []lane, marks *Marks) {
 	})
 }
 
-// bars draws, for every statistic, a bar per lane on a logarithmic axis, and
+// bars draws, for every statistic (barLabels), a bar per lane that has it on a logarithmic axis, and
 // the paper's value as a dashed outline.
-func bars(p *plot.Plot, lanes []lane, stats func(lane) []string, marks *Marks) error {
-	var labels names
+func bars(p *plot.Plot, lanes []lane, marks *Marks) error {
+	labels := names(barLabels(lanes))
 	type bar struct {
 		i           int
 		left, width float64
@@ -288,17 +289,14 @@ func bars(p *plot.Plot, lanes []lane, stats func(lane) []string, marks *Marks) e
 	var all []bar
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for j, l := range lanes {
-		sts := stats(l)
-		if len(labels) == 0 {
-			labels = sts
-		}
+		own := barStats(l)
 		width := 0.84 / float64(len(lanes))
-		for i, st := range sts {
+		for i, st := range labels {
 			ours, err := l.dist.Statistic(st)
 			if err != nil {
 				return err
 			}
-			if !l.dist.Has(st) {
+			if !slices.Contains(own, st) || !l.dist.Has(st) {
 				ours = math.NaN()
 			}
 			b := bar{i, float64(i) - 0.42 + float64(j)*width, width * 0.92, ours, l.paperOf(st), l.style, l.about(l.text(st))}
