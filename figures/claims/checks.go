@@ -182,19 +182,19 @@ func withUnit(v float64, stat string) string {
 }
 
 // switchRatio is the cost of a context switch that asks both hooks, as a multiple of one that asks none. The guest's
-// clock may count ns or instructions: the ratio needs no unit. It is NaN if the table lacks the latter.
+// clock may count ns or instructions: the ratio needs no unit. It is NaN if the table lacks one of them.
 func switchRatio(g *dataset.Grid) float64 {
 	if g == nil {
 		return math.NaN()
 	}
 	of := map[string]float64{}
 	for _, c := range g.Cells {
-		if c.Column != hookUnit && c.Column != "calls per switch" {
+		if c.Column != hookUnit && c.Column != "calls per switch" && !math.IsNaN(c.Ours) {
 			of[c.Row] = c.Ours
 		}
 	}
 	with, without := of["context switch, hooks asked, entry"], of["context switch, hooks not asked"]
-	if without == 0 {
+	if with == 0 || without == 0 {
 		return math.NaN()
 	}
 	return with / without

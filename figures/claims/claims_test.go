@@ -331,3 +331,40 @@ func TestCIShowsTheClaims(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(run), ".ci/verdicts report/claims.tsv | note")
 }
+
+// Invocations that are not OK in both runs are compared in none, and the others stay in pairs.
+func TestSlowerLeavesOutWhatFailed(t *testing.T) {
+	root := t.TempDir()
+	var runs []results.Result
+	for round := 1; round <= dataset.MinRounds; round++ {
+		a, b := figuretest.Sim("cfs", round, 1), figuretest.Sim("srpt", round, 1)
+		for i := range a.Invocations {
+			a.Invocations[i].EndNS = b.Invocations[i].EndNS
+		}
+		a.Invocations[0].EndNS += 9e9              // one of ten that count is slower
+		for i := 10; i < len(a.Invocations); i++ { // of these none counts
+			a.Invocations[i].EndNS += 9e9
+			x := &a.Invocations[i]
+			if i%2 == 0 {
+				x = &b.Invocations[i]
+			}
+			x.Status = results.Failed
+		}
+		runs = append(runs, a, b)
+	}
+	figuretest.Shows(t, root, "fig01", 0.9, runs...)
+	e := newEvidence(dataset.NewLibrary(root), results.EngineSim, nil)
+	require.InDelta(t, 10, e.slower("fig01", "huawei", 90, "cfs", "srpt"), 1e-9)
+	require.Empty(t, e.lacking)
+}
+
+// Without one of its two rows the ratio of switches is missing; it is not 0.
+func TestSwitchRatioNeedsBothRows(t *testing.T) {
+	with := dataset.Cell{Row: "context switch, hooks asked, entry", Column: "instructions in the guest", Ours: 6000}
+	without := dataset.Cell{Row: "context switch, hooks not asked", Column: "instructions in the guest", Ours: 5000}
+	none := dataset.Cell{Row: with.Row, Column: "ns", Ours: math.NaN()}
+	require.InDelta(t, 1.2, switchRatio(&dataset.Grid{Cells: []dataset.Cell{with, without, none}}), 1e-9)
+	require.True(t, math.IsNaN(switchRatio(&dataset.Grid{Cells: []dataset.Cell{without}})))
+	require.True(t, math.IsNaN(switchRatio(&dataset.Grid{Cells: []dataset.Cell{with}})))
+	require.True(t, math.IsNaN(switchRatio(nil)))
+}

@@ -213,7 +213,8 @@ func (e *evidence) cell(table, row, column string) (ours, paper float64) {
 	return ours, paper
 }
 
-// slower is the share, in %, of invocations whose turnaround in series a is more than a hundredth above that in b.
+// slower is the share, in %, of invocations whose turnaround in series a is more than a hundredth above that in b, of
+// those that are OK in both.
 // A smaller difference does not count: computed runs lack the time that a fork takes.
 func (e *evidence) slower(figure, workload string, load int, a, b string) float64 {
 	e.ask(figure)
@@ -234,7 +235,11 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 			}
 			rounds++
 			for k, i := range x.Result.Invocations {
-				if t := y.Result.Invocations[k].Turnaround(); i.Turnaround() > t+t/100 {
+				o := y.Result.Invocations[k]
+				if i.Status != results.OK || o.Status != results.OK {
+					continue
+				}
+				if t := o.Turnaround(); i.Turnaround() > t+t/100 {
 					more++
 				}
 				n++
