@@ -50,7 +50,7 @@ func heat(ratio float64) color.RGBA {
 const narrowMachines = 3
 
 // Sheet is a panel for each judged series: a row for each workload, a column for each
-// load of each machine. A cell that is lost has a frame. Narrow is for small screens: a
+// load of each machine. A cell that is lost has a frame, one in which the series has no run is left white with a cross. Narrow is for small screens: a
 // panel has a few machines only, and the next one the others.
 func (n *Grid) Sheet(narrow bool) plot.Sheet {
 	cores := dataset.Distinct(n.cells, func(c Cell) int { return c.cores })
@@ -103,7 +103,7 @@ func (n *Grid) drawPanel(c draw.Canvas, p heatPanel, top vg.Length, narrow bool,
 	if narrow {
 		text = "%s: mean / that of the better of CFS and EEVDF; %d of %d lost"
 	}
-	c.FillText(title, vg.Point{X: pt(heatMargin), Y: top - pt(9)}, fmt.Sprintf(text, p.series, len(n.losses(p.series, turnaround)), len(n.cells)))
+	c.FillText(title, vg.Point{X: pt(heatMargin), Y: top - pt(9)}, fmt.Sprintf(text, p.series, len(n.losses(p.series, turnaround)), n.runs(p.series)))
 	for i, k := range p.cores {
 		c.FillText(small, vg.Point{X: x(i, 0), Y: top - pt(20)}, coresText(k)+", load in %")
 		for j, l := range loads {
@@ -118,6 +118,11 @@ func (n *Grid) drawPanel(c draw.Canvas, p heatPanel, top vg.Length, narrow bool,
 				at := Cell{w, k, l}
 				m, ok := n.means[at]
 				if !ok {
+					continue
+				}
+				if m[p.series].rounds == 0 {
+					cross(c, x(i, j), y)
+					marks.Add(plot.Mark{X: x(i, j), Y: y, Width: pt(heatCell), Height: pt(heatCell), Text: fmt.Sprintf("%s, %s, %s at %.0f %%: no run", p.series, w, coresText(k), 100*l)})
 					continue
 				}
 				square(c, x(i, j), y, n.ratio(at, p.series))
@@ -157,4 +162,10 @@ func square(c draw.Canvas, x, y vg.Length, ratio float64) {
 	if ratio > lost {
 		c.StrokeLines(plot.Line(plot.RGB(0x1c1c1c), 0.8, nil), append(corners, corners[0]))
 	}
+}
+
+// cross marks a cell without a run.
+func cross(c draw.Canvas, x, y vg.Length) {
+	side := vg.Points(heatCell - 1)
+	c.StrokeLines(plot.Line(plot.RGB(0x9a9a9a), 0.6, nil), []vg.Point{{X: x, Y: y}, {X: x + side, Y: y + side}}, []vg.Point{{X: x, Y: y + side}, {X: x + side, Y: y}})
 }

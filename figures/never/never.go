@@ -40,7 +40,8 @@ type Means struct {
 	rounds, unfinished int        // unfinished: invocations that had not ended, of all rounds together
 	mean, request      float64    // the mean turnaround, and the mean from the request
 	n                  [4]float64 // invocations of each group in a round
-	p99                [4]float64 // of each group; 0: it has no invocation
+	p99                [4]float64 // of each group, over the rounds in which it has invocations
+	with               [4]int     // in how many rounds it has; 0: p99 is none
 }
 
 // Grid is the table of an experiment: a row for each cell, series and seed.
@@ -95,8 +96,14 @@ func ReadGrid(root, experiment string) (*Grid, error) {
 		m.mean += (number("mean_ms") - m.mean) / float64(m.rounds)
 		m.request += (number("request_ms") - m.request) / float64(m.rounds)
 		for g := range m.p99 {
-			m.n[g] += (number(fmt.Sprintf("g%d_n", g+1)) - m.n[g]) / float64(m.rounds)
-			m.p99[g] += (number(fmt.Sprintf("g%d_p99_ms", g+1)) - m.p99[g]) / float64(m.rounds)
+			k := number(fmt.Sprintf("g%d_n", g+1))
+			m.n[g] += (k - m.n[g]) / float64(m.rounds)
+			p99 := number(fmt.Sprintf("g%d_p99_ms", g+1))
+			if k == 0 {
+				continue // the table has a 0, which is no percentile
+			}
+			m.with[g]++
+			m.p99[g] += (p99 - m.p99[g]) / float64(m.with[g])
 		}
 		n.means[c][series] = m
 		n.series = appendNew(n.series, series)
@@ -135,9 +142,38 @@ func turnaround(m Means) float64 { return m.mean }
 
 func request(m Means) float64 { return m.request }
 
-// ratio is a series' mean turnaround over the better reference's.
-func (n *Grid) ratio(c Cell, series string) float64 {
-	return n.means[c][series].mean / n.reference(c, turnaround)
+// ratio is a series' mean turnaround over the better reference's; NaN if it has no run in the cell.
+func (n *Grid) ratio(c Cell, series string) float64 { return n.ratioOf(c, series, turnaround) }
+
+// ratioOf is ratio by any measure.
+func (n *Grid) ratioOf(c Cell, series string, value func(Means) float64) float64 {
+	m := n.means[c][series]
+	if m.rounds == 0 {
+		return math.NaN()
+	}
+	return value(m) / n.reference(c, value)
+}
+
+// worst is the largest ratio of a series.
+func (n *Grid) worst(series string) float64 {
+	worst := 0.0
+	for _, c := range n.cells {
+		if r := n.ratio(c, series); r > worst {
+			worst = r
+		}
+	}
+	return worst
+}
+
+// runs is in how many cells a series has a run.
+func (n *Grid) runs(series string) int {
+	k := 0
+	for _, c := range n.cells {
+		if n.means[c][series].rounds > 0 {
+			k++
+		}
+	}
+	return k
 }
 
 // judgedSeries are those that are no reference and no oracle.
@@ -145,27 +181,42 @@ func (n *Grid) judgedSeries() []string {
 	return slices.DeleteFunc(slices.Clone(n.series), func(s string) bool { return s == Oracle || slices.Contains(references, s) })
 }
 
-// geometric is the geometric mean of a ratio over the cells that keep lets through; nil lets all.
+// geometric is the geometric mean of a ratio over the cells that keep lets through; nil lets all. Cells without the
+// ratio, where it is NaN, do not count; without any other it is NaN.
 func (n *Grid) geometric(ratio func(Cell) float64, keep func(Cell) bool) float64 {
 	sum, k := 0.0, 0.0
 	for _, c := range n.cells {
-		if keep == nil || keep(c) {
-			sum += math.Log(ratio(c))
+		if r := ratio(c); !math.IsNaN(r) && (keep == nil || keep(c)) {
+			sum += math.Log(r)
 			k++
 		}
 	}
 	return math.Exp(sum / k)
 }
 
-// over is a series' mean over another's.
+// over is a series' mean over another's; NaN if it has no run in the cell.
 func (n *Grid) over(series, base string) func(Cell) float64 {
-	return func(c Cell) float64 { return n.means[c][series].mean / n.means[c][base].mean }
+	return func(c Cell) float64 {
+		if n.means[c][series].rounds == 0 {
+			return math.NaN()
+		}
+		return n.means[c][series].mean / n.means[c][base].mean
+	}
+}
+
+// p99Over is a group's 99th percentile over that under CFS; NaN if either has no invocation of the group.
+func (n *Grid) p99Over(c Cell, series string, g int) float64 {
+	m, base := n.means[c][series], n.means[c]["cfs"]
+	if m.with[g] == 0 || base.with[g] == 0 {
+		return math.NaN()
+	}
+	return m.p99[g] / base.p99[g]
 }
 
 // losses are the cells in which a series loses by a measure, the worst first.
 func (n *Grid) losses(series string, value func(Means) float64) []Cell {
-	ratio := func(c Cell) float64 { return value(n.means[c][series]) / n.reference(c, value) }
-	out := slices.DeleteFunc(slices.Clone(n.cells), func(c Cell) bool { return ratio(c) <= lost })
+	ratio := func(c Cell) float64 { return n.ratioOf(c, series, value) }
+	out := slices.DeleteFunc(slices.Clone(n.cells), func(c Cell) bool { return !(ratio(c) > lost) }) // NaN is not lost
 	slices.SortStableFunc(out, func(a, b Cell) int {
 		switch x, y := ratio(a), ratio(b); {
 		case x > y:
@@ -178,31 +229,35 @@ func (n *Grid) losses(series string, value func(Means) float64) []Cell {
 	return out
 }
 
-// tails looks at the groups of every cell but its longest that have enough invocations under CFS for a 99th
-// percentile. all is how many there are, worse those whose percentile is above lostTail times CFS's, and worst
-// the largest ratio to CFS's.
-func (n *Grid) tails(series string) (worse, all int, worst float64) {
+// tail is a group of a cell.
+type tail struct {
+	cell  Cell
+	group int // 0 is G1
+	ratio float64
+}
+
+// compared are the 99th percentiles of a series that are held against CFS's: of the groups of every cell but its
+// longest that have enough invocations under CFS, and any under the series.
+func (n *Grid) compared(series string) []tail {
+	var out []tail
 	for _, c := range n.cells {
-		mine, cfs := n.means[c][series].p99, n.means[c]["cfs"].p99
-		longest := n.longest(c)
-		for g := range longest {
-			if n.means[c]["cfs"].n[g] < stats.MinP99 {
-				continue
-			}
-			all++
-			r := mine[g] / cfs[g]
-			worst = max(worst, r)
-			if r > lostTail {
-				worse++
+		for g := range n.longest(c) {
+			if r := n.p99Over(c, series, g); n.means[c]["cfs"].n[g] >= stats.MinP99 && !math.IsNaN(r) {
+				out = append(out, tail{c, g, r})
 			}
 		}
 	}
-	return worse, all, worst
+	return out
+}
+
+// worse are those of compared that are above lostTail times CFS's.
+func (n *Grid) worse(series string) []tail {
+	return slices.DeleteFunc(n.compared(series), func(t tail) bool { return t.ratio <= lostTail })
 }
 
 // longest is the index of the last group that has invocations in a cell, under CFS.
 func (n *Grid) longest(c Cell) int {
-	cfs := n.means[c]["cfs"].p99
+	cfs := n.means[c]["cfs"].with
 	for g := len(cfs) - 1; g > 0; g-- {
 		if cfs[g] > 0 {
 			return g
