@@ -35,6 +35,8 @@ type fidelity struct {
 	Tails   []tail
 	Runs    []results.Run // of all figures, each once
 	Invalid []string
+	// Unplanned are single numbers of the paper's whose series no experiment plans.
+	Unplanned []string
 }
 
 // end is a run's mean turnaround, and its mean from the client's request to the
@@ -181,7 +183,7 @@ func newFidelity(root string) (*fidelity, error) {
 		}
 	}
 	for _, figure := range figures {
-		valid, err := f.read(root, figure)
+		planned, valid, err := f.read(root, figure)
 		if err != nil {
 			return nil, err
 		}
@@ -202,12 +204,12 @@ func newFidelity(root string) (*fidelity, error) {
 			}
 			f.addEnds(figure, s)
 		}
-		if err := f.addOthers(figure, valid, numbers); err != nil {
+		if err := f.addOthers(figure, planned, valid, numbers); err != nil {
 			return nil, err
 		}
 	}
 	f.average()
-	tails, err := f.read(root, fidelityTails)
+	_, tails, err := f.read(root, fidelityTails)
 	if err != nil {
 		return nil, err
 	}
@@ -243,18 +245,17 @@ func (f *fidelity) average() {
 	f.Values = out
 }
 
-// read reads the series of a figure, notes their runs, and returns those that
+// read reads the series of a figure, notes their runs, and returns all that are planned and those of them that
 // are valid.
-func (f *fidelity) read(root, figure string) ([]results.Series, error) {
-	series, err := results.ReadPlan(root, results.EngineSim, figure)
+func (f *fidelity) read(root, figure string) (planned, valid []results.Series, err error) {
+	planned, err = results.ReadPlan(root, results.EngineSim, figure)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: simulate first (experiments:run -engine=sim all)", err)
+		return nil, nil, fmt.Errorf("%w: simulate first (experiments:run -engine=sim all)", err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var valid []results.Series
-	for _, s := range series {
+	for _, s := range planned {
 		run := s.Result.Run
 		if !slices.ContainsFunc(f.Runs, func(r results.Run) bool { return r.Key == run.Key }) {
 			f.Runs = append(f.Runs, run)
@@ -265,7 +266,7 @@ func (f *fidelity) read(root, figure string) ([]results.Series, error) {
 			f.Invalid = append(f.Invalid, fmt.Sprintf("%s: %s on %s: %s", figure, s.Name, run.Workload, strings.Join(run.Invalid, "; ")))
 		}
 	}
-	return valid, nil
+	return planned, valid, nil
 }
 
 // addBars compares a run with the paper's bars of a scheduler.
@@ -319,26 +320,30 @@ func (f *fidelity) markdown() (string, error) {
 }
 
 // addOthers compares the single numbers of a figure: those that are no bar and no
-// point of a curve.
-func (f *fidelity) addOthers(figure string, valid []results.Series, numbers []paper.Number) error {
+// point of a curve. It notes those whose series is not planned.
+func (f *fidelity) addOthers(figure string, planned, valid []results.Series, numbers []paper.Number) error {
 	for _, n := range numbers {
 		if n.Figure != figure || n.OfBar() || n.OfCurve() {
 			continue
 		}
-		find := func(series string) *results.Result {
-			for _, s := range valid {
+		in := func(of []results.Series, series string) *results.Result {
+			for _, s := range of {
 				if s.Name == series && s.Result.Run.Workload == n.Workload && dataset.LoadPct(s.Load) == n.LoadPct {
 					return &s.Result
 				}
 			}
 			return nil
 		}
+		find := func(series string) *results.Result { return in(valid, series) }
 		place := n.Place
 		r, base := find(n.Series), find(dataset.SavedAgainst)
 		if a := find(paper.Artifact); a != nil && n.Series == "alps" {
 			r, place.Series = a, paper.Artifact // as in newFidelity
 		}
 		if r == nil {
+			if in(planned, n.Series) == nil {
+				f.Unplanned = append(f.Unplanned, fmt.Sprintf("%s: %s %s", n.Place, n.Stat, strings.TrimSpace(format.Short(n.Value)+" "+n.Unit)))
+			}
 			continue // not planned, or not valid: f.Invalid says so
 		}
 		what, _ := dataset.SplitStat(n.Stat)

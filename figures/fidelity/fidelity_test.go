@@ -42,6 +42,10 @@ func TestFidelity(t *testing.T) {
 	f, err := newFidelity(root)
 	require.NoError(t, err)
 	require.Len(t, f.Runs, 6, "a run in two figures is one")
+	// Of the other figures only cfs is planned.
+	unplanned := strings.Join(f.Unplanned, "\n")
+	require.Contains(t, unplanned, "alps on huawei at 90 % in fig07: switches_p50 2\n")
+	require.NotContains(t, unplanned, "\ncfs on huawei at 90 % in fig07")
 
 	rows := strings.Split(f.bars(), "\n")
 	require.Equal(t, "| workload | scheduler | all | G1 | G2 | G3 | G4 |", rows[0])
@@ -72,7 +76,7 @@ func TestFidelity(t *testing.T) {
 	require.FileExists(t, filepath.Join(out, "never.md"))
 	page, err := os.ReadFile(filepath.Join(out, "fidelity.md"))
 	require.NoError(t, err)
-	for _, want := range []string{f.bars(), f.curves(), f.orders(), f.ratios(), "6 runs of 400 invocations, seeds from 1 on", "0123456789ab", "fig06: rr on huawei: the load does not drain"} {
+	for _, want := range []string{f.bars(), f.curves(), f.orders(), f.ratios(), "6 runs of 400 invocations, seeds from 1 on", "0123456789ab", "fig06: rr on huawei: the load does not drain", "\n**In the paper, and of no series that is planned:** " + f.Unplanned[0] + "\n"} {
 		require.Contains(t, string(page), want)
 	}
 	table, err := os.ReadFile(filepath.Join(out, "fidelity.tsv"))
@@ -140,4 +144,18 @@ func TestMedianDeviation(t *testing.T) {
 	three := []paper.Compared{{Ours: 90, Paper: 100}, {Ours: 300, Paper: 100}, {Ours: math.NaN(), Paper: 1}, {Ours: 120, Paper: 100}}
 	require.InDelta(t, 20, medianDeviation(three), 1e-9)
 	require.InDelta(t, 25, medianDeviation(append(three, paper.Compared{Ours: 70, Paper: 100})), 1e-9)
+}
+
+// A number whose series was planned and is not valid is not called unplanned.
+func TestUnplanned(t *testing.T) {
+	stuck, cfs := figuretest.Like(t, "huawei", "rr", 1), figuretest.Like(t, "huawei", "cfs", 1)
+	planned := []results.Series{{Name: "rr", Load: 0.9, Result: stuck}, {Name: "cfs", Load: 0.9, Result: cfs}}
+	of := func(series string) paper.Number {
+		return paper.Number{Place: paper.Place{Figure: "fig07", Workload: "huawei", LoadPct: 90, Group: results.All, Series: series}, Stat: "p50", Value: 12, Unit: "ms"}
+	}
+	var f fidelity
+	require.NoError(t, f.addOthers("fig07", planned, planned[1:], []paper.Number{of("rr"), of("cfs"), of("sfs")}))
+	require.Len(t, f.Values, 1)
+	require.Len(t, f.Unplanned, 1)
+	require.Regexp(t, `^sfs on huawei at 90 % in fig07: p50 12 ms$`, f.Unplanned[0])
 }

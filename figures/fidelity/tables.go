@@ -19,7 +19,7 @@ type fidelityPage struct {
 	Cores, Invocations, Runs int
 	Seed                     uint64
 	Model                    string
-	Invalid                  []string
+	Invalid, Unplanned       []string
 
 	Bars   string // median deviation from Fig 6 per scheduler
 	Curves string // and from Fig 5, per load
@@ -35,7 +35,7 @@ type fidelityPage struct {
 }
 
 func (f *fidelity) page() fidelityPage {
-	p := fidelityPage{Runs: len(f.Runs), Invalid: f.Invalid, Bars: f.bars(), Curves: f.curves(), Orders: f.orders(), Ratios: f.ratios(), Others: f.others(), Choices: f.choices(), Loads: f.loads(), Tails: f.tails(), Ends: f.ends(), f: f}
+	p := fidelityPage{Runs: len(f.Runs), Invalid: f.Invalid, Unplanned: f.Unplanned, Bars: f.bars(), Curves: f.curves(), Orders: f.orders(), Ratios: f.ratios(), Others: f.others(), Choices: f.choices(), Loads: f.loads(), Tails: f.tails(), Ends: f.ends(), f: f}
 	if len(f.Runs) > 0 {
 		r := f.Runs[0]
 		p.Cores, p.Invocations, p.Seed = r.CPUs, r.Invocations, r.Seed
