@@ -78,6 +78,9 @@ func (r *report) addGrid(g *dataset.Grid) error {
 		return err
 	}
 	p := part{Engine: results.EngineHost}
+	if err := r.forget(g.Name); err != nil {
+		return err
+	}
 	if ok {
 		p.File = g.Name
 		p.Head, p.Lines = g.Lines()

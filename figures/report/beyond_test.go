@@ -3,6 +3,7 @@
 package report
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/figures/dataset"
 	"github.com/ds2-lab/alps/figures/figuretest"
 	"github.com/ds2-lab/alps/figures/never"
 )
@@ -32,4 +34,33 @@ func TestNeverIsInTheReport(t *testing.T) {
 	require.NoError(t, func() error { _, err := r.addNever(); return err }())
 	require.Empty(t, r.page.Sections[0].Parts[0].File, "not made yet")
 	require.NoFileExists(t, filepath.Join(out, "never-sim.svg"), "and what was there is gone")
+}
+
+// A table that was made once and is there no longer leaves no file behind.
+func TestATableThatIsGoneLeavesNoFile(t *testing.T) {
+	root, out := t.TempDir(), t.TempDir()
+	figuretest.Tables(t, root)
+	table := dataset.Grids[0]
+	for _, there := range []bool{true, false} {
+		g := table
+		r := &report{options: Options{Results: root, Out: out}, library: dataset.NewLibrary(root)}
+		require.NoError(t, r.addGrid(&g))
+		for _, ext := range []string{".tsv", ".md"} {
+			if there {
+				require.FileExists(t, filepath.Join(out, table.Name+ext))
+			} else {
+				require.NoFileExists(t, filepath.Join(out, table.Name+ext))
+			}
+		}
+		root = t.TempDir()
+	}
+}
+
+// The data has the means as they are, not as round as the page's.
+func TestMeansAreNotRounded(t *testing.T) {
+	p := page{Sections: []section{{Means: []means{{"fig06", results.EngineSim, "huawei", 90, "cfs", 300, 2, 1234.5678, 12.25, math.NaN()}}}}}
+	require.Contains(t, p.meansTSV(), "\nfig06\tsim\thuawei\t90\tcfs\t2\t300\t1234.568\t12.250\t\n")
+	html, err := p.render()
+	require.NoError(t, err)
+	require.Contains(t, string(html), "<td>1,235</td><td>12</td><td></td></tr>")
 }

@@ -23,7 +23,6 @@ import (
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/figures/claims"
 	"github.com/ds2-lab/alps/figures/dataset"
-	"github.com/ds2-lab/alps/figures/format"
 	"github.com/ds2-lab/alps/figures/never"
 	"github.com/ds2-lab/alps/figures/paper"
 	"github.com/ds2-lab/alps/figures/plot"
@@ -178,9 +177,9 @@ func (r *report) addFigure(f plot.Figure) error {
 	return err
 }
 
-// forget removes the pictures and the table that an earlier call drew: this call may have nothing to draw.
+// forget removes the pictures and the tables that an earlier call drew: this call may have nothing to draw.
 func (r *report) forget(name string) error {
-	for _, ext := range []string{".svg", ".png", ".pdf", ".tsv"} {
+	for _, ext := range []string{".svg", ".png", ".pdf", ".tsv", ".md"} {
 		if err := os.Remove(filepath.Join(r.options.Out, name+ext)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("figures: %w", err)
 		}
@@ -272,8 +271,8 @@ func (r *report) means(figure string, set *dataset.Set) []means {
 	var out []means
 	for _, where := range dataset.Distinct(set.Series, at) {
 		d := r.library.Distribution(set, where, dataset.Turnaround)
-		out = append(out, means{figure, set.Engine, where.Workload, where.LoadPct, where.Series, d.N(), d.Rounds, format.Short(d.Mean()),
-			format.Short(r.library.Distribution(set, where, dataset.FromRequest).Mean()), format.Grouped(r.library.Distribution(set, where, dataset.Switches).Mean(), 1)})
+		out = append(out, means{figure, set.Engine, where.Workload, where.LoadPct, where.Series, d.N(), d.Rounds, d.Mean(),
+			r.library.Distribution(set, where, dataset.FromRequest).Mean(), r.library.Distribution(set, where, dataset.Switches).Mean()})
 	}
 	return out
 }

@@ -83,24 +83,22 @@ type means struct {
 	Series                      string
 	N                           int64
 	Rounds                      int
-	Turnaround, Request, Switch string
+	Turnaround, Request, Switch float64 // ms, ms, and lost CPUs per invocation; NaN: none
 }
 
-// meansTSV has a line for each engine, workload, load and series of each figure. Its numbers are as round as the page's.
+// meansTSV has a line for each engine, workload, load and series of each figure. Its numbers are not as round as the
+// page's: others compute from them.
 func (p page) meansTSV() string {
 	var b strings.Builder
 	b.WriteString("figure\tengine\tworkload\tload_pct\tseries\trounds\tn\tturnaround_ms\trequest_ms\tswitches\n")
 	for _, s := range p.Sections {
 		for _, m := range s.Means {
 			fmt.Fprintf(&b, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%s\t%s\t%s\n", m.Figure, m.Engine, m.Workload, m.Load, m.Series, m.Rounds, m.N,
-				plain(m.Turnaround), plain(m.Request), plain(m.Switch))
+				format.Fixed(m.Turnaround, 3), format.Fixed(m.Request, 3), format.Fixed(m.Switch, 3))
 		}
 	}
 	return b.String()
 }
-
-// plain is a number for people without the commas between its thousands.
-func plain(number string) string { return strings.ReplaceAll(number, ",", "") }
 
 // add puts an engine's rows beside those of the other.
 func (s *section) add(rows []plot.Number) {
@@ -232,6 +230,8 @@ func (p page) render() ([]byte, error) {
 		"hasSeen":   func(a claims.Answer) bool { return a.Verdict != claims.NotDone },
 		"name":      func(v claims.Verdict, engine string) string { return v.Name(engine) },
 		"grouped":   func(n any) string { f, _ := strconv.ParseFloat(fmt.Sprint(n), 64); return format.Grouped(f, 0) },
+		"short":     format.Short,
+		"one":       func(v float64) string { return format.Grouped(v, 1) },
 		"pct":       func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
 		"class":     class,
 		"engine":    engineName,

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/ds2-lab/alps/figures/dataset"
+	"github.com/ds2-lab/alps/figures/never"
 	"github.com/ds2-lab/alps/figures/plot"
 	"github.com/ds2-lab/alps/internal/command"
 	"github.com/ds2-lab/alps/internal/ours"
@@ -41,10 +42,10 @@ func Publish(ctx context.Context, o Options) (string, error) {
 	return page, errors.Join(err, photograph(ctx, page, filepath.Join(o.Out, firstScreen)), small(o.Out))
 }
 
-// Forms are the files of a report, as regular expressions for package ours: those of the figures and tables
+// Forms are the files of a report, as regular expressions for package ours: those of the figures, tables and heat map
 // that there are now, and of all that are numbered, which an earlier version may have had.
 func Forms() []string {
-	names := []string{`fig\d+`, `table\d+`}
+	names := []string{`fig\d+`, `table\d+`, never.Experiment}
 	for _, f := range plot.Catalog {
 		names = append(names, regexp.QuoteMeta(f.Name))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/figures/figuretest"
+	"github.com/ds2-lab/alps/internal/ours"
 )
 
 var href = regexp.MustCompile(`href="([^"]+)"`)
@@ -39,6 +40,7 @@ func TestPublish(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
 	figuretest.Shows(t, root, "fig06", 0.9, figuretest.VM("cfs", 1, 2), figuretest.VM("alps", 1, 1))
 	figuretest.Tables(t, root)
+	figuretest.BeyondTables(t, root)
 	require.NoError(t, os.WriteFile(filepath.Join(out, "fig99-vm.svg"), nil, 0o644))
 	page, err := Publish(t.Context(), Options{Results: root, Experiments: filepath.Join("..", "..", "experiments"), Out: out})
 	require.NoError(t, err)
@@ -46,6 +48,8 @@ func TestPublish(t *testing.T) {
 	require.Contains(t, files, "fig06-vm.svg")
 	require.Contains(t, files, "fig06.yaml")
 	require.Contains(t, files, "table3.tsv")
+	require.Contains(t, files, "never-sim.svg")
+	require.Contains(t, files, "never.yaml")
 	for _, f := range files {
 		require.FileExists(t, filepath.Join(out, f))
 	}
@@ -56,6 +60,12 @@ func TestPublish(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "\x89PNG", string(picture[:4]))
 
+	require.NoError(t, ours.Remove(out, Forms()...), "a second call empties what the first wrote")
+	require.NoFileExists(t, filepath.Join(out, "never-sim.tsv"))
+	require.NoFileExists(t, page)
+
+	require.NoError(t, os.MkdirAll(out, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(out, firstScreen), nil, 0o644))
 	require.NoError(t, os.Truncate(filepath.Join(out, firstScreen), most+1))
 	require.ErrorContains(t, small(out), "more than the 20 that may be committed")
 }
