@@ -58,11 +58,17 @@ func TestTables(t *testing.T) {
 	require.Equal(t, 3.0, got3)
 	_, err = tab.average("fig06", "vm", "huawei", "alps", "request_ms")
 	require.ErrorContains(t, err, "no row of fig06, vm, huawei at 90 % with series alps")
-	write("report/claims.tsv", "id\tmeasured_verdict\ttext\na\tholds\tone\nb\topposite\ttwo\n")
-	found, err := tab.claims("opposite", "no effect")
+	write("report/claims.tsv", "text\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tsimulated_verdict\tsimulated\n"+
+		"one\tholds\tm\topposite\tl\tholds\ts\ntwo\tno effect\tm\tnot measured\t\tholds\ts\nthree\tnot measured\t\tnot measured\t\tholds\ts\nfour\tnot measured\t\tnot measured\t\tnot simulated\t\n")
+	all, err := tab.claims()
 	require.NoError(t, err)
-	require.Len(t, found, 1)
-	require.Equal(t, "two", found[0].Text)
+	require.Equal(t, []verdict{{"measured on 24 CPUs", "opposite", "l"}, {"measured", "no effect", "m"}, {"simulated", "holds", "s"}, {}},
+		[]verdict{all[0].Best, all[1].Best, all[2].Best, all[3].Best}, "the largest machine that was asked")
+	lost, err := tab.unconfirmed()
+	require.NoError(t, err)
+	require.Len(t, lost, 2)
+	require.True(t, tab.has("a.tsv"))
+	require.False(t, tab.has("c.tsv"))
 	for column, want := range map[string]string{"against": "−2 %", "ms > against": "−2 %"} {
 		got, err := tab.cell("a.md", column, "huawei")
 		require.NoError(t, err)

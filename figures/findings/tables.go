@@ -127,21 +127,43 @@ func (t *tables) deviation(file, workload, series string) (string, error) {
 }
 
 // claim is a line of report/claims.tsv.
-type claim struct{ ID, Figure, Measured, Seen, Large, LargeSeen, Simulated, SimulatedSeen, Paper, Text, Reason string }
+type claim struct {
+	Text, Figure, Paper, Reason string
+	Best                        verdict // of the largest machine that was asked
+}
 
-// claims are the claims whose measured verdict is one of verdicts, in the file's order.
-func (t *tables) claims(verdicts ...string) ([]claim, error) {
+// verdict is what runs said of a claim. By says which runs, for people; empty: none did.
+type verdict struct{ By, Verdict, Seen string }
+
+// claims are all of the paper's, in its order.
+func (t *tables) claims() ([]claim, error) {
 	rows, err := t.rows("report/claims.tsv")
 	if err != nil {
 		return nil, err
 	}
 	var out []claim
 	for _, r := range rows {
-		if slices.Contains(verdicts, r["measured_verdict"]) {
-			out = append(out, claim{r["id"], r["figure"], r["measured_verdict"], r["measured"], r["large_verdict"], r["large"], r["simulated_verdict"], r["simulated"], r["paper"], r["text"], r["reason"]})
+		c := claim{Text: r["text"], Figure: r["figure"], Paper: r["paper"], Reason: r["reason"]}
+		for _, by := range []struct{ column, name string }{{"large", "measured on 24 CPUs"}, {"measured", "measured"}, {"simulated", "simulated"}} {
+			if seen := r[by.column]; c.Best.By == "" && seen != "" {
+				c.Best = verdict{by.name, r[by.column+"_verdict"], seen}
+			}
 		}
+		out = append(out, c)
 	}
 	return out, nil
+}
+
+// unconfirmed are the claims that ran and do not hold.
+func (t *tables) unconfirmed() ([]claim, error) {
+	all, err := t.claims()
+	return slices.DeleteFunc(all, func(c claim) bool { return c.Best.By == "" || c.Best.Verdict == "holds" }), err
+}
+
+// has says whether a table is there.
+func (t *tables) has(file string) bool {
+	_, err := os.Stat(filepath.Join(t.docs, file))
+	return err == nil
 }
 
 // cell is what a page's first table with that column says, in the row that begins
