@@ -8,6 +8,7 @@ package findings
 import (
 	"bytes"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,7 +74,8 @@ func render(root, name string) ([]byte, error) {
 		"series":   func() []string { return []string{"cfs", "sfs", "alps", paper.Artifact, "steady"} },
 		"few":      func() []string { return []string{"rr", "fifo", "cfs", "sfs", "alps", paper.Artifact} },
 		"plotted":  func() []string { return []string{"cfs", "sfs", "alps"} },
-		"change":   change, "times": times,
+		"surely":   surely, "demand": t.demand,
+		"change": change, "times": times,
 	}).Parse(page)
 	if err != nil {
 		return nil, err
@@ -85,9 +87,21 @@ func render(root, name string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// surely stops the page if what its text says beside the number is no longer so.
+func surely(so bool) (string, error) {
+	if !so {
+		return "", errors.New("the text says what the tables do not: change the template")
+	}
+	return "", nil
+}
+
 // change is how much less or more b is than a, in percent.
 func change(a, b float64) string {
-	return strings.Replace(fmt.Sprintf("%+.0f %%", 100*(b/a-1)), "-", "−", 1)
+	text := fmt.Sprintf("%+.0f %%", 100*(b/a-1))
+	if text == "+0 %" || text == "-0 %" {
+		return "0 %"
+	}
+	return strings.Replace(text, "-", "−", 1)
 }
 
 // times is b over a.

@@ -223,48 +223,72 @@ func (t *tables) cells() (string, error) {
 	return string(m[1]), nil
 }
 
-// conditions say with which kernel, clock, CPUs, rounds and invocations the report's measured runs of alps on Huawei's
-// workload at 90 % load were made, of those with so many CPUs for the functions.
-func (t *tables) conditions(functionCPUs int) (string, error) {
+// measuredRun is what findings need of report/runs.json.
+type measuredRun struct {
+	Engine, Workload, Scheduler string
+	Round, Invocations          int
+	FunctionCPUs                int `json:"function_cpus"`
+	Kernel, Accelerator         string
+	LoadAsked                   float64 `json:"load_asked"`
+	LoadAchieved                float64 `json:"load_achieved"`
+	PlatformPerRequest          float64 `json:"platform_per_request_ns"`
+	MeanGap                     float64 `json:"mean_gap_ns"`
+}
+
+// measured are the runs of a scheduler on Huawei's workload at 90 % load in guests with so
+// many CPUs for the functions; an error if there are none.
+func (t *tables) measured(scheduler string, functionCPUs int) ([]measuredRun, error) {
 	text, err := os.ReadFile(filepath.Join(t.docs, "report", "runs.json"))
+	if err != nil {
+		return nil, err
+	}
+	var runs []measuredRun
+	if err := json.Unmarshal(text, &runs); err != nil {
+		return nil, fmt.Errorf("report/runs.json: %w", err)
+	}
+	runs = slices.DeleteFunc(runs, func(r measuredRun) bool {
+		return r.Engine != "vm" || r.Workload != "huawei" || r.Scheduler != scheduler || r.LoadAsked != 0.9 || r.FunctionCPUs != functionCPUs
+	})
+	if len(runs) == 0 {
+		return nil, fmt.Errorf("report/runs.json: no run of %s on huawei at 90 %% in a guest with %d CPUs for the functions", scheduler, functionCPUs)
+	}
+	return runs, nil
+}
+
+// demand is which part of the functions' CPU time functions and platform ask for together
+// under CFS, in percent.
+func (t *tables) demand(functionCPUs int) (string, error) {
+	runs, err := t.measured("cfs", functionCPUs)
 	if err != nil {
 		return "", err
 	}
-	var runs []struct {
-		Engine, Workload, Scheduler string
-		Round, Invocations          int
-		FunctionCPUs                int `json:"function_cpus"`
-		Kernel, Accelerator         string
-		LoadAsked                   float64 `json:"load_asked"`
-	}
-	if err := json.Unmarshal(text, &runs); err != nil {
-		return "", fmt.Errorf("report/runs.json: %w", err)
+	r := runs[0]
+	return fmt.Sprintf("%.0f %%", 100*(r.LoadAchieved+r.PlatformPerRequest/r.MeanGap/float64(functionCPUs))), nil
+}
+
+// conditions say with which kernel, clock, CPUs, rounds and invocations the report's measured runs of alps on Huawei's
+// workload at 90 % load were made, of those with so many CPUs for the functions.
+func (t *tables) conditions(functionCPUs int) (string, error) {
+	runs, err := t.measured("alps", functionCPUs)
+	if err != nil {
+		return "", err
 	}
 	rounds := map[int]bool{}
-	said := ""
 	for _, r := range runs {
-		if r.Engine != "vm" || r.Workload != "huawei" || r.Scheduler != "alps" || r.LoadAsked != 0.9 || r.FunctionCPUs != functionCPUs {
-			continue
-		}
 		rounds[r.Round] = true
-		cpus := "one CPU"
-		if r.FunctionCPUs > 1 {
-			cpus = fmt.Sprintf("%d CPUs", r.FunctionCPUs)
-		}
-		time := "accelerator " + r.Accelerator
-		if r.Accelerator == "icount" || r.Accelerator == "vtime" {
-			time = "virtual time"
-		}
-		many := "rounds"
-		if len(rounds) == 1 {
-			many = "round"
-		}
-		said = fmt.Sprintf("kernel %s, %s, %s for the functions, %d %s of %d invocations", r.Kernel, time, cpus, len(rounds), many, r.Invocations)
 	}
-	if said == "" {
-		return "", fmt.Errorf("report/runs.json: no run of alps on huawei at 90 %% in a guest with %d CPUs for the functions", functionCPUs)
+	plural := func(n int, name string) string {
+		if n == 1 {
+			return "one " + name
+		}
+		return fmt.Sprintf("%d %ss", n, name)
 	}
-	return said, nil
+	r := runs[0]
+	time := "accelerator " + r.Accelerator
+	if r.Accelerator == "vtime" {
+		time = "virtual time"
+	}
+	return fmt.Sprintf("kernel %s, %s, %s for the functions, %s of %d invocations", r.Kernel, time, plural(functionCPUs, "CPU"), plural(len(rounds), "round"), r.Invocations), nil
 }
 
 func number(file, text string) (float64, error) {
