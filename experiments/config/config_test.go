@@ -51,7 +51,7 @@ func TestByEngine(t *testing.T) {
 	require.Equal(t, [2]int{1, 0}, count("fig06", ""))
 	require.Equal(t, [2]int{0, 1}, count("fig06", "sim"))
 	require.Equal(t, [2]int{0, 1}, count("table2", ""))
-	withoutGuest := slices.DeleteFunc(slices.Clone(all), func(e Experiment) bool { return !slices.Contains(e.Engines(), results.EngineSim) })
+	withoutGuest := slices.DeleteFunc(slices.Clone(all), func(e Experiment) bool { return e.ByNameOnly || !slices.Contains(e.Engines(), results.EngineSim) })
 	require.Less(t, len(withoutGuest), len(all), "deployment is measured only")
 	require.Equal(t, [2]int{0, len(withoutGuest)}, count(All, "sim"))
 	byName := 0
