@@ -95,10 +95,10 @@ static __always_inline bool in_a_hurry(__s64 ending, __u64 until)
 }
 
 /*
- * A function with a process that must end yields to nobody. That it is in a
- * hurry shows only in its own answer, and it may not be asked again before it is
- * queued again. So that others' answers change too, and the kernel asks everybody,
- * their lowest bit follows the epoch: a microsecond of bias changes no order.
+ * A function with a process that must end yields to nobody. That changes its own
+ * answer only, and the kernel need not ask it before it is queued again. The kernel
+ * asks everybody once any answer changes. So each such moment raises the epoch, whose
+ * lowest bit is that of everybody else's bias: 1 us, too little to change the order.
  */
 static __always_inline int in_epoch(struct control *c, int bias)
 {

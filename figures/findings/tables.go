@@ -145,6 +145,9 @@ func (t *tables) claims() ([]claim, error) {
 	for _, r := range rows {
 		c := claim{Text: r["text"], Figure: r["figure"], Paper: r["paper"], Reason: r["reason"]}
 		for _, by := range []struct{ column, name string }{{"large", "measured on 24 CPUs"}, {"measured", "measured"}, {"simulated", "simulated"}} {
+			if strings.HasPrefix(c.Figure, "table") {
+				by.name = "in its table"
+			}
 			if seen := r[by.column]; c.Best.By == "" && seen != "" {
 				c.Best = verdict{by.name, r[by.column+"_verdict"], seen}
 			}
@@ -158,6 +161,12 @@ func (t *tables) claims() ([]claim, error) {
 func (t *tables) unconfirmed() ([]claim, error) {
 	all, err := t.claims()
 	return slices.DeleteFunc(all, func(c claim) bool { return c.Best.By == "" || c.Best.Verdict == "holds" }), err
+}
+
+// explained is how many of the unconfirmed claims have a reason.
+func (t *tables) explained() (int, error) {
+	lost, err := t.unconfirmed()
+	return len(slices.DeleteFunc(lost, func(c claim) bool { return c.Reason == "" })), err
 }
 
 // has says whether a table is there.

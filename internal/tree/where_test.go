@@ -41,7 +41,7 @@ func TestWhereToLookIsTrue(t *testing.T) {
 				}
 			default:
 				names++
-				defined := regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|var |int BPF_PROG\(|(static )?(__\w+ )*(int|bool|void \*|__u\d+) )` + regexp.QuoteMeta(name) + `\b`)
+				defined := regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|var |int BPF_PROG\(|(static )?(__\w+ )*(int|bool|void|void \*|__u\d+) )` + regexp.QuoteMeta(name) + `\b`)
 				require.True(t, defined.MatchString(text), "ARCHITECTURE.md: %s is not defined in the file before it: %s", name, row)
 			}
 		}
