@@ -74,7 +74,7 @@ func render(root, name string) ([]byte, error) {
 		"series":   func() []string { return []string{"cfs", "sfs", "alps", paper.Artifact, "steady"} },
 		"few":      func() []string { return []string{"rr", "fifo", "cfs", "sfs", "alps", paper.Artifact} },
 		"plotted":  func() []string { return []string{"cfs", "sfs", "alps"} },
-		"surely":   surely, "demand": t.demand,
+		"surely":   surely, "ratio": func(a, b float64) float64 { return b / a }, "confirmed": t.confirmed, "unasked": t.unasked, "demand": t.demand,
 		"change": change, "times": times,
 	}).Parse(page)
 	if err != nil {

@@ -163,6 +163,18 @@ func (t *tables) unconfirmed() ([]claim, error) {
 	return slices.DeleteFunc(all, func(c claim) bool { return c.Best.By == "" || c.Best.Verdict == "holds" }), err
 }
 
+// confirmed are the claims that ran and hold.
+func (t *tables) confirmed() ([]claim, error) {
+	all, err := t.claims()
+	return slices.DeleteFunc(all, func(c claim) bool { return c.Best.Verdict != "holds" }), err
+}
+
+// unasked are the claims of which nothing ran.
+func (t *tables) unasked() ([]claim, error) {
+	all, err := t.claims()
+	return slices.DeleteFunc(all, func(c claim) bool { return c.Best.By != "" }), err
+}
+
 // explained is how many of the unconfirmed claims have a reason.
 func (t *tables) explained() (int, error) {
 	lost, err := t.unconfirmed()
