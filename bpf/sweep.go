@@ -62,16 +62,16 @@ type Survey struct {
 	Workers map[CgroupID]int // of those, processes that may rather be a server's: isWorker
 }
 
-// A process that has lived for workerAge and slept workerSleeps times may be one
-// that a server has forked to serve requests, and no invocation.
+// A process that has lived for WorkerAge and slept WorkerSleeps times may be one
+// that a server has forked to serve requests, and no invocation. Package scx has the same rule.
 const (
-	workerAge    = time.Minute
-	workerSleeps = 60
+	WorkerAge    = time.Minute
+	WorkerSleeps = 60
 )
 
 // isWorker says whether e, which is under way, may be such a process.
 func isWorker(e alpsEvent, now clock.KTime) bool {
-	return e.Busy == 0 && now.Sub(clock.KTime(e.ArriveNs)) >= workerAge && e.SwitchesVol >= workerSleeps
+	return e.Busy == 0 && now.Sub(clock.KTime(e.ArriveNs)) >= WorkerAge && e.SwitchesVol >= WorkerSleeps
 }
 
 // goneFor is for how long a thread must have been gone before its entry is removed: one

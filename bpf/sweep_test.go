@@ -137,8 +137,8 @@ func TestWhoMustEndYieldsToNobody(t *testing.T) {
 func TestIsWorker(t *testing.T) {
 	now := clock.KTime(1e15)
 	ago := func(d time.Duration) uint64 { return uint64(now.Add(-d)) }
-	require.True(t, isWorker(alpsEvent{ArriveNs: ago(workerAge), SwitchesVol: workerSleeps}, now))
-	require.False(t, isWorker(alpsEvent{ArriveNs: ago(workerAge - 1), SwitchesVol: 1000}, now))
-	require.False(t, isWorker(alpsEvent{ArriveNs: ago(time.Hour), SwitchesVol: workerSleeps - 1}, now), "it computes")
+	require.True(t, isWorker(alpsEvent{ArriveNs: ago(WorkerAge), SwitchesVol: WorkerSleeps}, now))
+	require.False(t, isWorker(alpsEvent{ArriveNs: ago(WorkerAge - 1), SwitchesVol: 1000}, now))
+	require.False(t, isWorker(alpsEvent{ArriveNs: ago(time.Hour), SwitchesVol: WorkerSleeps - 1}, now), "it computes")
 	require.False(t, isWorker(alpsEvent{ArriveNs: ago(time.Hour), SwitchesVol: 1000, Busy: 1}, now))
 }

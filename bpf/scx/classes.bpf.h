@@ -117,7 +117,8 @@ static __always_inline __u64 slice_of(struct task_struct *p, struct task *t, __u
 	return slice;
 }
 
-static __always_inline void becomes_quiescent(struct task *t)
+/* @t cannot run any more; @sleeps: because it waits for somebody. */
+static __always_inline void becomes_quiescent(struct task *t, bool sleeps)
 {
 	struct invocation *v;
 
@@ -131,16 +132,17 @@ static __always_inline void becomes_quiescent(struct task *t)
 	t->counted = 0;
 	leave(t->weighed, t->weight);
 	v = invocation_of(t);
-	if (v && t->awake)
-		__sync_fetch_and_add(&v->runnable, -1);
+	if (v && t->awake && __sync_fetch_and_add(&v->runnable, -1) == 1 && sleeps)
+		v->sleeps++;
 	t->awake = 0;
 }
 
 static __always_inline void becomes_runnable(struct task_struct *p, struct task *t)
 {
 	struct invocation *v;
+	__u64 now;
 
-	becomes_quiescent(t);
+	becomes_quiescent(t, false);
 	classify(p, t);
 	t->counted = class_of(t) + 1;
 	__sync_fetch_and_add(&runnable[class_of(t) & 1], 1);
@@ -154,10 +156,14 @@ static __always_inline void becomes_runnable(struct task_struct *p, struct task 
 	if (__sync_fetch_and_add(&v->runnable, 1))
 		return;
 	v->until_ns = 0; /* all of it slept: it is queued anew */
-	if (v->server) {
-		v->arrived_ns = bpf_ktime_get_ns();
-		v->used_ns = 0;
-	}
+	if (!v->server && v->sleeps < server_sleeps)
+		return;
+	now = bpf_ktime_get_ns();
+	if (!v->server && now - v->arrived_ns < server_age_ns)
+		return;
+	v->server = 1;
+	v->arrived_ns = now;
+	v->used_ns = 0;
 }
 
 static __always_inline void begins_to_run(struct task_struct *p, struct task *t, __u64 now)

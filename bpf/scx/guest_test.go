@@ -105,12 +105,12 @@ func part(t *testing.T, dir string, d time.Duration) float64 {
 
 // What the scheduler promises, one after the other: loading takes its time.
 func TestGuestScx(t *testing.T) {
-	s := load(t, scx.Options{})
+	s := load(t, scx.Options{ServerAge: serverAge, ServerSleeps: serverSleeps})
 	require.Equal(t, "enabled", state(t))
 	_, err := scx.Load(scx.Options{})
 	require.ErrorContains(t, err, "the sched_ext scheduler alps")
 	for name, test := range map[string]func(*testing.T, *scx.Scheduler){
-		"index": orders, "oldest": guards, "cpu.max": throttles, "weights": weighs, "other tasks": yields,
+		"index": orders, "oldest": guards, "cpu.max": throttles, "weights": weighs, "other tasks": yields, "server": serves,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(t, s)

@@ -4,8 +4,10 @@
  *
  * A process forked in a function's cgroup by one of the same function is an
  * invocation; its threads and descendants share its account. The function's own
- * process, which comes from outside, has an account that begins anew whenever it
- * wakes up: a busy period.
+ * process, which comes from outside, is its server: the account begins anew
+ * whenever it wakes after all its threads slept, with a busy period. So is an
+ * invocation from when it has lived for server_age_ns and slept server_sleeps
+ * times: a server that another process in the cgroup has started, or its worker.
  */
 #define MAX_FUNCTIONS	1024
 #define MAX_INVOCATIONS 32768
@@ -16,7 +18,7 @@
 #define LONGEST_SLICE	(10 * NSEC_PER_MSEC) /* by steps: with a key for a whole quantum a burst is served by arrival */
 #define LEAST_INDEX	(100 * NSEC_PER_USEC)
 #define BEYOND_QUANTUM	(4 * NSEC_PER_MSEC)
-#define SERVER_GRACE	(2 * NSEC_PER_MSEC) /* for so long a function's own process goes first */
+#define SERVER_GRACE	(2 * NSEC_PER_MSEC) /* for so long a server goes first */
 
 /* From from_ns of CPU time on; package policy's Step. */
 struct step {
@@ -73,7 +75,9 @@ struct invocation {
 	__u32 slot;
 	__s32 tasks;
 	__s32 runnable;
-	__u32 server; /* not an invocation but the function's own process */
+	__u32 server; /* not an invocation: each busy period has a new account */
+	__u32 sleeps; /* times all of it slept */
+	__u32 pad;
 };
 
 struct {
@@ -84,6 +88,10 @@ struct {
 } invocations SEC(".maps");
 
 __u64 invocations_begun;
+
+/* When an invocation is a server. Set before loading. */
+const volatile __u64 server_age_ns = 60000 * NSEC_PER_MSEC;
+const volatile __u32 server_sleeps = 60;
 
 struct task {
 	__u64 invocation; /* key in invocations; 0: it is no function's */
@@ -190,7 +198,8 @@ static __always_inline void find_invocation(struct task_struct *leader, struct t
 	struct task *from = inside ? bpf_task_storage_get(&tasks, parent, 0, 0) : NULL;
 	struct invocation *v = from && from->function ? invocation_of(from) : NULL;
 
-	if (v && !v->server)
+	/* A parent that has not woken since its function became known has an account of another slot. */
+	if (v && !v->server && v->slot == t->slot)
 		join_invocation(t, from->invocation);
 	if (!t->invocation)
 		begin_invocation(t, !inside);
@@ -203,16 +212,21 @@ static __always_inline void classify(struct task_struct *p, struct task *t)
 	__u64 id = BPF_CORE_READ(cgrp, kn, id);
 	struct task_struct *leader;
 	struct task *first;
+	bool function, stays;
 	__u32 slot = 0;
 
 	if (t->cgroup == id && t->epoch == functions_epoch)
 		return;
+	function = !(p->flags & PF_KTHREAD) && function_at((__u64)cgrp, &slot);
+	stays = t->cgroup == id && function && t->invocation && t->slot == slot;
 	t->cgroup = id;
 	t->epoch = functions_epoch;
+	if (stays) /* only other functions came and went */
+		return;
 	drop_invocation(t);
-	t->function = !(p->flags & PF_KTHREAD) && function_at((__u64)cgrp, &slot);
+	t->function = function;
 	t->slot = slot;
-	if (!t->function)
+	if (!function)
 		return;
 	if (p->pid == p->tgid) {
 		find_invocation(p, t);
@@ -220,7 +234,7 @@ static __always_inline void classify(struct task_struct *p, struct task *t)
 	}
 	leader = p->group_leader;
 	first = bpf_task_storage_get(&tasks, leader, 0, 0);
-	if (first && first->invocation && first->cgroup == id && first->epoch == t->epoch)
+	if (first && first->invocation && first->cgroup == id && first->slot == slot)
 		join_invocation(t, first->invocation);
 	if (!t->invocation) /* the first was not seen yet: as if it were the process */
 		find_invocation(leader, t);

@@ -57,6 +57,7 @@ struct signal_struct {
 
 struct task_struct {
 	int pid, tgid;
+	unsigned int __state;
 	unsigned int flags;
 	int nr_cpus_allowed;
 	struct sched_ext_entity scx;
@@ -127,11 +128,14 @@ struct sched_ext_ops {
 #define SCX_SLICE_DFL	       20000000ULL
 #define SCX_ENQ_WAKEUP	       1ULL
 #define SCX_ENQ_PREEMPT	       (1ULL << 32)
+#define SCX_DEQ_SLEEP	       1ULL
 #define SCX_ENQ_LAST	       (1ULL << 41)
 #define SCX_KICK_IDLE	       (1ULL << 0)
 #define SCX_KICK_PREEMPT       (1ULL << 1)
 #define SCX_TASK_QUEUED	       (1U << 0)
 #define PF_KTHREAD	       0x00200000
+#define TASK_INTERRUPTIBLE     1
+#define TASK_UNINTERRUPTIBLE   2
 #define SIGNAL_GROUP_EXIT      4
 #define NSEC_PER_USEC	       1000ULL
 #define NSEC_PER_MSEC	       1000000ULL
@@ -222,4 +226,10 @@ static __always_inline bool may_run(struct task_struct *p, __s32 cpu)
 
 	bpf_probe_read_kernel(&word, sizeof(word), (void *)BPF_CORE_READ(p, cpus_ptr) + bpf_core_field_offset(struct cpumask, bits) + ((__u32)cpu >> 6 << 3));
 	return word >> (cpu & 63) & 1;
+}
+
+/* @p, which leaves its queue, sleeps until somebody wakes it; not for a disk or a lock. */
+static __always_inline bool waits(struct task_struct *p)
+{
+	return (p->__state & (TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE)) != TASK_UNINTERRUPTIBLE;
 }

@@ -3,6 +3,7 @@
 package scx
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ func (o Order) Bias(index time.Duration) time.Duration {
 }
 
 func (o Order) filled() Order {
-	o.Octave, o.Floor = or(o.Octave, time.Second), or(o.Floor, time.Millisecond)
+	o.Octave, o.Floor = cmp.Or(o.Octave, time.Second), cmp.Or(o.Floor, time.Millisecond)
 	if o.Most <= 0 || o.Most > MaxBias {
 		o.Most = MaxBias
 	}

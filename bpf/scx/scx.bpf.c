@@ -224,7 +224,7 @@ void BPF_PROG(scx_quiescent, struct task_struct *p, __u64 deq_flags)
 	struct task *t = task_of(p);
 
 	if (t)
-		becomes_quiescent(t);
+		becomes_quiescent(t, deq_flags & SCX_DEQ_SLEEP && waits(p));
 }
 
 SEC("struct_ops/running")
@@ -265,7 +265,7 @@ void BPF_PROG(scx_exit_task, struct task_struct *p, struct scx_exit_task_args *a
 	struct task *t = task_of(p);
 
 	if (t) {
-		becomes_quiescent(t);
+		becomes_quiescent(t, false);
 		drop_invocation(t);
 	}
 }

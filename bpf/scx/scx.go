@@ -13,6 +13,7 @@
 package scx
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -42,6 +43,12 @@ type Options struct {
 	GuardSlice time.Duration // for how long; 0: 25 ms
 	Rescue     time.Duration // a task that has waited so long gets the CPU for a tick; 0: 10 s
 	Watchdog   time.Duration // the kernel's, after which it ends the scheduler; 0: 30 s, the most it takes
+
+	// An invocation that has lived for ServerAge, and all of whose threads have slept
+	// at once ServerSleeps times, not counting waits for a disk or a lock in the kernel,
+	// is a server from then on: each busy period has a new account.
+	ServerAge    time.Duration // 0: bpf.WorkerAge
+	ServerSleeps uint32        // 0: bpf.WorkerSleeps
 
 	Queues []uint32 // of each CPU, by number; nil: one for all up to 32 CPUs, else one for each last-level cache
 }
@@ -165,7 +172,7 @@ func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o Options) error {
 	if err != nil {
 		return err
 	}
-	watchdog := or(o.Watchdog, 30*time.Second)
+	watchdog := cmp.Or(o.Watchdog, 30*time.Second)
 	if err := setOps(spec, "flags", flags); err != nil {
 		return err
 	}
@@ -174,23 +181,18 @@ func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o Options) error {
 	}
 	for name, v := range map[string]any{
 		"nr_cpus": uint32(min(n, maxCPUs)), "nr_queues": count, "queue_of_cpu": queues,
-		"guard_wait_ns":  uint64(or(o.GuardWait, 500*time.Millisecond)),
-		"guard_every_ns": uint64(or(o.GuardEvery, 500*time.Millisecond)),
-		"guard_slice_ns": uint64(or(o.GuardSlice, 25*time.Millisecond)),
-		"rescue_wait_ns": uint64(or(o.Rescue, 10*time.Second)),
+		"guard_wait_ns":  uint64(cmp.Or(o.GuardWait, 500*time.Millisecond)),
+		"guard_every_ns": uint64(cmp.Or(o.GuardEvery, 500*time.Millisecond)),
+		"guard_slice_ns": uint64(cmp.Or(o.GuardSlice, 25*time.Millisecond)),
+		"rescue_wait_ns": uint64(cmp.Or(o.Rescue, 10*time.Second)),
+		"server_age_ns":  uint64(cmp.Or(o.ServerAge, bpf.WorkerAge)),
+		"server_sleeps":  cmp.Or(o.ServerSleeps, bpf.WorkerSleeps),
 	} {
 		if err := spec.Variables[name].Set(v); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
 	return nil
-}
-
-func or(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
 }
 
 // setOps sets a number in the struct that registers the scheduler.

@@ -77,6 +77,8 @@ const (
 	scx612VarRescuing               = "rescuing"
 	scx612VarRootCgroup             = "root_cgroup"
 	scx612VarRunnable               = "runnable"
+	scx612VarServerAgeNs            = "server_age_ns"
+	scx612VarServerSleeps           = "server_sleeps"
 	scx612VarUnpark                 = "unpark"
 	scx612VarValidUntil             = "valid_until"
 )
@@ -196,6 +198,8 @@ type scx612VariableSpecs struct {
 	Rescuing         *ebpf.VariableSpec `ebpf:"rescuing"`
 	RootCgroup       *ebpf.VariableSpec `ebpf:"root_cgroup"`
 	Runnable         *ebpf.VariableSpec `ebpf:"runnable"`
+	ServerAgeNs      *ebpf.VariableSpec `ebpf:"server_age_ns"`
+	ServerSleeps     *ebpf.VariableSpec `ebpf:"server_sleeps"`
 	Unpark           *ebpf.VariableSpec `ebpf:"unpark"`
 	ValidUntil       *ebpf.VariableSpec `ebpf:"valid_until"`
 }
@@ -285,6 +289,8 @@ type scx612Variables struct {
 	Rescuing         *ebpf.Variable `ebpf:"rescuing"`
 	RootCgroup       *ebpf.Variable `ebpf:"root_cgroup"`
 	Runnable         *ebpf.Variable `ebpf:"runnable"`
+	ServerAgeNs      *ebpf.Variable `ebpf:"server_age_ns"`
+	ServerSleeps     *ebpf.Variable `ebpf:"server_sleeps"`
 	Unpark           *ebpf.Variable `ebpf:"unpark"`
 	ValidUntil       *ebpf.Variable `ebpf:"valid_until"`
 }

@@ -77,6 +77,8 @@ const (
 	scx701VarRescuing               = "rescuing"
 	scx701VarRootCgroup             = "root_cgroup"
 	scx701VarRunnable               = "runnable"
+	scx701VarServerAgeNs            = "server_age_ns"
+	scx701VarServerSleeps           = "server_sleeps"
 	scx701VarUnpark                 = "unpark"
 	scx701VarValidUntil             = "valid_until"
 )
@@ -196,6 +198,8 @@ type scx701VariableSpecs struct {
 	Rescuing         *ebpf.VariableSpec `ebpf:"rescuing"`
 	RootCgroup       *ebpf.VariableSpec `ebpf:"root_cgroup"`
 	Runnable         *ebpf.VariableSpec `ebpf:"runnable"`
+	ServerAgeNs      *ebpf.VariableSpec `ebpf:"server_age_ns"`
+	ServerSleeps     *ebpf.VariableSpec `ebpf:"server_sleeps"`
 	Unpark           *ebpf.VariableSpec `ebpf:"unpark"`
 	ValidUntil       *ebpf.VariableSpec `ebpf:"valid_until"`
 }
@@ -285,6 +289,8 @@ type scx701Variables struct {
 	Rescuing         *ebpf.Variable `ebpf:"rescuing"`
 	RootCgroup       *ebpf.Variable `ebpf:"root_cgroup"`
 	Runnable         *ebpf.Variable `ebpf:"runnable"`
+	ServerAgeNs      *ebpf.Variable `ebpf:"server_age_ns"`
+	ServerSleeps     *ebpf.Variable `ebpf:"server_sleeps"`
 	Unpark           *ebpf.Variable `ebpf:"unpark"`
 	ValidUntil       *ebpf.Variable `ebpf:"valid_until"`
 }

@@ -23,7 +23,7 @@ import (
 type Stats struct {
 	Functions, Others int    // tasks that run or wait, by class
 	Throttled         int    // tasks that wait because their cgroup has used its cpu.max
-	Invocations       uint64 // begun, and busy periods of functions' own processes
+	Invocations       uint64 // begun, and functions' servers
 
 	Counts map[string]uint64 // by a name of CountNames
 	Events map[string]uint64 // the kernel's own counters, from 6.15 on

@@ -31,7 +31,7 @@ func Main() {
 	part, ok := map[string]func(){
 		"hog": hog, "gaps": gaps, "short": short, "once": once, "parent": parent, "forked hog": forkedHog, "family": family,
 		"glutton": glutton, "threads": threads, "forked threads": forkedThreads, "server": server,
-		"restless": restless, "forked restless": forkedRestless,
+		"restless": restless, "forked restless": forkedRestless, "forked parent": forkedParent,
 	}[os.Getenv(env)]
 	if ok {
 		part()
@@ -161,10 +161,13 @@ func parent() {
 // forkedHog is a function's warm process with one invocation that never ends.
 func forkedHog() { runForked("hog") }
 
+// forkedParent is a first process that has started a function's warm process.
+func forkedParent() { runForked("parent") }
+
 func runForked(part string) {
 	c := exec.Command("/proc/self/exe")
 	c.Env = append(os.Environ(), env+"="+part)
-	c.Stdout = os.Stdout
+	c.Stdin, c.Stdout = os.Stdin, os.Stdout
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.Run(); err != nil {
 		panic(err)

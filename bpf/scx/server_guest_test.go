@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scx_test
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/bpf/scx"
+	"github.com/ds2-lab/alps/internal/cgrouptest"
+)
+
+// When an invocation is a server, in TestGuestScx: sooner than by default.
+const (
+	serverAge    = 10 * time.Second
+	serverSleeps = 30
+)
+
+// A server that the first process of a cgroup has started is an invocation until it has
+// lived and slept enough; from then on each busy period has an account of its own, and
+// its children are invocations. An invocation that sleeps less keeps its account,
+// also while functions come and go.
+func serves(t *testing.T, s *scx.Scheduler) {
+	const probes, at = 3, 200 * time.Millisecond
+	for _, x := range []struct {
+		name     string
+		start    func(t *testing.T, p cgrouptest.Parent, dir string) (request func(cpu time.Duration))
+		requests int
+		cpu      time.Duration // of each
+		becomes  bool          // a server
+		children uint64        // invocations that a server begins per request
+	}{
+		{"a worker", worker, 80, 25 * time.Millisecond, true, 0},
+		{"a process that forks", forking, 80, cgrouptest.ShortCPU, true, 1},
+		{"an invocation that sleeps a few times", worker, 10, 200 * time.Millisecond, false, 0},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			p := cgrouptest.NewParent(t)
+			dir, rest, other := p.Group("started"), p.Group("rest"), p.Group("other")
+			rules := map[string]scx.Rule{
+				dir:  {Steps: []scx.Step{{Index: time.Millisecond, End: time.Millisecond}}}, // what it has used
+				rest: always(500*time.Millisecond, 10*time.Second),
+			}
+			rule(t, s, p.Dir, rules)
+			begun := time.Now()
+			request := x.start(t, p, dir)
+			for range x.requests {
+				request(x.cpu)
+				time.Sleep(5 * time.Millisecond) // so that it sleeps
+			}
+			first := time.Now()
+			p.Start(rest, "forked hog").Scan()
+			// What the other function uses while a request is served, and how many invocations begin. By the guard
+			// alone, 25 ms every 500 ms, a request would have to wait for the second time.
+			beside := func(when string) (used []time.Duration, begins uint64) {
+				before, err := s.Stats()
+				require.NoError(t, err)
+				for range probes {
+					was := cgrouptest.Usage(t, rest)
+					request(40 * time.Millisecond)
+					used = append(used, cgrouptest.Usage(t, rest)-was)
+				}
+				after, err := s.Stats()
+				require.NoError(t, err)
+				t.Logf("%s: the other function uses %s while a request is served; %d invocations begin", when, used, after.Invocations-before.Invocations)
+				return used, after.Invocations - before.Invocations
+			}
+			// An emulated guest is stopped by its host now and then: that makes a wait longer.
+			used, begins := beside("young")
+			if age := time.Since(begun); age < serverAge {
+				require.Greater(t, slices.Max(used), at)
+				require.Zero(t, begins)
+			} else {
+				t.Logf("it is not young any more: %s", age)
+			}
+			time.Sleep(time.Until(first.Add(serverAge)))
+			check := func(when string) {
+				used, begins := beside(when)
+				if !x.becomes {
+					require.Greater(t, slices.Max(used), at)
+					require.Zero(t, begins)
+					return
+				}
+				require.Less(t, slices.Min(used), at)
+				require.Equal(t, probes*x.children, begins)
+			}
+			check("old")
+			rules[other] = rules[rest]
+			rule(t, s, p.Dir, rules)
+			check("after another function has come")
+		})
+	}
+}
+
+// worker is a server that serves requests in a child of the cgroup's first process.
+func worker(t *testing.T, p cgrouptest.Parent, dir string) func(time.Duration) {
+	server := p.Server(dir, 1)
+	request := func(cpu time.Duration) cgrouptest.Served {
+		server.Send(t, cgrouptest.Request{CPU: cpu / 2})
+		return server.Answer(t)
+	}
+	var last unix.CPUSet
+	last.Set(runtime.NumCPU() - 1)
+	require.NoError(t, unix.SchedSetaffinity(int(request(0).TID), &last))
+	return func(cpu time.Duration) { request(cpu) }
+}
+
+// forking is a server that forks for each request, and is no cgroup's first process. All requests use cgrouptest.ShortCPU.
+func forking(t *testing.T, p cgrouptest.Parent, dir string) func(time.Duration) {
+	server := p.Start(dir, "forked parent")
+	return func(time.Duration) { server.Invoke(t, 1) }
+}
