@@ -33,7 +33,9 @@ func playScheduler() {
 		err = steer(s, strings.Split(dirs, ":"), rand.New(rand.NewPCG(3, 4)))
 	}
 	fmt.Println(err)
-	select {}
+	for {
+		time.Sleep(time.Hour) // select {} would end the process: Go takes it for a deadlock
+	}
 }
 
 // steer makes some of the cgroups functions, with rules and an order made at random.
