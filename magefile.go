@@ -36,10 +36,13 @@ var Aliases = map[string]any{"test": Test.All, "testVM": Test.Guest}
 
 // mage TARGET -h, a flag's value without its name and so on mean the same as they
 // do with go run mage.go.
-func init() { os.Args = launch.MageArgs(os.Args, required) }
+func init() { os.Args = launch.MageArgs(os.Args, required, flagless) }
 
 // required are the targets with an argument that must be given.
 var required = []string{"experiments:compare", "experiments:merge", "experiments:repeat", "experiments:run", "vm:run"}
+
+// flagless are the targets without flags.
+var flagless = []string{"bench", "bpf:build", "deps", "experiments:list", "figures:architecture", "figures:fidelity", "figures:findings", "kernel:list", "openlambda:soak", "test:all", "test:figures", "test:root", "test:unit", "vm:doctor", "vm:list"}
 
 func host() targets.Host {
 	return targets.Host{Out: os.Stdout, Console: progress.New(os.Stderr)}

@@ -31,7 +31,7 @@ var aliases = map[string]string{"test": "test:all", "testvm": "test:guest"}
 // MageArgs is for the program that mage makes of the magefile, which knows the targets that require an argument: it
 // rearranges the args of the process as Arrange does, so that mage TARGET and go run mage.go TARGET accept the same. If
 // Arrange returns an error, it prints the error and ends the process with code 2.
-func MageArgs(args, required []string) []string {
+func MageArgs(args, required, flagless []string) []string {
 	begin := 1
 	for begin < len(args) && args[begin] == "-v" {
 		begin++
@@ -40,7 +40,7 @@ func MageArgs(args, required []string) []string {
 	if help, _ := strconv.ParseBool(os.Getenv("MAGEFILE_HELP")); help { // mage -h TARGET
 		rest = append([]string{"-h"}, rest...)
 	}
-	rest, err := Arrange(rest, required)
+	rest, err := Arrange(rest, required, flagless)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mage:", err)
 		os.Exit(2)
@@ -59,8 +59,9 @@ func MageArgs(args, required []string) []string {
 //
 // required are the targets, in lower case, with an argument that must be given. mage would take what comes first for
 // it, a flag too, so flags alone are an error. So are several arguments where the target takes one, and a word
-// before -- that is no flag.
-func Arrange(args, required []string) ([]string, error) {
+// before -- that is no flag. flagless are the targets, in lower case, without flags: mage would do such a target and
+// then take a flag for the name of another, so a flag is an error.
+func Arrange(args, required, flagless []string) ([]string, error) {
 	if len(args) == 2 && args[0] == "-h" {
 		return []string{"-h", cmp.Or(aliases[strings.ToLower(args[1])], args[1])}, nil
 	}
@@ -93,6 +94,8 @@ func Arrange(args, required []string) ([]string, error) {
 	join, several := joins[name]
 	first := slices.Contains(required, name)
 	switch {
+	case len(flags) > 0 && slices.Contains(flagless, name):
+		return nil, fmt.Errorf("%s: it has no flags, and %s is one", target, flags[0])
 	case first && len(words) == 0 && len(flags) > 0:
 		return nil, fmt.Errorf("%s: its argument is missing: -h %s explains it", target, target)
 	case len(words) == 0:

@@ -52,7 +52,7 @@ func run(args []string, stdout, stderr io.Writer) (int, error) {
 	}
 	defer unlock()
 	if len(args) == 0 || args[0] != "-v" && args[0][0] == '-' {
-		if args, err = Arrange(args, nil); err != nil {
+		if args, err = Arrange(args, nil, nil); err != nil {
 			return 0, err
 		}
 		return mage.ParseAndRun(stdout, stderr, os.Stdin, append([]string{"-d", root, "-w", "."}, args...)), nil

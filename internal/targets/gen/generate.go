@@ -62,6 +62,7 @@ type generator struct {
 	structs    map[string]*ast.StructType
 	namespaces []string
 	required   []string // targets with an argument that must be given, as in vm:run
+	flagless   []string // targets without flags
 	body       bytes.Buffer
 }
 
@@ -87,7 +88,7 @@ func (g *generator) target(fn *ast.FuncDecl) error {
 	if len(params) == 0 || types.ExprString(params[0].Type) != "context.Context" {
 		return fmt.Errorf("target %s: its first parameter is no context.Context", fn.Name.Name)
 	}
-	args, list := []string{"ctx"}, "ctx context.Context"
+	args, list, flagless := []string{"ctx"}, "ctx context.Context", true
 	for _, p := range params[1:] {
 		kind := types.ExprString(p.Type)
 		if kind == "string" {
@@ -98,12 +99,16 @@ func (g *generator) target(fn *ast.FuncDecl) error {
 			}
 			continue
 		}
+		flagless = false
 		literal, flags, err := g.flags(kind)
 		if err != nil {
 			return fmt.Errorf("target %s: %w", fn.Name.Name, err)
 		}
 		list += ",\n" + flags
 		args = append(args, literal)
+	}
+	if flagless {
+		g.flagless = append(g.flagless, name)
 	}
 	g.body.WriteString("\n")
 	for _, c := range fn.Doc.List {
@@ -155,6 +160,7 @@ func flagName(field string) string {
 func (g *generator) magefile() ([]byte, error) {
 	slices.Sort(g.namespaces)
 	slices.Sort(g.required)
+	slices.Sort(g.flagless)
 	imports := []string{"context", "os"}
 	if bytes.Contains(g.body.Bytes(), []byte("*time.Duration")) {
 		imports = append(imports, "time")
@@ -194,11 +200,11 @@ var Aliases = map[string]any{"test": Test.All, "testVM": Test.Guest}
 
 // mage TARGET -h, a flag's value without its name and so on mean the same as they
 // do with go run mage.go.
-func init() { os.Args = launch.MageArgs(os.Args, required) }
+func init() { os.Args = launch.MageArgs(os.Args, required, flagless) }
 
 // required are the targets with an argument that must be given.
 `)
-	fmt.Fprintf(&out, "var required = %#v\n", g.required)
+	fmt.Fprintf(&out, "var required = %#v\n\n// flagless are the targets without flags.\nvar flagless = %#v\n", g.required, g.flagless)
 	out.WriteString(`
 func host() targets.Host {
 	return targets.Host{Out: os.Stdout, Console: progress.New(os.Stderr)}

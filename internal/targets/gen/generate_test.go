@@ -39,6 +39,10 @@ func TestGenerate(t *testing.T) {
 			code: "// Up boots.\nfunc (h Vm) Up(ctx context.Context, line string) error { return nil }\n\n// Down ends.\nfunc (h Vm) Down(ctx context.Context) error { return nil }\n\n// Deps installs.\nfunc (h Host) Deps(ctx context.Context, list string) error { return nil }\n",
 			want: "var required = []string{\"deps\", \"vm:up\"}\n",
 		},
+		"flagless": {
+			code: "// Up boots.\nfunc (h Vm) Up(ctx context.Context, line string, f UpFlags) error { return nil }\n\n// Down ends.\nfunc (h Vm) Down(ctx context.Context, line string) error { return nil }\n",
+			want: "var flagless = []string{\"vm:down\"}\n",
+		},
 		"no comment":    {code: "func (h Host) Deps(ctx context.Context) error { return nil }\n", err: "target Deps has no comment"},
 		"no context":    {code: "// Deps installs.\nfunc (h Host) Deps() error { return nil }\n", err: "no context.Context"},
 		"unknown flags": {code: "// Deps installs.\nfunc (h Host) Deps(ctx context.Context, f Flags) error { return nil }\n", err: "Flags is no struct"},
