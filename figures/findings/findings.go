@@ -74,7 +74,10 @@ func render(root, name string) ([]byte, error) {
 		"series":   func() []string { return []string{"cfs", "sfs", "alps", paper.Artifact, "steady"} },
 		"few":      func() []string { return []string{"rr", "fifo", "cfs", "sfs", "alps", paper.Artifact} },
 		"plotted":  func() []string { return []string{"cfs", "sfs", "alps"} },
-		"surely":   surely, "ratio": func(a, b float64) float64 { return b / a }, "confirmed": t.confirmed, "unasked": t.unasked, "demand": t.demand,
+		"surely":   surely, "ratio": func(a, b float64) float64 { return b / a }, "confirmed": t.confirmed, "unasked": t.unasked, "demand": t.demand, "invocations": t.invocations,
+		"on24": func(series, column string) (float64, error) {
+			return t.average("headline", "vm", "huawei", series, column)
+		},
 		"change": change, "times": times,
 	}).Parse(page)
 	if err != nil {

@@ -276,6 +276,15 @@ func (t *tables) measured(scheduler string, functionCPUs int) ([]measuredRun, er
 	return runs, nil
 }
 
+// invocations is how many a run has in guests with so many CPUs for the functions.
+func (t *tables) invocations(functionCPUs int) (int, error) {
+	runs, err := t.measured("cfs", functionCPUs)
+	if err != nil {
+		return 0, err
+	}
+	return runs[0].Invocations, nil
+}
+
 // demand is which part of the functions' CPU time functions and platform ask for together
 // under CFS, in percent.
 func (t *tables) demand(functionCPUs int) (string, error) {
