@@ -12,7 +12,7 @@
 //	PUT /mode               Mode; clears the window and the map
 //	PUT /functions/{uid}    Registration of a cgroup as a function
 //	GET /events?since=NS    Event, one JSON line per finished invocation; first
-//	                        those known that ended after since, if it is given
+//	                        those known whose read_ns is after since, if it is given
 //
 // A refusal is a line of text: with 400 the request is to blame, with 500 the
 // kernel. Either way nothing has changed.
@@ -237,6 +237,7 @@ type Event struct {
 	SwitchesVol   uint32 `json:"switches_vol"`   // times it blocked
 	SwitchesInvol uint32 `json:"switches_invol"` // to another invocation; a thread of no function that runs in between does not count
 	Tasks         uint32 `json:"tasks"`          // threads that it and its descendants had, its first among them
+	ReadNS        uint64 `json:"read_ns"`        // the daemon had it from the kernel: later than of any event before, also of an earlier daemon's
 	Busy          bool   `json:"busy,omitempty"` // a busy period: arrive_ns is when its first thread woke, end_ns since when all sleep
 
 	// On-CPU segments by length: the middle of the histogram's bucket (of the last
@@ -316,10 +317,11 @@ func (c *Client) Events(ctx context.Context, ready func(), f func(Event)) error 
 	return c.stream(ctx, "/events", ready, f)
 }
 
-// EventsSince begins with the invocations that ended after endNS, as far back
-// as the daemon knows, so that a reader can go on after the daemon's restart.
-func (c *Client) EventsSince(ctx context.Context, endNS uint64, f func(Event)) error {
-	return c.stream(ctx, fmt.Sprintf("/events?since=%d", endNS), func() {}, f)
+// EventsSince begins with the events after the one with readNS, as far back as the
+// daemon knows, so that a reader can go on after the daemon's restart. It goes by ReadNS
+// because events are not in the order of their ends: a busy period is told up to 50 ms late.
+func (c *Client) EventsSince(ctx context.Context, readNS uint64, f func(Event)) error {
+	return c.stream(ctx, fmt.Sprintf("/events?since=%d", readNS), func() {}, f)
 }
 
 func (c *Client) stream(ctx context.Context, path string, ready func(), f func(Event)) error {

@@ -173,7 +173,7 @@ func checkFunction(f client.Function) error {
 func (d *daemon) stream(w http.ResponseWriter, r *http.Request) {
 	since, err := strconv.ParseUint(cmp.Or(r.FormValue("since"), strconv.FormatUint(math.MaxUint64, 10)), 10, 64)
 	if err != nil {
-		http.Error(w, fmt.Sprintf("since=%q: want the end_ns of an event", r.FormValue("since")), http.StatusBadRequest)
+		http.Error(w, fmt.Sprintf("since=%q: want the read_ns of an event", r.FormValue("since")), http.StatusBadRequest)
 		return
 	}
 	ch := make(chan client.Event, 65536)
@@ -181,7 +181,7 @@ func (d *daemon) stream(w http.ResponseWriter, r *http.Request) {
 	d.readers[ch] = true
 	missed := slices.Clone(d.recent)
 	d.mu.Unlock()
-	missed = slices.DeleteFunc(missed, func(e client.Event) bool { return e.EndNS <= since })
+	missed = slices.DeleteFunc(missed, func(e client.Event) bool { return e.ReadNS <= since })
 	defer func() {
 		d.mu.Lock()
 		delete(d.readers, ch)

@@ -69,6 +69,7 @@ type daemon struct {
 	dropped    uint64
 	readers    map[chan client.Event]bool
 	recent     []client.Event // at least the last keptEvents
+	read       clock.KTime    // when the newest of them was read
 	accounts   map[bpf.CgroupID]*account
 
 	watch watch
@@ -149,6 +150,8 @@ func (d *daemon) event(e bpf.Event) {
 		ArriveNS: uint64(e.Arrive), StartNS: uint64(e.Start), EndNS: uint64(e.End), CPUNS: uint64(e.CPU), WaitNS: uint64(e.Wait),
 		SwitchesVol: e.SwitchesVol, SwitchesInvol: e.SwitchesInvol, Tasks: e.Tasks, Busy: e.Busy}
 	out.Slices, out.Exact = lengths(e)
+	d.read = max(d.read+1, d.now())
+	out.ReadNS = uint64(d.read)
 	d.recent = append(d.recent, out)
 	if n := len(d.recent) - keptEvents; n >= keptEvents {
 		d.recent = slices.Delete(d.recent, 0, n) // now and then, not at every event

@@ -3,11 +3,13 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +113,17 @@ func TestEventsAreStreamed(t *testing.T) {
 	}()
 	require.ErrorIs(t, <-done, context.Canceled)
 	require.Len(t, late, 12)
+
+	// One that ended before another may be told after it: who has had the other gets it all the same.
+	newest := slices.MaxFunc(late, func(a, b client.Event) int { return cmp.Compare(a.ReadNS, b.ReadNS) })
+	k.events <- bpf.Event{Cgroup: 1, NSPID: 99, Arrive: clock.KTime(newest.ArriveNS), End: clock.KTime(newest.EndNS - 1)}
+	ctx, cancel = context.WithCancel(t.Context())
+	late = nil
+	go func() {
+		done <- c.EventsSince(ctx, newest.ReadNS, func(e client.Event) { late = append(late, e); cancelAt(late, 1, cancel) })
+	}()
+	require.ErrorIs(t, <-done, context.Canceled)
+	require.EqualValues(t, 99, late[0].NSPID)
 }
 
 func cancelAt(all []client.Event, n int, cancel func()) {

@@ -292,7 +292,7 @@ type observed struct {
 	mu     sync.Mutex
 	byPID  map[pidKey][]alpsclient.Event
 	n      int
-	newest uint64 // end_ns
+	newest uint64 // read_ns
 	err    error
 }
 
@@ -338,7 +338,7 @@ func (o *observed) add(e alpsclient.Event) {
 	defer o.mu.Unlock()
 	k := pidKey{e.UID, e.NSPID}
 	o.byPID[k] = append(o.byPID[k], e)
-	o.newest = max(o.newest, e.EndNS)
+	o.newest = max(o.newest, e.ReadNS)
 	o.n++
 }
 
