@@ -42,10 +42,13 @@ func guestArtifacts(t *testing.T) Artifacts {
 // In the guest the test binary of package bpf tests hooks, observer and heartbeat, and
 // that of package daemon tests death and restart of the daemon: in virtual time where
 // there is no KVM, so that a busy host changes nothing, with one CPU and with several,
-// between which the kernel balances.
+// between which the kernel balances. The two guests run side by side.
 func TestGuestHooks(t *testing.T) {
 	for _, cpus := range []int{1, 4} {
-		t.Run(fmt.Sprintf("%d CPUs", cpus), func(t *testing.T) { testHooks(t, cpus) })
+		t.Run(fmt.Sprintf("%d CPUs", cpus), func(t *testing.T) {
+			t.Parallel()
+			testHooks(t, cpus)
+		})
 	}
 }
 
@@ -97,7 +100,7 @@ func testPackages(t *testing.T, p Artifacts, cpus int, rings string, packages ..
 		binary := testBinary(t, p.opts.Root, pkg)
 		require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/test && chmod +x /tmp/test", Stdin: bytes.NewReader(binary)}))
 		var log bytes.Buffer
-		out := io.MultiWriter(&log, os.Stdout) // a test that hangs shows where
+		out := io.MultiWriter(&log, &labelled{fmt.Sprintf("%d CPUs: ", cpus), os.Stdout, nil}) // a test that hangs shows where
 		err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=" + rings + " /tmp/test -test.v -test.run '" + guestTests() + "' -test.timeout 20m", Stdout: out, Stderr: out})
 		require.NoError(t, err)
 		if narrowed := guestTests() != allGuestTests; narrowed && strings.Contains(log.String(), "no tests to run") {
@@ -110,6 +113,39 @@ func testPackages(t *testing.T, p Artifacts, cpus int, rings string, packages ..
 	kernelLog, err := m.Output(ctx, "dmesg | grep -E 'WARNING|BUG:|Oops|INFO: rcu' | head || true")
 	require.NoError(t, err)
 	require.Empty(t, kernelLog)
+}
+
+// labelled writes lines with a label before each, so that those of guests side by side
+// can be told apart. An unfinished last line is not written.
+type labelled struct {
+	label string
+	w     io.Writer
+	rest  []byte
+}
+
+func (l *labelled) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	var out []byte
+	for line := range bytes.Lines(l.rest) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break
+		}
+		out = append(append(out, l.label...), line...)
+		l.rest = l.rest[len(line):]
+	}
+	_, err := l.w.Write(out)
+	return len(p), err
+}
+
+func TestLinesAreLabelled(t *testing.T) {
+	var b strings.Builder
+	l := labelled{"4 CPUs: ", &b, nil}
+	for _, s := range []string{"ab", "c\nd", "\n\ne"} {
+		n, err := io.WriteString(&l, s)
+		require.NoError(t, err)
+		require.Len(t, s, n)
+	}
+	require.Equal(t, "4 CPUs: abc\n4 CPUs: d\n4 CPUs: \n", b.String())
 }
 
 // guestTests chooses among the tests in the guest; ALPS_GUEST_TESTS narrows it.
