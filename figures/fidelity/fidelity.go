@@ -319,36 +319,38 @@ func (f *fidelity) markdown() (string, error) {
 	return b.String(), nil
 }
 
-// addOthers compares the single numbers of a figure: those that are no bar and no
+// addOthers compares the single numbers of a figure, in every round: those that are no bar and no
 // point of a curve. It notes those whose series is not planned.
 func (f *fidelity) addOthers(figure string, planned, valid []results.Series, numbers []paper.Number) error {
 	for _, n := range numbers {
 		if n.Figure != figure || n.OfBar() || n.OfCurve() {
 			continue
 		}
-		in := func(of []results.Series, series string) *results.Result {
-			for _, s := range of {
-				if s.Name == series && s.Result.Run.Workload == n.Workload && dataset.LoadPct(s.Load) == n.LoadPct {
-					return &s.Result
-				}
-			}
-			return nil
+		rounds := func(of []results.Series, series string) []results.Series {
+			return slices.DeleteFunc(slices.Clone(of), func(s results.Series) bool {
+				return s.Name != series || s.Result.Run.Workload != n.Workload || dataset.LoadPct(s.Load) != n.LoadPct
+			})
 		}
-		find := func(series string) *results.Result { return in(valid, series) }
 		place := n.Place
-		r, base := find(n.Series), find(dataset.SavedAgainst)
-		if a := find(paper.Artifact); a != nil && n.Series == "alps" {
-			r, place.Series = a, paper.Artifact // as in newFidelity
+		found, bases := rounds(valid, n.Series), rounds(valid, dataset.SavedAgainst)
+		if a := rounds(valid, paper.Artifact); len(a) > 0 && n.Series == "alps" {
+			found, place.Series = a, paper.Artifact // as in newFidelity
 		}
-		if r == nil {
-			if in(planned, n.Series) == nil {
+		if len(found) == 0 {
+			if len(rounds(planned, n.Series)) == 0 {
 				f.Unplanned = append(f.Unplanned, fmt.Sprintf("%s: %s %s", n.Place, n.Stat, strings.TrimSpace(format.Short(n.Value)+" "+n.Unit)))
 			}
 			continue // not planned, or not valid: f.Invalid says so
 		}
 		what, _ := dataset.SplitStat(n.Stat)
-		if err := f.add(place, n, dataset.Measure(what, n.Group, *r, base)); err != nil {
-			return err
+		for _, s := range found {
+			var base *results.Result
+			if i := slices.IndexFunc(bases, func(b results.Series) bool { return b.Round == s.Round }); i >= 0 {
+				base = &bases[i].Result
+			}
+			if err := f.add(place, n, dataset.Measure(what, n.Group, s.Result, base)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

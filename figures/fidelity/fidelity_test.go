@@ -159,3 +159,27 @@ func TestUnplanned(t *testing.T) {
 	require.Len(t, f.Unplanned, 1)
 	require.Regexp(t, `^sfs on huawei at 90 % in fig07: p50 12 ms$`, f.Unplanned[0])
 }
+
+// A single number is the mean over the rounds, each beside the base of its own.
+func TestSingleNumbersAreOfEveryRound(t *testing.T) {
+	var all []results.Series
+	for round, ms := range []int64{10, 30} {
+		for name, length := range map[string]int64{"cfs": 2 * ms, "sfs": ms} {
+			r := figuretest.Like(t, "huawei", name, 1)
+			for i := range r.Invocations {
+				r.Invocations[i].EndNS = r.Invocations[i].ArriveNS + length*1e6
+			}
+			all = append(all, results.Series{Name: name, Load: 0.9, Round: round + 1, Result: r})
+		}
+	}
+	of := func(stat string) paper.Number {
+		return paper.Number{Place: paper.Place{Figure: "fig07", Workload: "huawei", LoadPct: 90, Group: results.All, Series: "sfs"}, Stat: stat, Value: 12, Unit: "ms"}
+	}
+	var f fidelity
+	require.NoError(t, f.addOthers("fig07", all, all, []paper.Number{of("mean"), of("saved_mean")}))
+	f.average()
+	require.Len(t, f.Values, 2)
+	require.InDelta(t, 20, f.Values[0].Ours, 1e-9)
+	require.Equal(t, 2*len(all[0].Result.Invocations), f.Values[0].N)
+	require.InDelta(t, 50, f.Values[1].Ours, 1e-9, "half of its own round's")
+}
