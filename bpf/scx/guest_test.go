@@ -3,6 +3,7 @@
 package scx_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -245,6 +246,52 @@ func yields(t *testing.T, s *scx.Scheduler) {
 	took := short.Turnaround(t, 7)
 	t.Logf("another task of %s beside a function: %s", cgrouptest.ShortCPU, took)
 	require.Less(t, took, 3*cgrouptest.ShortCPU)
+}
+
+// Whoever has waited for Rescue runs for a tick, however little its invocation is worth and
+// however many such tasks there are: within the bound of docs/sched_ext.md.
+func TestGuestScxLetsNobodyWait(t *testing.T) {
+	const (
+		rescue = time.Second
+		waits  = 10 // more than one look lets run
+		looks  = 500*time.Millisecond + 100*time.Millisecond
+		ticks  = waits * 10 * time.Millisecond // at HZ 100, the longest there are
+	)
+	s := load(t, scx.Options{Rescue: rescue, GuardWait: time.Hour})
+	p := cgrouptest.NewParent(t)
+	first := p.Group("first")
+	alike := map[string]scx.Rule{first: always(time.Millisecond, 10*time.Second)}
+	var last []string
+	for i := range waits {
+		last = append(last, p.Group(fmt.Sprintf("last%d", i)))
+		alike[last[i]] = alike[first]
+	}
+	rule(t, s, p.Dir, alike)
+	for dir := range alike {
+		p.Start(dir, "forked hog").Scan()
+	}
+	ranked := map[string]scx.Rule{first: alike[first]}
+	for _, dir := range last {
+		ranked[dir] = always(100*time.Second, time.Second)
+	}
+	rule(t, s, p.Dir, ranked)
+	usage := func() (used []time.Duration) {
+		for _, dir := range append([]string{first}, last...) {
+			used = append(used, cgrouptest.Usage(t, dir))
+		}
+		return used
+	}
+	time.Sleep(rescue + looks)
+	for range 3 {
+		before := usage()
+		time.Sleep(rescue + looks + ticks)
+		for i, after := range usage() {
+			require.Greater(t, after, before[i], "function %d had no CPU for %s", i, rescue+looks+ticks)
+		}
+	}
+	all := cgrouptest.Shares(t, append([]string{first}, last...), 3*time.Second)
+	t.Logf("the first has %.3f, the others %.3f", all[0], all[1:])
+	require.Greater(t, all[0], 0.8, "they run for a tick, no longer")
 }
 
 // A scheduler whose daemon is silent ends, and says so; one whose process is

@@ -129,7 +129,7 @@ type Program struct {
 	Output    string `json:"output,omitzero"` // the end of it
 }
 
-// Sim is what is known of simulated runs only. Durations are virtual time.
+// Sim is what is known of simulated runs only. Durations are of simulated time.
 type Sim struct {
 	Model      string        `json:"model,omitempty"` // digest of the simulator's and the policy's source
 	Span       time.Duration `json:"span_ns"`         // first arrival to last end
@@ -154,7 +154,7 @@ func (r *Run) Judge() {
 	}
 	r.Invalid = append(r.Invalid, r.Broken...)
 	if s := r.Sim; s != nil && s.Unfinished > 0 {
-		r.Invalid = append(r.Invalid, fmt.Sprintf("%d of %d invocations had not ended after %s of virtual time: the load does not drain", s.Unfinished, r.Invocations, s.Span))
+		r.Invalid = append(r.Invalid, fmt.Sprintf("%d of %d invocations had not ended after %s of simulated time: the load does not drain", s.Unfinished, r.Invocations, s.Span))
 	}
 	r.Valid = len(r.Invalid) == 0
 }

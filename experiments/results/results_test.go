@@ -140,7 +140,7 @@ func TestJudge(t *testing.T) {
 	sim := Run{Invocations: 40, Sim: &Sim{Span: time.Minute, Unfinished: 3}}
 	sim.Judge()
 	require.False(t, sim.Valid)
-	require.Equal(t, []string{"3 of 40 invocations had not ended after 1m0s of virtual time: the load does not drain"}, sim.Invalid)
+	require.Equal(t, []string{"3 of 40 invocations had not ended after 1m0s of simulated time: the load does not drain"}, sim.Invalid)
 }
 
 // Only a result is replaced, and only what was becoming one is removed.

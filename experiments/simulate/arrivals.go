@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package simulate runs workloads in virtual time: it turns a workload, a load and a
+// Package simulate simulates workloads: it turns a workload, a load and a
 // seed into invocations for alps/sim, and the simulator's outcomes into results. It
 // also makes the tables of engine host.
 //

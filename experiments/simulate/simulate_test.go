@@ -209,7 +209,7 @@ func TestARunThatDoesNotDrainIsWrittenAndSaid(t *testing.T) {
 	})
 	for range 2 { // anew, and kept
 		err := Experiments(t.Context(), []config.Experiment{e}, Options{Root: "../..", Results: out})
-		require.ErrorContains(t, err, "is not valid: 1 of 50 invocations had not ended after 1m0s of virtual time: the load does not drain")
+		require.ErrorContains(t, err, "is not valid: 1 of 50 invocations had not ended after 1m0s of simulated time: the load does not drain")
 	}
 	s, err := results.ReadPlan(out, results.EngineSim, "a")
 	require.NoError(t, err)

@@ -80,9 +80,9 @@ func (s *Set) platform() string {
 	r := s.Series[0].Result.Run
 	if s.Engine != results.EngineVM {
 		if r.Sim == nil {
-			return "Simulated in virtual time"
+			return "Simulated"
 		}
-		return "Simulated in virtual time, model " + format.Digest(r.Sim.Model)
+		return "Simulated, model " + format.Digest(r.Sim.Model)
 	}
 	for _, x := range s.Series {
 		if x.Kernel == "" {

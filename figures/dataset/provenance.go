@@ -3,6 +3,7 @@
 package dataset
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -85,7 +86,7 @@ func machineOf(of []results.Result) string {
 	list := func(property func(results.Run) string) string {
 		return strings.Join(Distinct(of, func(r results.Result) string { return property(r.Run) }), ", ")
 	}
-	return strings.Join([]string{
+	parts := []string{
 		"kernel " + list(func(r results.Run) string { return r.Kernel }),
 		list(func(r results.Run) string {
 			if r.Accelerator == "vtime" || r.Accelerator == "icount" { // results from before 2026-12, of one CPU, say icount
@@ -98,7 +99,14 @@ func machineOf(of []results.Result) string {
 		}),
 		"profile " + list(func(r results.Run) string { return r.Profile }),
 		"code " + list(func(r results.Run) string { return r.Revision }),
-	}, "; ")
+	}
+	// Runs from another host or, in virtual time, another snapshot have other costs.
+	costs := Distinct(of, func(r results.Result) string { text, _ := json.Marshal(r.Run.Parameters["costs"]); return string(text) })
+	costs = slices.DeleteFunc(costs, func(text string) bool { return text == "null" })
+	if len(costs) > 0 {
+		parts = append(parts, "functions' costs from "+format.Plural(len(costs), "calibration"))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // writtenWhen is from when to when, in UTC, the results were written.

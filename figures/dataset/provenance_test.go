@@ -33,10 +33,19 @@ func TestSetups(t *testing.T) {
 	bad, computed := figuretest.VM("alps", 3, 1), figuretest.VM("srpt", 1, 1)
 	bad.Run.Valid, bad.Run.Invalid = false, []string{"3 events were lost"}
 	computed.Run.Parameters = map[string]any{"on": "cfs"}
+	of := func(round int, ms float64) results.Result {
+		r := figuretest.VM("cfs", round, 2)
+		r.Run.Parameters = map[string]any{"costs": map[string]any{"fib": ms}}
+		return read(r)
+	}
+	two, err := Setups([]results.Result{of(1, 5), of(2, 5), of(3, 5.1)})
+	require.NoError(t, err)
+	require.Contains(t, two[0].Lines[1], "; functions' costs from 2 calibrations", "of two snapshots or hosts")
 	all, err := Setups([]results.Result{read(figuretest.VM("cfs", 1, 2)), read(bad), read(computed)})
 	require.NoError(t, err)
 	require.Contains(t, all[0].Lines[0], "2 runs, 1 of them not valid and not drawn, and 1 computed on them, written 2026-11-24 23:59 to 2026-11-25 00:01 UTC")
 	require.Contains(t, all[0].Lines[1], "kernel 6.1.0-alps; QEMU with tcg; 1 of 2 CPUs for the functions")
+	require.NotContains(t, all[0].Lines[1], "calibration")
 }
 
 // A partial measurement names a few, not hundreds.

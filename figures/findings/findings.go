@@ -69,7 +69,7 @@ func Readme(root string) ([]byte, error) {
 func render(root, name string) ([]byte, error) {
 	t := &tables{docs: filepath.Join(root, "docs")}
 	tmpl, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
-		"conditions": t.conditions, "mean": t.mean, "value": t.value, "cell": t.cell, "cells": t.cells, "average": t.average, "deviation": t.deviation, "claims": t.claims, "unconfirmed": t.unconfirmed, "explained": t.explained, "has": t.has,
+		"conditions": t.conditions, "mean": t.mean, "value": t.value, "cell": t.cell, "cells": t.cells, "average": t.average, "deviation": t.deviation, "claims": t.claims, "claim": t.claim, "unconfirmed": t.unconfirmed, "explained": t.explained, "has": t.has,
 		"compared": func() []string { return []string{"eevdf", "sfs", "alps", "steady", "scx", "oracle"} },
 		"series":   func() []string { return []string{"cfs", "sfs", "alps", paper.Artifact, "steady"} },
 		"few":      func() []string { return []string{"rr", "fifo", "cfs", "sfs", "alps", paper.Artifact} },

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -128,8 +129,9 @@ func (t *tables) deviation(file, workload, series string) (string, error) {
 
 // claim is a line of report/claims.tsv.
 type claim struct {
-	Text, Figure, Paper, Reason string
-	Best                        verdict // of the largest machine that was asked
+	ID, Text, Figure, Paper, Reason string
+	Large, Measured, Simulated      verdict
+	Best                            verdict // of the largest machine that was asked
 }
 
 // verdict is what runs said of a claim. By says which runs, for people; empty: none did.
@@ -143,18 +145,37 @@ func (t *tables) claims() ([]claim, error) {
 	}
 	var out []claim
 	for _, r := range rows {
-		c := claim{Text: r["text"], Figure: r["figure"], Paper: r["paper"], Reason: r["reason"]}
-		for _, by := range []struct{ column, name string }{{"large", "measured on 24 CPUs"}, {"measured", "measured"}, {"simulated", "simulated"}} {
+		c := claim{ID: r["id"], Text: r["text"], Figure: r["figure"], Paper: r["paper"], Reason: r["reason"]}
+		for _, by := range []struct {
+			column, name string
+			to           *verdict
+		}{{"large", "measured on 24 CPUs", &c.Large}, {"measured", "measured", &c.Measured}, {"simulated", "simulated", &c.Simulated}} {
 			if strings.HasPrefix(c.Figure, "table") {
 				by.name = "in its table"
 			}
-			if seen := r[by.column]; c.Best.By == "" && seen != "" {
-				c.Best = verdict{by.name, r[by.column+"_verdict"], seen}
+			if seen := r[by.column]; seen != "" {
+				*by.to = verdict{by.name, r[by.column+"_verdict"], seen}
+				if c.Best.By == "" {
+					c.Best = *by.to
+				}
 			}
 		}
 		out = append(out, c)
 	}
 	return out, nil
+}
+
+// claim is the claim of an id.
+func (t *tables) claim(id string) (claim, error) {
+	all, err := t.claims()
+	if err != nil {
+		return claim{}, err
+	}
+	i := slices.IndexFunc(all, func(c claim) bool { return c.ID == id })
+	if i < 0 {
+		return claim{}, fmt.Errorf("report/claims.tsv: no claim %q", id)
+	}
+	return all[i], nil
 }
 
 // unconfirmed are the claims that ran and do not hold.
@@ -247,6 +268,7 @@ func (t *tables) cells() (string, error) {
 // measuredRun is what findings need of report/runs.json.
 type measuredRun struct {
 	Engine, Workload, Scheduler string
+	Revision                    string // of the code
 	Round, Invocations          int
 	FunctionCPUs                int `json:"function_cpus"`
 	Kernel, Accelerator         string
@@ -256,9 +278,9 @@ type measuredRun struct {
 	MeanGap                     float64 `json:"mean_gap_ns"`
 }
 
-// measured are the runs of a scheduler on Huawei's workload at 90 % load in guests with so
+// measured are the runs of a scheduler on a workload at 90 % load in guests with so
 // many CPUs for the functions; an error if there are none.
-func (t *tables) measured(scheduler string, functionCPUs int) ([]measuredRun, error) {
+func (t *tables) measured(workload, scheduler string, functionCPUs int) ([]measuredRun, error) {
 	text, err := os.ReadFile(filepath.Join(t.docs, "report", "runs.json"))
 	if err != nil {
 		return nil, err
@@ -268,17 +290,17 @@ func (t *tables) measured(scheduler string, functionCPUs int) ([]measuredRun, er
 		return nil, fmt.Errorf("report/runs.json: %w", err)
 	}
 	runs = slices.DeleteFunc(runs, func(r measuredRun) bool {
-		return r.Engine != "vm" || r.Workload != "huawei" || r.Scheduler != scheduler || r.LoadAsked != 0.9 || r.FunctionCPUs != functionCPUs
+		return r.Engine != "vm" || r.Workload != workload || r.Scheduler != scheduler || r.LoadAsked != 0.9 || r.FunctionCPUs != functionCPUs
 	})
 	if len(runs) == 0 {
-		return nil, fmt.Errorf("report/runs.json: no run of %s on huawei at 90 %% in a guest with %d CPUs for the functions", scheduler, functionCPUs)
+		return nil, fmt.Errorf("report/runs.json: no run of %s on %s at 90 %% in a guest with %d CPUs for the functions", scheduler, workload, functionCPUs)
 	}
 	return runs, nil
 }
 
-// invocations is how many a run has in guests with so many CPUs for the functions.
+// invocations is how many a run on Huawei's workload has in guests with so many CPUs for the functions.
 func (t *tables) invocations(functionCPUs int) (int, error) {
-	runs, err := t.measured("cfs", functionCPUs)
+	runs, err := t.measured("huawei", "cfs", functionCPUs)
 	if err != nil {
 		return 0, err
 	}
@@ -286,9 +308,9 @@ func (t *tables) invocations(functionCPUs int) (int, error) {
 }
 
 // demand is which part of the functions' CPU time functions and platform ask for together
-// under CFS, in percent.
+// under CFS on Huawei's workload, in percent.
 func (t *tables) demand(functionCPUs int) (string, error) {
-	runs, err := t.measured("cfs", functionCPUs)
+	runs, err := t.measured("huawei", "cfs", functionCPUs)
 	if err != nil {
 		return "", err
 	}
@@ -296,16 +318,24 @@ func (t *tables) demand(functionCPUs int) (string, error) {
 	return fmt.Sprintf("%.0f %%", 100*(r.LoadAchieved+r.PlatformPerRequest/r.MeanGap/float64(functionCPUs))), nil
 }
 
-// conditions say with which kernel, clock, CPUs, rounds and invocations the report's measured runs of alps on Huawei's
-// workload at 90 % load were made, of those with so many CPUs for the functions.
-func (t *tables) conditions(functionCPUs int) (string, error) {
-	runs, err := t.measured("alps", functionCPUs)
-	if err != nil {
-		return "", err
-	}
-	rounds := map[int]bool{}
-	for _, r := range runs {
-		rounds[r.Round] = true
+// conditions say with which kernel, clock, CPUs, rounds, invocations and code the report's measured runs of alps on these
+// workloads at 90 % load were made, of those with so many CPUs for the functions.
+func (t *tables) conditions(functionCPUs int, workloads ...string) (string, error) {
+	rounds, codes, invocations := map[int]bool{}, map[string]bool{}, []string{}
+	var r measuredRun
+	for _, workload := range workloads {
+		runs, err := t.measured(workload, "alps", functionCPUs)
+		if err != nil {
+			return "", err
+		}
+		for _, r = range runs {
+			rounds[r.Round], codes[r.Revision] = true, true
+		}
+		n := strconv.Itoa(r.Invocations)
+		if len(workloads) > 1 {
+			n += " (" + strings.ToUpper(workload[:1]) + workload[1:] + ")"
+		}
+		invocations = append(invocations, n)
 	}
 	plural := func(n int, name string) string {
 		if n == 1 {
@@ -313,12 +343,12 @@ func (t *tables) conditions(functionCPUs int) (string, error) {
 		}
 		return fmt.Sprintf("%d %ss", n, name)
 	}
-	r := runs[0]
 	time := "accelerator " + r.Accelerator
 	if r.Accelerator == "vtime" {
 		time = "virtual time"
 	}
-	return fmt.Sprintf("kernel %s, %s, %s for the functions, %s of %d invocations", r.Kernel, time, plural(functionCPUs, "CPU"), plural(len(rounds), "round"), r.Invocations), nil
+	return fmt.Sprintf("kernel %s, %s, %s for the functions, %s of %s invocations, code %s", r.Kernel, time, plural(functionCPUs, "CPU"), plural(len(rounds), "round"),
+		strings.Join(invocations, " and "), strings.Join(slices.Sorted(maps.Keys(codes)), ", ")), nil
 }
 
 func number(file, text string) (float64, error) {

@@ -31,7 +31,7 @@ var terms = []term{
 	{"round", fmt.Sprintf("A repetition with another seed. A verdict needs %d; on 24 CPUs one has to do.", dataset.MinRounds)},
 	{"interval", fmt.Sprintf("In brackets: the middle 95 %% of %d draws of a bootstrap over rounds and, in each, over blocks of consecutive invocations. It says how far chance goes, not how far the model is right.", stats.Draws)},
 	{"percentile", fmt.Sprintf("p90 is the smallest value with at least nine tenths of all values at or below it; nothing is interpolated. A 99th needs %d values; with fewer the maximum is shown, and called so.", stats.MinP99)},
-	{"simulated", "Run by the simulator in virtual time on modelled CPUs."},
+	{"simulated", "Computed by the simulator, on modelled CPUs."},
 	{"measured", "Run by Linux in a guest. “In virtual time” means that the guest's clocks count its instructions."},
 }
 

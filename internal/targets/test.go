@@ -179,6 +179,8 @@ func (h Test) Figures(ctx context.Context) error {
 type TestGuestFlags struct {
 	Kernel string // in kernels.yaml
 	Src    string // build it from this tree
+	Run    string // only the tests that match, as go test -run takes it
+	Inside string // of those that run inside a guest only these, such as TestGuestStarvationIsBounded
 }
 
 // Guest runs the tests in guests: boot, containers, hooks, orders.
@@ -188,7 +190,7 @@ func (h Test) Guest(ctx context.Context, f TestGuestFlags) error {
 		return err
 	}
 	o.Src = f.Src
-	return h.guestTests(ctx, o, nil, nil, "-timeout=1h", "-run=Guest", "./vm", "./experiments/guest", "./experiments/execute")
+	return h.guestTests(ctx, o, nil, []string{"ALPS_GUEST_TESTS=" + f.Inside}, "-timeout=1h", "-run="+cmp.Or(f.Run, "Guest"), "./vm", "./experiments/guest", "./experiments/execute")
 }
 
 // guestTests builds the kernel and the disk, and runs tests that boot guests of them. The tests of the rings more

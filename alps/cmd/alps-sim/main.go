@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Alps-sim simulates workloads under schedulers in virtual time. It needs no
+// Alps-sim simulates workloads under schedulers. It needs no
 // kernel and no root, and it is not part of a guest: a change of workloads or
 // simulator leaves what was measured in guests as it was.
 package main
@@ -39,7 +39,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	fs := cli.NewFlags("alps-sim", stderr, "[-workload huawei] [-scheduler cfs,alps] [-machine paper] [-cores 24] [-load 0.9] [-n 15000] [-seed 1] [-out DIR] [flags]",
-		"Simulates invocations in virtual time, and prints per group of functions the turnaround, from\n"+
+		"Simulates invocations, and prints per group of functions the turnaround, from\n"+
 			"process start to exit, the mean from request to exit, and switches; with -out also\n"+
 			"writes DIR/SCHEDULER/{invocations.csv,slices.csv,run.json}.\n"+
 			"A workload is huawei, azure, fib15, the path of a workload's YAML, or that of a trace\n"+

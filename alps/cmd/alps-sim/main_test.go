@@ -112,7 +112,7 @@ func TestSim(t *testing.T) {
 	code, stdout, stderr = sims("-load", "2", "-drain", "1ms", "-cores", "2", "-n", "200", "-scheduler", "cfs", "-out", dir)
 	require.Equal(t, 1, code)
 	require.Contains(t, stdout, "\ncfs ")
-	require.Regexp(t, `cfs: not valid: \d+ of 200 invocations had not ended after \S+ of virtual time: the load does not drain\n$`, stderr)
+	require.Regexp(t, `cfs: not valid: \d+ of 200 invocations had not ended after \S+ of simulated time: the load does not drain\n$`, stderr)
 	r, err := results.Read(filepath.Join(dir, "cfs"))
 	require.NoError(t, err)
 	require.False(t, r.Run.Valid)
