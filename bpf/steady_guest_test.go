@@ -191,6 +191,42 @@ func TestGuestSteadyGuardIsBounded(t *testing.T) {
 	require.InDelta(t, want, shares[2], 0.04)
 }
 
+// The bound of docs/kernel.md for a function that is not the last, and whom the guard
+// therefore never sees: its bias, a slice of each sibling, and what the guard gives the last.
+func TestGuestSteadyStarvationIsBounded(t *testing.T) {
+	b := load(t, bpf.Options{})
+	p := cgrouptest.NewParent(t)
+	const tick = 4 * time.Millisecond
+	rules := policy.DefaultSteady()
+	rules.Octave = 60 * time.Millisecond
+	rules.GuardWait, rules.GuardEvery, rules.GuardSlice = 300*time.Millisecond, 200*time.Millisecond, 40*time.Millisecond
+	const first, middle, last = 10 * time.Millisecond, time.Second, 20 * time.Second // indices
+	entries := map[string]bpf.Entry{}
+	for name, index := range map[string]time.Duration{"first0": first, "first1": first, "last": last} {
+		dir := p.Group(name)
+		p.Hog(dir)
+		entries[dir] = steady(t, rules, index)
+	}
+	dir := p.Group("middle")
+	waits := p.Start(dir, "gaps")
+	require.True(t, waits.Scan())
+	entries[dir] = steady(t, rules, middle)
+	require.NoError(t, b.AttachHooks())
+	waits.Longest(t)
+	rule(t, b, entries)
+	time.Sleep(time.Second)
+	waits.Longest(t)
+	time.Sleep(5 * time.Second)
+	require.NoError(t, b.SetPolicy(nil))
+	longest := waits.Longest(t)
+	biases := rules.Bias(middle) - rules.Bias(first)
+	guards := (biases + rules.GuardEvery - 1) / rules.GuardEvery
+	bound := biases + 3*(rules.GroupSlice+tick) + guards*(rules.GuardSlice+tick)
+	t.Logf("one that is not the last waited %s at most; its bias is %s more than the first's; bound %s", longest.Round(time.Millisecond), biases, bound)
+	require.Less(t, longest, bound*11/10)
+	require.Greater(t, longest, biases*9/10, "the order has no effect")
+}
+
 // Everything that a daemon does to a policy, while functions come and go and all
 // of them are busy: in the end the order is that of the last policy.
 func TestGuestSteadyIsSwitchedUnderLoad(t *testing.T) {
