@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/template"
 
@@ -78,7 +79,7 @@ func render(root, name string) ([]byte, error) {
 		"on24": func(series, column string) (float64, error) {
 			return t.average("headline", "vm", "huawei", series, column)
 		},
-		"change": change, "times": times,
+		"change": change, "times": times, "thousands": thousands, "simulated": t.simulated,
 	}).Parse(page)
 	if err != nil {
 		return nil, err
@@ -105,6 +106,14 @@ func change(a, b float64) string {
 		return "0 %"
 	}
 	return strings.Replace(text, "-", "−", 1)
+}
+
+// thousands is a count with a comma before its last three digits.
+func thousands(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }
 
 // times is b over a.

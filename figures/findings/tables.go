@@ -101,6 +101,26 @@ func (t *tables) average(figure, engine, workload, series, column string) (float
 	return 0, fmt.Errorf("%s: no row of %s, %s, %s at 90 %% with series %s", file, figure, engine, workload, series)
 }
 
+// simulated is how many invocations a simulated run of cfs on Huawei's workload at 90 % load has in a figure.
+func (t *tables) simulated(figure string) (int, error) {
+	const file = "report/means.tsv"
+	rows, err := t.rows(file)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range rows {
+		if r["figure"] == figure && r["engine"] == "sim" && r["workload"] == "huawei" && r["load_pct"] == "90" && r["series"] == "cfs" {
+			n, err := number(file, r["n"])
+			if err != nil {
+				return 0, err
+			}
+			rounds, err := number(file, r["rounds"])
+			return int(n / rounds), err
+		}
+	}
+	return 0, fmt.Errorf("%s: no simulated row of %s", file, figure)
+}
+
 // deviation is the median of |ours/paper − 1| over all bars of a workload that the paper
 // plots at 90 % load, as text in %: of one series, or of all if series is empty.
 func (t *tables) deviation(file, workload, series string) (string, error) {
@@ -323,6 +343,9 @@ func (t *tables) demand(functionCPUs int) (string, error) {
 func (t *tables) conditions(functionCPUs int, workloads ...string) (string, error) {
 	rounds, codes, invocations := map[int]bool{}, map[string]bool{}, []string{}
 	var r measuredRun
+	if len(workloads) == 0 {
+		return "", fmt.Errorf("conditions with %d CPUs: of which workloads?", functionCPUs)
+	}
 	for _, workload := range workloads {
 		runs, err := t.measured(workload, "alps", functionCPUs)
 		if err != nil {
@@ -331,7 +354,7 @@ func (t *tables) conditions(functionCPUs int, workloads ...string) (string, erro
 		for _, r = range runs {
 			rounds[r.Round], codes[r.Revision] = true, true
 		}
-		n := strconv.Itoa(r.Invocations)
+		n := thousands(r.Invocations)
 		if len(workloads) > 1 {
 			n += " (" + strings.ToUpper(workload[:1]) + workload[1:] + ")"
 		}
