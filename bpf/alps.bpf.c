@@ -99,7 +99,7 @@ struct sched_entity {
 	unsigned char sched_delayed; /* since 6.12 */
 	__u64 sum_exec_runtime;
 	__u64 alps_queued;
-	__u64 alps_turn;
+	__u64 alps_begun;
 	struct cfs_rq *cfs_rq;
 	struct cfs_rq *my_q;
 } relocate;

@@ -98,7 +98,7 @@ type alpsMemo struct {
 	Bias         struct {
 		_        structs.HostLayout
 		Next     uint64
-		Turn     uint64
+		Begun    uint64
 		QueueNs  uint64
 		SumNs    uint64
 		OthersNs uint64
@@ -115,7 +115,7 @@ type alpsMemo struct {
 	Slice struct {
 		_        structs.HostLayout
 		Next     uint64
-		Turn     uint64
+		Begun    uint64
 		QueueNs  uint64
 		SumNs    uint64
 		OthersNs uint64

@@ -153,7 +153,7 @@ func kernelWith(t *testing.T, fields []string, functions ...string) *btf.Spec {
 }
 
 func TestForeignKernelsAreRefused(t *testing.T) {
-	require.NoError(t, checkKernel(kernelWith(t, []string{"vruntime", "alps_turn"}, "alps_hook_bias")))
+	require.NoError(t, checkKernel(kernelWith(t, []string{"vruntime", "alps_begun"}, "alps_hook_bias")))
 	require.ErrorIs(t, checkKernel(kernelWith(t, []string{"vruntime"}, "schedule")), ErrNoHooks)
 	err := checkKernel(kernelWith(t, []string{"vruntime", "deadline", "vlag"}, "alps_hook_bias"))
 	require.ErrorIs(t, err, ErrEEVDF)

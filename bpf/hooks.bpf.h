@@ -185,7 +185,7 @@ static __always_inline int sfs_slice(struct entry *e, struct function *fn, struc
 		demote(inv, fn);
 		return -1;
 	}
-	had = se->sum_exec_runtime - se->alps_turn;
+	had = se->sum_exec_runtime - se->alps_begun;
 	return (had + limit - used) / NSEC_PER_USEC + 1;
 }
 

@@ -25,7 +25,7 @@ struct {
 /* An answer, and what it depended on. */
 struct last {
 	__u64 next;	/* address of the entity that CFS runs next, or of its node if it waits in the tree */
-	__u64 turn;	/* of the task that has the slice: sum_exec_runtime when it began */
+	__u64 begun;	/* sum_exec_runtime when the slice of the task that has one began */
 	__u64 queue_ns; /* when anything changed in the queue, while next waits; 0: it runs */
 	__u64 sum_ns;	/* CPU time of next at that time */
 	__u64 others_ns; /* CPU time of its invocation's other tasks */
@@ -280,7 +280,7 @@ static __always_inline bool slice_holds(struct memo *m, struct sched_entity *se)
 	struct function_cpu *f = function_of(m);
 	struct last *l = &m->slice;
 
-	return l->next == (__u64)se && l->turn == se->alps_turn && f && l->changes == f->changes &&
+	return l->next == (__u64)se && l->begun == se->alps_begun && f && l->changes == f->changes &&
 	       l->fresh == (f->never_ran > 0) && same_woken(&m->woken, f, se->cfs_rq) &&
 	       l->woken_ns == m->woken.index && in_span(l, se->sum_exec_runtime);
 }

@@ -312,11 +312,11 @@ static __always_inline int steady_slice(struct control *c, struct steady *s, __u
 		forget_memo(m);
 	recall_account(m, f, &n, &a);
 	other = index_of_woken(s, m, f, on);
-	answer = steady_answer_slice(s, a.used_ns, se->sum_exec_runtime - se->alps_turn, a.ran, other);
+	answer = steady_answer_slice(s, a.used_ns, se->sum_exec_runtime - se->alps_begun, a.ran, other);
 	if (!se->my_q && is_of(m, c, cgroup_id)) {
 		learn(&m->slice, f, &a, other, answer);
 		m->slice.next = (__u64)se;
-		m->slice.turn = se->alps_turn;
+		m->slice.begun = se->alps_begun;
 		m->slice.span_ns = a.known && a.ran && other != NOBODY ? span_of(s, a.used_ns, NOBODY) : NOBODY;
 	}
 	return answer;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sim is a machine in virtual time: cores with runqueues, timer ticks,
+// Package sim simulates a machine: cores with runqueues, timer ticks,
 // context switches and load balancing, on which invocations compete under one
 // of several schedulers.
 //
 //	invocations ─▶ machine ─▶ place, enqueue, pick, tick ─▶ outcomes
 //	                  │              scheduler
-//	                  └──────── policy, every period of virtual time
+//	                  └──────── policy, every period of simulated time
 //
 // A scheduler is one file and one small interface (scheduler). cfs follows the
 // rules of kernel/sched/fair.c of Linux 5.18, eevdf those of 6.12, fifo and rr

@@ -31,19 +31,19 @@ func (e *entity) function() int32 {
 	return e.on.group
 }
 
-// inTurn is alps_in_turn: a time slice not yet asked for, as before its first tick,
+// withinSlice is alps_within_slice: a time slice not yet asked for, as before its first tick,
 // is asked for now.
-func (h *hooks) inTurn(f *fair, q *fairQueue, e *entity) bool {
+func (h *hooks) withinSlice(f *fair, q *fairQueue, e *entity) bool {
 	if e.slice == 0 {
 		if e.slice = h.keep(e); e.slice == 0 && q.ranked {
 			e.slice = f.rules.(*cfs).minimum
 		}
 	}
-	return e.sum-e.turn < e.slice
+	return e.sum-e.begun < e.slice
 }
 
-// endTurn is alps_end_turn.
-func (e *entity) endTurn() { e.slice, e.turn = 1, e.sum-1 }
+// endSlice is alps_end_slice.
+func (e *entity) endSlice() { e.slice, e.begun = 1, e.sum-1 }
 
 // queue is alps_queue: e, not in the tree, is about to enter it or to begin
 // another time slice. Interrupted within one, it keeps its position and the rest
@@ -52,9 +52,9 @@ func (h *hooks) queue(f *fair, q *fairQueue, e *entity) {
 	if h == nil {
 		return
 	}
-	interrupted := e.queued && h.inTurn(f, q, e)
+	interrupted := e.queued && h.withinSlice(f, q, e)
 	if !interrupted {
-		e.since, e.turn, e.slice = h.now(), e.sum, 0
+		e.since, e.begun, e.slice = h.now(), e.sum, 0
 	}
 	if h.askBias(q, e) || q.ranked != (q.biased > 0) {
 		h.rebuild(f, q)
@@ -129,7 +129,7 @@ func (h *hooks) tick(f *fair, q *fairQueue, e *entity) advice {
 	switch {
 	case e.slice == 0:
 		return silent
-	case h.inTurn(f, q, e):
+	case h.withinSlice(f, q, e):
 		return no
 	}
 	return yes
@@ -144,7 +144,7 @@ func (h *hooks) preempts(f *fair, curr, e *entity) advice {
 	if slice > 0 || !curr.on.ranked {
 		curr.slice = slice
 	}
-	if slice > 0 && h.inTurn(f, curr.on, curr) {
+	if slice > 0 && h.withinSlice(f, curr.on, curr) {
 		return no
 	}
 	if !curr.on.ranked {
@@ -153,7 +153,7 @@ func (h *hooks) preempts(f *fair, curr, e *entity) advice {
 	if e.since+e.bias >= curr.since+curr.bias {
 		return no
 	}
-	curr.endTurn()
+	curr.endSlice()
 	return yes
 }
 
@@ -169,7 +169,7 @@ func (h *hooks) choose(f *fair, q *fairQueue, curr *entity) *entity {
 		if e == nil {
 			e = q.held
 		}
-		if e != nil && e.slice > 0 && h.inTurn(f, q, e) {
+		if e != nil && e.slice > 0 && h.withinSlice(f, q, e) {
 			return e
 		}
 		return nil
@@ -181,7 +181,7 @@ func (h *hooks) choose(f *fair, q *fairQueue, curr *entity) *entity {
 		}
 		return left
 	}
-	if h.inTurn(f, q, curr) {
+	if h.withinSlice(f, q, curr) {
 		return curr
 	}
 	h.queue(f, q, curr)

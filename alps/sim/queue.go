@@ -23,9 +23,9 @@ type entity struct {
 	parent *entity    // nil below the root
 	task   *task      // nil for a group
 
-	// Of the hooks (patch: alps_queued, alps_turn, alps_slice, alps_bias).
+	// Of the hooks (patch: alps_queued, alps_begun, alps_slice, alps_bias).
 	since     int64
-	turn      int64
+	begun     int64
 	slice     int64
 	bias      int64
 	wasBiased bool

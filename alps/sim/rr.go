@@ -12,9 +12,9 @@ func (r rr) tick(core int, t *task) bool {
 	if r.overrun(core) {
 		return true
 	}
-	if t.turn < rrSlice-r.m.tick/2 {
+	if t.slice < rrSlice-r.m.tick/2 {
 		return false
 	}
-	t.turn = 0
+	t.slice = 0
 	return r.queue[core].Len > 0
 }

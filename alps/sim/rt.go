@@ -78,7 +78,7 @@ func (r *rt) pull(core int) {
 }
 
 func (r *rt) charge(core int, t *task, ran int64) {
-	t.turn += ran
+	t.slice += ran
 	r.used[core] += ran
 }
 

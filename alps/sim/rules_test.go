@@ -288,7 +288,7 @@ func TestNoMemoryOfABias(t *testing.T) {
 	require.InDelta(t, 0.5, after.Seconds(), 0.05, "of the second after")
 }
 
-// every calls a function periodically in virtual time.
+// every calls a function periodically in simulated time.
 type every struct {
 	d time.Duration
 	f func()

@@ -57,7 +57,7 @@ type task struct {
 	key      int64  // order in a list
 	seq      uint64 // ties of key
 	links    list.Links[*task]
-	turn     int64 // rr: CPU time used in this time slice; scx: CPU time used at which it ends
+	slice    int64 // rr: CPU time used in this time slice; scx: CPU time used at which the time slice ends
 	fresh    bool  // sfs: it has not used its slice
 }
 

@@ -31,17 +31,17 @@ func (c *scxClass) place(t *task) int { return max(c.m.idlest(), 0) }
 // begin gives t a time slice if it has none: its key, and the CPU time used at
 // which it is weighed anew.
 func (c *scxClass) begin(t *task) {
-	if t.turn > t.se.sum {
+	if t.slice > t.se.sum {
 		return
 	}
 	t.seq = uint64(t.index)
 	if t.platform {
-		t.key, t.turn = 0, never
+		t.key, t.slice = 0, never
 		return
 	}
 	r := c.rules[t.function]
 	t.key = c.m.now + int64(r.SchedExtBias(t.used()))
-	t.turn = int64(r.SchedExtEnd(t.used()))
+	t.slice = int64(r.SchedExtEnd(t.used()))
 }
 
 // enqueue lets an idle core know, which place has found; only the platform takes
@@ -67,7 +67,7 @@ func (c *scxClass) pick(core int, prev *task) *task {
 		at = 0
 	}
 	t := c.queue.Remove(at)
-	if c.limits[core] = t.turn; c.goesFirst(t) {
+	if c.limits[core] = t.slice; c.goesFirst(t) {
 		c.limits[core] = t.se.sum + c.left
 	}
 	if int(t.at) != core {

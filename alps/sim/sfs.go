@@ -58,7 +58,7 @@ func (c *sfsClass) keep(e *entity) int64 {
 		c.demote(at.task)
 		return 0
 	}
-	return e.sum - e.turn + left
+	return e.sum - e.begun + left
 }
 
 // demote makes t one of those that yield.

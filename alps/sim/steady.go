@@ -104,7 +104,7 @@ func (c *steadyClass) keep(e *entity) int64 {
 		}
 		return int64(c.steady.params.GroupSlice)
 	}
-	return int64(c.steady.rules[g].Slice(e.task.used(), time.Duration(e.sum-e.turn), e.task.first >= 0, e.on.fresh > 0))
+	return int64(c.steady.rules[g].Slice(e.task.used(), time.Duration(e.sum-e.begun), e.task.first >= 0, e.on.fresh > 0))
 }
 
 func (c *steadyClass) exit(core int, t *task) {
