@@ -294,7 +294,7 @@ func (Test) All(ctx context.Context) error {
 	return targets.Test{Host: host()}.All(ctx)
 }
 
-// Unit runs the tests that need neither root nor guest, with the race detector.
+// Unit runs the tests that need neither root nor guest, with the race detector where anything runs beside anything.
 func (Test) Unit(ctx context.Context) error {
 	return targets.Test{Host: host()}.Unit(ctx)
 }
