@@ -36,6 +36,8 @@ this process if somebody else changes its policy later.
 
 PLATFORM is CPU time in microseconds that this process uses up for each request,
 before it forks, to stand for a platform that needs more than this one. 0: none.
+A thread for each request does so and then forks, so that no request waits for
+another's: the platform that is meant starts an interpreter for each.
 """
 import os
 import sys

@@ -27,6 +27,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/ds2-lab/alps/internal/ring"
 )
@@ -204,14 +205,12 @@ func TestServerSurvivesAHandlerThatFails(t *testing.T) {
 	}
 }
 
-// cpuTime is the CPU time that a process has used, without its children.
+// cpuTime is the CPU time that a process has used, also in threads that have ended, without its children.
 func cpuTime(t *testing.T, pid int) time.Duration {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
-	require.NoError(t, err)
-	var ns int64
-	_, err = fmt.Sscan(string(data), &ns)
-	require.NoError(t, err)
-	return time.Duration(ns)
+	const schedClock = 2 // of a process: CPUCLOCK_SCHED of include/linux/posix-timers.h
+	var ts unix.Timespec
+	require.NoError(t, unix.ClockGettime(int32(^pid<<3|schedClock), &ts))
+	return time.Duration(ts.Nano())
 }
 
 // The CPU time of a modelled platform (PLATFORM) is the server's, not the invocation's.
@@ -230,6 +229,24 @@ func TestPlatformTimeIsUsedBeforeTheInvocation(t *testing.T) {
 	}
 	require.Less(t, used("0"), 150*time.Millisecond)
 	require.GreaterOrEqual(t, used("50000"), 250*time.Millisecond)
+}
+
+// Requests use the platform's CPU time beside each other, as interpreters that start do.
+func TestPlatformServesRequestsSideBySide(t *testing.T) {
+	const requests = 5
+	s := startCode(t, "def main(n, rounds):\n    return n\n", "fork", "normal", "1", "500000")
+	var wg sync.WaitGroup
+	for range requests {
+		wg.Go(func() {
+			code, body := s.post(`{"n": 1}`)
+			assert.Equal(t, 200, code, body)
+		})
+	}
+	require.Eventually(t, func() bool {
+		threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", s.pid))
+		return err == nil && len(threads) == 1+requests
+	}, 10*time.Second, 10*time.Millisecond)
+	wg.Wait()
 }
 
 // In exec mode each request loads the handler. If that fails, the client gets the reason.
