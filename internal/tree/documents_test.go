@@ -86,7 +86,7 @@ func TestDocumentedFlagsOfAlpsExist(t *testing.T) {
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	usage := map[string]string{}
-	call := regexp.MustCompile("alps (run|status|policy|mode|bench|learn|srpt)((?: (?:backend|switch|-[a-z-]+(?:[= ][^\\s`-]+)?))+)")
+	call := regexp.MustCompile("alps (run|status|policy|mode|trial|bench|learn|srpt)((?: (?:backend|switch|-[a-z-]+(?:[= ][^\\s`-]+)?))+)")
 	texts := documents(t, root)
 	defaults, err := os.ReadFile(filepath.Join(root, "dist", "alps.default"))
 	require.NoError(t, err)

@@ -24,6 +24,7 @@ func commands() []command {
 		{"status", "what the daemon believes", runStatus},
 		{"policy", "the policy that counts; set it by hand", runPolicyMap},
 		{"mode", "switch the daemon between steady, alps, sfs, manual and cfs", runMode},
+		{"trial", "whether a policy helps the functions of this host", runTrial},
 		{"bench", "what the hooks cost on this kernel", runBench},
 		{"srpt", "schedule invocations by SRPT", runSRPT},
 		{"learn", "ranks and slices from invocations", runLearn},
