@@ -12,24 +12,24 @@ import (
 	"github.com/ds2-lab/alps/alps/client"
 )
 
-// follow opens the stream of invocations and has it read until ctx ends. A stream that
-// breaks is taken up again after the last event that was read.
-func (r *running) follow(ctx context.Context) error {
+// follow opens the stream of invocations, which ctx may end, and has it read until whole
+// ends. A stream that breaks is taken up again after the last event that was read.
+func (r *running) follow(ctx, whole context.Context) error {
 	r.newest = uint64(r.Now()) // the daemon dates events by the same clock
 	open, failed := make(chan struct{}), make(chan error, 1)
 	go func() {
-		failed <- r.Daemon.Events(ctx, func() { close(open) }, r.add)
+		failed <- r.Daemon.Events(whole, func() { close(open) }, r.add)
 		for {
 			r.mu.Lock()
 			r.broke = true
 			since := r.newest
 			r.mu.Unlock()
 			select {
-			case <-ctx.Done():
+			case <-whole.Done():
 				return
 			case <-time.After(retry):
 			}
-			_ = r.Daemon.EventsSince(ctx, since, r.add) // answered tells of a daemon that is away for long
+			_ = r.Daemon.EventsSince(whole, since, r.add) // answered tells of a daemon that is away for long
 		}
 	}()
 	select {
@@ -37,6 +37,8 @@ func (r *running) follow(ctx context.Context) error {
 		return nil
 	case err := <-failed:
 		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -129,7 +129,7 @@ func (t Trial) Run(ctx context.Context) (report *Report, failed error) {
 	}
 	following, stop := context.WithCancel(context.WithoutCancel(ctx)) // to the end, also of a trial that is interrupted
 	defer stop()
-	if err := r.follow(following); err != nil {
+	if err := r.follow(ctx, following); err != nil {
 		return nil, err
 	}
 	err := r.rounds(ctx)

@@ -3,13 +3,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -43,6 +47,11 @@ func runTrial(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if err := config.Check(); err != nil {
 		return cli.Usage(fs, err)
 	}
+	unlock, err := onlyTrial(*socket)
+	if err != nil {
+		return cli.Fail(stderr, err)
+	}
+	defer unlock()
 	ctx, stop := untilEnded()
 	defer stop()
 	t := trial.Trial{Config: config, Daemon: client.New(*socket), Default: namedMode, Socket: *socket, Progress: progress.New(stderr)}
@@ -60,6 +69,23 @@ func runTrial(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		return cli.Fail(stderr, err)
 	}
 	return 0
+}
+
+// onlyTrial keeps other trials of the daemon at socket away until unlock is called or this
+// process ends: the second would take the first's mode for that of before. The lock is a
+// socket without a file (unix(7), abstract).
+func onlyTrial(socket string) (unlock func() error, err error) {
+	path, err := filepath.Abs(cmp.Or(socket, client.DefaultSocket))
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("unix", fmt.Sprintf("@alps-trial-%x", sha256.Sum256([]byte(path))))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, errors.New("another alps trial of this daemon is running: wait until it is over")
+	} else if err != nil {
+		return nil, fmt.Errorf("keep other trials away: %w", err)
+	}
+	return l.Close, nil
 }
 
 // untilEnded is a context until somebody ends the command. A terminal that hangs up, or

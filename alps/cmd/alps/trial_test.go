@@ -107,6 +107,22 @@ func TestTrialRefuses(t *testing.T) {
 	require.Contains(t, stderr, "is the daemon running? start it with: alps run")
 }
 
+// Two trials of one daemon would each take the other's mode for that of before.
+func TestOneTrialAtATime(t *testing.T) {
+	socket, _ := serve(t, client.Status{Backend: "observe"})
+	unlock, err := onlyTrial(socket)
+	require.NoError(t, err)
+	other, err := onlyTrial(socket + "2")
+	require.NoError(t, err)
+	defer other()
+	code, _, stderr := alpsCommand("trial", "-socket", socket)
+	require.Equal(t, 1, code)
+	require.Equal(t, "another alps trial of this daemon is running: wait until it is over\n", stderr)
+	require.NoError(t, unlock())
+	_, _, stderr = alpsCommand("trial", "-socket", socket)
+	require.Contains(t, stderr, "the daemon steers nothing")
+}
+
 // The mode of a policy is that of alps mode -policy.
 func TestNamedMode(t *testing.T) {
 	var got client.Mode
