@@ -83,6 +83,17 @@ func TestProfilesSayHowLongTheyTake(t *testing.T) {
 	}
 }
 
+// README says of the headline how long it takes and how many invocations it has.
+func TestTheHeadlineIsAsReadmeSays(t *testing.T) {
+	p := planned(t, "headline", Options{Profile: "headline", Engine: "vm", Jobs: 2, Guest: guest.Options{Accel: vm.VTime}})
+	said := p.Profile.Minutes[string(vm.VTime)].V
+	require.InDelta(t, 1, p.Expected(1).Minutes()/float64(said), 0.15, "the plan says %s, profiles.yaml %d minutes", p.Expected(1), said)
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	require.Contains(t, string(readme), fmt.Sprintf("with %d,%03d invocations", p.Profile.Invocations.V/1000, p.Profile.Invocations.V%1000))
+	require.Contains(t, string(readme), fmt.Sprintf("about %d minutes on 2 CPUs", said))
+}
+
 // A run of a kind that was never measured takes as long as estimated, times what
 // other runs took on this host; one that was disturbed does not count.
 func TestEstimatesLearn(t *testing.T) {

@@ -142,8 +142,8 @@ const perRun = 5 * time.Second
 
 // vtimeSlowdown is how many seconds of the host's CPU time a CPU-second of the
 // functions takes in virtual time, on so many CPUs: measured were 1.8 on 4 CPUs
-// on a quiet host, and a third more on 24 (docs/virtual-time.md).
-func vtimeSlowdown(functionCPUs int) float64 { return 1.7 + 0.03*float64(functionCPUs) }
+// on a quiet host, and 3.4 on 24 (docs/virtual-time.md).
+func vtimeSlowdown(functionCPUs int) float64 { return 1.5 + 0.08*float64(functionCPUs) }
 
 // estimate is how long a run takes on the host that profiles.yaml speaks of, if no run
 // was measured: the time that the trace covers, and perRun. In virtual time it is the

@@ -85,7 +85,7 @@ var Catalog = []Figure{
 	{Name: "deployment", Title: "Fig 6 in the paper's deployment", Kind: barRows, columns: perGroup,
 		Note: "Worker, Docker and functions share the functions' CPUs, and requests come as the artifact's client sends them. What the paper's platform needs more per request than ours is modelled: CPU time that the container uses before the process begins. " + orders},
 	{Name: paper.Headline, Title: "Fig 6 on the paper's 24 CPUs, in its deployment", Kind: barRows, columns: perGroup,
-		Note: "As deployment, on as many CPUs as the paper's functions had. A run takes about 25 minutes of a CPU, so rounds are few. " + orders},
+		Note: "As deployment, on as many CPUs as the paper's functions had. A run takes about 40 minutes of a CPU, so rounds are few. " + orders},
 	{Name: paper.Orders, Title: "Beyond the paper: orders of ALPS beside its plotted ALPS", Kind: barRows, columns: perGroup,
 		Note: "fifo: first come, first served between functions, which is what the published comparison amounts to; strict and bounded: by rank, as the text has it. The series alps is bounded, and alps-artifact is fifo; like-artifact is fifo with the parameters of the published code."},
 	{Name: "tails", Title: "Beyond the paper: the tail of the short functions on one core", Kind: barRows, columns: perGroup,
