@@ -119,11 +119,16 @@ func TestOneBuilderAtATime(t *testing.T) {
 func TestWaiterHonoursItsContext(t *testing.T) {
 	t.Setenv("ALPS_CACHE", t.TempDir())
 	building, release := make(chan struct{}), make(chan struct{})
-	go Get(context.Background(), "k", "key", func(context.Context, string) error {
-		close(building)
-		<-release
-		return nil
+	var builder sync.WaitGroup
+	builder.Go(func() {
+		_, err := Get(context.Background(), "k", "key", func(context.Context, string) error {
+			close(building)
+			<-release
+			return nil
+		})
+		assert.NoError(t, err)
 	})
+	defer builder.Wait() // it writes into the temporary folder
 	defer close(release)
 	<-building
 	ctx, cancel := context.WithCancel(t.Context())
