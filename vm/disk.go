@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/ds2-lab/alps/internal/atomicfile"
 	"github.com/ds2-lab/alps/internal/cache"
 	"github.com/ds2-lab/alps/internal/command"
 	"github.com/ds2-lab/alps/internal/digest"
@@ -39,13 +40,36 @@ func (g *Guest) disk(ctx context.Context) error {
 	base, err := backing(ctx, g.paths.overlay)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if err := atomicfile.Write(g.paths.overlay+baseSuffix, []byte(built(c.Disk)), 0o644); err != nil {
+			return fmt.Errorf("vm: keep the disk as %s: %w", c.Keep, err)
+		}
 		return overlay(ctx, c.Disk, g.paths.overlay)
 	case err != nil:
 		return err
-	case base != c.Disk:
+	case base != c.Disk || !isOver(g.paths.overlay, c.Disk):
 		return fmt.Errorf("vm: the disk kept as %s lies over another image than the present one: use it with the revision it was made with, or delete %s", c.Keep, g.paths.overlay)
 	}
 	return nil
+}
+
+// built tells a disk from one that was built before or after it at the same path: blocks of
+// the one are nothing to an overlay or a memory of the other. It is "" for a disk that is not there.
+func built(disk string) string {
+	st, err := os.Stat(disk)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d bytes, %d ns", st.Size(), st.ModTime().UnixNano())
+}
+
+// baseSuffix is that of the file which says what was built when a disk was first kept.
+const baseSuffix = ".base"
+
+// isOver says whether a kept disk was made over the disk as it is now. One without the file
+// is older than it.
+func isOver(kept, disk string) bool {
+	text, err := os.ReadFile(kept + baseSuffix)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && string(text) == built(disk)
 }
 
 func overlay(ctx context.Context, base, path string) error {

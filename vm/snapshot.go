@@ -168,7 +168,7 @@ func (c Config) snapshotKey(ctx context.Context, p Provision) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d := digest.New("snapshot/2").Str("qemu", string(version)).Str("args", string(args)).Str("disk", c.Disk).Str("provision", p.Key)
+	d := digest.New("snapshot/3").Str("qemu", string(version)).Str("args", string(args)).Str("disk", c.Disk).Str("built", built(c.Disk)).Str("provision", p.Key)
 	if c.Accel == KVM {
 		d.Str("host boot", string(boot)) // after another boot the processor or its microcode may differ
 	}

@@ -110,6 +110,30 @@ func TestSnapshotOfRelativePaths(t *testing.T) {
 	require.Equal(t, absolute, relative)
 }
 
+// A disk that is built again at the same path has other snapshots: the memory of the old
+// ones knows blocks that are no longer there. The same holds for what was kept over it.
+func TestSnapshotsAndKeptDisksAreOfTheDiskAsItWasBuilt(t *testing.T) {
+	dir := t.TempDir()
+	c := Config{Kernel: filepath.Join(dir, "k"), Disk: filepath.Join(dir, "d"), QEMU: filepath.Join(dir, "qemu")}
+	require.NoError(t, os.WriteFile(c.QEMU, []byte("#!/bin/sh\necho QEMU 1\n"), 0o755))
+	require.NoError(t, os.WriteFile(c.Disk, []byte("first"), 0o644))
+	first, err := c.snapshotKey(t.Context(), Provision{})
+	require.NoError(t, err)
+	kept := filepath.Join(dir, "kept.qcow2")
+	require.True(t, isOver(kept, c.Disk), "from before there was a note")
+	require.NoError(t, os.WriteFile(kept+baseSuffix, []byte(built(c.Disk)), 0o644))
+	require.True(t, isOver(kept, c.Disk))
+
+	require.NoError(t, os.Remove(c.Disk))
+	require.NoError(t, os.WriteFile(c.Disk, []byte("again"), 0o644))
+	later := time.Now().Add(time.Second)
+	require.NoError(t, os.Chtimes(c.Disk, later, later))
+	again, err := c.snapshotKey(t.Context(), Provision{})
+	require.NoError(t, err)
+	require.NotEqual(t, first, again)
+	require.False(t, isOver(kept, c.Disk))
+}
+
 func TestFindPanic(t *testing.T) {
 	const console = "[    0.9] VFS: Cannot open root device\r\n[    1.0] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\r\n[    1.0] CPU: 0\r\n"
 	require.Equal(t, "VFS: Unable to mount root fs on unknown-block(0,0)", findPanic(console))
