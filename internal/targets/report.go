@@ -51,7 +51,7 @@ func (h Figures) Publish(ctx context.Context, f FiguresPublishFlags) error {
 	}
 	fmt.Fprintf(h.Out, "%s: %d measured runs, %d missing\n", to, runs, missing)
 	if missing > 0 {
-		h.Console.Printf("to make those that are missing: go run mage.go experiments:run EXPERIMENT -profile=PROFILE, with the profile that made the others (%s names it), on this host, or after experiments:restore on another", "docs/report")
+		h.Console.Printf("to make those that are missing: go run mage.go experiments:run EXPERIMENT -profile=PROFILE, with the profile that made the others (docs/report names it), on this host, or after experiments:restore on another")
 	}
 	return errors.Join(h.shown(report.Publish(ctx, o)), h.Findings(ctx))
 }
