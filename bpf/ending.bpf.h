@@ -6,8 +6,8 @@
  * slices of the others are CFS's.
  *
  * The signal counts if the kernel sent it (out of memory, the end of a PID
- * namespace) or somebody outside the function: a function cannot buy itself a
- * better place by killing its own children. What ends by itself counts if it is
+ * namespace) or somebody outside the function: a function cannot have itself served
+ * earlier by killing its own children. What ends by itself counts if it is
  * no invocation: a container's first process, say, after SIGTERM. An invocation
  * that ends by itself does so when it comes first.
  */

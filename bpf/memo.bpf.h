@@ -85,14 +85,14 @@ static __always_inline __u64 version_of(struct control *c)
 	return c->generation + c->functions; /* neither ever falls */
 }
 
-static __always_inline __u32 place_of(__u64 cgroup_id, __u32 cpu)
+static __always_inline __u32 memo_index(__u64 cgroup_id, __u32 cpu)
 {
 	return cpu * MEMOS + (cgroup_id & (MEMOS - 1));
 }
 
 static __always_inline struct memo *memo_on(__u64 cgroup_id, __u32 cpu)
 {
-	__u32 at = place_of(cgroup_id, cpu);
+	__u32 at = memo_index(cgroup_id, cpu);
 
 	return bpf_map_lookup_elem(&memos, &at);
 }
@@ -156,7 +156,7 @@ static __always_inline struct memo *begin_memo(struct control *c, struct steady 
 	m->guard_slice_us = s->guard_slice_us;
 	m->group_slice_us = s->group_slice_us;
 	m->at = slot * cpus + cpu;
-	f->memo = 1 + place_of(cgroup_id, cpu);
+	f->memo = 1 + memo_index(cgroup_id, cpu);
 	return m;
 }
 

@@ -143,7 +143,7 @@ func (o *order) decide(now uint64) []ghost.Decision {
 		if t == nil {
 			return out
 		}
-		cpu, preempt, ok := o.place(t)
+		cpu, preempt, ok := o.selectCPU(t)
 		if !ok {
 			return out
 		}
@@ -228,9 +228,9 @@ func (t *task) ranked(o *order) uint64 {
 	return o.of[t.cgroup].queued + uint64(o.entries[t.cgroup].BiasUS)*uint64(time.Microsecond)
 }
 
-// place is the CPU for t: one that nobody has, or under CFS's order one whose
+// selectCPU is the CPU for t: one that nobody has, or under CFS's order one whose
 // task has had so much more than t that t takes it.
-func (o *order) place(t *task) (cpu int, preempt, ok bool) {
+func (o *order) selectCPU(t *task) (cpu int, preempt, ok bool) {
 	var most time.Duration
 	for _, c := range o.cpus {
 		runs := o.has[c]

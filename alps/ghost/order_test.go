@@ -109,7 +109,7 @@ func TestAFunctionsTasksShareItsTimeSlices(t *testing.T) {
 	o.take(of(11, 1, 2*ms, 0))
 	require.Equal(t, []ghost.Decision{{PID: 10, CPU: 1, Slice: 100 * time.Millisecond}}, o.decide(2*ms))
 	o.take(ghost.Message{What: ghost.Blocked, PID: 10, Seq: 30 * ms, CPU: 30 * time.Millisecond})
-	require.Equal(t, []ghost.Decision{{Seq: 2 * ms, PID: 11, CPU: 1, Slice: 70 * time.Millisecond}}, o.decide(30*ms), "the rest of the time slice, at the place of the first")
+	require.Equal(t, []ghost.Decision{{Seq: 2 * ms, PID: 11, CPU: 1, Slice: 70 * time.Millisecond}}, o.decide(30*ms), "the rest of the time slice, at the position of the first")
 	o.take(of(11, 1, 100*ms, 70*time.Millisecond))
 	require.Equal(t, []ghost.Decision{{Seq: 1 * ms, PID: 20, CPU: 1, Slice: 100 * time.Millisecond}}, o.decide(100*ms), "the time slice is over")
 	o.take(ghost.Message{What: ghost.Blocked, PID: 20, Seq: 110 * ms, CPU: 10 * time.Millisecond})
@@ -129,7 +129,7 @@ func TestWhoWaitsLongGetsAGlimpse(t *testing.T) {
 		for d := o.decide(now); d[0].PID == 11; d = o.decide(now) {
 			longest, last = max(longest, now-last), now
 			require.Equal(t, granularity, d[0].Slice)
-			require.Zero(t, o.tasks[11].queued, "it keeps its place")
+			require.Zero(t, o.tasks[11].queued, "it keeps its position")
 			glimpses++
 			o.take(wish(11, now, 0))
 		}

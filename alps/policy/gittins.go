@@ -144,22 +144,22 @@ func (b *builder) spread(own, pool *histogram, prior float64) int {
 	}
 	n, total := 0, 0.0
 	for i := range histogramBuckets {
-		var weight, place, square float64
+		var weight, position, square float64
 		if ownUnit > 0 {
 			x := &own.buckets[i]
-			weight, place, square = ownUnit*float64(x.weight), ownUnit*float64(x.place), ownUnit*float64(x.square)
+			weight, position, square = ownUnit*float64(x.weight), ownUnit*float64(x.position), ownUnit*float64(x.square)
 		}
 		if poolUnit > 0 {
 			x := &pool.buckets[i]
-			weight, place, square = weight+poolUnit*float64(x.weight), place+poolUnit*float64(x.place), square+poolUnit*float64(x.square)
+			weight, position, square = weight+poolUnit*float64(x.weight), position+poolUnit*float64(x.position), square+poolUnit*float64(x.square)
 		}
 		if weight <= negligible {
 			continue
 		}
 		from, to := bucketRange(i)
-		place /= weight
-		spread := math.Sqrt(max(square/weight-place*place, 0))
-		mean := from + place*(to-from)
+		position /= weight
+		spread := math.Sqrt(max(square/weight-position*position, 0))
+		mean := from + position*(to-from)
 		// Two standard deviations to either side hold nearly all, and of an even
 		// spread all; a little more than nothing holds what is always alike.
 		half := 2*spread*(to-from) + mean/200

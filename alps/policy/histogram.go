@@ -69,19 +69,19 @@ type histogram struct {
 
 // bucket is what fell into one: weight, and weighted sums of the positions within
 // it, from 0 to 1, and of their squares.
-type bucket struct{ weight, place, square float32 }
+type bucket struct{ weight, position, square float32 }
 
 // unitLimit is far below what a float32 holds.
 const unitLimit = 1e20
 
-// placeIn is where in bucket b a time is, from 0 to 1.
-func placeIn(b int, ns float64) float64 {
+// positionIn is where in bucket b a time is, from 0 to 1.
+func positionIn(b int, ns float64) float64 {
 	from, _ := bucketRange(b)
 	return min(max((ns-from)*bucketScale[b], 0), 1)
 }
 
 // add counts a record, after multiplying the weight of all older ones by 1/grow.
-func (h *histogram) add(b int, place, grow float64) {
+func (h *histogram) add(b int, position, grow float64) {
 	if h.unit == 0 {
 		h.unit = 1
 	}
@@ -90,8 +90,8 @@ func (h *histogram) add(b int, place, grow float64) {
 	}
 	x := &h.buckets[b]
 	x.weight += float32(h.unit)
-	x.place += float32(h.unit * place)
-	x.square += float32(h.unit * place * place)
+	x.position += float32(h.unit * position)
+	x.square += float32(h.unit * position * position)
 	h.total += h.unit
 }
 
@@ -99,7 +99,7 @@ func (h *histogram) rescale() {
 	f := float32(1 / h.unit)
 	for i := range h.buckets {
 		x := &h.buckets[i]
-		x.weight, x.place, x.square = x.weight*f, x.place*f, x.square*f
+		x.weight, x.position, x.square = x.weight*f, x.position*f, x.square*f
 	}
 	h.total /= h.unit
 	h.unit = 1

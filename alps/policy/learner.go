@@ -33,7 +33,7 @@ func (p *Policy) learn(ys []float64, mean float64) float64 {
 	case len(ys) == 1:
 		return ys[0]
 	case p.params.Learner == LinearRegression:
-		return max(line(p.places(len(ys)), ys), 0)
+		return max(line(p.positions(len(ys)), ys), 0)
 	case p.params.Learner == RandomForest:
 		return p.forest.predict(ys, p.params.Seed)
 	case p.params.Learner == EWMA:
@@ -58,8 +58,8 @@ func ewma(ys []float64, weight float64) float64 {
 	return sum / norm
 }
 
-// places is 0, 1, … n−1.
-func (p *Policy) places(n int) []float64 {
+// positions is 0, 1, … n−1.
+func (p *Policy) positions(n int) []float64 {
 	for len(p.xs) < n {
 		p.xs = append(p.xs, float64(len(p.xs)))
 	}

@@ -97,25 +97,25 @@ type arrival struct {
 	job   int32
 }
 
-// waiting is a queued job. place is its index in order, which is the order in
+// waiting is a queued job. position is its index in order, which is the order in
 // which ties are broken.
 type waiting struct {
-	left  int64
-	place int32
+	left     int64
+	position int32
 }
 
 func (a waiting) Before(b waiting) bool {
-	return a.left < b.left || a.left == b.left && a.place < b.place
+	return a.left < b.left || a.left == b.left && a.position < b.position
 }
 
 // Moved is not needed: what waits leaves from the front only.
 func (waiting) Moved(int) {}
 
-// core is a core and the segment on it; place < 0 while it idles.
+// core is a core and the segment on it; position < 0 while it idles.
 type core struct {
-	place int32
-	start int64
-	end   int64 // of the job, if it is left alone
+	position int32
+	start    int64
+	end      int64 // of the job, if it is left alone
 }
 
 const never = math.MaxInt64
@@ -130,8 +130,8 @@ func (s *srpt) run(jobs []Job, m Machine) error {
 	}
 	for t := s.nextEvent(-1); t != never; t = s.nextEvent(t) {
 		for i := range s.cores {
-			if c := &s.cores[i]; c.place >= 0 && c.end == t {
-				s.finish(c.place, t)
+			if c := &s.cores[i]; c.position >= 0 && c.end == t {
+				s.finish(c.position, t)
 				s.leave(c, t)
 			}
 		}
@@ -158,7 +158,7 @@ func (s *srpt) prepare(jobs []Job, m Machine) error {
 	s.gran = int64(m.Granularity)
 	s.cores = slices.Grow(s.cores[:0], max(m.Cores, 1))[:max(m.Cores, 1)]
 	for i := range s.cores {
-		s.cores[i].place = -1
+		s.cores[i].position = -1
 	}
 	s.next, s.queue, s.segments = 0, s.queue[:0], s.segments[:0]
 	s.end = slices.Grow(s.end[:0], len(jobs))[:len(jobs)]
@@ -207,7 +207,7 @@ func (s *srpt) nextEvent(now int64) int64 {
 	}
 	for i := range s.cores {
 		c := &s.cores[i]
-		if c.place < 0 {
+		if c.position < 0 {
 			continue
 		}
 		t = min(t, c.end)
@@ -227,12 +227,12 @@ func (s *srpt) dispatch(t int64) bool {
 	var to *core
 	for i := range s.cores {
 		c := &s.cores[i]
-		if c.place < 0 {
+		if c.position < 0 {
 			to = c
 			break
 		}
 		ripe := c.start+s.gran <= t && first.left < c.end-t
-		if ripe && (to == nil || c.end > to.end || c.end == to.end && c.place > to.place) {
+		if ripe && (to == nil || c.end > to.end || c.end == to.end && c.position > to.position) {
 			to = c
 		}
 	}
@@ -241,23 +241,23 @@ func (s *srpt) dispatch(t int64) bool {
 	}
 	s.queue.Pop()
 	if first.left == 0 {
-		s.finish(first.place, t)
+		s.finish(first.position, t)
 		return true
 	}
-	if to.place >= 0 {
-		s.queue.Push(waiting{to.end - t, to.place})
+	if to.position >= 0 {
+		s.queue.Push(waiting{to.end - t, to.position})
 		s.leave(to, t)
 	}
-	*to = core{first.place, t, t + first.left}
+	*to = core{first.position, t, t + first.left}
 	return true
 }
 
-func (s *srpt) finish(place int32, t int64) {
-	s.end[s.order[place].job] = t
+func (s *srpt) finish(position int32, t int64) {
+	s.end[s.order[position].job] = t
 }
 
 // leave ends the segment on c.
 func (s *srpt) leave(c *core, t int64) {
-	s.segments = append(s.segments, segment{s.order[c.place].job, t - c.start, t})
-	c.place = -1
+	s.segments = append(s.segments, segment{s.order[c.position].job, t - c.start, t})
+	c.position = -1
 }

@@ -133,13 +133,13 @@ func (s *Steady) Record(uid string, cpu time.Duration) {
 		s.functions[uid] = f
 	}
 	b := bucketOf(float64(cpu))
-	place := placeIn(b, float64(cpu))
-	f.histogram.add(b, place, s.grow)
+	position := positionIn(b, float64(cpu))
+	f.histogram.add(b, position, s.grow)
 	f.changed = true
 	// The first, second, fourth, … record: the pool is what functions are like, not
 	// what those are like that are called all the time.
 	if f.records++; f.records&(f.records-1) == 0 {
-		s.pool.add(b, place, s.poolGrow)
+		s.pool.add(b, position, s.poolGrow)
 	}
 }
 

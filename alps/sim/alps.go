@@ -7,6 +7,7 @@ import (
 
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/alps/sim/setup"
 )
 
 // alpsClass is CFS with both hooks answered by package policy, as the daemon does.
@@ -66,7 +67,7 @@ func (a *alpsClass) update(loadPct float64) {
 	for i := range a.m.Functions {
 		a.biases[i] = a.biasOf(unknown)
 	}
-	if a.order == model.OrderFIFO && a.m.Platform.Beside {
+	if a.order == model.OrderFIFO && a.m.Platform.Cgroup == setup.PlatformBeside {
 		a.biases[a.m.platform()] = a.biasOf(1) // as the artifact, which compares whatever is queued
 	}
 	for _, d := range decisions {

@@ -11,9 +11,9 @@ const (
 	imbalancePct = 117
 )
 
-// place chooses the core for a new process (find_idlest_cpu): an idle one, else
+// selectCore chooses the core for a new process (find_idlest_cpu): an idle one, else
 // the least loaded.
-func (f *fair) place(*task) int {
+func (f *fair) selectCore(*task) int {
 	if k := f.m.idlest(); k >= 0 {
 		return k
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/alps/model"
+	"github.com/ds2-lab/alps/alps/sim/setup"
 )
 
 // checked is a scheduler that is watched: every task waits or runs on one core
@@ -31,9 +32,9 @@ func watch(t testing.TB, m *machine) *checked {
 	return c
 }
 
-func (c *checked) place(t *task) int {
-	k := c.scheduler.place(t)
-	require.True(c.t, k >= 0 && k < len(c.m.cores), "place %d", k)
+func (c *checked) selectCore(t *task) int {
+	k := c.scheduler.selectCore(t)
+	require.True(c.t, k >= 0 && k < len(c.m.cores), "core %d", k)
 	return k
 }
 
@@ -153,7 +154,7 @@ func randomLoad(seed uint64) (Config, []Invocation) {
 		c.Switch, c.Refill = time.Duration(rng.IntN(1e5)), time.Duration(rng.IntN(1e6))
 	}
 	if rng.IntN(2) == 0 {
-		c.Platform = Platform{CPU: time.Duration(rng.IntN(1e7)), Beside: rng.IntN(2) == 0, Delay: time.Duration(rng.IntN(1e7)), Jitter: time.Duration(rng.IntN(1e7))}
+		c.Platform = Platform{CPU: time.Duration(rng.IntN(1e7)), Cgroup: append(setup.PlatformCgroups, "")[rng.IntN(4)], Delay: time.Duration(rng.IntN(1e7)), Jitter: time.Duration(rng.IntN(1e7))}
 	}
 	if rng.IntN(2) == 0 {
 		c.ShareLag = time.Duration(rng.IntN(1e9))

@@ -4,7 +4,7 @@
 // context switches and load balancing, on which invocations compete under one
 // of several schedulers.
 //
-//	invocations ─▶ machine ─▶ place, enqueue, pick, tick ─▶ outcomes
+//	invocations ─▶ machine ─▶ selectCore, enqueue, pick, tick ─▶ outcomes
 //	                  │              scheduler
 //	                  └──────── policy, every period of simulated time
 //
@@ -15,7 +15,7 @@
 //
 // What is modelled: one process per invocation that computes and never blocks;
 // one cgroup per function, with the group entities and shares that follow;
-// placement at fork, balancing when a core idles and now and then; the time
+// a core chosen at fork, balancing when a core idles and now and then; the time
 // lost by switching and by refilling caches. What is not: memory, devices,
 // interrupts, SMT, frequency. docs/fidelity.md compares the outcome with the
 // plots of the paper.

@@ -5,6 +5,7 @@ package sim
 import (
 	"math/bits"
 
+	"github.com/ds2-lab/alps/alps/sim/setup"
 	"github.com/ds2-lab/alps/internal/list"
 )
 
@@ -66,7 +67,7 @@ func newFair(m *machine, flat bool) *fair {
 
 // inside says that a group's parent is that of the functions.
 func (f *fair) inside(group int32) bool {
-	return group < f.m.platform() || group == f.m.platform() && f.m.Platform.Beside
+	return group < f.m.platform() || group == f.m.platform() && f.m.Platform.Cgroup == setup.PlatformBeside
 }
 
 // queueOf is the queue of a group's tasks on core. The functions have a parent

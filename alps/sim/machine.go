@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/ds2-lab/alps/alps/policy"
-
+	"github.com/ds2-lab/alps/alps/sim/setup"
 	"github.com/ds2-lab/alps/internal/clock"
 	"github.com/ds2-lab/alps/internal/heap"
 )
@@ -118,7 +118,11 @@ func (m *machine) deadline() int64 {
 // arrive is a request: the platform's process comes first, if it uses CPU time.
 func (m *machine) arrive(index int32) {
 	if p := m.Platform.CPU; p > 0 {
-		m.spawn(&task{index: index, function: m.platform(), platform: true, demand: int64(p)})
+		group := m.platform()
+		if m.Platform.Cgroup == setup.PlatformFunction {
+			group = int32(m.invocations[index].Function)
+		}
+		m.spawn(&task{index: index, function: group, platform: true, demand: int64(p)})
 		return
 	}
 	m.fork(index)
@@ -131,7 +135,7 @@ func (m *machine) fork(index int32) {
 	m.spawn(&task{index: index, function: int32(inv.Function), demand: int64(inv.CPU)})
 }
 
-// platform is the group of the platform's own processes, the one after the functions.
+// platform is the group of the platform's own processes, the one after the functions, unless they are in the functions'.
 func (m *machine) platform() int32 { return int32(len(m.Functions)) }
 
 // spawn lets a task like blank begin.
@@ -146,7 +150,7 @@ func (m *machine) spawn(blank *task) {
 	m.born++
 	t.left, t.arrived, t.born, t.first = t.demand, m.now, m.born, -1
 	t.se.task = t
-	k := m.sched.place(t)
+	k := m.sched.selectCore(t)
 	t.at = int32(k)
 	m.settle(k)
 	if m.sched.enqueue(k, t) || m.cores[k].cur == nil {

@@ -28,9 +28,9 @@ func newRT(m *machine, quota time.Duration) *rt {
 	return &rt{m: m, queue: make([]list.List[*task], n), quota: int64(quota), used: make([]int64, n), held: make([]bool, n)}
 }
 
-// place takes a core without real-time tasks if there is one (find_lowest_rq).
+// selectCore takes a core without real-time tasks if there is one (find_lowest_rq).
 // Else the process stays where its parent forked it, which is any core.
-func (r *rt) place(*task) int {
+func (r *rt) selectCore(*task) int {
 	if k := r.m.idlest(); k >= 0 {
 		return k
 	}

@@ -12,8 +12,8 @@ import (
 // scheduler decides; the machine does. All calls are made at machine.now, and
 // core is an index.
 type scheduler interface {
-	// place chooses the core for a new task.
-	place(t *task) int
+	// selectCore chooses the core for a new task.
+	selectCore(t *task) int
 	// enqueue makes t runnable on core. It says whether t takes the CPU from
 	// the task that runs there; an idle core is asked to pick in any case.
 	enqueue(core int, t *task) (preempts bool)

@@ -4,14 +4,20 @@ package sim
 
 import (
 	"slices"
+	"time"
 
 	"github.com/ds2-lab/alps/alps/model"
+	"github.com/ds2-lab/alps/alps/sim/setup"
 	"github.com/ds2-lab/alps/internal/heap"
 )
 
+// serverGrace is for how much of its CPU time the platform's process in a function's
+// cgroup goes first (SERVER_GRACE of bpf/scx/invocation.bpf.h).
+const serverGrace = 2 * time.Millisecond
+
 // scxClass is policy.Steady behind sched_ext (package bpf/scx): one queue for all
-// cores, in which every invocation has its own key. The platform's own tasks,
-// which are no function's, go first.
+// cores, in which every invocation has its own key. The platform's own tasks go
+// first, in a function's cgroup for serverGrace only.
 type scxClass struct {
 	steadyPolicy
 	queue   heap.Heap[*task]
@@ -26,7 +32,7 @@ func newSCX(m *machine, s Spec) (*scxClass, error) {
 	return &scxClass{steadyPolicy: p, limits: make([]int64, len(m.cores))}, err
 }
 
-func (c *scxClass) place(t *task) int { return max(c.m.idlest(), 0) }
+func (c *scxClass) selectCore(t *task) int { return max(c.m.idlest(), 0) }
 
 // begin gives t a time slice if it has none: its key, and the CPU time used at
 // which it is weighed anew.
@@ -35,16 +41,21 @@ func (c *scxClass) begin(t *task) {
 		return
 	}
 	t.seq = uint64(t.index)
-	if t.platform {
+	used := time.Duration(t.se.sum)
+	if t.platform && c.m.Platform.Cgroup != setup.PlatformFunction {
 		t.key, t.slice = 0, never
 		return
 	}
+	if t.platform && used < serverGrace {
+		t.key, t.slice = 0, int64(serverGrace)
+		return
+	}
 	r := c.rules[t.function]
-	t.key = c.m.now + int64(r.SchedExtBias(t.used()))
-	t.slice = int64(r.SchedExtEnd(t.used()))
+	t.key = c.m.now + int64(r.SchedExtBias(used))
+	t.slice = int64(r.SchedExtEnd(used))
 }
 
-// enqueue lets an idle core know, which place has found; only the platform takes
+// enqueue lets an idle core know, which selectCore has found; only the platform takes
 // a CPU away from a function.
 func (c *scxClass) enqueue(core int, t *task) bool {
 	c.begin(t)

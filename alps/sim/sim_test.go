@@ -13,6 +13,7 @@ import (
 
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/alps/sim/setup"
 )
 
 func TestRunSaysAllThatIsWrong(t *testing.T) {
@@ -96,6 +97,18 @@ func TestPlatform(t *testing.T) {
 	require.Equal(t, 50*30*ms, r.Busy)
 }
 
+// With whom the platform's process competes: with the functions' parent, with the
+// functions, or with its function's own invocation.
+func TestPlatformCompetesWhereItIs(t *testing.T) {
+	for cgroup, among := range map[string]float64{"": 2, setup.PlatformApart: 2, setup.PlatformBeside: 3, setup.PlatformFunction: 4} {
+		c := Config{Cores: 1, Functions: functions(2), Platform: Platform{CPU: 200 * ms, Cgroup: cgroup}}
+		const begun = 10 * time.Second
+		work := []Invocation{{Function: 0, CPU: 20 * time.Second}, {Function: 1, CPU: 20 * time.Second}, {Function: 0, Arrive: begun, CPU: ms}}
+		waited := simulate(t, c, Spec{Name: "cfs"}, work).Outcomes[2].Arrive - begun
+		require.InDelta(t, among*float64(200*ms), float64(waited), float64(30*ms), "cgroup %q", cgroup)
+	}
+}
+
 // ALPS does what it is for: functions that are short get done sooner than
 // under CFS, and hardly anybody is switched.
 func TestALPSAgainstCFS(t *testing.T) {
@@ -149,7 +162,7 @@ func FuzzRun(f *testing.F) {
 	f.Add(uint64(1), uint8(0), uint8(4), int64(1e6), int64(3e6), []byte{1, 2, 3, 200, 5})
 	f.Fuzz(func(t *testing.T, seed uint64, scheduler, cores uint8, refill, platform int64, load []byte) {
 		c := Config{Cores: int(cores), Functions: functions(3), Seed: seed, Refill: time.Duration(refill), Drain: time.Minute,
-			Platform: Platform{CPU: time.Duration(platform), Beside: seed%2 == 0}, ShareLag: time.Duration(seed % 1e9)}
+			Platform: Platform{CPU: time.Duration(platform), Cgroup: setup.PlatformCgroups[seed%3]}, ShareLag: time.Duration(seed % 1e9)}
 		if c.Platform.CPU > time.Second || c.Refill > time.Second || len(load) > 200 {
 			return // refused
 		}

@@ -51,7 +51,7 @@ func (s *srpt) queue(core int) *heap.Heap[*task] {
 	return &s.queues[core]
 }
 
-func (s *srpt) place(t *task) int {
+func (s *srpt) selectCore(t *task) int {
 	t.estimate = s.estimate(t)
 	if !s.global {
 		return s.m.rng.IntN(len(s.queues))

@@ -54,8 +54,14 @@ func (q *fairQueue) nextTask() *task {
 	return e.task
 }
 
-// used is the CPU time of t up to its last charge, as the kernel knows it.
-func (t *task) used() time.Duration { return time.Duration(t.se.sum) }
+// used is the CPU time of t up to its last charge, as the kernel knows it: of what is no invocation,
+// 0, because it has to run before the next invocation can begin.
+func (t *task) used() time.Duration {
+	if t.platform {
+		return 0
+	}
+	return time.Duration(t.se.sum)
+}
 
 // bias is by how much a group yields, by the index of its next invocation or of one that
 // never ran: that one may be worth more, and gets the CPU once the group has it.

@@ -269,8 +269,8 @@ void BPF_PROG(ghost_dispatch, __s32 cpu, struct task_struct *prev)
 }
 
 /*
- * A task of another class needs the CPU. If that is the agent, what ran is his
- * to place again; after any other it goes on with what is left of its slice.
+ * A task of another class needs the CPU. If that is the agent, it decides anew about
+ * what ran; after any other it goes on with what is left of its slice.
  */
 #if API < 619
 SEC("struct_ops/ghost_cpu_release")

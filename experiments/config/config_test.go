@@ -16,6 +16,7 @@ import (
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/alps/sim"
+	"github.com/ds2-lab/alps/alps/sim/setup"
 	"github.com/ds2-lab/alps/experiments/results"
 )
 
@@ -74,7 +75,7 @@ func TestSeries(t *testing.T) {
 	require.NoError(t, err)
 	part := e.Sims[0]
 	require.Equal(t, sim.Config{Cores: 24, Seed: 2, Switch: 3512, Refill: 100 * time.Microsecond, ShareLag: 350 * time.Millisecond,
-		Platform: sim.Platform{CPU: 14700 * time.Microsecond, Beside: true}}, part.Config(part.Series[0], 2))
+		Platform: sim.Platform{CPU: 14700 * time.Microsecond, Cgroup: setup.PlatformBeside}}, part.Config(part.Series[0], 2))
 	var got []sim.Spec
 	for _, s := range part.Series {
 		x, err := s.Sim()
@@ -259,6 +260,8 @@ func TestComplaints(t *testing.T) {
 		"name: m\ncores: 1\nrefill: 2s":                  ":3:9: refill: 2s: allowed: 0s to 1s",
 		"name: m\ncores: 1\nplatform: {cpu: -1ms}":       ":3:17: platform.cpu: -1ms: allowed: 0s to 1s",
 		"name: m\ncores: 1\nplatform: {cpus: 1ms}":       ":3:12: cpus: no such key",
+		"name: m\ncores: 1\nplatform: {beside: true}":    ":3:12: beside: is called cgroup now",
+		"name: m\ncores: 1\nplatform: {cgroup: near}":    `:3:20: platform.cgroup: "near": allowed: apart, beside, function`,
 		"name: M\ncores: 1":                              `:1:7: name: "M": a name such as paper is needed`,
 		"name: m\ncores: 1\nshare_lag: 1h\nswitch: fast": ":4:1: value: cannot unmarshal",
 	} {

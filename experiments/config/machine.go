@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ds2-lab/alps/alps/sim"
+	"github.com/ds2-lab/alps/alps/sim/setup"
 	"github.com/ds2-lab/alps/internal/yamlx"
 )
 
@@ -26,10 +28,13 @@ type Machine struct {
 // Platform is what a request takes before the invocation's process exists.
 type Platform struct {
 	CPU    yamlx.At[time.Duration] `yaml:"cpu"`
-	Beside yamlx.At[bool]          `yaml:"beside"` // the CPU time competes as one of the functions; false: with their parent cgroup
+	Cgroup yamlx.At[string]        `yaml:"cgroup"` // in which the CPU time is used: one of sim's; "" is apart
 	Delay  yamlx.At[time.Duration] `yaml:"delay"`  // passes before the CPU time, on no CPU
 	Jitter yamlx.At[time.Duration] `yaml:"jitter"` // uniformly up to so much more delay
 }
+
+// RenamedKeys implements yamlx.Renamer.
+func (Platform) RenamedKeys() map[string]string { return map[string]string{"beside": "cgroup"} }
 
 // Largest values that make sense.
 const (
@@ -41,7 +46,7 @@ const (
 func (m Machine) Config() sim.Config {
 	c := sim.Config{Cores: m.Cores.V, Switch: m.Switch.V, Refill: m.Refill.V, ShareLag: m.ShareLag.V}
 	if p := m.Platform; p != nil {
-		c.Platform = sim.Platform{CPU: p.CPU.V, Beside: p.Beside.V, Delay: p.Delay.V, Jitter: p.Jitter.V}
+		c.Platform = sim.Platform{CPU: p.CPU.V, Cgroup: p.Cgroup.V, Delay: p.Delay.V, Jitter: p.Jitter.V}
 	}
 	return c
 }
@@ -92,6 +97,9 @@ func LoadMachine(fsys fs.FS, file string) (Machine, error) {
 		cost("platform.cpu", p.CPU)
 		cost("platform.delay", p.Delay)
 		cost("platform.jitter", p.Jitter)
+		if g := p.Cgroup; !g.IsZero() && !slices.Contains(setup.PlatformCgroups, g.V) {
+			errs.Add(g.Pos(), "platform.cgroup", "%q: allowed: %s", g.V, strings.Join(setup.PlatformCgroups, ", "))
+		}
 	}
 	return m, errs.Err()
 }

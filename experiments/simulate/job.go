@@ -76,8 +76,8 @@ func (j Job) parameters() (map[string]any, error) {
 	add("platform_cpu", j.Machine.Platform.CPU)
 	add("platform_delay", j.Machine.Platform.Delay)
 	add("platform_jitter", j.Machine.Platform.Jitter)
-	if j.Machine.Platform.Beside {
-		p["platform_beside"] = true
+	if g := j.Machine.Platform.Cgroup; g != "" {
+		p["platform_cgroup"] = g
 	}
 	if j.Scheduler.Gaps != 0 {
 		p["gaps"] = j.Scheduler.Gaps

@@ -133,7 +133,7 @@ func TestJob(t *testing.T) {
 	key(func(j *Job) { j.Scheduler.Gaps = 3 })
 	key(func(j *Job) { j.Machine.Refill = 1 })
 	key(func(j *Job) { j.Machine.ShareLag = 1 })
-	key(func(j *Job) { j.Machine.Platform.Beside = true })
+	key(func(j *Job) { j.Machine.Platform.Cgroup = "beside" })
 	key(func(j *Job) { j.Machine.Platform.CPU = 1 })
 	key(func(j *Job) { j.Machine.Drain = 1 })
 	key(func(j *Job) { j.Model = "m" })

@@ -24,7 +24,7 @@ const (
 	kindPackage = "package"
 	kindMap     = "map"
 	kindProgram = "program"
-	kindHook    = "hook" // or another place in the kernel that a program is attached to
+	kindHook    = "hook" // or another point in the kernel that a program is attached to
 )
 
 // node of the architecture.

@@ -128,12 +128,12 @@ func both(checks ...check) check {
 	}
 }
 
-// falling: of the numbers of places, in this order, none is above the one before it.
-func falling(stat string, places ...string) check {
+// falling: of the numbers of positions, in this order, none is above the one before it.
+func falling(stat string, positions ...string) check {
 	return func(e *evidence) finding {
 		var seen []string
 		ok, last := true, math.Inf(1)
-		for _, p := range places {
+		for _, p := range positions {
 			v := e.of(p, stat)
 			seen = append(seen, format.Short(v))
 			ok, last = ok && v <= last, v
@@ -142,12 +142,12 @@ func falling(stat string, places ...string) check {
 	}
 }
 
-// within: the highest of the numbers of places is above the lowest by at most a fraction of the lowest, such as 0.02.
-func within(stat string, share float64, places ...string) check {
+// within: the highest of the numbers of positions is above the lowest by at most a fraction of the lowest, such as 0.02.
+func within(stat string, share float64, positions ...string) check {
 	return func(e *evidence) finding {
 		var seen []string
 		lo, hi := math.Inf(1), math.Inf(-1)
-		for _, p := range places {
+		for _, p := range positions {
 			v := e.of(p, stat)
 			lo, hi = min(lo, v), max(hi, v)
 			seen = append(seen, format.Short(v))
@@ -156,13 +156,13 @@ func within(stat string, share float64, places ...string) check {
 	}
 }
 
-// doneWithin: ok accepts the shares, in %, of invocations at places whose turnaround is at most ms. threshold says
+// doneWithin: ok accepts the shares, in %, of invocations at positions whose turnaround is at most ms. threshold says
 // in words when it does.
-func doneWithin(ms float64, threshold string, ok func(shares []float64) bool, places ...string) check {
+func doneWithin(ms float64, threshold string, ok func(shares []float64) bool, positions ...string) check {
 	return func(e *evidence) finding {
 		var seen []string
 		var shares []float64
-		for _, p := range places {
+		for _, p := range positions {
 			v := e.of(p, fmt.Sprintf("upto%g", ms))
 			shares = append(shares, v)
 			seen = append(seen, format.Fixed(v, 0)+" %")

@@ -59,7 +59,7 @@ func TestThePapersOwnNumbersHold(t *testing.T) {
 	for _, c := range All {
 		known := true
 		e := newEvidence(nil, results.EngineVM, nil)
-		e.plotted = func(at paper.Place, stat string) float64 {
+		e.plotted = func(at paper.Position, stat string) float64 {
 			for _, n := range ref.At(at) {
 				if n.Stat == stat {
 					return n.Value
@@ -172,7 +172,7 @@ func TestVerdicts(t *testing.T) {
 	}
 	for _, where := range []string{"fig06 huawei alps all", "fig06 huawei ninety alps all"} {
 		_, err := Judge([]Claim{{ID: "bad", check: about(where, "mean", 1, 1)}}, dataset.NewLibrary(t.TempDir()), nil)
-		require.ErrorContains(t, err, "claim bad: place")
+		require.ErrorContains(t, err, "claim bad: position")
 	}
 }
 

@@ -30,7 +30,7 @@ type evidence struct {
 	err     error
 	// plotted, if it is not nil, answers in place of the engine's runs: so a test asks the
 	// paper's own numbers.
-	plotted func(at paper.Place, stat string) float64
+	plotted func(at paper.Position, stat string) float64
 }
 
 func newEvidence(l *dataset.Library, engine string, grids map[string]*dataset.Grid) *evidence {
@@ -100,16 +100,16 @@ func Command(figure, engine string) string {
 }
 
 // parse reads "fig06 huawei 90 alps G1".
-func parse(where string) (paper.Place, error) {
+func parse(where string) (paper.Position, error) {
 	f := strings.Fields(where)
 	if len(f) != 5 {
-		return paper.Place{}, fmt.Errorf("place %q: want figure, workload, load, series and group", where)
+		return paper.Position{}, fmt.Errorf("position %q: want figure, workload, load, series and group", where)
 	}
 	load, err := strconv.Atoi(f[2])
 	if err != nil {
-		return paper.Place{}, fmt.Errorf("place %q: %w", where, err)
+		return paper.Position{}, fmt.Errorf("position %q: %w", where, err)
 	}
-	return paper.Place{Figure: f[0], Workload: f[1], LoadPct: load, Group: f[4], Series: f[3]}, nil
+	return paper.Position{Figure: f[0], Workload: f[1], LoadPct: load, Group: f[4], Series: f[3]}, nil
 }
 
 // ask notes which figure is asked first.
@@ -119,8 +119,8 @@ func (e *evidence) ask(figure string) {
 	}
 }
 
-// place is where a number of a claim stands, and the runs of its figure; nil, with a note, if there are none.
-func (e *evidence) place(where string) (paper.Place, *dataset.Set) {
+// position is where a number of a claim stands, and the runs of its figure; nil, with a note, if there are none.
+func (e *evidence) position(where string) (paper.Position, *dataset.Set) {
 	at, err := parse(where)
 	if err != nil {
 		e.err = err
@@ -139,7 +139,7 @@ func (e *evidence) place(where string) (paper.Place, *dataset.Set) {
 	return at, s
 }
 
-// of is a number such as slice_p50 of a place such as "fig06 huawei 90 alps G1", in the measure's unit; NaN, with a
+// of is a number such as slice_p50 of a position such as "fig06 huawei 90 alps G1", in the measure's unit; NaN, with a
 // note, if there are no runs, too few rounds or too few invocations.
 func (e *evidence) of(where, stat string) float64 {
 	if e.plotted != nil {
@@ -147,7 +147,7 @@ func (e *evidence) of(where, stat string) float64 {
 		e.err = errors.Join(e.err, err)
 		return e.plotted(at, stat)
 	}
-	at, s := e.place(where)
+	at, s := e.position(where)
 	if s == nil {
 		return math.NaN()
 	}
@@ -174,7 +174,7 @@ func (e *evidence) redraw(where, stat string) []float64 {
 	if e.plotted != nil {
 		return nil
 	}
-	at, s := e.place(where)
+	at, s := e.position(where)
 	if s == nil {
 		return nil
 	}
@@ -229,7 +229,7 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 	more, n, rounds := 0, 0, 0
 	for _, x := range s.Series {
 		for _, y := range s.Series {
-			at := paper.Place{Figure: figure, Workload: workload, LoadPct: load}
+			at := paper.Position{Figure: figure, Workload: workload, LoadPct: load}
 			if !dataset.IsOf(x, at, a) || !dataset.IsOf(y, at, b) || x.Result.Run.Round != y.Result.Run.Round || len(x.Result.Invocations) != len(y.Result.Invocations) {
 				continue
 			}

@@ -232,9 +232,9 @@ func (s *Set) Label(x results.Series) string {
 	return x.Name
 }
 
-// Distribution pools the rounds of a place, in the unit of the measure (see Unit). It is of nothing if no valid run has
+// Distribution pools the rounds of a position, in the unit of the measure (see Unit). It is of nothing if no valid run has
 // such invocations.
-func (l *Library) Distribution(s *Set, at paper.Place, measure string) stats.Distribution {
+func (l *Library) Distribution(s *Set, at paper.Position, measure string) stats.Distribution {
 	key := fmt.Sprint(s.Engine, at, measure)
 	if d, ok := l.memo[key]; ok {
 		return d
@@ -278,9 +278,9 @@ func spreadOver(rounds []stats.Distribution) stats.Distribution {
 	return d
 }
 
-// Redraw is a statistic such as slice_p50 of a place in every draw; nil if
+// Redraw is a statistic such as slice_p50 of a position in every draw; nil if
 // nothing can be drawn.
-func (l *Library) Redraw(s *Set, at paper.Place, stat string) ([]float64, error) {
+func (l *Library) Redraw(s *Set, at paper.Position, stat string) ([]float64, error) {
 	key := fmt.Sprint(s.Engine, at, stat)
 	if v, ok := l.draws[key]; ok {
 		return v, nil
@@ -294,8 +294,8 @@ func (l *Library) Redraw(s *Set, at paper.Place, stat string) ([]float64, error)
 	return v[0], nil
 }
 
-// IsOf says whether a run is of a series in the workload and the load of a place.
-func IsOf(x results.Series, at paper.Place, series string) bool {
+// IsOf says whether a run is of a series in the workload and the load of a position.
+func IsOf(x results.Series, at paper.Position, series string) bool {
 	return x.Name == series && x.Workload == at.Workload && LoadPct(x.Load) == at.LoadPct
 }
 

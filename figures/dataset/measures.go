@@ -56,8 +56,8 @@ func JoinStat(measure, name string) string {
 	return measure + "_" + name
 }
 
-// PaperNumbers are the paper's numbers of a place and a measure. Their Stat is without the measure.
-func PaperNumbers(ref paper.Reference, at paper.Place, measure string) []paper.Number {
+// PaperNumbers are the paper's numbers of a position and a measure. Their Stat is without the measure.
+func PaperNumbers(ref paper.Reference, at paper.Position, measure string) []paper.Number {
 	var out []paper.Number
 	for _, n := range ref.At(at) {
 		if w, name := SplitStat(n.Stat); w == measure {

@@ -57,7 +57,7 @@ func TestRoundsWithoutAGroup(t *testing.T) {
 	l := NewLibrary(root)
 	s, err := l.Figure("fig06", results.EngineSim)
 	require.NoError(t, err)
-	at := paper.Place{Figure: "fig06", Workload: "huawei", LoadPct: 90, Group: "G4", Series: "cfs"}
+	at := paper.Position{Figure: "fig06", Workload: "huawei", LoadPct: 90, Group: "G4", Series: "cfs"}
 	require.EqualValues(t, 2, l.Distribution(s, at, Spread).N())
 	d := l.Distribution(s, at, Turnaround)
 	require.Equal(t, 2, d.Rounds)

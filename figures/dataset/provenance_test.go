@@ -73,9 +73,9 @@ func TestDeploymentsStayApart(t *testing.T) {
 	require.Contains(t, conditions, "share the functions' CPUs, as in the paper; CPU time of the platform per request: 14.9 ms, of which 13.4 ms are modelled")
 	ref, err := paper.NewReference()
 	require.NoError(t, err)
-	bar := paper.Place{Figure: paper.Deployment, Workload: "huawei", LoadPct: 90, Group: "G1", Series: "cfs, deployment paper"}
+	bar := paper.Position{Figure: paper.Deployment, Workload: "huawei", LoadPct: 90, Group: "G1", Series: "cfs, deployment paper"}
 	require.NotEmpty(t, ref.At(bar))
-	require.Equal(t, ref.At(paper.Place{Figure: paper.Bars, Workload: "huawei", LoadPct: 90, Group: "G1", Series: "cfs"}), ref.At(bar), "the paper's bars stand beside each")
+	require.Equal(t, ref.At(paper.Position{Figure: paper.Bars, Workload: "huawei", LoadPct: 90, Group: "G1", Series: "cfs"}), ref.At(bar), "the paper's bars stand beside each")
 
 	root = t.TempDir()
 	figuretest.Shows(t, root, "deployment", 0.9, together)

@@ -224,14 +224,14 @@ func newFidelity(root string) (*fidelity, error) {
 // average makes the values of several rounds one, their mean.
 func (f *fidelity) average() {
 	type number struct {
-		paper.Place
+		paper.Position
 		stat string
 	}
 	index := map[number]int{}
 	rounds := []float64{}
 	var out []paper.Compared
 	for _, v := range f.Values {
-		k := number{v.Place, v.Stat}
+		k := number{v.Position, v.Stat}
 		i, known := index[k]
 		if !known {
 			index[k] = len(out)
@@ -274,8 +274,8 @@ func (f *fidelity) addBars(figure string, s results.Series, scheduler string, re
 	run := s.Result.Run
 	for _, group := range append(slices.Clone(results.Groups), results.All) {
 		d := dataset.Measure(dataset.Turnaround, group, s.Result, nil)
-		for _, n := range ref[paper.Place{Figure: paper.Bars, Workload: run.Workload, LoadPct: paper.BarsLoad, Group: group, Series: scheduler}] {
-			if err := f.add(paper.Place{Figure: figure, Workload: run.Workload, LoadPct: dataset.LoadPct(s.Load), Group: group, Series: s.Name}, n, d); err != nil {
+		for _, n := range ref[paper.Position{Figure: paper.Bars, Workload: run.Workload, LoadPct: paper.BarsLoad, Group: group, Series: scheduler}] {
+			if err := f.add(paper.Position{Figure: figure, Workload: run.Workload, LoadPct: dataset.LoadPct(s.Load), Group: group, Series: s.Name}, n, d); err != nil {
 				return err
 			}
 		}
@@ -288,8 +288,8 @@ func (f *fidelity) addCurves(figure string, s results.Series, ref paper.Referenc
 	run := s.Result.Run
 	for _, group := range results.Groups {
 		d := dataset.Measure(dataset.Turnaround, group, s.Result, nil)
-		for _, n := range ref[paper.Place{Figure: paper.Curves, Workload: run.Workload, LoadPct: dataset.LoadPct(s.Load), Group: group, Series: run.Scheduler}] {
-			if err := f.add(paper.Place{Figure: figure, Workload: run.Workload, LoadPct: dataset.LoadPct(s.Load), Group: group, Series: s.Name}, n, d); err != nil {
+		for _, n := range ref[paper.Position{Figure: paper.Curves, Workload: run.Workload, LoadPct: dataset.LoadPct(s.Load), Group: group, Series: run.Scheduler}] {
+			if err := f.add(paper.Position{Figure: figure, Workload: run.Workload, LoadPct: dataset.LoadPct(s.Load), Group: group, Series: s.Name}, n, d); err != nil {
 				return err
 			}
 		}
@@ -331,14 +331,14 @@ func (f *fidelity) addOthers(figure string, planned, valid []results.Series, num
 				return s.Name != series || s.Result.Run.Workload != n.Workload || dataset.LoadPct(s.Load) != n.LoadPct
 			})
 		}
-		place := n.Place
+		position := n.Position
 		found, bases := rounds(valid, n.Series), rounds(valid, dataset.SavedAgainst)
 		if a := rounds(valid, paper.Artifact); len(a) > 0 && n.Series == "alps" {
-			found, place.Series = a, paper.Artifact // as in newFidelity
+			found, position.Series = a, paper.Artifact // as in newFidelity
 		}
 		if len(found) == 0 {
 			if len(rounds(planned, n.Series)) == 0 {
-				f.Unplanned = append(f.Unplanned, fmt.Sprintf("%s: %s %s", n.Place, n.Stat, strings.TrimSpace(format.Short(n.Value)+" "+n.Unit)))
+				f.Unplanned = append(f.Unplanned, fmt.Sprintf("%s: %s %s", n.Position, n.Stat, strings.TrimSpace(format.Short(n.Value)+" "+n.Unit)))
 			}
 			continue // not planned, or not valid: f.Invalid says so
 		}
@@ -348,7 +348,7 @@ func (f *fidelity) addOthers(figure string, planned, valid []results.Series, num
 			if i := slices.IndexFunc(bases, func(b results.Series) bool { return b.Round == s.Round }); i >= 0 {
 				base = &bases[i].Result
 			}
-			if err := f.add(place, n, dataset.Measure(what, n.Group, s.Result, base)); err != nil {
+			if err := f.add(position, n, dataset.Measure(what, n.Group, s.Result, base)); err != nil {
 				return err
 			}
 		}
@@ -357,12 +357,12 @@ func (f *fidelity) addOthers(figure string, planned, valid []results.Series, num
 }
 
 // add notes our value of a number of the paper.
-func (f *fidelity) add(place paper.Place, n paper.Number, ours stats.Distribution) error {
+func (f *fidelity) add(position paper.Position, n paper.Number, ours stats.Distribution) error {
 	_, name := dataset.SplitStat(n.Stat)
 	v, err := ours.Statistic(name)
 	if err != nil {
 		return fmt.Errorf("paper's numbers: %s: %w", n.Figure, err)
 	}
-	f.Values = append(f.Values, paper.Compared{Place: place, Stat: n.Stat, Unit: n.Unit, Ours: v, Paper: n.Value, N: int(ours.N())})
+	f.Values = append(f.Values, paper.Compared{Position: position, Stat: n.Stat, Unit: n.Unit, Ours: v, Paper: n.Value, N: int(ours.N())})
 	return nil
 }

@@ -111,7 +111,7 @@ func TestSingleNumbers(t *testing.T) {
 	got, _ := oursOf(t, "all", "saved_p50", r, nil)
 	require.True(t, math.IsNaN(got))
 	var f fidelity
-	require.ErrorContains(t, f.add(paper.Place{}, paper.Number{Place: paper.Place{Figure: "fig99"}, Stat: "median"}, stats.Distribution{}), `fig99: stat "median"`)
+	require.ErrorContains(t, f.add(paper.Position{}, paper.Number{Position: paper.Position{Figure: "fig99"}, Stat: "median"}, stats.Distribution{}), `fig99: stat "median"`)
 	numbers, err := paper.Numbers()
 	require.NoError(t, err)
 	for _, n := range numbers {
@@ -123,14 +123,14 @@ func TestSingleNumbers(t *testing.T) {
 func oursOf(t *testing.T, group, stat string, r results.Result, base *results.Result) (float64, int) {
 	var f fidelity
 	what, _ := dataset.SplitStat(stat)
-	require.NoError(t, f.add(paper.Place{}, paper.Number{Stat: stat}, dataset.Measure(what, group, r, base)))
+	require.NoError(t, f.add(paper.Position{}, paper.Number{Stat: stat}, dataset.Measure(what, group, r, base)))
 	return f.Values[0].Ours, f.Values[0].N
 }
 
 // Rounds of one series are one value, their mean.
 func TestAverage(t *testing.T) {
 	v := func(series, stat string, ours float64) paper.Compared {
-		return paper.Compared{Place: paper.Place{Figure: "f", Workload: "w", LoadPct: 90, Group: "G1", Series: series}, Stat: stat, Ours: ours, Paper: 5, N: 10}
+		return paper.Compared{Position: paper.Position{Figure: "f", Workload: "w", LoadPct: 90, Group: "G1", Series: series}, Stat: stat, Ours: ours, Paper: 5, N: 10}
 	}
 	f := fidelity{Values: []paper.Compared{v("a", "p50", 1), v("b", "p50", 2), v("a", "p50", 4), v("a", "p75", 9), v("a", "p50", 7)}}
 	f.average()
@@ -151,7 +151,7 @@ func TestUnplanned(t *testing.T) {
 	stuck, cfs := figuretest.Like(t, "huawei", "rr", 1), figuretest.Like(t, "huawei", "cfs", 1)
 	planned := []results.Series{{Name: "rr", Load: 0.9, Result: stuck}, {Name: "cfs", Load: 0.9, Result: cfs}}
 	of := func(series string) paper.Number {
-		return paper.Number{Place: paper.Place{Figure: "fig07", Workload: "huawei", LoadPct: 90, Group: results.All, Series: series}, Stat: "p50", Value: 12, Unit: "ms"}
+		return paper.Number{Position: paper.Position{Figure: "fig07", Workload: "huawei", LoadPct: 90, Group: results.All, Series: series}, Stat: "p50", Value: 12, Unit: "ms"}
 	}
 	var f fidelity
 	require.NoError(t, f.addOthers("fig07", planned, planned[1:], []paper.Number{of("rr"), of("cfs"), of("sfs")}))
@@ -173,7 +173,7 @@ func TestSingleNumbersAreOfEveryRound(t *testing.T) {
 		}
 	}
 	of := func(stat string) paper.Number {
-		return paper.Number{Place: paper.Place{Figure: "fig07", Workload: "huawei", LoadPct: 90, Group: results.All, Series: "sfs"}, Stat: stat, Value: 12, Unit: "ms"}
+		return paper.Number{Position: paper.Position{Figure: "fig07", Workload: "huawei", LoadPct: 90, Group: results.All, Series: "sfs"}, Stat: stat, Value: 12, Unit: "ms"}
 	}
 	var f fidelity
 	require.NoError(t, f.addOthers("fig07", all, all, []paper.Number{of("mean"), of("saved_mean")}))

@@ -301,12 +301,12 @@ func (f *fidelity) others() string {
 		return !slices.Contains([]string{fidelityBars, fidelityOrders, fidelityChoice, fidelityLoad}, c.Figure) && !curvesFilter.has(c)
 	}
 	all := slices.DeleteFunc(f.pick(filter{}), func(c paper.Compared) bool { return !single(c) })
-	lineOf := func(c paper.Compared) paper.Place { return c.Place }
+	lineOf := func(c paper.Compared) paper.Position { return c.Position }
 	var rows [][]string
 	for _, l := range dataset.Distinct(all, lineOf) {
 		var cells []string
 		for _, v := range all {
-			if v.Place == l {
+			if v.Position == l {
 				cells = append(cells, strings.Join(strings.Fields(fmt.Sprintf("%s %s %s (%s)", v.Stat, format.Fixed(v.Ours, 0), v.Unit, format.Fixed(v.Paper, 0))), " "))
 			}
 		}

@@ -25,7 +25,7 @@ func Like(t *testing.T, workload, scheduler string, factor float64) results.Resu
 		LoadAsked: 0.9, Valid: true, Invalid: []string{}, Errors: []string{}, CPUs: 24, Seed: 1, Sim: &results.Sim{Model: "0123456789abcdef"}}}
 	for _, g := range results.Groups {
 		s := map[string]float64{}
-		for _, n := range ref[paper.Place{Figure: paper.Bars, Workload: workload, LoadPct: paper.BarsLoad, Group: g, Series: scheduler}] {
+		for _, n := range ref[paper.Position{Figure: paper.Bars, Workload: workload, LoadPct: paper.BarsLoad, Group: g, Series: scheduler}] {
 			s[n.Stat] = n.Value
 		}
 		for _, x := range []struct {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package paper has the numbers that the paper prints and plots, in one shape: a Number with its
-// Place, which is figure, workload, load, group and series. README.md says where each file comes from.
+// Position, which is figure, workload, load, group and series. README.md says where each file comes from.
 package paper
 
 import (
@@ -52,9 +52,9 @@ const BarsLoad = 90
 // barStatistics are the statistics of Bars, in the order of its file's columns.
 var barStatistics = []string{"p50", "p75", "p90", "p99", "mean"}
 
-// Place says where a number stands: a figure, its workload, its load in %, a
+// Position says where a number stands: a figure, its workload, its load in %, a
 // group of functions (G1 to G4, or all) and a series.
-type Place struct {
+type Position struct {
 	Figure, Workload string
 	LoadPct          int
 	Group, Series    string
@@ -63,7 +63,7 @@ type Place struct {
 // Number is one number that the paper prints or plots (±1 %). Stat is mean or a
 // percentile such as p99.5 of the turnaround, or of the measure that stands before it: slice_p50.
 type Number struct {
-	Place
+	Position
 	Stat  string
 	Value float64 // in Unit
 	Unit  string
@@ -77,7 +77,7 @@ func (n Number) OfBar() bool { return n.Figure == Bars }
 
 // Compared is a number of ours beside the paper's.
 type Compared struct {
-	Place
+	Position
 	Stat, Unit  string
 	Ours, Paper float64 // in Unit
 	N           int     // invocations or on-CPU segments behind ours
@@ -110,13 +110,13 @@ func records(name string, convert func(row []string) error) error {
 func Numbers() ([]Number, error) {
 	var out []Number
 	err := records("fig06.csv", func(row []string) error {
-		place := Place{Bars, row[0], BarsLoad, row[1], strings.ToLower(row[2])}
+		position := Position{Bars, row[0], BarsLoad, row[1], strings.ToLower(row[2])}
 		for i, stat := range barStatistics {
 			v, err := strconv.ParseFloat(row[3+i], 64)
 			if err != nil {
 				return err
 			}
-			out = append(out, Number{place, stat, v, "ms"})
+			out = append(out, Number{position, stat, v, "ms"})
 		}
 		return nil
 	})
@@ -127,7 +127,7 @@ func Numbers() ([]Number, error) {
 		load, err1 := strconv.Atoi(row[2])
 		quantile, err2 := strconv.ParseFloat(row[4], 64)
 		v, err3 := strconv.ParseFloat(row[5], 64)
-		out = append(out, Number{Place{Curves, row[0], load, row[1], strings.ToLower(row[3])}, fmt.Sprintf("p%g", 100*quantile), v, "ms"})
+		out = append(out, Number{Position{Curves, row[0], load, row[1], strings.ToLower(row[3])}, fmt.Sprintf("p%g", 100*quantile), v, "ms"})
 		return errors.Join(err1, err2, err3)
 	})
 	if err != nil {
@@ -136,7 +136,7 @@ func Numbers() ([]Number, error) {
 	err = records("others.csv", func(row []string) error {
 		load, err1 := strconv.Atoi(row[2])
 		v, err2 := strconv.ParseFloat(row[6], 64)
-		out = append(out, Number{Place{row[0], row[1], load, row[3], row[4]}, row[5], v, row[7]})
+		out = append(out, Number{Position{row[0], row[1], load, row[3], row[4]}, row[5], v, row[7]})
 		return errors.Join(err1, err2)
 	})
 	if err != nil {
@@ -145,8 +145,8 @@ func Numbers() ([]Number, error) {
 	return out, nil
 }
 
-// Reference is what the paper gives of every place.
-type Reference map[Place][]Number
+// Reference is what the paper gives of every position.
+type Reference map[Position][]Number
 
 // NewReference reads all numbers.
 func NewReference() (Reference, error) {
@@ -156,25 +156,25 @@ func NewReference() (Reference, error) {
 	}
 	out := Reference{}
 	for _, n := range numbers {
-		out[n.Place] = append(out[n.Place], n)
+		out[n.Position] = append(out[n.Position], n)
 	}
 	return out, nil
 }
 
 // At is what the paper gives to compare a series of ours with, whatever its deployment: for the orders of ALPS
 // and for Artifact that is the ALPS which the paper plots.
-func (r Reference) At(place Place) []Number {
-	place.Series = Scheduler(place.Series)
-	if place.Figure == Deployment || place.Figure == Headline {
-		place.Figure = Bars
+func (r Reference) At(position Position) []Number {
+	position.Series = Scheduler(position.Series)
+	if position.Figure == Deployment || position.Figure == Headline {
+		position.Figure = Bars
 	}
-	if place.Figure == Orders {
-		place.Figure, place.Series = Bars, "alps"
+	if position.Figure == Orders {
+		position.Figure, position.Series = Bars, "alps"
 	}
-	if place.Series == Artifact {
-		place.Series = "alps"
+	if position.Series == Artifact {
+		position.Series = "alps"
 	}
-	return r[place]
+	return r[position]
 }
 
 // Table is a printed table of the paper.
@@ -198,8 +198,8 @@ func ReadTable(name string) (Table, error) {
 	return t, err
 }
 
-// String is a place as people say it.
-func (p Place) String() string {
+// String is a position as people say it.
+func (p Position) String() string {
 	text := fmt.Sprintf("%s on %s at %d %% in %s", p.Series, p.Workload, p.LoadPct, p.Figure)
 	if p.Group != allGroups {
 		text = p.Group + " under " + text

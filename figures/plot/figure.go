@@ -56,7 +56,7 @@ func (f Figure) Panels(l *dataset.Library, s *dataset.Set, ref paper.Reference) 
 				look := styleOf(paper.Scheduler(name), shown[i].Result.Run.Scheduler, nth)
 				for _, measure := range col.measures {
 					for _, g := range col.groups {
-						where := paper.Place{Figure: f.Name, Workload: c.workload, LoadPct: c.load, Group: g, Series: name}
+						where := paper.Position{Figure: f.Name, Workload: c.workload, LoadPct: c.load, Group: g, Series: name}
 						label := name
 						if len(col.measures) > 1 {
 							label = cmp.Or(strings.TrimPrefix(measure, dataset.Saved), measure)
@@ -263,7 +263,7 @@ func (f Figure) legend(rows [][]Panel) []entry {
 	for _, row := range rows {
 		for _, p := range row {
 			for _, l := range p.lanes {
-				if !slices.ContainsFunc(lanes, func(o lane) bool { return o.place.Series == l.place.Series }) {
+				if !slices.ContainsFunc(lanes, func(o lane) bool { return o.position.Series == l.position.Series }) {
 					lanes = append(lanes, l)
 				}
 				n := len(l.paperCurve())

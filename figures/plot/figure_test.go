@@ -29,8 +29,8 @@ func TestPercentilesAreHonest(t *testing.T) {
 		for _, r := range rounds {
 			ds = append(ds, dataset.Measure(dataset.Turnaround, "G1", r, nil))
 		}
-		where := paper.Place{Figure: "fig06", Workload: "huawei", LoadPct: 90, Group: "G1", Series: "cfs"}
-		return lane{place: where, dist: stats.Pool(ds), paper: dataset.PaperNumbers(ref, where, dataset.Turnaround)}
+		where := paper.Position{Figure: "fig06", Workload: "huawei", LoadPct: 90, Group: "G1", Series: "cfs"}
+		return lane{position: where, dist: stats.Pool(ds), paper: dataset.PaperNumbers(ref, where, dataset.Turnaround)}
 	}
 	one := laneOf(figuretest.VM("cfs", 1, 2))
 	require.Contains(t, barStats(one), "max", "150 samples have no 99th percentile")
@@ -53,7 +53,7 @@ func TestEveryBarStandsAboveItsLabel(t *testing.T) {
 		for i := range values {
 			values[i] = float64(i + 1)
 		}
-		return lane{legend: fmt.Sprint(n), place: paper.Place{Group: results.All}, dist: stats.Of(values)}
+		return lane{legend: fmt.Sprint(n), position: paper.Position{Group: results.All}, dist: stats.Of(values)}
 	}
 	few, many, none := of(199), of(200), of(0)
 	require.Equal(t, []string{"p50", "p75", "p90", "p99", "mean"}, barLabels([]lane{none, many}))

@@ -37,9 +37,9 @@ func (f Figure) Compare(rows [][]Panel, engine string) ([]Number, error) {
 					if err != nil {
 						return nil, fmt.Errorf("%s: %w", f.Name, err)
 					}
-					place := l.place
-					place.Figure = f.Name
-					out = append(out, Number{paper.Compared{Place: place, Stat: dataset.JoinStat(l.measure, name), Unit: dataset.Unit(l.measure), Ours: ours, Paper: l.paperOf(name), N: int(l.dist.N())}, engine, intervals[i]})
+					position := l.position
+					position.Figure = f.Name
+					out = append(out, Number{paper.Compared{Position: position, Stat: dataset.JoinStat(l.measure, name), Unit: dataset.Unit(l.measure), Ours: ours, Paper: l.paperOf(name), N: int(l.dist.N())}, engine, intervals[i]})
 				}
 			}
 		}

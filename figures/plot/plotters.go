@@ -22,13 +22,13 @@ import (
 
 // lane is what one curve, violin, box or row of bars shows.
 type lane struct {
-	label   string // below the lane, on the x axis
-	legend  string // its series' name there
-	style   style
-	place   paper.Place
-	measure string
-	dist    stats.Distribution
-	paper   []paper.Number // what the paper has of it, by ascending percentile; Stat is without the measure
+	label    string // below the lane, on the x axis
+	legend   string // its series' name there
+	style    style
+	position paper.Position
+	measure  string
+	dist     stats.Distribution
+	paper    []paper.Number // what the paper has of it, by ascending percentile; Stat is without the measure
 }
 
 // paperOf is the paper's value of a statistic, or NaN.
@@ -58,8 +58,8 @@ func (l lane) text(stat string) string {
 // about is the text of a mark: the lane's name and group, then numbers.
 func (l lane) about(numbers ...string) string {
 	name := l.legend
-	if l.place.Group != results.All {
-		name += ", " + l.place.Group
+	if l.position.Group != results.All {
+		name += ", " + l.position.Group
 	}
 	return name + ": " + strings.Join(numbers, ", ")
 }
@@ -127,7 +127,7 @@ func cdf(p *plot.Plot, lanes []lane, from float64, marks *Marks) {
 		}
 		rings := func(l lane) bool { return len(l.paperCurve()) < 10 }
 		for _, l := range lanes {
-			if !rings(l) && l.place.Series != paper.Artifact { // the paper's curve for alps-artifact is that for alps
+			if !rings(l) && l.position.Series != paper.Artifact { // the paper's curve for alps-artifact is that for alps
 				stroke(l.paperCurve(), Line(paperCurve, 2.4, l.style.dashes))
 			}
 		}

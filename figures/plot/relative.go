@@ -28,7 +28,7 @@ var relativeMeasures = []struct{ measure, title string }{{dataset.Turnaround, "t
 
 // Ratio is a scheduler's mean as a multiple of that of the base.
 type Ratio struct {
-	paper.Place
+	paper.Position
 	Base    string
 	Measure string         // of package dataset
 	Mean    float64        // ms
@@ -42,26 +42,26 @@ type Ratio struct {
 // Ratios compares every series of a set by turnaround and from the request, for each
 // workload and load. Where neither EEVDF nor CFS ran there is nothing.
 func (f Figure) Ratios(l *dataset.Library, s *dataset.Set) ([]Ratio, error) {
-	placeOf := func(x results.Series) paper.Place {
-		return paper.Place{Figure: f.Name, Workload: x.Workload, LoadPct: dataset.LoadPct(x.Load), Group: results.All, Series: x.Name}
+	positionOf := func(x results.Series) paper.Position {
+		return paper.Position{Figure: f.Name, Workload: x.Workload, LoadPct: dataset.LoadPct(x.Load), Group: results.All, Series: x.Name}
 	}
-	places := dataset.Distinct(s.Series, placeOf)
+	positions := dataset.Distinct(s.Series, positionOf)
 	names := dataset.Distinct(s.Series, func(x results.Series) string { return x.Name })
 	var out []Ratio
 	for _, m := range relativeMeasures {
-		for _, at := range places {
+		for _, at := range positions {
 			base := at
 			i := slices.IndexFunc(bases, func(name string) bool {
 				base.Series = name
-				return slices.Contains(places, base)
+				return slices.Contains(positions, base)
 			})
 			if i < 0 {
 				continue
 			}
 			base.Series = bases[i]
-			x := s.Series[slices.IndexFunc(s.Series, func(x results.Series) bool { return placeOf(x) == at })]
+			x := s.Series[slices.IndexFunc(s.Series, func(x results.Series) bool { return positionOf(x) == at })]
 			ours, theirs := l.Distribution(s, at, m.measure), l.Distribution(s, base, m.measure)
-			r := Ratio{Place: at, Base: base.Series, Measure: m.measure, Mean: ours.Mean(), Ratio: ours.Mean() / theirs.Mean(), N: ours.N(),
+			r := Ratio{Position: at, Base: base.Series, Measure: m.measure, Mean: ours.Mean(), Ratio: ours.Mean() / theirs.Mean(), N: ours.N(),
 				label: s.Label(x), look: styleOf(paper.Scheduler(at.Series), x.Result.Run.Scheduler, slices.Index(names, at.Series))}
 			stat := dataset.JoinStat(m.measure, "mean")
 			a, err := l.Redraw(s, at, stat)
@@ -94,10 +94,10 @@ func RatioTable(ratios []Ratio) (head []string, rows [][]string) {
 	for _, m := range relativeMeasures {
 		head = append(head, m.title+", ms", "as a multiple")
 	}
-	for _, at := range dataset.Distinct(ratios, func(r Ratio) paper.Place { return r.Place }) {
+	for _, at := range dataset.Distinct(ratios, func(r Ratio) paper.Position { return r.Position }) {
 		var row []string
 		for _, r := range ratios {
-			if r.Place == at {
+			if r.Position == at {
 				if row == nil {
 					row = []string{r.label, at.Workload, fmt.Sprintf("%d %%", at.LoadPct), r.Base}
 				}

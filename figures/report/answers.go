@@ -168,7 +168,7 @@ func name(workload string) string { return strings.ToUpper(workload[:1]) + workl
 // groups, in the means of Fig 5.
 func (r *report) paperRatio(workload, group, stat string) string {
 	value := func(figure, series string) float64 {
-		for _, n := range r.reference[paper.Place{Figure: figure, Workload: workload, LoadPct: paper.BarsLoad, Group: group, Series: series}] {
+		for _, n := range r.reference[paper.Position{Figure: figure, Workload: workload, LoadPct: paper.BarsLoad, Group: group, Series: series}] {
 			if n.Stat == stat {
 				return n.Value
 			}

@@ -265,8 +265,8 @@ func (r *report) file(name string, data []byte) error {
 
 // means are those over all invocations of every series, workload and load.
 func (r *report) means(figure string, set *dataset.Set) []means {
-	at := func(x results.Series) paper.Place {
-		return paper.Place{Figure: figure, Workload: x.Workload, LoadPct: dataset.LoadPct(x.Load), Group: results.All, Series: x.Name}
+	at := func(x results.Series) paper.Position {
+		return paper.Position{Figure: figure, Workload: x.Workload, LoadPct: dataset.LoadPct(x.Load), Group: results.All, Series: x.Name}
 	}
 	var out []means
 	for _, where := range dataset.Distinct(set.Series, at) {

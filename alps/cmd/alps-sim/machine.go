@@ -38,8 +38,8 @@ func newMachineFlags(fs *flag.FlagSet) *machineFlags {
 	length("platform-cpu", func(c *sim.Config) *time.Duration { return &c.Platform.CPU }, "CPU time of the platform per invocation")
 	length("platform-delay", func(c *sim.Config) *time.Duration { return &c.Platform.Delay }, "what the platform takes without a CPU")
 	length("platform-jitter", func(c *sim.Config) *time.Duration { return &c.Platform.Jitter }, "and uniformly up to so much more")
-	fs.BoolVar(&f.given.Platform.Beside, "platform-beside", false, "the platform's process competes as a function does; else as the machine says")
-	f.apply["platform-beside"] = func(c *sim.Config) { c.Platform.Beside = f.given.Platform.Beside }
+	fs.StringVar(&f.given.Platform.Cgroup, "platform-cgroup", "", "`where` the platform's processes are, and so with whom they compete: apart (a cgroup beside the functions' parent),\nbeside (one beside the functions) or function (the function's own); else as the machine says")
+	f.apply["platform-cgroup"] = func(c *sim.Config) { c.Platform.Cgroup = f.given.Platform.Cgroup }
 	return f
 }
 

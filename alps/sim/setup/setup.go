@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,10 +57,20 @@ type Config struct {
 // process exists.
 type Platform struct {
 	CPU    time.Duration // of a process of the platform's, which ends by forking the function's
-	Beside bool          // that process competes with the functions as one of them, not with their parent
+	Cgroup string        // of that process: one of PlatformCgroups; "" is the first
 	Delay  time.Duration // passes before, without a CPU
 	Jitter time.Duration // and, uniformly, up to so much more
 }
+
+// Where the platform's processes are, and with whom they compete for the CPUs.
+const (
+	PlatformApart    = "apart"    // a cgroup beside the functions' parent
+	PlatformBeside   = "beside"   // a cgroup beside the functions, as one of them
+	PlatformFunction = "function" // the cgroup of the function that the request is for
+)
+
+// PlatformCgroups are the values of Platform.Cgroup.
+var PlatformCgroups = []string{PlatformApart, PlatformBeside, PlatformFunction}
 
 // Spec names a scheduler and its parameters.
 type Spec struct {
@@ -84,6 +95,9 @@ func Check(c Config, s *Spec, invocations []Invocation) error {
 		if d < 0 || d > 24*time.Hour {
 			bad("%s: %v is outside [0s, 24h]", name, d)
 		}
+	}
+	if g := c.Platform.Cgroup; g != "" && !slices.Contains(PlatformCgroups, g) {
+		bad("platform cgroup: %q: allowed: %s", g, strings.Join(PlatformCgroups, ", "))
 	}
 	if c.Tick > 0 && c.Tick < time.Microsecond {
 		bad("tick: %v is below 1µs", c.Tick)
