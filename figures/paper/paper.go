@@ -9,6 +9,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -127,7 +128,7 @@ func Numbers() ([]Number, error) {
 		load, err1 := strconv.Atoi(row[2])
 		quantile, err2 := strconv.ParseFloat(row[4], 64)
 		v, err3 := strconv.ParseFloat(row[5], 64)
-		out = append(out, Number{Position{Curves, row[0], load, row[1], strings.ToLower(row[3])}, fmt.Sprintf("p%g", 100*quantile), v, "ms"})
+		out = append(out, Number{Position{Curves, row[0], load, row[1], strings.ToLower(row[3])}, percentile(quantile), v, "ms"})
 		return errors.Join(err1, err2, err3)
 	})
 	if err != nil {
@@ -143,6 +144,11 @@ func Numbers() ([]Number, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// percentile is the name of a quantile (0 to 1), such as p99.5. 0.55 is p55, though 100 × 0.55 is a little more.
+func percentile(quantile float64) string {
+	return fmt.Sprintf("p%g", math.Round(1e6*quantile)/1e4)
 }
 
 // Reference is what the paper gives of every position.

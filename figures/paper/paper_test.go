@@ -22,6 +22,7 @@ func TestPaperNumbers(t *testing.T) {
 		for _, n := range numbers {
 			require.GreaterOrEqual(t, n.Value, last, "%v", at)
 			last = n.Value
+			require.Regexp(t, `^p\d+(\.5)?$`, n.Stat, "as our own percentiles are named")
 		}
 		// At 90 % load Fig 5 and Fig 6 plot the same runs.
 		if at.LoadPct == BarsLoad {

@@ -85,7 +85,7 @@ func (d Distribution) Redraw(stats []string) ([][]float64, error) {
 		sum[s.Block] += s.Value * float64(s.Count)
 	}
 	rng := rand.New(rand.NewPCG(2024, uint64(d.Rounds)))
-	weight := make([]int32, len(size))
+	weight, ranks := make([]int32, len(size)), make([]float64, len(quantiles))
 	for draw := range Draws {
 		clear(weight)
 		for range d.Rounds {
@@ -115,13 +115,16 @@ func (d Distribution) Redraw(stats []string) ([][]float64, error) {
 			}
 			found[i][draw] = 100 * seen / n
 		}
+		for k, q := range quantiles {
+			ranks[k] = rankOf(q.p * n)
+		}
 		seen, k := 0.0, 0
 		for _, s := range d.samples {
 			if k == len(quantiles) {
 				break
 			}
 			seen += float64(weight[s.Block]) * float64(s.Count)
-			for k < len(quantiles) && seen >= quantiles[k].p*n && seen > 0 {
+			for k < len(quantiles) && seen >= ranks[k] && seen > 0 {
 				found[quantiles[k].at][draw] = s.Value
 				k++
 			}

@@ -99,9 +99,18 @@ func (d Distribution) Quantile(p float64) float64 {
 	if d.N() == 0 {
 		return math.NaN()
 	}
-	want := p * float64(d.N())
+	want := rankOf(p * float64(d.N()))
 	i, _ := slices.BinarySearchFunc(d.upTo, want, func(n int64, w float64) int { return cmp.Compare(float64(n), w) })
 	return d.samples[min(i, len(d.samples)-1)].Value
+}
+
+// rankOf is a product of a share and a count without the rounding error of its share: 0.55 × 100 is
+// 55.000000000000007, and the 55th percentile of a hundred values is the 55th of them.
+func rankOf(product float64) float64 {
+	if whole := math.Round(product); math.Abs(product-whole) <= 1e-9*product {
+		return whole
+	}
+	return product
 }
 
 // Mean is NaN of nothing.

@@ -3,6 +3,7 @@
 package stats
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -51,6 +52,26 @@ func TestDistCountsAsSortedValuesDo(t *testing.T) {
 		require.Equal(t, want, Needed(name), name)
 		require.True(t, Of(make([]float64, want)).Has(name), "a claim asks for no less than a picture: %s", name)
 	}
+}
+
+// A percentile is the nearest rank, whatever floating point makes of the product of share and count: 0.55 × 100 is
+// a little above 55.
+func TestPercentilesAreTheNearestRank(t *testing.T) {
+	for _, n := range []int{20, 100, 200, 1000} {
+		values := make([]float64, n)
+		for i := range values {
+			values[i] = float64(i + 1)
+		}
+		d := Of(values)
+		for p := 1; p <= 100; p++ {
+			got, err := d.Statistic(fmt.Sprintf("p%d", p))
+			require.NoError(t, err)
+			require.Equal(t, float64((p*n+99)/100), got, "p%d of 1 to %d", p, n)
+		}
+	}
+	got, err := Of([]float64{1, 2, 3}).Statistic("p33.4")
+	require.NoError(t, err)
+	require.Equal(t, 2.0, got, "a third is not quite 33.4 %")
 }
 
 func TestBootstrap(t *testing.T) {
