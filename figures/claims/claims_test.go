@@ -55,10 +55,17 @@ func TestEveryClaimAsksForWhatThereIs(t *testing.T) {
 func TestThePapersOwnNumbersHold(t *testing.T) {
 	ref, err := paper.NewReference()
 	require.NoError(t, err)
-	asked := 0
+	tables := map[string]*dataset.Grid{}
+	for _, g := range dataset.Grids {
+		own, err := g.OfPaper()
+		require.NoError(t, err)
+		tables[g.Name] = &own
+	}
+	asked, ofTables := 0, 0
 	for _, c := range All {
 		known := true
 		e := newEvidence(nil, results.EngineVM, nil)
+		e.grids = tables
 		e.plotted = func(at paper.Position, stat string) float64 {
 			for _, n := range ref.At(at) {
 				if n.Stat == stat {
@@ -79,12 +86,16 @@ func TestThePapersOwnNumbersHold(t *testing.T) {
 		f := c.check(e)
 		require.NoError(t, e.err)
 		if !known || e.other || len(e.lacking) > 0 {
-			continue // of a table, or of what the paper says in words only
+			continue // of what the paper says in words only
 		}
 		asked++
+		if strings.HasPrefix(e.figure, "table") {
+			ofTables++
+		}
 		require.Equal(t, Holds, f.verdict, "%s: %s", c.ID, f.seen)
 	}
-	require.Greater(t, asked, 25)
+	require.Greater(t, asked, 31)
+	require.Equal(t, 6, ofTables, "every claim on a table")
 }
 
 func readGrids(t *testing.T, l *dataset.Library) map[string]*dataset.Grid {
@@ -200,7 +211,8 @@ func TestVerdictOnThePapersCPUs(t *testing.T) {
 		require.NoError(t, err)
 		got := out[0].Large
 		require.Equal(t, x.want.Verdict == NotDone, got.Seen == "")
-		got.Seen, got.Threshold = "", ""
+		require.Equal(t, x.want.Verdict == Holds, got.OneRound())
+		got.Seen, got.Threshold, got.Rounds = "", "", 0
 		require.Equal(t, x.want, got)
 		require.NotEqual(t, paper.Headline, out[0].Figure, "the claim stays beside the paper's figure")
 		if x.want.Verdict == Holds {
@@ -280,6 +292,7 @@ func TestAnEffectNeedsItsSize(t *testing.T) {
 	require.Equal(t, Opposite, noWorse(b, a, "mean")(e).verdict)
 	require.Equal(t, Holds, falling("mean", b, a)(e).verdict)
 	require.Equal(t, Fails, falling("mean", a, b)(e).verdict)
+	require.Equal(t, Fails, falling("mean", b, b)(e).verdict, "what is alike is in no order")
 	require.Equal(t, Holds, within("mean", rise/100+0.01, a, b)(e).verdict)
 	require.Equal(t, Fails, within("mean", rise/100-0.01, a, b)(e).verdict)
 	// Of two exponential waits, one twice as long on average, that one is longer in two of three pairs.
@@ -300,11 +313,11 @@ func TestAnEffectNeedsItsSize(t *testing.T) {
 // A line per claim, whatever is in its text.
 func TestClaimsTSV(t *testing.T) {
 	got := TSV([]Judged{
-		{Claim: Claim{ID: "a", Text: "one\n\ttwo", Paper: "−57 %"}, Figure: "fig06", Reason: "It is so.", Artifact: "Other.", Measured: Answer{Verdict: Holds, Seen: "−49 %"}, Large: Answer{Verdict: Opposite, Seen: "+2 %"}, Simulated: Answer{Verdict: Smaller, Seen: "−30 %", Threshold: "from −38 % on"}},
+		{Claim: Claim{ID: "a", Text: "one\n\ttwo", Paper: "−57 %"}, Figure: "fig06", Reason: "It is so.", Artifact: "Other.", Measured: Answer{Verdict: Holds, Seen: "−49 %"}, Large: Answer{Verdict: Opposite, Seen: "+2 %", Rounds: 1}, Simulated: Answer{Verdict: Smaller, Seen: "−30 %", Threshold: "from −38 % on"}},
 		{Claim: Claim{ID: "b", Text: "three"}, Figure: "fig01", Measured: Answer{Verdict: NotDone}, Large: Answer{Verdict: NotDone}, Simulated: Answer{Verdict: NotDone}},
 	})
-	require.Equal(t, "id\tfigure\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\treason\tfirst_come\n"+
-		"a\tfig06\tholds\t−49 %\topposite\t+2 %\tsame direction but smaller\t−30 %\tfrom −38 % on\t−57 %\tone two\tIt is so.\tOther.\nb\tfig01\tnot measured\t\tnot measured\t\tnot simulated\t\t\t\tthree\t\t\n", got)
+	require.Equal(t, "id\tfigure\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tlarge_rounds\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\treason\tfirst_come\n"+
+		"a\tfig06\tholds\t−49 %\topposite\t+2 %\t1\tsame direction but smaller\t−30 %\tfrom −38 % on\t−57 %\tone two\tIt is so.\tOther.\nb\tfig01\tnot measured\t\tnot measured\t\t\tnot simulated\t\t\t\tthree\t\t\n", got)
 }
 
 // CI shows the claims of claims.tsv as they are, whatever columns it has; a column that is gone is an error.

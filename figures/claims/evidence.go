@@ -27,6 +27,10 @@ type evidence struct {
 	other   bool     // the check asked for what these runs cannot answer: see cell and source
 	figure  string   // the first figure or table that the check asked for
 	lacking []string // sentences on what is missing, each once
+	few     bool     // there are runs, with too few invocations
+	rounds  int      // the fewest that stand behind a number; 0: nothing was read of runs
+	ran     bool     // a number is of runs of a scheduler
+	derived []string // which numbers are of computed runs, each once: "SRPT computed from CFS's run"
 	err     error
 	// plotted, if it is not nil, answers in place of the engine's runs: so a test asks the
 	// paper's own numbers.
@@ -68,13 +72,43 @@ func (e *evidence) source(figure string, load int) string {
 	return paper.Headline
 }
 
-// rounds is how many rounds a verdict needs. Of the large runs, which take as long as the note of paper.Headline in
-// plot.Catalog says, one must do: its interval is a bootstrap over blocks of invocations only.
-func (e *evidence) rounds() int {
+// need is how many rounds a verdict needs. Of the large runs, which take as long as the note of paper.Headline in
+// plot.Catalog says, one must do: its interval is a bootstrap over blocks of invocations only, and says so.
+func (e *evidence) need() int {
 	if e.large {
 		return 1
 	}
 	return dataset.MinRounds
+}
+
+// found notes a series behind a number: in how many rounds there are runs, and from what they were computed if
+// they did not run.
+func (e *evidence) found(s *dataset.Set, at paper.Position, rounds int) {
+	if e.rounds == 0 || rounds < e.rounds {
+		e.rounds = rounds
+	}
+	for _, x := range s.Series {
+		if !dataset.IsOf(x, at, at.Series) {
+			continue
+		}
+		base, computed := s.Base(x)
+		if !computed {
+			e.ran = true
+			return
+		}
+		if text := inCapitals(x.Name) + " computed from " + inCapitals(base) + "'s run"; !slices.Contains(e.derived, text) {
+			e.derived = append(e.derived, text)
+		}
+		return
+	}
+}
+
+// inCapitals is a series as people write it where it is an abbreviation, as CFS; as it is where it is a longer name.
+func inCapitals(series string) string {
+	if len(series) <= len("srpt") {
+		return strings.ToUpper(series)
+	}
+	return series
 }
 
 // command is the command that makes the results of the figure that the check asked for first, or of paper.Headline.
@@ -82,15 +116,24 @@ func (e *evidence) command() string {
 	if e.large {
 		return Command(paper.Headline, e.engine)
 	}
-	return Command(e.figure, e.engine)
+	command := Command(e.figure, e.engine)
+	if e.few { // the profile with as many invocations as the paper's runs have
+		command = strings.Replace(command, "-profile=quick", "-profile=paper", 1)
+	}
+	return command
 }
 
+// measuredOnly are the figures without a simulated part.
+var measuredOnly = []string{paper.Deployment, "peers", "steady"}
+
 // Command is the command that makes the runs of a figure or a table, with as many
-// rounds as a verdict needs.
+// rounds as a verdict needs; empty if no part of the figure is simulated and the engine is the simulator.
 func Command(figure, engine string) string {
 	switch {
 	case figure == "table3":
 		return "go run mage.go kernel:cost"
+	case engine == results.EngineSim && slices.Contains(measuredOnly, figure):
+		return ""
 	case figure == paper.Headline && engine == results.EngineVM:
 		return "go run mage.go experiments:run headline -profile=headline -accel=vtime"
 	case strings.HasPrefix(figure, "table") || engine == results.EngineSim:
@@ -156,10 +199,12 @@ func (e *evidence) of(where, stat string) float64 {
 	if d.N() == 0 {
 		return e.lack("%s has no valid run of %s on %s at %d %%.", at.Figure, at.Series, at.Workload, at.LoadPct)
 	}
-	if d.Rounds < e.rounds() {
-		return e.lack("%s has %s of %s on %s at %d %%; a verdict needs %d.", at.Figure, format.Plural(d.Rounds, "round"), at.Series, at.Workload, at.LoadPct, e.rounds())
+	if d.Rounds < e.need() {
+		return e.lack("%s has %s of %s on %s at %d %%; a verdict needs %d.", at.Figure, format.Plural(d.Rounds, "round"), at.Series, at.Workload, at.LoadPct, e.need())
 	}
+	e.found(s, at, d.Rounds)
 	if need := stats.Needed(name); d.N() < need {
+		e.few = true
 		return e.lack("%s has %s of %s; the %s needs %d (the maximum is %s).", at.Figure, format.Plural(int(d.N()), "invocation"), at, name, need, withUnit(d.Quantile(1), stat))
 	}
 	v, err := d.Statistic(name)
@@ -246,8 +291,11 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 			}
 		}
 	}
-	if rounds < e.rounds() || n == 0 {
-		return e.lack("%s has %s of both %s and %s on %s at %d %%; a verdict needs %d.", figure, format.Plural(rounds, "round"), a, b, workload, load, e.rounds())
+	if rounds < e.need() || n == 0 {
+		return e.lack("%s has %s of both %s and %s on %s at %d %%; a verdict needs %d.", figure, format.Plural(rounds, "round"), a, b, workload, load, e.need())
+	}
+	for _, series := range []string{a, b} {
+		e.found(s, paper.Position{Figure: figure, Workload: workload, LoadPct: load, Series: series}, rounds)
 	}
 	return 100 * float64(more) / float64(n)
 }
@@ -256,6 +304,7 @@ func (e *evidence) slower(figure, workload string, load int, a, b string) float6
 type Effect struct {
 	From, To float64        // in the measure's unit
 	Ratio    stats.Interval // of To/From; NaN: none
+	Rounds   int            // the fewest that stand behind From and To; with 1 Ratio is over the blocks of one run
 	Lacks    string         // why a number is missing; empty if both are there
 }
 
@@ -269,23 +318,25 @@ func Change(l *dataset.Library, engine, number, with, stat string) (Effect, erro
 	if e.err == nil && len(e.lacking) == 0 {
 		out.Ratio = e.ratios(number, with, stat)
 	}
+	out.Rounds = e.rounds
 	out.Lacks = strings.Join(e.lacking, " ")
 	return out, e.err
 }
 
 // Text is the change, with its interval.
 func (f Effect) Text() string {
-	return format.Change(f.To/f.From) + between(f.Ratio)
+	return format.SignedChange(f.To/f.From) + format.Interval(f.Ratio.Lo, f.Ratio.Hi, f.Rounds)
 }
 
-// between is an interval of ratios in brackets; nothing of none.
-func between(ratio stats.Interval) string {
-	if isNone(ratio) {
+// between is an interval of ratios in brackets; nothing of none. Of one round it says so.
+func (e *evidence) between(ratio stats.Interval) string {
+	return format.Interval(ratio.Lo, ratio.Hi, e.rounds)
+}
+
+// around is an interval of a statistic in brackets, with its unit; nothing of none. Of one round it says so.
+func (e *evidence) around(middle stats.Interval, stat string) string {
+	if isNone(middle) {
 		return ""
 	}
-	lo, hi := format.Change(ratio.Lo), format.Change(ratio.Hi)
-	if unit := " %"; strings.HasSuffix(lo, unit) && strings.HasSuffix(hi, unit) {
-		lo = strings.TrimSuffix(lo, unit)
-	}
-	return fmt.Sprintf(" (%s to %s)", lo, hi)
+	return format.Brackets(signed(middle.Lo, stat), signed(middle.Hi, stat), e.rounds)
 }

@@ -7,6 +7,7 @@ package claims
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/ds2-lab/alps/experiments/results"
@@ -78,6 +79,7 @@ type Answer struct {
 	Threshold string   // from where on the claim holds
 	Lacks     []string // of NotDone: sentences on what is missing
 	Command   string   // of NotDone: what makes it
+	Rounds    int      // the fewest behind a number; with 1 the interval is over the blocks of one run; 0: no runs are asked
 	Apart     bool     // the claim is not asked of these runs: it is on a table, or on what paper.Headline does not repeat
 }
 
@@ -91,22 +93,33 @@ type Judged struct {
 	Reason              string // why our numbers are as they are, where that is known
 }
 
+// OneRound says whether a verdict is of one round, of which nothing says how far another would differ.
+func (a Answer) OneRound() bool { return a.Verdict != NotDone && a.Rounds == 1 }
+
 // TSV has a line per claim; what was seen is empty where nothing could be.
 func TSV(judged []Judged) string {
 	var b strings.Builder
-	b.WriteString("id\tfigure\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\treason\tfirst_come\n")
+	b.WriteString("id\tfigure\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tlarge_rounds\tsimulated_verdict\tsimulated\tthreshold\tpaper\ttext\treason\tfirst_come\n")
 	for _, c := range judged {
 		threshold := c.Measured.Threshold
 		if threshold == "" {
 			threshold = c.Simulated.Threshold
 		}
-		fields := []string{c.ID, c.Figure, c.Measured.Verdict.Name(results.EngineVM), c.Measured.Seen, c.Large.Verdict.Name(results.EngineVM), c.Large.Seen, c.Simulated.Verdict.Name(results.EngineSim), c.Simulated.Seen, threshold, c.Paper, c.Text, c.Reason, c.Artifact}
+		fields := []string{c.ID, c.Figure, c.Measured.Verdict.Name(results.EngineVM), c.Measured.Seen, c.Large.Verdict.Name(results.EngineVM), c.Large.Seen, count(c.Large.Rounds), c.Simulated.Verdict.Name(results.EngineSim), c.Simulated.Seen, threshold, c.Paper, c.Text, c.Reason, c.Artifact}
 		for i, f := range fields {
 			fields[i] = strings.Join(strings.Fields(f), " ")
 		}
 		b.WriteString(strings.Join(fields, "\t") + "\n")
 	}
 	return b.String()
+}
+
+// count is a number of rounds; nothing of none.
+func count(rounds int) string {
+	if rounds == 0 {
+		return ""
+	}
+	return strconv.Itoa(rounds)
 }
 
 // ask is the claim's answer from evidence, and the figure that the check asked for first.
@@ -121,7 +134,15 @@ func (c Claim) ask(e *evidence) (Answer, string, error) {
 	if len(e.lacking) > 0 {
 		return Answer{Verdict: NotDone, Lacks: e.lacking, Command: e.command(), Threshold: f.threshold}, e.figure, nil
 	}
-	return Answer{Verdict: f.verdict, Seen: f.seen, Threshold: f.threshold}, e.figure, nil
+	if len(e.derived) > 0 && !e.ran {
+		return Answer{Verdict: NotDone, Threshold: f.threshold, Apart: e.large,
+			Lacks: []string{fmt.Sprintf("Nothing that ran is asked, only %s: %s.", strings.Join(e.derived, ", "), f.seen)}}, e.figure, nil
+	}
+	seen := f.seen
+	for _, d := range e.derived {
+		seen += "; " + d
+	}
+	return Answer{Verdict: f.verdict, Seen: seen, Threshold: f.threshold, Rounds: e.rounds}, e.figure, nil
 }
 
 // Judge judges every claim by what was simulated, what was measured, and what paper.Headline measured, each by

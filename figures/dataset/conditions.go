@@ -147,7 +147,7 @@ func (s *Set) particulars() []string {
 	}
 	computed, kernels := map[string][]string{}, map[string]string{}
 	for _, x := range s.Series {
-		if base, ok := s.base(x); ok && !slices.Contains(computed[base], x.Name) {
+		if base, ok := s.Base(x); ok && !slices.Contains(computed[base], x.Name) {
 			computed[base] = append(computed[base], x.Name)
 		}
 		if x.Kernel != "" {

@@ -209,9 +209,9 @@ func settings(r results.Run) map[string]any {
 	return out
 }
 
-// base is the name of the series that x was computed from, or its key if it is not among the set's valid runs.
+// Base is the name of the series that x was computed from, or its key if it is not among the set's valid runs.
 // computed is false if x ran itself.
-func (s *Set) base(x results.Series) (name string, computed bool) {
+func (s *Set) Base(x results.Series) (name string, computed bool) {
 	key, computed := x.Result.Run.Parameters["on"]
 	for _, b := range s.Series {
 		if b.Key == key {
@@ -223,7 +223,7 @@ func (s *Set) base(x results.Series) (name string, computed bool) {
 
 // Label is a series in a legend: its name, with the series it was computed on or the kernel that was planned for it.
 func (s *Set) Label(x results.Series) string {
-	if base, computed := s.base(x); computed {
+	if base, computed := s.Base(x); computed {
 		return x.Name + " (computed on " + base + ")"
 	}
 	if x.Kernel != "" {

@@ -76,11 +76,7 @@ func (g *Grid) Read(l *Library) (bool, error) {
 		if strings.HasSuffix(g.value, "_us") {
 			v /= 1000
 		}
-		c := Cell{r[at[g.rowOf]], r[at[g.columnOf]], v, math.NaN()}
-		if p, ok := paper.Values[[2]string{c.Row, c.Column}]; ok {
-			c.paper = (p + paper.Values[[2]string{"srpt", c.Column}]) * g.paperFactor
-		}
-		g.Cells = append(g.Cells, c)
+		g.Cells = append(g.Cells, Cell{r[at[g.rowOf]], r[at[g.columnOf]], v, g.printed(paper, r[at[g.rowOf]], r[at[g.columnOf]])})
 	}
 	if !g.all {
 		return true, nil
@@ -91,6 +87,32 @@ func (g *Grid) Read(l *Library) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// printed is the paper's value of a cell in the grid's unit; NaN if the paper has none. The time of SRPT, which
+// an update of ours includes, is added to that of a learner.
+func (g Grid) printed(t paper.Table, row, column string) float64 {
+	p, ok := t.Values[[2]string{row, column}]
+	if !ok {
+		return math.NaN()
+	}
+	return (p + t.Values[[2]string{srptRow, column}]) * g.paperFactor
+}
+
+// srptRow is the row of the paper's Table 2 that is no learner.
+const srptRow = "srpt"
+
+// OfPaper is the grid with the paper's numbers in place of ours.
+func (g Grid) OfPaper() (Grid, error) {
+	t, err := paper.ReadTable(g.Name)
+	g.Cells = nil
+	for _, c := range t.Cells {
+		if c[0] != srptRow {
+			v := g.printed(t, c[0], c[1])
+			g.Cells = append(g.Cells, Cell{c[0], c[1], v, v})
+		}
+	}
+	return g, err
 }
 
 // Lines are the grid's rows under a head, ours and in brackets the paper's.

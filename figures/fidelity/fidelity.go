@@ -34,6 +34,7 @@ type fidelity struct {
 	Ends    []end
 	Tails   []tail
 	Runs    []results.Run // of all figures, each once
+	Lengths []length      // of the runs of each figure
 	Invalid []string
 	// Unplanned are single numbers of the paper's whose series no experiment plans.
 	Unplanned []string
@@ -44,6 +45,12 @@ type fidelity struct {
 type end struct {
 	figure, workload, series string
 	turnaround, endToEnd     float64
+}
+
+// length is how many invocations runs of a figure have.
+type length struct {
+	invocations int
+	figure      string
 }
 
 // tail is one group of one run of fidelityTails.
@@ -257,6 +264,9 @@ func (f *fidelity) read(root, figure string) (planned, valid []results.Series, e
 	}
 	for _, s := range planned {
 		run := s.Result.Run
+		if l := (length{run.Invocations, figure}); !slices.Contains(f.Lengths, l) {
+			f.Lengths = append(f.Lengths, l)
+		}
 		if !slices.ContainsFunc(f.Runs, func(r results.Run) bool { return r.Key == run.Key }) {
 			f.Runs = append(f.Runs, run)
 		}

@@ -61,6 +61,7 @@ func TestFidelity(t *testing.T) {
 	require.Equal(t, "| choice | cfs | alps-artifact |", rows[0])
 	require.Regexp(t, `^\| fitted \| 10\.0 % \(\d+ ms\) \| 50\.0 % \(\d+ ms\) \|$`, rows[2])
 	require.Regexp(t, `^\| no-lag \| 200\.0 % \(\d+ ms\) \|  \|$`, rows[3])
+	require.Regexp(t, `^\d+ → \d+ ms and 10\.0 → 200\.0 %$`, f.page().Undone("cfs", "no-lag"))
 	require.Regexp(t, `(?m)^\| cfs \| \d+ \| \d+ \| 573 \|`, f.tails(), "1.1 of the paper's p99 of G1, 521.2")
 	require.Contains(t, f.loads(), "| huawei | cfs | 10.0 % |")
 	// 1.3 of the paper's ALPS beside 1.1 of its CFS. Requests are sent when processes begin, so both measures change alike.
@@ -76,7 +77,7 @@ func TestFidelity(t *testing.T) {
 	require.FileExists(t, filepath.Join(out, "never.md"))
 	page, err := os.ReadFile(filepath.Join(out, "fidelity.md"))
 	require.NoError(t, err)
-	for _, want := range []string{f.bars(), f.curves(), f.orders(), f.ratios(), "6 runs of 400 invocations, seeds from 1 on", "0123456789ab", "fig06: rr on huawei: the load does not drain", "\n**In the paper, and of no series that is planned:** " + f.Unplanned[0] + "\n"} {
+	for _, want := range []string{f.bars(), f.curves(), f.orders(), f.ratios(), "6 runs of 400 invocations; seeds from 1 on", "0123456789ab", "fig06: rr on huawei: the load does not drain", "\n**In the paper, and of no series that is planned:** " + f.Unplanned[0] + "\n"} {
 		require.Contains(t, string(page), want)
 	}
 	table, err := os.ReadFile(filepath.Join(out, "fidelity.tsv"))
@@ -125,6 +126,14 @@ func oursOf(t *testing.T, group, stat string, r results.Result, base *results.Re
 	what, _ := dataset.SplitStat(stat)
 	require.NoError(t, f.add(paper.Position{}, paper.Number{Stat: stat}, dataset.Measure(what, group, r, base)))
 	return f.Values[0].Ours, f.Values[0].N
+}
+
+// The page says which figures' runs are shorter than the others.
+func TestLengthsNameWhatIsShorter(t *testing.T) {
+	f := fidelity{Lengths: []length{{15000, "fig06"}, {15000, "fig05"}, {1000, "fig15"}, {3000, "tails"}}}
+	require.Equal(t, "15,000 invocations, but those of tails of 3,000, and those of fig15 of 1,000", f.lengths())
+	f.Lengths = f.Lengths[:2]
+	require.Equal(t, "15,000 invocations", f.lengths())
 }
 
 // Rounds of one series are one value, their mean.

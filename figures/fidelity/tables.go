@@ -3,7 +3,9 @@
 package fidelity
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -16,10 +18,11 @@ import (
 
 // fidelityPage is what the template shows. Tables are Markdown.
 type fidelityPage struct {
-	Cores, Invocations, Runs int
-	Seed                     uint64
-	Model                    string
-	Invalid, Unplanned       []string
+	Cores, Runs        int
+	Invocations        string // of a run, and which figures' runs have others
+	Seed               uint64
+	Model              string
+	Invalid, Unplanned []string
 
 	Bars   string // median deviation from Fig 6 per scheduler
 	Curves string // and from Fig 5, per load
@@ -38,12 +41,41 @@ func (f *fidelity) page() fidelityPage {
 	p := fidelityPage{Runs: len(f.Runs), Invalid: f.Invalid, Unplanned: f.Unplanned, Bars: f.bars(), Curves: f.curves(), Orders: f.orders(), Ratios: f.ratios(), Others: f.others(), Choices: f.choices(), Loads: f.loads(), Tails: f.tails(), Ends: f.ends(), f: f}
 	if len(f.Runs) > 0 {
 		r := f.Runs[0]
-		p.Cores, p.Invocations, p.Seed = r.CPUs, r.Invocations, r.Seed
+		p.Cores, p.Invocations, p.Seed = r.CPUs, f.lengths(), r.Seed
 		if r.Sim != nil {
 			p.Model = r.Sim.Model[:min(len(r.Sim.Model), 12)]
 		}
 	}
 	return p
+}
+
+// lengths says how many invocations a run has: those that most figures' runs have, and of which figures the runs
+// have others.
+func (f *fidelity) lengths() string {
+	figures := map[int][]string{}
+	for _, l := range f.Lengths {
+		figures[l.invocations] = append(figures[l.invocations], l.figure)
+	}
+	counts := slices.SortedFunc(maps.Keys(figures), func(a, b int) int {
+		return cmp.Or(cmp.Compare(len(figures[b]), len(figures[a])), cmp.Compare(b, a))
+	})
+	text := format.Plural(counts[0], "invocation")
+	for i, n := range counts[1:] {
+		text += []string{", but", ", and"}[min(i, 1)] + fmt.Sprintf(" those of %s of %s", strings.Join(figures[n], ", "), format.Grouped(float64(n), 0))
+	}
+	return text
+}
+
+// Undone is what becomes of a scheduler, such as sfs, where a choice is undone: its mean turnaround and its median
+// deviation, each before and after.
+func (p fidelityPage) Undone(scheduler, choice string) string {
+	at := func(choice string) (ms, deviation string) {
+		name := scheduler + "-" + choice
+		return format.Fixed(p.f.meanEnd(fidelityChoice, "huawei", name).turnaround, 0), format.Percent(medianDeviation(p.f.pick(choiceFilter.of("", name, ""))))
+	}
+	ms, deviation := at("fitted")
+	nowMS, nowDeviation := at(choice)
+	return fmt.Sprintf("%s → %s ms and %s → %s", ms, nowMS, strings.TrimSuffix(deviation, " %"), nowDeviation)
 }
 
 // bars: per scheduler the median deviation over all groups, and over each.

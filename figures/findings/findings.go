@@ -70,7 +70,7 @@ func Readme(root string) ([]byte, error) {
 func render(root, name string) ([]byte, error) {
 	t := &tables{docs: filepath.Join(root, "docs")}
 	tmpl, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
-		"conditions": t.conditions, "mean": t.mean, "value": t.value, "cell": t.cell, "cells": t.cells, "average": t.average, "deviation": t.deviation, "claims": t.claims, "claim": t.claim, "unconfirmed": t.unconfirmed, "explained": t.explained, "has": t.has,
+		"conditions": t.conditions, "mean": t.mean, "value": t.value, "cell": t.cell, "cells": t.cells, "average": t.average, "deviation": t.deviation, "claims": t.claims, "claim": t.claim, "unconfirmed": t.unconfirmed, "explained": t.explained, "ofOneRound": t.ofOneRound, "has": t.has,
 		"compared": func() []string { return []string{"eevdf", "sfs", "alps", "steady", "scx", "oracle"} },
 		"series":   func() []string { return []string{"cfs", "sfs", "alps", paper.Artifact, "steady"} },
 		"few":      func() []string { return []string{"rr", "fifo", "cfs", "sfs", "alps", paper.Artifact} },
@@ -79,7 +79,7 @@ func render(root, name string) ([]byte, error) {
 		"on24": func(series, column string) (float64, error) {
 			return t.average("headline", "vm", "huawei", series, column)
 		},
-		"change": change, "times": times, "thousands": thousands, "simulated": t.simulated,
+		"change": change, "times": times, "thousands": thousands, "simulated": t.simulated, "against": t.against, "rounds": t.rounds,
 	}).Parse(page)
 	if err != nil {
 		return nil, err

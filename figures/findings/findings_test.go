@@ -58,12 +58,16 @@ func TestTables(t *testing.T) {
 	require.Equal(t, 3.0, got3)
 	_, err = tab.average("fig06", "vm", "huawei", "alps", "request_ms")
 	require.ErrorContains(t, err, "no row of fig06, vm, huawei at 90 % with series alps")
-	write("report/claims.tsv", "text\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tsimulated_verdict\tsimulated\n"+
-		"one\tholds\tm\topposite\tl\tholds\ts\ntwo\tno effect\tm\tnot measured\t\tholds\ts\nthree\tnot measured\t\tnot measured\t\tholds\ts\nfour\tnot measured\t\tnot measured\t\tnot simulated\t\n")
+	write("report/claims.tsv", "text\tmeasured_verdict\tmeasured\tlarge_verdict\tlarge\tlarge_rounds\tsimulated_verdict\tsimulated\n"+
+		"one\tholds\tm\topposite\tl\t1\tholds\ts\ntwo\tno effect\tm\tnot measured\t\t\tholds\ts\nthree\tnot measured\t\tnot measured\t\t\tholds\ts\nfour\tnot measured\t\tnot measured\t\t\tnot simulated\t\n"+
+		"five\tno effect\tm\tholds\tl\t3\tholds\ts\n")
 	all, err := tab.claims()
 	require.NoError(t, err)
-	require.Equal(t, []verdict{{"measured on 24 CPUs", "opposite", "l"}, {"measured", "no effect", "m"}, {"simulated", "holds", "s"}, {}},
-		[]verdict{all[0].Best, all[1].Best, all[2].Best, all[3].Best}, "the largest machine that was asked")
+	require.Equal(t, []verdict{{"measured on 24 CPUs, one round", "opposite", "l"}, {"measured", "no effect", "m"}, {"simulated", "holds", "s"}, {}, {"measured on 24 CPUs", "holds", "l"}},
+		[]verdict{all[0].Best, all[1].Best, all[2].Best, all[3].Best, all[4].Best}, "the largest machine that was asked, and whether it was asked in one round")
+	marked, err := tab.ofOneRound()
+	require.NoError(t, err)
+	require.Equal(t, 1, marked)
 	lost, err := tab.unconfirmed()
 	require.NoError(t, err)
 	require.Len(t, lost, 2)
@@ -104,6 +108,18 @@ func TestTables(t *testing.T) {
 	require.Error(t, err)
 	_, err = tab.conditions(4, "drift")
 	require.ErrorContains(t, err, "no run of alps on drift")
+	rounds, err := tab.rounds(4)
+	require.NoError(t, err)
+	require.Equal(t, 1, rounds)
+	write("report/means.tsv", "figure\tengine\tworkload\tload_pct\tseries\trounds\trequest_over_cfs\trequest_over_cfs_lo95\trequest_over_cfs_hi95\n"+
+		"fig06\tvm\thuawei\t90\talps\t3\t1.314\t0.9\t1.7\nheadline\tvm\thuawei\t90\talps\t1\t0.81\t0.7\t0.99996\nfig06\tvm\tazure\t90\talps\t1\t\t\t\n")
+	for figure, want := range map[string]string{"fig06": "+31.4 % (−10.0 to +70.0 %)", "headline": "−19.0 % (−30.0 to −0.004 %, within one run)"} {
+		got, err := tab.against(figure, "vm", "huawei", "alps", "request")
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	_, err = tab.against("fig06", "vm", "azure", "alps", "request")
+	require.Error(t, err, "nothing of cfs ran")
 	write("report/means.tsv", "figure\tengine\tworkload\tload_pct\tseries\trounds\tn\nheadline\tsim\thuawei\t90\tcfs\t3\t9000\n")
 	n, err := tab.simulated("headline")
 	require.NoError(t, err)

@@ -4,9 +4,7 @@ package findings
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ds2-lab/alps/figures/format"
 )
 
 // tables reads what the report, fidelity and never have left in docs/.
@@ -101,6 +101,20 @@ func (t *tables) average(figure, engine, workload, series, column string) (float
 	return 0, fmt.Errorf("%s: no row of %s, %s, %s at 90 %% with series %s", file, figure, engine, workload, series)
 }
 
+// against is by how much a series's mean at 90 % load differs from that of cfs in the same figure, with its interval:
+// measure is turnaround or request (from the client's request).
+func (t *tables) against(figure, engine, workload, series, measure string) (string, error) {
+	var v [3]float64
+	for i, column := range []string{"", "_lo95", "_hi95"} {
+		var err error
+		if v[i], err = t.average(figure, engine, workload, series, measure+"_over_cfs"+column); err != nil {
+			return "", err
+		}
+	}
+	rounds, err := t.average(figure, engine, workload, series, "rounds")
+	return format.SignedChange(v[0]) + format.Interval(v[1], v[2], int(rounds)), err
+}
+
 // simulated is how many invocations a simulated run of cfs on Huawei's workload at 90 % load has in a figure.
 func (t *tables) simulated(figure string) (int, error) {
 	const file = "report/means.tsv"
@@ -173,6 +187,9 @@ func (t *tables) claims() ([]claim, error) {
 			if strings.HasPrefix(c.Figure, "table") {
 				by.name = "in its table"
 			}
+			if r[by.column+"_rounds"] == "1" {
+				by.name += oneRound
+			}
 			if seen := r[by.column]; seen != "" {
 				*by.to = verdict{by.name, r[by.column+"_verdict"], seen}
 				if c.Best.By == "" {
@@ -215,6 +232,15 @@ func (t *tables) unasked() ([]claim, error) {
 	all, err := t.claims()
 	return slices.DeleteFunc(all, func(c claim) bool { return c.Best.By != "" }), err
 }
+
+// ofOneRound is how many claims have a verdict of one round.
+func (t *tables) ofOneRound() (int, error) {
+	all, err := t.claims()
+	return len(slices.DeleteFunc(all, func(c claim) bool { return !strings.HasSuffix(c.Best.By, oneRound) })), err
+}
+
+// oneRound ends the name of runs of which there is one round.
+const oneRound = ", one round"
 
 // explained is how many of the unconfirmed claims have a reason.
 func (t *tables) explained() (int, error) {
@@ -283,95 +309,6 @@ func (t *tables) cells() (string, error) {
 		return "", fmt.Errorf("never.md does not say how many cells there are")
 	}
 	return string(m[1]), nil
-}
-
-// measuredRun is what findings need of report/runs.json.
-type measuredRun struct {
-	Engine, Workload, Scheduler string
-	Revision                    string // of the code
-	Round, Invocations          int
-	FunctionCPUs                int `json:"function_cpus"`
-	Kernel, Accelerator         string
-	LoadAsked                   float64 `json:"load_asked"`
-	LoadAchieved                float64 `json:"load_achieved"`
-	PlatformPerRequest          float64 `json:"platform_per_request_ns"`
-	MeanGap                     float64 `json:"mean_gap_ns"`
-}
-
-// measured are the runs of a scheduler on a workload at 90 % load in guests with so
-// many CPUs for the functions; an error if there are none.
-func (t *tables) measured(workload, scheduler string, functionCPUs int) ([]measuredRun, error) {
-	text, err := os.ReadFile(filepath.Join(t.docs, "report", "runs.json"))
-	if err != nil {
-		return nil, err
-	}
-	var runs []measuredRun
-	if err := json.Unmarshal(text, &runs); err != nil {
-		return nil, fmt.Errorf("report/runs.json: %w", err)
-	}
-	runs = slices.DeleteFunc(runs, func(r measuredRun) bool {
-		return r.Engine != "vm" || r.Workload != workload || r.Scheduler != scheduler || r.LoadAsked != 0.9 || r.FunctionCPUs != functionCPUs
-	})
-	if len(runs) == 0 {
-		return nil, fmt.Errorf("report/runs.json: no run of %s on %s at 90 %% in a guest with %d CPUs for the functions", scheduler, workload, functionCPUs)
-	}
-	return runs, nil
-}
-
-// invocations is how many a run on Huawei's workload has in guests with so many CPUs for the functions.
-func (t *tables) invocations(functionCPUs int) (int, error) {
-	runs, err := t.measured("huawei", "cfs", functionCPUs)
-	if err != nil {
-		return 0, err
-	}
-	return runs[0].Invocations, nil
-}
-
-// demand is which part of the functions' CPU time functions and platform ask for together
-// under CFS on Huawei's workload, in percent.
-func (t *tables) demand(functionCPUs int) (string, error) {
-	runs, err := t.measured("huawei", "cfs", functionCPUs)
-	if err != nil {
-		return "", err
-	}
-	r := runs[0]
-	return fmt.Sprintf("%.0f %%", 100*(r.LoadAchieved+r.PlatformPerRequest/r.MeanGap/float64(functionCPUs))), nil
-}
-
-// conditions say with which kernel, clock, CPUs, rounds, invocations and code the report's measured runs of alps on these
-// workloads at 90 % load were made, of those with so many CPUs for the functions.
-func (t *tables) conditions(functionCPUs int, workloads ...string) (string, error) {
-	rounds, codes, invocations := map[int]bool{}, map[string]bool{}, []string{}
-	var r measuredRun
-	if len(workloads) == 0 {
-		return "", fmt.Errorf("conditions with %d CPUs: of which workloads?", functionCPUs)
-	}
-	for _, workload := range workloads {
-		runs, err := t.measured(workload, "alps", functionCPUs)
-		if err != nil {
-			return "", err
-		}
-		for _, r = range runs {
-			rounds[r.Round], codes[r.Revision] = true, true
-		}
-		n := thousands(r.Invocations)
-		if len(workloads) > 1 {
-			n += " (" + strings.ToUpper(workload[:1]) + workload[1:] + ")"
-		}
-		invocations = append(invocations, n)
-	}
-	plural := func(n int, name string) string {
-		if n == 1 {
-			return "one " + name
-		}
-		return fmt.Sprintf("%d %ss", n, name)
-	}
-	time := "accelerator " + r.Accelerator
-	if r.Accelerator == "vtime" {
-		time = "virtual time"
-	}
-	return fmt.Sprintf("kernel %s, %s, %s for the functions, %s of %s invocations, code %s", r.Kernel, time, plural(functionCPUs, "CPU"), plural(len(rounds), "round"),
-		strings.Join(invocations, " and "), strings.Join(slices.Sorted(maps.Keys(codes)), ", ")), nil
 }
 
 func number(file, text string) (float64, error) {

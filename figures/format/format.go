@@ -57,19 +57,62 @@ func Percent(v float64) string {
 	return Fixed(v, 1) + " %"
 }
 
+// Decimals is how many decimals a number needs so that it does not print as zero: at least least, which is enough
+// of zero itself, and at most 15.
+func Decimals(v float64, least int) int {
+	digits := least
+	for v != 0 && !math.IsNaN(v) && digits < 15 && strings.Trim(Fixed(v, digits), "-0.") == "" {
+		digits++
+	}
+	return digits
+}
+
 // Change is a ratio as people say it: −28.0 % of 0.72, and from 3 on × 3.4. Of NaN and infinities it is nothing.
 func Change(ratio float64) string {
+	return change(ratio, 1)
+}
+
+// SignedChange is Change with as many decimals as it needs to say whether the ratio is above or below 1, for a
+// verdict hangs on that: −0.004 % of 0.99996.
+func SignedChange(ratio float64) string {
+	return change(ratio, Decimals(100*(ratio-1), 1))
+}
+
+// change is Change with so many decimals where it is in %.
+func change(ratio float64, digits int) string {
 	if math.IsNaN(ratio) || math.IsInf(ratio, 0) {
 		return ""
 	}
 	if ratio >= 3 {
 		return "× " + Grouped(ratio, 1)
 	}
-	text := Grouped(100*(ratio-1), 1)
-	if ratio > 1 && text != "0.0" {
+	text := Grouped(100*(ratio-1), digits)
+	if ratio > 1 && strings.Trim(text, "0.") != "" {
 		text = "+" + text
 	}
 	return text + " %"
+}
+
+// Interval is an interval of ratios in brackets, each end as SignedChange has it, and nothing of one that is NaN:
+// (−3.6 to +0.2 %). Of one round it says so, for then nothing is known of how far rounds differ.
+func Interval(lo, hi float64, rounds int) string {
+	if math.IsNaN(lo) || math.IsNaN(hi) {
+		return ""
+	}
+	from, to := SignedChange(lo), SignedChange(hi)
+	if unit := " %"; strings.HasSuffix(from, unit) && strings.HasSuffix(to, unit) {
+		from = strings.TrimSuffix(from, unit)
+	}
+	return Brackets(from, to, rounds)
+}
+
+// Brackets is an interval between two ends that are printed. Of one round it says that it is within one run.
+func Brackets(lo, hi string, rounds int) string {
+	text := " (" + lo + " to " + hi
+	if rounds == 1 {
+		text += ", within one run"
+	}
+	return text + ")"
 }
 
 // Span is the range of values, of which there must be one, such as 1–3; one number where both ends print alike.

@@ -32,6 +32,21 @@ func TestNumbers(t *testing.T) {
 	} {
 		require.Equal(t, want, got)
 	}
+	for want, got := range map[string]string{
+		"−28.0 %":                          SignedChange(0.72),
+		"−0.01 %":                          SignedChange(0.9999),
+		"+0.001 %":                         SignedChange(1.00001),
+		"0.0 %":                            SignedChange(1),
+		" (−3.6 to −0.01 %)":               Interval(0.9641, 0.9999, 3),
+		" (−3.6 to +0.001 %)":              Interval(0.9641, 1.00001, 3),
+		" (−3.6 to 0.0 %, within one run)": Interval(0.9641, 1, 1),
+		" (−20.1 % to × 4.2)":              Interval(0.799, 4.2, 2),
+		" (14 % to 25 %, within one run)":  Brackets("14 %", "25 %", 1),
+		"":                                 Interval(math.NaN(), math.NaN(), 1),
+	} {
+		require.Equal(t, want, got)
+	}
+	require.Equal(t, []int{1, 1, 1, 4}, []int{Decimals(0, 1), Decimals(7, 1), Decimals(math.NaN(), 1), Decimals(-0.0004, 1)})
 	for _, none := range []string{Fixed(math.NaN(), 1), Short(math.NaN()), Grouped(math.Inf(1), 0), Change(math.NaN()), Percent(math.NaN()),
 		Change(math.Inf(1)), Change(math.Inf(-1)), Percent(math.Inf(1)), Percent(math.Inf(-1))} {
 		require.Empty(t, none)

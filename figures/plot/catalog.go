@@ -54,23 +54,28 @@ var (
 	perGroup = []column{turnaroundOf("G1"), turnaroundOf("G2"), turnaroundOf("G3"), turnaroundOf("G4")}
 	whole    = []column{{"turnaround", []string{dataset.Turnaround}, []string{results.All}}}
 	orders   = "alps serves by rank, with a bounded wait, as the text has it; " + paper.Artifact + " first come, first served, as the published comparison amounts to."
+	plotted  = PlottedSFS + " "
 	little   = "At this load hardly anything waits in the simulation, and the parameter changes little; the differences in the paper are about as large as those between two of its own plots of the same setting."
 )
+
+// PlottedSFS is in the note of every figure whose simulated sfs has other parameters than the measured one: its YAML
+// gives it gaps and the order off.
+const PlottedSFS = "sfs is two schedulers: simulated, the one that the paper's plots fit, with slices of a fifth of the mean gap and no order; measured, SFS as it was published."
 
 // Catalog is every figure of the report, in order. Tables (dataset.Grids) and the heat map of package never are apart.
 var Catalog = []Figure{
 	{Name: "fig01", Title: "Turnaround, and on-CPU segments", Kind: cdfs,
-		columns: []column{whole[0], {"on-CPU segments", []string{dataset.Segments}, []string{results.All}}}},
+		columns: []column{whole[0], {"on-CPU segments", []string{dataset.Segments}, []string{results.All}}}, Note: PlottedSFS},
 	{Name: "fig02", Title: "SRPT when CPU times are estimates", Kind: cdfs, columns: whole,
-		Note: "srpt-eb: estimates off by up to half; random: all of them random; random40: 40 % of them."},
+		Note: "srpt-eb: estimates off by up to half; random: all of them random; random40: 40 % of them. " + PlottedSFS},
 	{Name: "fig03", Title: "On-CPU segments under SRPT per group of functions", Kind: violins,
 		columns: []column{{"on-CPU segments", []string{dataset.Segments}, results.Groups}}, only: []string{"srpt"}},
 	{Name: "fig04", Title: "Architecture", Kind: CodeOnly,
 		Note: "Drawn from the imports of the packages, the BPF objects and the kernel patches. An arrow goes from a package to one that it imports; an import that follows from a chain of others has none. In grey, what is in the kernel: BPF maps, the programs that use them, and the hooks, tracepoints and operations that these are attached to, with the patch series that add a hook."},
-	{Name: "fig05", Title: "Turnaround per group at three loads", Kind: cdfs, columns: perGroup, Note: orders},
-	{Name: "fig06", Title: "Turnaround per group at 90 % load", Kind: barRows, columns: perGroup, Note: orders},
+	{Name: "fig05", Title: "Turnaround per group at three loads", Kind: cdfs, columns: perGroup, Note: plotted + orders},
+	{Name: "fig06", Title: "Turnaround per group at 90 % load", Kind: barRows, columns: perGroup, Note: plotted + orders},
 	{Name: "fig07", Title: "Lost CPUs per invocation", Kind: violins, flat: true,
-		columns: []column{{"context switches per invocation", []string{dataset.Switches}, []string{results.All}}}, Note: orders},
+		columns: []column{{"context switches per invocation", []string{dataset.Switches}, []string{results.All}}}, Note: plotted + orders},
 	{Name: "fig08", Title: "Turnaround saved by ALPS against CFS, per invocation", Kind: boxes, flat: true, only: []string{"alps", paper.Artifact},
 		columns: []column{{"saved, %", []string{dataset.Saved, dataset.SavedFixed, dataset.SavedRandom}, []string{results.All}}},
 		Note:    "saved: the function alone; +11ms: a platform's time added to both sides; +1..10ms: a random one. " + orders},
@@ -85,7 +90,7 @@ var Catalog = []Figure{
 	{Name: "deployment", Title: "Fig 6 in the paper's deployment", Kind: barRows, columns: perGroup,
 		Note: "Worker, Docker and functions share the functions' CPUs, and requests come as the artifact's client sends them. What the paper's platform needs more per request than ours is modelled: CPU time that the container uses before the process begins. " + orders},
 	{Name: paper.Headline, Title: "Fig 6 on the paper's 24 CPUs, in its deployment", Kind: barRows, columns: perGroup,
-		Note: "As deployment, on as many CPUs as the paper's functions had. A run takes about 40 minutes of a CPU, so rounds are few. " + orders},
+		Note: "As deployment, on as many CPUs as the paper's functions had. A run takes about 40 minutes of a CPU, so rounds are few: of one, an interval is over the blocks of that run. " + plotted + orders},
 	{Name: paper.Orders, Title: "Beyond the paper: orders of ALPS beside its plotted ALPS", Kind: barRows, columns: perGroup,
 		Note: "fifo: first come, first served between functions, which is what the published comparison amounts to; strict and bounded: by rank, as the text has it. The series alps is bounded, and alps-artifact is fifo; like-artifact is fifo with the parameters of the published code."},
 	{Name: "tails", Title: "Beyond the paper: the tail of the short functions on one core", Kind: barRows, columns: perGroup,
@@ -108,5 +113,5 @@ var Catalog = []Figure{
 		Note: "Simulated: a window after the drift all is learnt anew, and until then it costs little: with the drift the means are between 2 % lower (alps) and 5 % higher (cfs) than without, less than rounds differ from each other. alps-none has no fine-tuning."},
 	{Name: "repeat", Title: "Beyond the paper: run-to-run spread", Kind: boxes,
 		columns: []column{spreadOf(results.All), spreadOf("G1"), spreadOf("G4")},
-		Note:    "A box is made of the means of single rounds, each against the mean of all of them. Simulated: 5 rounds, within 20 % over all invocations, under ALPS within 46 %, and within 29 % in G4, the hundredth of all that is longest. Differences between two runs of that size are chance."},
+		Note:    "A box is made of the means of single rounds, each against the mean of all of them. Simulated: 5 rounds, within 20 % over all invocations, under ALPS within 46 %, and within 29 % in G4, the hundredth of all that is longest. Differences between two runs of that size are chance. " + PlottedSFS},
 }

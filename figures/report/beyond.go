@@ -9,6 +9,7 @@ import (
 
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/figures/architecture"
+	"github.com/ds2-lab/alps/figures/claims"
 	"github.com/ds2-lab/alps/figures/dataset"
 	"github.com/ds2-lab/alps/figures/never"
 	"github.com/ds2-lab/alps/figures/plot"
@@ -66,7 +67,9 @@ func (r *report) drawRelative(f plot.Figure, set *dataset.Set, s *section, p *pa
 	}
 	p.Narrow = inline(svg)
 	p.Head, p.Lines = plot.RatioTable(ratios)
-	s.Means = append(s.Means, r.means(f.Name, set)...)
+	if err := r.addMeans(s, f.Name, set); err != nil {
+		return err
+	}
 	return r.file(p.File+".tsv", []byte(plot.RatioTSV(set.Engine, ratios)))
 }
 
@@ -77,7 +80,7 @@ func (r *report) addGrid(g *dataset.Grid) error {
 	if err != nil {
 		return err
 	}
-	p := part{Engine: results.EngineHost}
+	p := part{Engine: results.EngineHost, Command: claims.Command(g.Name, results.EngineHost)}
 	if err := r.forget(g.Name); err != nil {
 		return err
 	}
@@ -114,7 +117,7 @@ func (r *report) addNever() (*never.Grid, error) {
 	}
 	s := section{Name: never.Experiment, Title: "Beyond the paper: does it ever lose?",
 		Note: "Simulated. Blue: the mean turnaround is shorter than that of the better of CFS and EEVDF; red, framed: longer. The oracle is SRPT with one queue for all cores."}
-	p := part{Engine: results.EngineSim}
+	p := part{Engine: results.EngineSim, Command: claims.Command(never.Experiment, results.EngineSim)}
 	if err := r.forget(never.Experiment + "-sim"); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ds2-lab/alps/figures/dataset"
 	"github.com/ds2-lab/alps/figures/figuretest"
 	"github.com/ds2-lab/alps/figures/never"
+	"github.com/ds2-lab/alps/figures/stats"
 )
 
 // The report has the picture, the summary and the data.
@@ -58,8 +59,9 @@ func TestATableThatIsGoneLeavesNoFile(t *testing.T) {
 
 // The data has the means as they are, not as round as the page's.
 func TestMeansAreNotRounded(t *testing.T) {
-	p := page{Sections: []section{{Means: []means{{"fig06", results.EngineSim, "huawei", 90, "cfs", 300, 2, 1234.5678, 12.25, math.NaN()}}}}}
-	require.Contains(t, p.meansTSV(), "\nfig06\tsim\thuawei\t90\tcfs\t2\t300\t1234.568\t12.250\t\n")
+	p := page{Sections: []section{{Means: []means{{Figure: "fig06", Engine: results.EngineSim, Workload: "huawei", Load: 90, Series: "cfs", N: 300, Rounds: 2, Turnaround: 1234.5678, Request: 12.25, Switch: math.NaN(),
+		OverCFS: multiple{1, stats.Interval{Lo: 1, Hi: 1}}, RequestOverCFS: multiple{math.NaN(), stats.Interval{Lo: math.NaN(), Hi: math.NaN()}}}}}}}
+	require.Contains(t, p.meansTSV(), "\nfig06\tsim\thuawei\t90\tcfs\t2\t300\t1234.568\t12.250\t\t1.000000\t1.000000\t1.000000\t\t\t\n")
 	html, err := p.render()
 	require.NoError(t, err)
 	require.Contains(t, string(html), "<td>1,235</td><td>12</td><td></td></tr>")

@@ -26,6 +26,7 @@ import (
 	"github.com/ds2-lab/alps/figures/never"
 	"github.com/ds2-lab/alps/figures/paper"
 	"github.com/ds2-lab/alps/figures/plot"
+	"github.com/ds2-lab/alps/figures/stats"
 	"github.com/ds2-lab/alps/internal/atomicfile"
 	"github.com/ds2-lab/alps/internal/progress"
 )
@@ -169,7 +170,9 @@ func (r *report) addFigure(f plot.Figure) error {
 				s.Runs = append(s.Runs, x.Result.Run)
 			}
 		}
-		s.Parts = append(s.Parts, p)
+		if set != nil || err != nil || p.Command != "" { // else no part of the figure is for this engine
+			s.Parts = append(s.Parts, p)
+		}
 	}
 	var err error
 	s.YAML, err = r.copyYAML(f.Name)
@@ -217,7 +220,9 @@ func (r *report) draw(f plot.Figure, set *dataset.Set, s *section, p *part) erro
 		return err
 	}
 	s.add(rows)
-	s.Means = append(s.Means, r.means(f.Name, set)...)
+	if err := r.addMeans(s, f.Name, set); err != nil {
+		return err
+	}
 	return r.file(p.File+".tsv", []byte(plot.TSV(rows)))
 }
 
@@ -263,18 +268,45 @@ func (r *report) file(name string, data []byte) error {
 	return nil
 }
 
+// addMeans adds the means of a set to its section.
+func (r *report) addMeans(s *section, figure string, set *dataset.Set) error {
+	m, err := r.means(figure, set)
+	s.Means = append(s.Means, m...)
+	return err
+}
+
 // means are those over all invocations of every series, workload and load.
-func (r *report) means(figure string, set *dataset.Set) []means {
+func (r *report) means(figure string, set *dataset.Set) ([]means, error) {
 	at := func(x results.Series) paper.Position {
 		return paper.Position{Figure: figure, Workload: x.Workload, LoadPct: dataset.LoadPct(x.Load), Group: results.All, Series: x.Name}
 	}
 	var out []means
 	for _, where := range dataset.Distinct(set.Series, at) {
 		d := r.library.Distribution(set, where, dataset.Turnaround)
-		out = append(out, means{figure, set.Engine, where.Workload, where.LoadPct, where.Series, d.N(), d.Rounds, d.Mean(),
-			r.library.Distribution(set, where, dataset.FromRequest).Mean(), r.library.Distribution(set, where, dataset.Switches).Mean()})
+		m := means{Figure: figure, Engine: set.Engine, Workload: where.Workload, Load: where.LoadPct, Series: where.Series, N: d.N(), Rounds: d.Rounds, Turnaround: d.Mean(),
+			Request: r.library.Distribution(set, where, dataset.FromRequest).Mean(), Switch: r.library.Distribution(set, where, dataset.Switches).Mean()}
+		var err error
+		if m.OverCFS, err = r.overCFS(set, where, dataset.Turnaround); err != nil {
+			return nil, err
+		}
+		if m.RequestOverCFS, err = r.overCFS(set, where, dataset.FromRequest); err != nil {
+			return nil, err
+		}
+		out = append(out, m)
 	}
-	return out
+	return out, nil
+}
+
+// overCFS is the mean of a measure as a multiple of that of cfs in the same set; NaN if cfs is not in it.
+func (r *report) overCFS(set *dataset.Set, at paper.Position, measure string) (multiple, error) {
+	cfs, stat := at, dataset.JoinStat(measure, "mean")
+	cfs.Series = "cfs"
+	a, err := r.library.Redraw(set, at, stat)
+	if err != nil {
+		return multiple{}, err
+	}
+	b, err := r.library.Redraw(set, cfs, stat)
+	return multiple{r.library.Distribution(set, at, measure).Mean() / r.library.Distribution(set, cfs, measure).Mean(), stats.RatioMiddle95(a, b)}, err
 }
 
 // note remembers a run that is shown.

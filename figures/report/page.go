@@ -19,6 +19,7 @@ import (
 	"github.com/ds2-lab/alps/figures/dataset"
 	"github.com/ds2-lab/alps/figures/format"
 	"github.com/ds2-lab/alps/figures/plot"
+	"github.com/ds2-lab/alps/figures/stats"
 	"github.com/ds2-lab/alps/internal/progress"
 )
 
@@ -84,17 +85,37 @@ type means struct {
 	N                           int64
 	Rounds                      int
 	Turnaround, Request, Switch float64 // ms, ms, and lost CPUs per invocation; NaN: none
+	OverCFS, RequestOverCFS     multiple
+}
+
+// multiple is a ratio and its interval; NaN: none.
+type multiple struct {
+	Ratio  float64
+	Middle stats.Interval
+}
+
+// tsv is the ratio and the ends of its interval, each behind a tab.
+func (m multiple) tsv() string {
+	text := ""
+	for _, v := range []float64{m.Ratio, m.Middle.Lo, m.Middle.Hi} {
+		text += "\t" + format.Fixed(v, 6)
+	}
+	return text
 }
 
 // meansTSV has a line for each engine, workload, load and series of each figure. Its numbers are not as round as the
 // page's: others compute from them.
 func (p page) meansTSV() string {
 	var b strings.Builder
-	b.WriteString("figure\tengine\tworkload\tload_pct\tseries\trounds\tn\tturnaround_ms\trequest_ms\tswitches\n")
+	b.WriteString("figure\tengine\tworkload\tload_pct\tseries\trounds\tn\tturnaround_ms\trequest_ms\tswitches")
+	for _, measure := range []string{"turnaround", "request"} {
+		fmt.Fprintf(&b, "\t%[1]s_over_cfs\t%[1]s_over_cfs_lo95\t%[1]s_over_cfs_hi95", measure)
+	}
+	b.WriteString("\n")
 	for _, s := range p.Sections {
 		for _, m := range s.Means {
-			fmt.Fprintf(&b, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%s\t%s\t%s\n", m.Figure, m.Engine, m.Workload, m.Load, m.Series, m.Rounds, m.N,
-				format.Fixed(m.Turnaround, 3), format.Fixed(m.Request, 3), format.Fixed(m.Switch, 3))
+			fmt.Fprintf(&b, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%s\t%s\t%s%s%s\n", m.Figure, m.Engine, m.Workload, m.Load, m.Series, m.Rounds, m.N,
+				format.Fixed(m.Turnaround, 3), format.Fixed(m.Request, 3), format.Fixed(m.Switch, 3), m.OverCFS.tsv(), m.RequestOverCFS.tsv())
 		}
 	}
 	return b.String()
@@ -152,6 +173,11 @@ type engineAnswer struct {
 
 // Terms are explained on the page.
 func (p page) Terms() []term { return terms }
+
+// OneRound says whether a verdict by the runs of paper.Headline is of one round.
+func (p page) OneRound() bool {
+	return slices.ContainsFunc(p.Claims, func(c claims.Judged) bool { return c.Large.OneRound() })
+}
 
 // Files are the data beside the page.
 func (p page) Files() []dataFile { return dataFiles }
