@@ -97,14 +97,19 @@ static __always_inline bool in_a_hurry(__s64 ending, __u64 until)
 /*
  * A function with a process that must end yields to nobody. That changes its own
  * answer only, and the kernel need not ask it before it is queued again. The kernel
- * asks everybody once any answer changes. So each such moment raises the epoch, whose
- * lowest bit is that of everybody else's bias: 1 us, too little to change the order.
+ * asks everybody once any answer changes. So each such moment raises the epoch, and
+ * everybody else's bias is so many us more: the same for all, so the order stays. It is
+ * another answer than at the last tick unless EPOCHS processes must end within one.
  */
+#define EPOCHS 1024
+
 static __always_inline int in_epoch(struct control *c, int bias)
 {
-	if (!bias || !(c->epoch & 1))
-		return bias;
-	return bias == 1 ? 2 : bias ^ 1;
+	if (!bias)
+		return 0;
+	if (bias > (int)MAX_BIAS_US - EPOCHS)
+		bias = (int)MAX_BIAS_US - EPOCHS;
+	return bias + (c->epoch & (EPOCHS - 1));
 }
 
 static __always_inline int bias_of(__u64 cgroup_id, struct sched_entity *se)

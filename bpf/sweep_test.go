@@ -127,10 +127,15 @@ func TestWhoMustEndYieldsToNobody(t *testing.T) {
 	now := uint64(clock.Now())
 	ending(1, now+uint64(time.Hour), 1)
 	require.Equal(t, []int32{0, 700, 2, -1}, answers(), "and the other's bias is another one than before")
-	ending(1, now, 2)
-	require.Equal(t, calm, answers(), "not for ever")
+	ending(2, now+uint64(time.Hour), 2)
+	require.Equal(t, []int32{0, 700, 3, -1}, answers(), "and if two must end between two questions")
+	ending(2, now, 2)
+	require.Equal(t, []int32{52, 700, 3, 900}, answers(), "not for ever; all biases are as much more")
 	ending(0, now+uint64(time.Hour), 3)
-	require.Equal(t, []int32{51, 700, 2, 900}, answers(), "it is gone")
+	require.Equal(t, []int32{53, 700, 4, 900}, answers(), "they are gone")
+	require.NoError(t, b.SetPolicy(map[CgroupID]Entry{1: {BiasUS: math.MaxInt32, SliceUS: 700}, 2: {BiasUS: 1, SliceUS: 900}}))
+	ending(0, 0, 1023)
+	require.Equal(t, int32(math.MaxInt32-1), answers()[0], "the greatest bias does not overflow")
 }
 
 // A process that lives on and sleeps again and again is a server's rather than an invocation.
