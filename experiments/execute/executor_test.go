@@ -24,6 +24,19 @@ import (
 	"github.com/ds2-lab/alps/vm"
 )
 
+// runSetOf is the set of runs of experiments that lie in dir, "" for the
+// repository's, in guests with one CPU for the functions.
+func runSetOf(t *testing.T, name, dir string, change func(*config.Profile)) *plan.RunSet {
+	selected, err := plan.Select(name, plan.Options{Guest: guest.Options{Root: "../.."}, Dir: dir, Profile: "smoke"})
+	require.NoError(t, err)
+	if change != nil {
+		change(&selected.Profile)
+	}
+	set, err := plan.NewRunSet(selected.Measured, selected.Profile, 1)
+	require.NoError(t, err)
+	return set
+}
+
 // executorTest runs an executor without guests. It counts guests and replays, and lets
 // runs fail or be invalid as the test says.
 type executorTest struct {

@@ -15,46 +15,14 @@ import (
 	"github.com/ds2-lab/alps/experiments/loadgen"
 	"github.com/ds2-lab/alps/experiments/plan"
 	"github.com/ds2-lab/alps/experiments/results"
-	"github.com/ds2-lab/alps/experiments/trace"
 	"github.com/ds2-lab/alps/internal/progress"
 )
-
-// requests turns a run's rows into requests. The functions' costs say how many rounds
-// each needs for its CPU time. They are due such that they make the run's load on cpus
-// function CPUs, or, in the paper's deployment, when the paper's client sends them.
-func requests(r *plan.Run, costs guest.Costs, cpus int) ([]loadgen.Request, error) {
-	demand := make([]time.Duration, len(r.Classes))
-	rounds := make([]int, len(r.Classes))
-	for i, c := range r.Classes {
-		cost, ok := costs[c.Function]
-		if !ok {
-			return nil, fmt.Errorf("function %s was not calibrated", c.Function)
-		}
-		rounds[i] = cost.Rounds(time.Duration(float64(c.CPU) * r.Factor))
-		demand[i] = cost.CPU(rounds[i])
-	}
-	each := make([]time.Duration, len(r.Rows))
-	for i, row := range r.Rows {
-		each[i] = demand[row.Class]
-	}
-	due := trace.Scale(r.Rows, each, r.Load, cpus)
-	if r.Guest.Deployment == config.AsPaper {
-		due = trace.Artifact(r.Rows, r.Load, cpus)
-	}
-	reqs := make([]loadgen.Request, len(r.Rows))
-	for i, row := range r.Rows {
-		c := r.Classes[row.Class]
-		reqs[i] = loadgen.Request{ID: i + 1, Function: c.Function, UID: c.UID, Group: c.Group, N: c.N, Port: c.Port,
-			Size: costs[c.Function].Size, Rounds: rounds[row.Class], Due: due[i]}
-	}
-	return reqs, nil
-}
 
 // replay executes a run in a guest.
 func replay(ctx context.Context, g *guest.Guest, r *plan.Run, profile string, step *progress.Step) (results.Result, error) {
 	a := g.Artifacts
 	cpus := a.FunctionCPUs()
-	reqs, err := requests(r, g.Costs, cpus)
+	reqs, err := r.Requests(g.Costs, cpus)
 	if err != nil {
 		return results.Result{}, err
 	}
@@ -96,7 +64,7 @@ func replay(ctx context.Context, g *guest.Guest, r *plan.Run, profile string, st
 		ImageDigest: a.Image.Digest, Docker: g.Info.Docker, Revision: a.Revision,
 		Invocations: len(invocations), TimeFactor: r.Factor, LoadAsked: r.Load,
 		LoadAchieved: float64(stats.CPU) / (float64(stats.Span) * float64(cpus)),
-		Deployment:   cmp.Or(r.Guest.Deployment, config.Apart), PlatformPerRequest: stats.Platform / time.Duration(max(1, len(invocations))), PlatformModelled: a.PlatformModelled(),
+		Deployment:   cmp.Or(r.Guest.Deployment, config.Apart), PlatformPerRequest: stats.Platform / time.Duration(max(1, len(invocations))), PlatformModelled: a.PlatformModelled,
 		MeanGap: stats.MeanGap, LateP50: stats.LateP50, LateP99: stats.LateP99, LateMax: stats.LateMax, Took: stats.Took,
 		Failed: stats.Failed, Lost: stats.Lost, Errors: stats.Errors, Broken: stats.Broken,
 	}

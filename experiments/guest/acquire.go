@@ -55,7 +55,11 @@ type provisioned struct {
 
 // snapshot is the configuration of the snapshot that runs start from.
 func (a Artifacts) snapshot() (vm.Config, vm.Provision, error) {
-	key, err := digest.New("provision/4").Str("tools", a.ToolsDigest).Str("cpus", a.functionCPUs()).Str("deployment", a.variant.Deployment).Str("daemon", a.hooksFlag()).Str("quiet", a.quiet()).Sum()
+	setUp, err := a.SetUp()
+	if err != nil {
+		return vm.Config{}, vm.Provision{}, err
+	}
+	key, err := digest.New("provision/5").Str("tools", a.ToolsDigest).Str("set up", setUp).Str("platform", fmt.Sprint(a.PlatformModelled)).Str("quiet", a.quiet()).Sum()
 	c := a.VMConfig()
 	c.Window = windowMiB
 	return c, vm.Provision{Key: key, Run: a.provision}, err

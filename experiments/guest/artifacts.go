@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ds2-lab/alps/internal/command"
 	"github.com/ds2-lab/alps/internal/digest"
@@ -60,6 +61,10 @@ type Artifacts struct {
 	QEMU        qemu.Built // of guests in virtual time; zero: the distribution's
 	CPUs        int
 	Revision    string // of the repository, when the tools were built
+
+	// PlatformModelled is the CPU time per request that containers use in place of the
+	// paper's platform: none where worker and functions have CPUs of their own.
+	PlatformModelled time.Duration
 
 	Shared bool // other processes may enter a guest booted of these (vm.Open)
 

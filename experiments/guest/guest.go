@@ -81,27 +81,12 @@ func (g *Guest) setUp(ctx context.Context, ports []string, step *progress.Step) 
 	if g.Info, err = g.VM.Info(ctx); err != nil {
 		return err
 	}
-	cpus := g.Artifacts.functionCPUs()
 	step.Detail("daemon")
-	lines := g.Artifacts.confine()
-	lines = append(lines, "systemd-run --quiet --collect --unit=alps "+g.Artifacts.onSystemCPU()+"-p Restart=no alps run -policy cfs "+g.Artifacts.hooksFlag()+" -cpus "+cpus)
-	if err := g.VM.Run(ctx, vm.Cmd{Line: strings.Join(lines, " && ")}); err != nil {
+	if err := g.VM.Run(ctx, vm.Cmd{Line: g.Artifacts.daemonLine()}); err != nil {
 		return err
 	}
 	step.Detail("functions")
-	line := "systemd-run --quiet --wait --pipe --collect --unit=" + loadgen.WorkerUnit + " -p KillMode=process "
-	if g.Artifacts.variant.Deployment == config.AsPaper {
-		line += fmt.Sprintf("-p AllowedCPUs=%s ol functions init -platform-us %d -cpus %s", cpus, g.Artifacts.PlatformModelled().Microseconds(), cpus)
-	} else {
-		line += "ol functions init -cpus " + cpus
-	}
-	if len(ports) > 0 {
-		line += " -ports " + strings.Join(ports, ",")
-	}
-	if g.Artifacts.variant.Worker != "" {
-		line += " -binary " + otherWorker
-	}
-	if err := g.VM.Run(ctx, vm.Cmd{Line: line}); err != nil {
+	if err := g.VM.Run(ctx, vm.Cmd{Line: g.Artifacts.functionsLine(ports)}); err != nil {
 		return err
 	}
 	if g.Artifacts.variant.Worker != "" {
@@ -120,6 +105,56 @@ func (g *Guest) setUp(ctx context.Context, ports []string, step *progress.Step) 
 	return g.startAgent(ctx)
 }
 
+// daemonLine is the shell line that confines the guest's services to their CPUs and
+// starts the daemon.
+func (a Artifacts) daemonLine() string {
+	return strings.Join(append(a.confine(), "systemd-run --quiet --collect --unit=alps "+a.onSystemCPU()+
+		"-p Restart=no alps run -policy cfs "+a.hooksFlag()+" -cpus "+a.functionCPUs()), " && ")
+}
+
+// functionsLine is the shell line that starts the functions of ports, without ports all.
+func (a Artifacts) functionsLine(ports []string) string {
+	cpus := a.functionCPUs()
+	line := "systemd-run --quiet --wait --pipe --collect --unit=" + loadgen.WorkerUnit + " -p KillMode=process "
+	if a.variant.Deployment == config.AsPaper {
+		line += fmt.Sprintf("-p AllowedCPUs=%s ol functions init -platform-us %d -cpus %s", cpus, a.PlatformModelled.Microseconds(), cpus)
+	} else {
+		line += "ol functions init -cpus " + cpus
+	}
+	if len(ports) > 0 {
+		line += " -ports " + strings.Join(ports, ",")
+	}
+	if a.variant.Worker != "" {
+		line += " -binary " + otherWorker
+	}
+	return line
+}
+
+// SetUp is all that this host's code says of a guest, for keys: QEMU's command line, with
+// placeholders for files, and the commands before the first run. Neither the guest's
+// programs nor its disk have it.
+func (a Artifacts) SetUp() (string, error) {
+	c := a.VMConfig()
+	c.Kernel, c.Disk, c.Tools, c.QEMU = "KERNEL", "DISK", "TOOLS", "QEMU"
+	if c.Initrd != "" {
+		c.Initrd = "INITRD"
+	}
+	machine, err := vm.Plan(c)
+	if err != nil {
+		return "", err
+	}
+	lines := []string{strings.Join(machine, " "), a.daemonLine(), a.functionsLine(nil)}
+	if a.variant.Worker != "" {
+		for _, f := range artifact.Functions {
+			lines = append(lines, registerLine(f.Port, f.UID, f.Name))
+		}
+	}
+	if a.variant.Agent {
+		lines = append(lines, a.agentLine())
+	}
+	return strings.Join(lines, "\n"), nil
+}
+
 // platformTime is the CPU time that our platform was measured to need per request
 // in a guest in virtual time.
 const platformTime = 1250 * time.Microsecond
@@ -131,10 +166,6 @@ const platformTime = 1250 * time.Microsecond
 // guest's CPU does one instruction per ns. So an invocation is forked here, and its
 // container uses platformShare before.
 const platformShare = 14700*time.Microsecond - platformTime
-
-// PlatformModelled is the CPU time per request that containers use in place of the
-// paper's platform: none where worker and functions have CPUs of their own.
-func (a Artifacts) PlatformModelled() time.Duration { return a.variant.PlatformModelled() }
 
 // confine lists the commands that say on which CPUs everything but the functions runs:
 // on CPU 0. In the paper's deployment the platform runs on the functions' CPUs instead.

@@ -57,7 +57,7 @@ func (a Artifacts) Variant(ctx context.Context, v Variant) (Artifacts, error) {
 		v.Deployment = "" // so that this deployment, by whichever name, has one key
 	}
 	a.CPUs = cmp.Or(v.CPUs, a.CPUs)
-	a.variant = v
+	a.variant, a.PlatformModelled = v, v.PlatformModelled()
 	if v.Worker == "" && !v.Agent {
 		return a, nil
 	}
@@ -81,13 +81,17 @@ func (g *Guest) registerWorkers(ctx context.Context, ports []string) error {
 		if len(ports) > 0 && !slices.Contains(ports, f.Port) {
 			continue
 		}
-		line := fmt.Sprintf(`id=$(docker ps -q --no-trunc -f label=%s=/run/ol/%s/worker) && [ -n "$id" ] && alps-loadgen register %s %s "/alps.slice/docker-$id.scope"`,
-			docker.LabelCluster, f.Port, f.UID, f.Name)
-		if err := g.VM.Run(ctx, vm.Cmd{Line: line}); err != nil {
+		if err := g.VM.Run(ctx, vm.Cmd{Line: registerLine(f.Port, f.UID, f.Name)}); err != nil {
 			return fmt.Errorf("register function %s of port %s: %w", f.Name, f.Port, err)
 		}
 	}
 	return nil
+}
+
+// registerLine is the shell line that registers a function's container.
+func registerLine(port, uid, name string) string {
+	return fmt.Sprintf(`id=$(docker ps -q --no-trunc -f label=%s=/run/ol/%s/worker) && [ -n "$id" ] && alps-loadgen register %s %s "/alps.slice/docker-$id.scope"`,
+		docker.LabelCluster, port, uid, name)
 }
 
 // agentCommand is the package of the scheduler in user space.
@@ -110,11 +114,16 @@ func (a Artifacts) hooksFlag() string {
 // its scheduler out, the guest ends, and its console says why: else the rest of a run
 // would be measured under another scheduler.
 func (g *Guest) startAgent(ctx context.Context) error {
-	err := g.VM.Run(ctx, vm.Cmd{Line: "systemd-run --quiet --collect --unit=alps-ghost -p Restart=no -p FailureAction=poweroff-immediate" +
-		" -p StandardError=journal+console alps-ghost -cpus " + g.Artifacts.functionCPUs() +
-		" && for i in $(seq 50); do grep -qx enabled /sys/kernel/sched_ext/state && exit 0; sleep 0.2; done; exit 1"})
-	if err != nil {
+	if err := g.VM.Run(ctx, vm.Cmd{Line: g.Artifacts.agentLine()}); err != nil {
 		return fmt.Errorf("agent: no scheduler of its own is enabled (console: %s): %w", g.VM.Console(), err)
 	}
 	return nil
+}
+
+// agentLine is the shell line that starts the agent, and fails if its scheduler is not
+// enabled within ten seconds.
+func (a Artifacts) agentLine() string {
+	return "systemd-run --quiet --collect --unit=alps-ghost -p Restart=no -p FailureAction=poweroff-immediate" +
+		" -p StandardError=journal+console alps-ghost -cpus " + a.functionCPUs() +
+		" && for i in $(seq 50); do grep -qx enabled /sys/kernel/sched_ext/state && exit 0; sleep 0.2; done; exit 1"
 }

@@ -13,7 +13,6 @@ import (
 	alpsclient "github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/experiments/config"
 	"github.com/ds2-lab/alps/experiments/guest"
-	"github.com/ds2-lab/alps/experiments/loadgen"
 	"github.com/ds2-lab/alps/experiments/results"
 	"github.com/ds2-lab/alps/experiments/trace"
 	"github.com/ds2-lab/alps/internal/digest"
@@ -37,7 +36,7 @@ type Run struct {
 	Program  *guest.Program // of Command, once it was read
 	Unit     int            // of the plan: runs of one unit are compared, and stay on one host
 
-	Arrivals string // digest of the requests to come: the same for all series of a part at one workload, load and round
+	Arrivals string // digest of the requests to come: the same for all series of a part in one kind of guest at one workload, load and round
 	Key      string // names the result; set by SetKey or SetImpossible
 
 	experiment string         // that asked for the run first
@@ -72,24 +71,6 @@ func (r Run) Scheduler() string {
 	return r.Mode.Policy
 }
 
-// digestArrivals is the digest of all that the run's requests are made of, but for the
-// guest's costs and CPUs.
-func (r Run) digestArrivals() (string, error) {
-	data, err := json.Marshal(struct {
-		Workload string
-		Classes  []trace.Class
-		Rows     []trace.Row
-		Load     float64
-		Factor   float64
-		Round    int
-		Unit     map[string]int
-	}{r.Workload, r.Classes, r.Rows, r.Load, r.Factor, r.Round, loadgen.Unit})
-	if err != nil {
-		return "", err
-	}
-	return digest.New("arrivals/1").Str("arrivals", string(data)).Sum()
-}
-
 // SetKey names the run by everything that makes it. a is the guest's artifacts,
 // with the run's variant.
 func (r *Run) SetKey(a guest.Artifacts) error {
@@ -97,12 +78,16 @@ func (r *Run) SetKey(a guest.Artifacts) error {
 	if err != nil {
 		return err
 	}
+	setUp, err := a.SetUp()
+	if err != nil {
+		return err
+	}
 	program := ""
 	if r.Program != nil {
 		program = r.Command + " " + r.Program.Digest
 	}
-	sum, err := digest.New("run/3").Str("kernel", a.Kernel.Key).Str("image", a.Image.Digest).Str("tools", a.ToolsDigest).
-		Str("accel", string(a.Accel)).Str("qemu", a.QEMU.Key).Str("deployment", a.Deployment()).Str("backend", r.Guest.Backend).Str("cpus", fmt.Sprint(a.CPUs)).Str("mode", string(mode)).Str("program", program).Str("arrivals", r.Arrivals).Sum()
+	sum, err := digest.New("run/4").Str("kernel", a.Kernel.Key).Str("image", a.Image.Digest).Str("tools", a.ToolsDigest).
+		Str("accel", string(a.Accel)).Str("qemu", a.QEMU.Key).Str("deployment", a.Deployment()).Str("set up", setUp).Str("platform", fmt.Sprint(a.PlatformModelled)).Str("backend", r.Guest.Backend).Str("cpus", fmt.Sprint(a.CPUs)).Str("mode", string(mode)).Str("program", program).Str("arrivals", r.Arrivals).Sum()
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ type RunSet struct {
 // NewRunSet lists the runs of experiments in guests whose functions have so many CPUs
 // where the experiment does not say how many. The first round of everything comes
 // first, so that a job that is cut short has whole rounds.
-func NewRunSet(exps []config.Experiment, profile config.Profile, cpus int) (*RunSet, error) {
+func NewRunSet(exps []config.Experiment, profile config.Profile, cpus int) (_ *RunSet, err error) {
 	b := &RunSet{Profile: profile, units: map[string]int{}, known: map[string]*Run{}}
 	for round := 1; round <= profile.Rounds.V; round++ {
 		for _, e := range exps {
@@ -49,7 +49,12 @@ func NewRunSet(exps []config.Experiment, profile config.Profile, cpus int) (*Run
 					for _, l := range part.Loads {
 						r := Run{Workload: mix.Name.V, Load: l.V, Seed: part.RoundSeed(round), Round: round,
 							Classes: mix.TraceClasses(), Rows: rows, Factor: profile.TimeFactor.V, experiment: e.Name}
-						if err := b.add(r, part, g); err != nil {
+						r.Guest.Deployment = g.deployment
+						r.Arrivals, err = r.digestArrivals(cmp.Or(g.functionCPUs, cpus))
+						if err == nil {
+							err = b.add(r, part, g)
+						}
+						if err != nil {
 							return nil, fmt.Errorf("%s: %w", e.Name, err)
 						}
 					}
@@ -108,10 +113,6 @@ func guestsOf(part config.VM) (list []guestSize) {
 // add adds the series of a part in a guest. common has the fields that are the same in
 // all their runs.
 func (b *RunSet) add(common Run, part config.VM, g guestSize) error {
-	var err error
-	if common.Arrivals, err = common.digestArrivals(); err != nil {
-		return err
-	}
 	// Series that are compared are measured on one host.
 	unit := fmt.Sprint(common.Workload, common.Load, common.Round)
 	if g.functionCPUs > 0 {

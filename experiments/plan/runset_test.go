@@ -148,19 +148,31 @@ func TestKeysFollowEveryInput(t *testing.T) {
 	keys(func(p *guest.Artifacts, _ *Run) { p.ToolsDigest = "t2" }, nil)
 	keys(func(p *guest.Artifacts, _ *Run) { p.Accel = vm.KVM }, nil)
 	keys(func(p *guest.Artifacts, _ *Run) { p.CPUs = 4 }, nil)
+	keys(func(p *guest.Artifacts, _ *Run) { p.PlatformModelled = 13 * time.Millisecond }, nil)
+	keys(func(p *guest.Artifacts, _ *Run) { p.Kernel.Initrd = "initrd" }, nil) // QEMU's command line has another kernel's options
 	keys(func(_ *guest.Artifacts, r *Run) { r.Mode.Order = "fifo" }, nil)
 	keys(func(_ *guest.Artifacts, r *Run) { r.Mode.Step = "2s" }, nil)
 	keys(none, func(p *config.Profile) { p.TimeFactor.V = 2 })
 	keys(none, func(p *config.Profile) { p.AtLeast.V = 3 })
 	for _, change := range []func(*Run){func(r *Run) { r.Load = 0.8 }, func(r *Run) { r.Round = 7 }, func(r *Run) { r.Workload = "w" },
-		func(r *Run) { r.Classes = slices.Clone(r.Classes); r.Classes[0].CPU++ }} {
+		func(r *Run) { r.Classes = slices.Clone(r.Classes); r.Classes[0].CPU++ },
+		func(r *Run) { r.Rows = slices.Clone(r.Rows); r.Rows[1].Gap++ },
+		func(r *Run) { r.Guest.Deployment = config.AsPaper }, // the same rows, due as the paper's client sends them
+	} {
 		r := *runSetOf(t, "fig06", "", nil).Runs[0]
 		before := r.Arrivals
 		change(&r)
-		after, err := r.digestArrivals()
+		after, err := r.digestArrivals(1)
 		require.NoError(t, err)
 		require.NotEqual(t, before, after)
 	}
+	r := runSetOf(t, "fig06", "", nil).Runs[0]
+	same, err := r.digestArrivals(1)
+	require.NoError(t, err)
+	require.Equal(t, r.Arrivals, same)
+	more, err := r.digestArrivals(2)
+	require.NoError(t, err)
+	require.NotEqual(t, r.Arrivals, more, "on more CPUs requests come faster")
 }
 
 // A program is one more scheduler: its command and file are part of the key, and

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package execute
+package plan
 
 import (
 	"fmt"
@@ -11,23 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/experiments/config"
-	"github.com/ds2-lab/alps/experiments/guest"
 	"github.com/ds2-lab/alps/experiments/loadgen"
-	"github.com/ds2-lab/alps/experiments/plan"
 )
-
-// runSetOf is the set of runs of experiments that lie in dir, "" for the
-// repository's, in guests with one CPU for the functions.
-func runSetOf(t *testing.T, name, dir string, change func(*config.Profile)) *plan.RunSet {
-	selected, err := plan.Select(name, plan.Options{Guest: guest.Options{Root: "../.."}, Dir: dir, Profile: "smoke"})
-	require.NoError(t, err)
-	if change != nil {
-		change(&selected.Profile)
-	}
-	set, err := plan.NewRunSet(selected.Measured, selected.Profile, 1)
-	require.NoError(t, err)
-	return set
-}
 
 // The CPU time that requests demand, by the functions' costs, over the CPU time that
 // there is, is the load asked for.
@@ -37,7 +22,7 @@ func TestRequestsGiveTheLoad(t *testing.T) {
 	for fn, size := range loadgen.Unit {
 		costs[fn] = loadgen.Cost{Function: fn, Size: size, Base: 9 * time.Millisecond, PerRound: 400 * time.Microsecond}
 	}
-	reqs, err := requests(first, costs, 3)
+	reqs, err := first.Requests(costs, 3)
 	require.NoError(t, err)
 	var work time.Duration
 	for _, r := range reqs {
@@ -50,7 +35,7 @@ func TestRequestsGiveTheLoad(t *testing.T) {
 
 	// From the middle on, drift asks the same functions for more or fewer rounds.
 	runs := runSetOf(t, "mispredict", "", func(p *config.Profile) { p.Only, p.Rounds.V = nil, 3 }).Runs
-	reqs, err = requests(runs[slices.IndexFunc(runs, func(r *plan.Run) bool { return r.Workload == "drift" })], costs, 1)
+	reqs, err = runs[slices.IndexFunc(runs, func(r *Run) bool { return r.Workload == "drift" })].Requests(costs, 1)
 	require.NoError(t, err)
 	asked := map[string]map[int]bool{}
 	for i, r := range reqs {
@@ -67,6 +52,6 @@ func TestRequestsGiveTheLoad(t *testing.T) {
 	require.Len(t, asked["floatOperation205020true"], 1)
 	require.NotEqual(t, asked["floatOperation205020false"], asked["floatOperation205020true"])
 	delete(costs, "fib")
-	_, err = requests(first, costs, 3)
+	_, err = first.Requests(costs, 3)
 	require.ErrorContains(t, err, "fib was not calibrated")
 }
