@@ -127,7 +127,7 @@ func (Experiments) Plan(ctx context.Context,
 	name *string, // of the experiment; all without it
 	engine *string, // vm or sim; as of experiments:run
 	profile *string, // smoke, brief, quick, paper, headline or cells; of vm
-	accel *string, // kvm, tcg or vtime: whose times; without it what auto will likely be
+	accel *string, // kvm, tcg or vtime: whose times; without it that which experiments:run will likely take
 	cpus *int, // of the guest
 	jobs *int, // guests side by side; as of experiments:run
 	kernel *string, // in kernels.yaml
@@ -144,7 +144,7 @@ func (Experiments) Run(ctx context.Context, name string,
 	engine *string, // vm or sim; without it vm, or sim where nothing runs in a guest
 	profile *string, // smoke (without it), brief, quick, paper, headline or cells; of vm
 	kernel *string, // in kernels.yaml; of vm
-	accel *string, // auto, kvm, tcg or vtime; of vm
+	accel *string, // kvm, tcg or vtime; without it KVM where it works, else vtime: virtual time; of vm
 	cpus *int, // of the guest; 0: by the accelerator
 	jobs *int, // guests side by side; without it one, or under vtime one per CPU of this host
 	shard *string, // i/n: the i-th of n shards; /n under Kubernetes and Slurm

@@ -43,7 +43,7 @@ type ExperimentsPlanFlags struct {
 	Name    string // of the experiment; all without it
 	Engine  string // vm or sim; as of experiments:run
 	Profile string // smoke, brief, quick, paper, headline or cells; of vm
-	Accel   string // kvm, tcg or vtime: whose times; without it what auto will likely be
+	Accel   string // kvm, tcg or vtime: whose times; without it that which experiments:run will likely take
 	CPUs    int    // of the guest
 	Jobs    int    // guests side by side; as of experiments:run
 	Kernel  string // in kernels.yaml
@@ -75,7 +75,7 @@ type ExperimentsRunFlags struct {
 	Engine  string // vm or sim; without it vm, or sim where nothing runs in a guest
 	Profile string // smoke (without it), brief, quick, paper, headline or cells; of vm
 	Kernel  string // in kernels.yaml; of vm
-	Accel   string // auto, kvm, tcg or vtime; of vm
+	Accel   string // kvm, tcg or vtime; without it KVM where it works, else vtime: virtual time; of vm
 	CPUs    int    // of the guest; 0: by the accelerator
 	Jobs    int    // guests side by side; without it one, or under vtime one per CPU of this host
 	Shard   string // i/n: the i-th of n shards; /n under Kubernetes and Slurm
@@ -118,7 +118,7 @@ func (h Host) runOptions(engine, profile, accel string, cpus int) (plan.Options,
 	}
 	a, err := vm.ParseAccel(accel)
 	return plan.Options{Engine: engine, Profile: profile,
-		Guest: guest.Options{Root: root, Accel: a, CPUs: cpus, Progress: h.Console}}, err
+		Guest: guest.Options{Root: root, Accel: a, Virtual: true, CPUs: cpus, Progress: h.Console}}, err
 }
 
 // ExperimentsMergeFlags are the flags of experiments:merge.
