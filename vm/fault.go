@@ -5,9 +5,12 @@ package vm
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ds2-lab/alps/vm/qmp"
 )
@@ -91,8 +94,48 @@ func (g *Guest) died(e qmp.Event) string {
 			return "its kernel panicked" + suffix(line)
 		}
 		return "it reset itself: a triple fault, or somebody's reboot"
+	case "BLOCK_IO_ERROR":
+		return g.diskFailed(e)
 	}
 	return ""
+}
+
+// diskFailed says what is wrong with the host's file system that has the guest's disk if
+// QEMU has stopped the guest over it; "" if QEMU leaves the error to the guest. By default
+// QEMU stops a guest when the file system is full (werror=enospc).
+func (g *Guest) diskFailed(e qmp.Event) string {
+	if e.Data["action"] != "stop" {
+		return ""
+	}
+	path := g.paths.overlay
+	if g.Config.Writable {
+		path = g.Config.Disk
+	}
+	at := mountPoint(path)
+	if e.Data["nospace"] == true {
+		return fmt.Sprintf("this host's file system %s is full: QEMU could not write the guest's disk %s and stopped the guest: free space there, or set ALPS_CACHE to a directory in another file system, and run the same command again", at, path)
+	}
+	return fmt.Sprintf("QEMU could not %v the guest's disk %s and stopped the guest (%v): see what this host's kernel says of the file system %s (dmesg)", e.Data["operation"], path, e.Data["reason"], at)
+}
+
+// mountPoint is the directory at which the file system with path is mounted. Of path, the
+// file and directories above it may be gone.
+func mountPoint(path string) string {
+	device := func(path string) (uint64, bool) {
+		var st unix.Stat_t
+		err := unix.Stat(path, &st)
+		return st.Dev, err == nil
+	}
+	at := path
+	for at != filepath.Dir(at) {
+		here, there := device(at)
+		above, _ := device(filepath.Dir(at))
+		if there && here != above {
+			break
+		}
+		at = filepath.Dir(at)
+	}
+	return at
 }
 
 func suffix(line string) string {

@@ -281,6 +281,44 @@ func TestHowAGuestDied(t *testing.T) {
 	}
 }
 
+// QEMU stops a guest whose disk it cannot write. Where it reports the error to the guest
+// instead, the guest lives on.
+func TestAGuestWhoseDiskCannotBeWrittenIsGone(t *testing.T) {
+	failed := func(action string, full bool, reason string) qmp.Event {
+		return qmp.Event{Event: "BLOCK_IO_ERROR", Data: map[string]any{"device": "d30", "operation": "write", "action": action, "nospace": full, "reason": reason}}
+	}
+	const overlay, image = "/proc/nowhere/overlay.qcow2", "/proc/image.qcow2"
+	for want, c := range map[string]struct {
+		event    qmp.Event
+		writable bool
+	}{
+		"this host's file system /proc is full: QEMU could not write the guest's disk " + overlay + " and stopped the guest: free space there, or set ALPS_CACHE": {failed("stop", true, "No space left on device"), false},
+		"this host's file system /proc is full: QEMU could not write the guest's disk " + image:                                                                   {failed("stop", true, "No space left on device"), true},
+		"QEMU could not write the guest's disk " + overlay + " and stopped the guest (Input/output error): see what this host's kernel says of":                   {failed("stop", false, "Input/output error"), false},
+		"": {failed("report", false, "Input/output error"), false},
+	} {
+		g := &Guest{Config: Config{Disk: image, Writable: c.writable}, paths: paths{overlay: overlay, console: filepath.Join(t.TempDir(), "c.log")}, faults: newFaults(), exited: make(chan struct{})}
+		require.NoError(t, os.WriteFile(g.paths.console, nil, 0o644))
+		events := make(chan qmp.Event)
+		go g.watch(events)
+		events <- c.event
+		events <- qmp.Event{Event: "STOP"} // watch has dealt with the event before
+		if want == "" {
+			require.NoError(t, g.Fault())
+			events <- qmp.Event{Event: "SHUTDOWN", Data: map[string]any{"reason": "host-qmp-quit"}}
+		}
+		close(events)
+		close(g.exited)
+		<-g.Gone()
+		if want != "" {
+			var fault *Fault
+			require.ErrorAs(t, g.Fault(), &fault)
+			require.Contains(t, fault.What, want)
+			require.False(t, fault.Frozen)
+		}
+	}
+}
+
 func TestOldSnapshotsAreRemoved(t *testing.T) {
 	dir := t.TempDir()
 	entry := func(name string) string {
