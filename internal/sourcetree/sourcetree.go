@@ -26,13 +26,36 @@ type Tree struct {
 // repository is git's own folder, or file, which is left out of digests and copies.
 const repository = ".git"
 
-// Open returns the tree at dir, which must have a file called landmark.
+// Open returns the tree at dir, which must have a file called landmark. dir may be a
+// symbolic link to the tree. What links in the tree lead to outside it belongs to the tree.
 func Open(dir, landmark string) (Tree, error) {
 	if _, err := os.Stat(filepath.Join(dir, landmark)); err != nil {
 		return Tree{}, fmt.Errorf("-src=%s: not the tree that is wanted: %w", dir, err)
 	}
-	d := digest.New("source tree")
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return Tree{}, fmt.Errorf("-src=%s: %w", dir, err)
+	}
+	w := walker{digest: digest.New("source tree"), outside: map[string]bool{}}
+	if err := w.walk(root, "."); err != nil {
+		return Tree{}, fmt.Errorf("-src=%s: %w", dir, err)
+	}
+	sum, err := w.digest.Sum()
+	if err != nil {
+		return Tree{}, fmt.Errorf("-src=%s: %w", dir, err)
+	}
+	return Tree{root, sum}, nil
+}
+
+// walker adds the files of a tree to a digest.
+type walker struct {
+	digest  *digest.Digest
+	outside map[string]bool // what links have led to
+}
+
+// walk adds the files at and below root by their paths in the tree, of which at is root's.
+func (w walker) walk(root, at string) error {
+	return filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -49,21 +72,26 @@ func Open(dir, landmark string) (Tree, error) {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(dir, path)
+		rel, err := filepath.Rel(root, path)
 		if err != nil {
 			return err
 		}
-		d.Str(rel, fmt.Sprint(info.Size(), info.ModTime().UnixNano()))
-		return nil
+		name := filepath.Join(at, rel)
+		w.digest.Str(name, fmt.Sprint(info.Size(), info.ModTime().UnixNano()))
+		if e.Type()&fs.ModeSymlink == 0 {
+			return nil
+		}
+		target, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return nil // leads nowhere
+		}
+		within, err := filepath.Rel(root, target)
+		if err == nil && filepath.IsLocal(within) || w.outside[target] {
+			return nil // is walked anyway
+		}
+		w.outside[target] = true
+		return w.walk(target, name)
 	})
-	if err != nil {
-		return Tree{}, fmt.Errorf("-src=%s: %w", dir, err)
-	}
-	sum, err := d.Sum()
-	if err != nil {
-		return Tree{}, fmt.Errorf("-src=%s: %w", dir, err)
-	}
-	return Tree{dir, sum}, nil
 }
 
 // Copy copies the tree to dst, which it makes if need be. Times, links and

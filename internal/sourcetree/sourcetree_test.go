@@ -46,6 +46,33 @@ func TestATreeIsNamedByItsFilesButNotItsRepository(t *testing.T) {
 	require.Equal(t, "int xy;", string(got))
 }
 
+// Links are followed: -src may be one, and one in the tree may lead out of it, as to a
+// driver that somebody keeps elsewhere.
+func TestATreeIsNamedByWhatItsLinksLeadTo(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "real/a/main.c"), "int x;")
+	write(t, filepath.Join(dir, "mine/driver.c"), "int d;")
+	write(t, filepath.Join(dir, "other.c"), "int o;")
+	for link, target := range map[string]string{
+		"link": "real", "real/a/driver": filepath.Join(dir, "mine"), "real/o.c": "../other.c", "real/a/up": "..", "real/gone": "nowhere", "mine/loop": "../mine",
+	} {
+		require.NoError(t, os.Symlink(target, filepath.Join(dir, link)))
+	}
+	seen := map[string]bool{}
+	for _, changed := range []string{"", "real/a/main.c", "mine/driver.c", "other.c"} {
+		if changed != "" {
+			write(t, filepath.Join(dir, changed), "int another;"+changed)
+		}
+		direct, err := Open(filepath.Join(dir, "real"), "a/main.c")
+		require.NoError(t, err)
+		linked, err := Open(filepath.Join(dir, "link"), "a/main.c")
+		require.NoError(t, err)
+		require.Equal(t, direct, linked)
+		require.False(t, seen[linked.Digest], "%s was changed", changed)
+		seen[linked.Digest] = true
+	}
+}
+
 func TestASeriesAppliesInOrderAndWithoutFuzz(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "f"), "one\ntwo\nthree\n")
