@@ -67,7 +67,8 @@ func newExecutor(set *plan.RunSet, o plan.Options, past *plan.History) *executor
 const tries = 2
 
 // run builds the guests' variants, writes the experiments' plans, and executes the
-// shard's runs of which there is no valid result.
+// shard's runs of which there is no valid result. If it is interrupted while it builds,
+// it writes no plan: what was not built is not impossible.
 func (x *executor) run(ctx context.Context) error {
 	var errs []error
 	for _, r := range x.Runs {
@@ -88,6 +89,9 @@ func (x *executor) run(ctx context.Context) error {
 				x.programs[r.Command] = p
 			}
 			r.Program, failed = p.program, p.err
+		}
+		if failed != nil && ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		if failed != nil {
 			x.impossible[r] = true

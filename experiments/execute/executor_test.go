@@ -43,6 +43,8 @@ type executorTest struct {
 	dir, results string
 	jobs         int
 	shard        plan.Shard
+	build        func(context.Context, guest.Variant) (guest.Artifacts, error) // of another kernel; nil: it cannot be had
+	load         func(context.Context, *plan.Run) (*guest.Program, error)      // nil: it cannot be had
 
 	mu       sync.Mutex
 	guests   int
@@ -62,13 +64,21 @@ func (x *executorTest) run(t *testing.T, ctx context.Context) error {
 	x.replayed = map[string]int{}
 	p := guest.Artifacts{Accel: vm.VTime, CPUs: 1}
 	b := newExecutor(runSetOf(t, config.All, x.dir, nil), plan.Options{Guest: guest.Options{Progress: progress.New(&x.log)}, Results: x.results, Jobs: x.jobs, Shard: x.shard, Artifacts: &p}, plan.OpenHistory())
-	b.build = func(_ context.Context, v guest.Variant) (guest.Artifacts, error) {
+	b.build = func(ctx context.Context, v guest.Variant) (guest.Artifacts, error) {
 		if v.Kernel != "" {
+			if x.build != nil {
+				return x.build(ctx, v)
+			}
 			return guest.Artifacts{}, errors.New("its source cannot be had")
 		}
 		return p, nil
 	}
-	b.load = func(context.Context, *plan.Run) (*guest.Program, error) { return nil, errors.New("no compiler") }
+	b.load = func(ctx context.Context, r *plan.Run) (*guest.Program, error) {
+		if x.load != nil {
+			return x.load(ctx, r)
+		}
+		return nil, errors.New("no compiler")
+	}
 	b.acquire = func(context.Context, guest.Artifacts) (*guest.Guest, error) {
 		x.guests++ // one at a time
 		return &guest.Guest{Artifacts: p}, nil
@@ -154,6 +164,59 @@ func TestWhatIsInterruptedGoesOn(t *testing.T) {
 	require.Equal(t, 8, total)
 	_, err = results.ReadPlan(x.results, results.EngineVM, "a")
 	require.NoError(t, err)
+}
+
+// Whoever interrupts the build of a kernel or of a scheduler finds the plan as it was,
+// and what was measured stays published.
+func TestAnInterruptedBuildLeavesThePlan(t *testing.T) {
+	x := newExecutorTest(t)
+	yaml := fmt.Sprintf(exptest.TwoLoads, "b") + "      - {name: cfs}\n      - {name: stock, scheduler: cfs, kernel: 6.1-stock}\n      - {name: simple, scheduler: {command: scx_simple}}\n"
+	require.NoError(t, os.WriteFile(filepath.Join(x.dir, "b.yaml"), []byte(yaml), 0o644))
+	built := func(_ context.Context, v guest.Variant) (guest.Artifacts, error) {
+		a := guest.Artifacts{Accel: vm.VTime, CPUs: 1}
+		a.Kernel.Key = v.Kernel
+		return a, nil
+	}
+	loaded := func(context.Context, *plan.Run) (*guest.Program, error) { return &guest.Program{Name: "simple"}, nil }
+	x.build, x.load = built, loaded
+	require.NoError(t, x.run(t, t.Context()))
+	before, missing, err := results.NewPool(x.results, results.EngineVM).Plan("b")
+	require.NoError(t, err)
+	require.Empty(t, missing)
+	docs := t.TempDir()
+	published, _, err := plan.Publish(x.results, docs)
+	require.NoError(t, err)
+	require.NotZero(t, published)
+
+	interrupted := errors.New("interrupted")
+	for name, interrupt := range map[string]func(context.CancelCauseFunc){
+		"a kernel's build": func(cancel context.CancelCauseFunc) {
+			x.build = func(ctx context.Context, _ guest.Variant) (guest.Artifacts, error) {
+				cancel(interrupted)
+				return guest.Artifacts{}, fmt.Errorf("make: %w", ctx.Err())
+			}
+		},
+		"a program's build": func(cancel context.CancelCauseFunc) {
+			x.load = func(ctx context.Context, _ *plan.Run) (*guest.Program, error) {
+				cancel(interrupted)
+				return nil, fmt.Errorf("make: %w", ctx.Err())
+			}
+		},
+	} {
+		x.build, x.load = built, loaded
+		ctx, cancel := context.WithCancelCause(t.Context())
+		interrupt(cancel)
+		require.ErrorIs(t, x.run(t, ctx), interrupted, name)
+		require.Empty(t, x.replayed)
+		after, missing, err := results.NewPool(x.results, results.EngineVM).Plan("b")
+		require.NoError(t, err)
+		require.Empty(t, missing, name)
+		require.Equal(t, before, after)
+		still, gone, err := plan.Publish(x.results, docs)
+		require.NoError(t, err)
+		require.Equal(t, published, still)
+		require.Zero(t, gone)
+	}
 }
 
 // A kernel that cannot be had is missing where it was wanted, and nowhere else.
