@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/experiments/plan"
+	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/figures/dataset"
+	"github.com/ds2-lab/alps/figures/format"
+	"github.com/ds2-lab/alps/figures/paper"
+	"github.com/ds2-lab/alps/figures/stats"
+	"github.com/ds2-lab/alps/internal/pagetest"
+)
+
+// docs/findings.md and README say of runs with two platforms what the published runs say.
+func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
+	root := t.TempDir()
+	require.NoError(t, plan.Restore(filepath.Join("..", "..", "docs", "runs"), root, nil))
+	l := dataset.NewLibrary(root)
+	// of is the set of an experiment's runs, and a series's position in it.
+	of := func(experiment, series, group string) (*dataset.Set, paper.Position) {
+		set, err := l.Figure(experiment, results.EngineVM)
+		require.NoError(t, err)
+		return set, paper.Position{Figure: experiment, Workload: "huawei", LoadPct: 90, Group: group, Series: series}
+	}
+	mean := func(experiment, series, measure string) (value float64, draws []float64) {
+		set, at := of(experiment, series, results.All)
+		draws, err := l.Redraw(set, at, dataset.JoinStat(measure, "mean"))
+		require.NoError(t, err)
+		return l.Distribution(set, at, measure).Mean(), draws
+	}
+	changes := map[string]string{}
+	for _, x := range []struct{ platform, experiment, series, code, base string }{
+		{"one after the other", "platform-serial", "cfs", "f40ef82ee093+", ""},
+		{"one after the other", "platform-serial", "alps-artifact", "f40ef82ee093+", "platform-serial"},
+		{"beside each other", "platform-parallel", "cfs", "45b5cb6dfab2", ""},
+		{"beside each other", "platform-parallel", "alps-artifact", "45b5cb6dfab2", "platform-parallel"},
+		{"beside each other", "platform-rank", "alps", "a84abda506fc", "platform-parallel"},
+		{"beside each other", "platform-rank", "steady", "a84abda506fc", "platform-parallel"},
+	} {
+		set, at := of(x.experiment, x.series, results.All)
+		i := slices.IndexFunc(set.Series, func(s results.Series) bool { return dataset.IsOf(s, at, x.series) })
+		require.GreaterOrEqual(t, i, 0, x.series)
+		r := set.Series[i].Result.Run
+		require.True(t, r.Valid)
+		require.Equal(t, 5000, r.Invocations)
+		require.Equal(t, 24, r.FunctionCPUs)
+		require.Equal(t, x.code, r.Revision)
+		row := fmt.Sprintf("| %s | %s | %s |", x.platform, x.series, x.code)
+		for _, measure := range []string{dataset.Turnaround, dataset.FromRequest} {
+			value, draws := mean(x.experiment, x.series, measure)
+			row += fmt.Sprintf(" %.0f |", value)
+			if x.base == "" {
+				row += " |"
+				continue
+			}
+			base, baseDraws := mean(x.base, "cfs", measure)
+			m := stats.RatioMiddle95(draws, baseDraws)
+			require.False(t, math.IsNaN(m.Lo))
+			change := format.SignedChange(value / base)
+			changes[x.series+" "+measure] = change // of the later platform
+			row += fmt.Sprintf(" %s%s |", change, format.Interval(m.Lo, m.Hi, 1))
+		}
+		t.Log(row)
+		pagetest.Says(t, "docs/findings.md", row)
+	}
+	for _, series := range []string{"alps-artifact", "alps", "steady"} {
+		pagetest.Says(t, "README.md", fmt.Sprintf("%s from the request (%s)", changes[series+" "+dataset.FromRequest], series))
+	}
+	p50 := func(experiment, series, group string) float64 {
+		set, at := of(experiment, series, group)
+		return l.Distribution(set, at, dataset.Turnaround).Quantile(0.5)
+	}
+	pagetest.Says(t, "docs/findings.md",
+		fmt.Sprintf("the median of G1 is %.0f ms under CFS and %.0f ms under ALPS", p50("platform-parallel", "cfs", "G1"), p50("platform-parallel", "alps-artifact", "G1")),
+		fmt.Sprintf("of G4 %.0f and %.0f ms", p50("platform-parallel", "cfs", "G4"), p50("platform-parallel", "alps-artifact", "G4")))
+}
