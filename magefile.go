@@ -282,7 +282,7 @@ func Reproduce(ctx context.Context,
 	return host().Reproduce(ctx, targets.ReproduceFlags{Profile: value(profile), Figure: value(figure), Kernel: value(kernel), Accel: value(accel), Jobs: value(jobs)})
 }
 
-// Clean removes results and report, and with -cacheToo the cache but for disks kept by -keep. Files that ALPS did not make stay.
+// Clean removes results and report, and with -cacheToo the cache but for disks kept by -keep. Files that ALPS did not make stay, and all of it while an experiment runs in results/.
 func Clean(ctx context.Context,
 	cacheToo *bool, // kernels, images and compiler cache as well
 ) error {

@@ -8,5 +8,8 @@ import "regexp"
 // results directory of the files that this package leaves there.
 func Forms() []string {
 	file := "(" + regexp.QuoteMeta(jsonName) + "|" + regexp.QuoteMeta(csvName) + "|" + regexp.QuoteMeta(slicesName) + "|" + regexp.QuoteMeta(tableName) + ")"
-	return []string{`\.lock`, `[^/]+/(\.partial-[0-9]+/)?` + file, `[^/]+/[^/]+/` + file, `[^/]+/\.?plan-[a-z]+\.json[0-9]*`}
+	return []string{lockForm, `[^/]+/(\.partial-[0-9]+/)?` + file, `[^/]+/[^/]+/` + file, `[^/]+/\.?plan-[a-z]+\.json[0-9]*`}
 }
+
+// lockForm is the form of the lock's file.
+const lockForm = `\.lock`

@@ -6,12 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/internal/ours"
 )
 
 // ErrBusy says that another process works in a results directory.
@@ -43,7 +47,11 @@ func Lock(dir string) (unlock func(), err error) {
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("results: lock %s: %w", path, err)
 		}
-		return nil, fmt.Errorf("results: %s %w%s: wait for it, or give another directory by -results=DIR", dir, ErrBusy, describe(path))
+		return nil, busy(dir)
+	}
+	if !isStill(f, path) { // Clean has just removed it: another process may lock a new one
+		f.Close()
+		return nil, busy(dir)
 	}
 	if data, err := os.ReadFile(path); err != nil || len(data) > 0 && json.Unmarshal(data, &holder{}) != nil {
 		f.Close()
@@ -61,6 +69,41 @@ func Lock(dir string) (unlock func(), err error) {
 		return nil, fmt.Errorf("results: lock %s: %w", path, err)
 	}
 	return func() { f.Close() }, nil
+}
+
+// Clean removes the results below dir, and the directories that are empty then, dir too.
+// It returns the files that ALPS did not make, which stay, by their paths from dir. The
+// error wraps ErrBusy if another process works in dir. A dir that is not there is no error.
+func Clean(dir string) (left []string, err error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	unlock, err := Lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	// The lock's file goes last: without it another process could begin to write here.
+	forms := Forms()
+	if _, err := ours.Prune(dir, slices.DeleteFunc(slices.Clone(forms), func(f string) bool { return f == lockForm })...); err != nil {
+		return nil, err
+	}
+	return ours.Prune(dir, forms...)
+}
+
+// busy says that another process has dir, and which.
+func busy(dir string) error {
+	return fmt.Errorf("results: %s %w%s: wait for it, or give another directory by -results=DIR", dir, ErrBusy, describe(filepath.Join(dir, lockName)))
+}
+
+// isStill says whether f is the file at path.
+func isStill(f *os.File, path string) bool {
+	opened, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(opened, there)
 }
 
 func writeAt(f *os.File, data []byte) error {

@@ -114,7 +114,7 @@ type CleanFlags struct {
 	CacheToo bool // kernels, images and compiler cache as well
 }
 
-// Clean removes results and report, and with -cacheToo the cache but for disks kept by -keep. Files that ALPS did not make stay.
+// Clean removes results and report, and with -cacheToo the cache but for disks kept by -keep. Files that ALPS did not make stay, and all of it while an experiment runs in results/.
 func (h Host) Clean(ctx context.Context, f CleanFlags) error {
 	root, err := tree.Root()
 	if err != nil {
@@ -126,9 +126,13 @@ func (h Host) Clean(ctx context.Context, f CleanFlags) error {
 			h.Console.Printf("left: %s", path)
 		}
 	}
-	for dir, forms := range map[string][]string{"results": results.Forms(), "report": report.Forms()} {
-		dir := filepath.Join(root, dir)
-		left, err := ours.Prune(dir, forms...)
+	prune := func(dir string) ([]string, error) { return ours.Prune(dir, report.Forms()...) }
+	for _, c := range []struct {
+		dir   string
+		clean func(string) ([]string, error)
+	}{{"results", results.Clean}, {"report", prune}} { // results first: they may be in use
+		dir := filepath.Join(root, c.dir)
+		left, err := c.clean(dir)
 		if err != nil {
 			return err
 		}
