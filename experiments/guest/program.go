@@ -27,7 +27,7 @@ type Program struct {
 	Name   string // of the program's file
 	Source string // package and version it was built from; "" where that is not known
 	Path   string // of the program's file on the host
-	Digest string // of that file's content
+	Digest string // of that file and of the libraries and the loader that go into the guest with it
 
 	args    []string // in the guest
 	archive []byte   // tar of the program and of what it is linked to
@@ -60,16 +60,15 @@ func LoadProgram(ctx context.Context, line, dir string, rep *progress.Reporter) 
 		path = filepath.Join(dir, path)
 	}
 	p.Path = path
-	var err error
-	if p.Digest, err = digest.New("program").File("program", path).Sum(); err != nil {
-		return nil, fmt.Errorf("scheduler %s: %w", p.Name, err)
-	}
 	files, args, err := closure(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("scheduler %s: %w", p.Name, err)
 	}
 	p.args = append(args, words[1:]...)
-	if p.archive, err = archive(files); err != nil {
+	if p.archive, err = archive(files); err == nil {
+		p.Digest, err = digest.New("program/2").Str("archive", string(p.archive)).Sum()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("scheduler %s: %w", p.Name, err)
 	}
 	return p, nil

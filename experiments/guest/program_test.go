@@ -51,6 +51,28 @@ func TestProgramBringsItsLibraries(t *testing.T) {
 	require.Nil(t, (*Program)(nil).Job())
 }
 
+// A program that this host links to another library is another scheduler.
+func TestAProgramIsNamedByItsLibrariesToo(t *testing.T) {
+	program, err := exec.LookPath("ls")
+	require.NoError(t, err)
+	files, _, err := closure(t.Context(), program)
+	require.NoError(t, err)
+	require.Greater(t, len(files), 2, "program, loader, libraries")
+	library, err := os.ReadFile(files[2])
+	require.NoError(t, err)
+	dir := t.TempDir()
+	t.Setenv("LD_LIBRARY_PATH", dir)
+	digestWith := func(library []byte) string {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(files[2])), library, 0o755))
+		p, err := LoadProgram(t.Context(), program, "", nil)
+		require.NoError(t, err)
+		return p.Digest
+	}
+	first := digestWith(library)
+	require.Equal(t, first, digestWith(library))
+	require.NotEqual(t, first, digestWith(append(library, 0)))
+}
+
 func TestWhatIsNoProgram(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "script"), []byte("#!/bin/sh\n"), 0o755))

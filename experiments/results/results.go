@@ -123,7 +123,7 @@ type Run struct {
 type Program struct {
 	Command   string `json:"command"`
 	Source    string `json:"source,omitzero"` // package and version that it was built from
-	Digest    string `json:"digest"`          // of the file
+	Digest    string `json:"digest"`          // of the file, its libraries and its loader
 	Ops       string `json:"ops"`             // its name in the kernel
 	EnableSeq string `json:"enable_seq"`      // the kernel's count of loaded schedulers
 	Output    string `json:"output,omitzero"` // the end of it
