@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -92,7 +93,14 @@ func (p Plan) WriteManifest(w io.Writer, format string, args []string, o Manifes
 // RunArgs are the arguments of experiments:run for the plan, without shard and results.
 func (p Plan) RunArgs(kernel string) []string {
 	args := []string{p.Name}
-	for _, a := range [][2]string{{"engine", p.Engine}, {"profile", p.Profile.Name.V}, {"kernel", kernel}, {"accel", string(p.asked)}} {
+	number := func(n int) string {
+		if n == 0 {
+			return ""
+		}
+		return strconv.Itoa(n)
+	}
+	for _, a := range [][2]string{{"engine", p.Engine}, {"profile", p.Profile.Name.V}, {"kernel", kernel}, {"accel", string(p.asked.accel)},
+		{"cpus", number(p.asked.cpus)}, {"jobs", number(p.asked.jobs)}} {
 		if a[1] != "" && a[1] != string(vm.Auto) {
 			args = append(args, "-"+a[0]+"="+a[1])
 		}

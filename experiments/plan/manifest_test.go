@@ -14,6 +14,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/ds2-lab/alps/experiments/guest"
+	"github.com/ds2-lab/alps/vm"
 )
 
 func manifestOf(t *testing.T, p Plan, format string, o ManifestOptions) string {
@@ -63,6 +64,18 @@ func TestManifestsFollowTheirSchemas(t *testing.T) {
 	require.Error(t, check(t, "j.yaml", broken("k8s", "completionMode", "completionsMode"), kubeconform...))
 	require.Error(t, check(t, "j.yaml", broken("k8s", "completions: 2", `completions: "2"`), kubeconform...))
 	require.Error(t, check(t, "s.sh", broken("slurm", `exec go`, `exec "go`), bash...))
+}
+
+// Every flag of experiments:plan that says what runs, and in what guests, is in the
+// command of each shard. A flag that was not given leaves the choice to the host.
+func TestManifestsHaveTheFlagsOfThePlan(t *testing.T) {
+	for want, o := range map[string]Options{
+		"fig06 -profile=smoke": {},
+		"fig06 -engine=vm -profile=brief -accel=vtime -cpus=25 -jobs=3": {Engine: "vm", Profile: "brief", Jobs: 3, Guest: guest.Options{Accel: vm.VTime, CPUs: 25}},
+		"fig06 -profile=smoke -cpus=4":                                  {Guest: guest.Options{Accel: vm.Auto, CPUs: 4}},
+	} {
+		require.Equal(t, want, strings.Join(planned(t, "fig06", o).RunArgs(""), " "))
+	}
 }
 
 func TestManifestsRunEveryShard(t *testing.T) {

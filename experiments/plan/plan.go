@@ -45,8 +45,14 @@ type Plan struct {
 
 	ready bool // the usual guest is set up already
 
-	asked  vm.Accel // as in Options; "" or auto: whatever works
-	guests bool     // something runs in a guest
+	asked  asked // as in Options
+	guests bool  // something runs in a guest
+}
+
+// asked is what Options say of the hosts' guests; zero values leave it to each host.
+type asked struct {
+	accel      vm.Accel
+	cpus, jobs int
 }
 
 const (
@@ -67,7 +73,7 @@ const (
 
 // New validates what execute.Run would do, and describes it.
 func New(ctx context.Context, name string, o Options) (Plan, error) {
-	p := Plan{Name: name, Engine: o.Engine, asked: o.Guest.Accel}
+	p := Plan{Name: name, Engine: o.Engine, asked: asked{o.Guest.Accel, o.Guest.CPUs, o.Jobs}}
 	p.Accel, p.CPUs = o.Machine()
 	p.Jobs = o.Guests(p.Accel)
 	selected, err := Select(name, o)
