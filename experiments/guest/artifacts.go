@@ -202,16 +202,34 @@ func (a Artifacts) FunctionCPUs() int { return FunctionCPUs(a.CPUs) }
 // FunctionCPUs is how many of a guest's CPUs the functions have.
 func FunctionCPUs(cpus int) int { return max(1, cpus-1) }
 
-// revision is the repository's commit, with + if files differ from it; "unknown" where
-// git does not say it.
+// revision is the repository's commit, with + if files differ from it or there is a new
+// file that may go into what is measured (isSource); "unknown" where git does not say it.
 func revision(ctx context.Context, root string) string {
 	out, err := command.Output(ctx, command.Cmd{Args: []string{"git", "-C", root, "rev-parse", "--short=12", "HEAD"}})
 	if err != nil {
 		return "unknown"
 	}
 	rev := strings.TrimSpace(string(out))
-	if changed, err := command.Output(ctx, command.Cmd{Args: []string{"git", "-C", root, "status", "--porcelain", "--untracked-files=no"}}); err != nil || len(changed) > 0 {
-		rev += "+"
+	changed, err := command.Output(ctx, command.Cmd{Args: []string{"git", "-C", root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all"}})
+	if err != nil {
+		return rev + "+"
+	}
+	for entry := range strings.SplitSeq(strings.TrimSuffix(string(changed), "\x00"), "\x00") {
+		if path, isNew := strings.CutPrefix(entry, "?? "); entry != "" && (!isNew || isSource(path)) {
+			return rev + "+"
+		}
 	}
 	return rev
+}
+
+// isSource says whether a file at a path in the repository may go into what is built or
+// runs in the guest: source, and everything in the folders that builds take whole. An
+// experiment, a result or a note of the user's does not.
+func isSource(path string) bool {
+	for _, whole := range []string{"openlambda/functions/", "openlambda/image/", "kernel/config/", "kernel/patches/", "vm/disk/", "vm/qemu/patches/"} {
+		if strings.HasPrefix(path, whole) {
+			return true
+		}
+	}
+	return slices.Contains([]string{".go", ".c", ".h", ".s", ".S", ".o", ".py", ".patch"}, filepath.Ext(path)) || slices.Contains([]string{"go.work", "go.mod", "go.sum"}, filepath.Base(path))
 }

@@ -3,8 +3,11 @@
 package guest
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +50,56 @@ func TestSnapshotsFollowEveryInput(t *testing.T) {
 	a, err := Artifacts{}.Variant(t.Context(), Variant{Deployment: config.AsPaper})
 	require.NoError(t, err)
 	require.Equal(t, platformShare, a.PlatformModelled)
+}
+
+// A revision without + has nothing in it that its commit has not, but files that go
+// into nothing that is measured.
+func TestRevisionOfFilesThatAreNotCommitted(t *testing.T) {
+	dir := t.TempDir()
+	write := func(path, text string) {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, path), []byte(text), 0o644))
+	}
+	git := func(args ...string) {
+		out, err := exec.Command("git", slices.Concat([]string{"-C", dir, "-c", "user.email=a@b", "-c", "user.name=a"}, args)...).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	git("init", "-q")
+	write("a.go", "package p\n")
+	write("experiments/fig06.yaml", "name: fig06\n")
+	git("add", ".")
+	git("commit", "-qm", "a")
+	for path, marked := range map[string]bool{
+		"":                               false,
+		"a.go":                           true, // changed
+		"experiments/fig06.yaml":         true, // changed
+		"b.go":                           true,
+		"new folder/ü.go":                true,
+		"bpf/new.bpf.c":                  true,
+		"bpf/new.h":                      true,
+		"bpf/new_bpfel.o":                true,
+		"tools/new.py":                   true,
+		"kernel/patches/6.1/0009.patch":  true,
+		"kernel/config/new.config":       true,
+		"openlambda/functions/f/data":    true,
+		"openlambda/image/Dockerfile.2":  true,
+		"experiments/mine.yaml":          false,
+		"experiments/workloads/our.yaml": false,
+		"experiments/traces/our.csv":     false,
+		"results/vm/key/run.json":        false,
+		"report/index.html":              false,
+		"elsewhere/cache/done.json":      false,
+		"shards/1/vm/key/run.json":       false,
+		"notes.txt":                      false,
+	} {
+		if path != "" {
+			write(path, "other\n")
+		}
+		require.Equal(t, marked, strings.HasSuffix(revision(t.Context(), dir), "+"), path)
+		git("checkout", "-q", ".")
+		git("clean", "-fdq")
+	}
+	require.Equal(t, "unknown", revision(t.Context(), t.TempDir()))
 }
 
 // What is measured is keyed by the guest's programs: no experiment, workload or

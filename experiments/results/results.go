@@ -87,7 +87,7 @@ type Run struct {
 	FunctionCPUs   int    `json:"function_cpus,omitzero"`
 	ImageDigest    string `json:"image_digest,omitzero"`
 	Docker         string `json:"docker,omitzero"`
-	Revision       string `json:"revision,omitzero"` // git, with + if the tree was changed
+	Revision       string `json:"revision,omitzero"` // git, with + if the tree was changed or has new source
 
 	Invocations  int     `json:"invocations,omitzero"`   // in invocations.csv
 	TimeFactor   float64 `json:"time_factor,omitzero"`   // CPU time as a multiple of the paper's
