@@ -3,6 +3,8 @@
 package claims
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +48,26 @@ func TestAnOrderIsStrict(t *testing.T) {
 		f := asked(t, "switches-order", map[string]float64{"cfs": c.cfs, "sfs": c.sfs, "alps": c.alps, "srpt": c.srpt})
 		require.Equal(t, c.want, f.verdict, f.seen)
 	}
+}
+
+// In the paper the medians of longer functions fall further than that of the short ones, so nothing here may say that
+// these gain most.
+func TestTheShortDoNotGainMost(t *testing.T) {
+	ref, err := paper.NewReference()
+	require.NoError(t, err)
+	median := func(group, series string) float64 {
+		at := paper.Position{Figure: paper.Bars, Workload: "huawei", LoadPct: paper.BarsLoad, Group: group, Series: series}
+		return ref.At(at)[0].Value
+	}
+	fall := func(group string) float64 { return 1 - median(group, "alps")/median(group, "cfs") }
+	require.Greater(t, fall("G3"), fall("G1"))
+	texts := byID(t, "g1-p50").Text
+	for _, file := range []string{"README.md", "docs/findings.md", "docs/report/claims.tsv"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(file)))
+		require.NoError(t, err)
+		texts += string(text)
+	}
+	require.NotRegexp(t, `(?i)gains? most`, texts)
 }
 
 // Each fine-tuning alone must be better than none, and both better than either.
@@ -93,6 +115,32 @@ func TestTextsShowWhatVerdictsHangOn(t *testing.T) {
 	require.Equal(t, " (−3.6 to +0.001 %)", e.between(spanning))
 	require.Equal(t, " (−0.004 % to 1.9 %)", e.around(stats.Interval{Lo: -0.004, Hi: 1.9}, "saved_p50"))
 	require.Equal(t, "74 → 74 ms, +0.01 %", fromTo(74, 74.0074, "p50"))
+
+	// Nor does a number print as a threshold that it is not at.
+	at := func(c check, values map[string]float64) finding {
+		e := newEvidence(nil, results.EngineSim, nil)
+		e.plotted = func(at paper.Position, _ string) float64 { return values[at.Series] }
+		return c(e)
+	}
+	for _, c := range []struct {
+		check   check
+		alps    float64
+		seen    string
+		holdsTo string
+		verdict Verdict
+	}{
+		{less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 41.8), 720.9, "1,000 → 721 ms, −27.91 %", "from −27.9 %", Holds},
+		{less("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean", 41.8), 721.2, "1,000 → 721 ms, −27.88 %", "from −27.9 %", Smaller},
+		{noWorse("fig06 huawei 90 alps all", "fig06 huawei 90 cfs all", "mean"), 1010.4, "1,000 → 1,010 ms, +1.04 %", "up to +1.0 %", Opposite},
+		{positive("fig08 huawei 90 alps all", "saved_p50", 42), 27.6, "27.6 %", "from 28.0 %", Smaller},
+		{about("fig03 huawei 90 alps G1", "slice_p50", 4, 0.25), 5.04, "5.04 ms", "4 ms ± 25 %", Fails},
+		{within("mean", 0.02, "fig10 huawei 70 cfs all", "fig10 huawei 70 alps all"), 1020.4, "1,000, 1,020 ms: 2.04 % apart", "within 2 %", Fails},
+		{falling("mean", "fig07 huawei 90 cfs all", "fig07 huawei 90 alps all"), 999.8123, "1,000, 999.8", "each below the one before it", Holds},
+		{doneWithin(1000, "60 % or more", []float64{60}, func(s []float64) bool { return s[0] >= 60 }, "fig06 azure 90 alps G4"), 59.7123, "59.7 %", "60 % or more", Fails},
+	} {
+		f := at(c.check, map[string]float64{"cfs": 1000, "alps": c.alps})
+		require.Equal(t, finding{c.seen, c.holdsTo, c.verdict}, f)
+	}
 }
 
 // An interval over the blocks of one run is not called one over rounds, and a verdict by it is marked.

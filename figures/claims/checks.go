@@ -37,6 +37,7 @@ func value(seen, threshold string, ok bool) finding {
 // effect: a number is another times a ratio, whose distance from 1 in the direction of
 // sign (−1: lower) is at least threshold.
 func effect(number, with, stat string, sign, threshold float64) check {
+	threshold = toTenth(100*threshold) / 100
 	return func(e *evidence) finding {
 		a, b := e.of(number, stat), e.of(with, stat)
 		ratio := a / b
@@ -45,7 +46,7 @@ func effect(number, with, stat string, sign, threshold float64) check {
 		if sign < 0 {
 			signed = stats.Interval{Lo: signed.Hi, Hi: signed.Lo}
 		}
-		f := finding{seen: fromTo(b, a, stat) + e.between(middle), verdict: classify(sign*(ratio-1), signed, threshold)}
+		f := finding{seen: fromTo(b, a, stat, 1+sign*threshold) + e.between(middle), verdict: classify(sign*(ratio-1), signed, threshold)}
 		f.threshold = "from " + format.Change(1+sign*threshold)
 		if math.IsNaN(ratio) { // 0 of 0
 			f.verdict = NoEffect
@@ -73,7 +74,7 @@ func noWorse(number, than, stat string) check {
 	return func(e *evidence) finding {
 		a, b := e.of(number, stat), e.of(than, stat)
 		middle := e.ratios(number, than, stat)
-		f := finding{fromTo(b, a, stat) + e.between(middle), "up to " + format.Change(most), Holds}
+		f := finding{fromTo(b, a, stat, most) + e.between(middle), "up to " + format.Change(most), Holds}
 		switch {
 		case a/b <= most:
 		case middle.Lo <= 1: // the number is above most times the other, but within noise
@@ -87,10 +88,11 @@ func noWorse(number, than, stat string) check {
 
 // positive: a number in %, which is above zero in the paper, is at least enough of the paper's.
 func positive(number, stat string, paper float64) check {
+	threshold := toTenth(enough * paper)
 	return func(e *evidence) finding {
 		v, middle := e.of(number, stat), e.interval(number, stat)
-		seen := signed(v, stat) + e.around(middle, stat)
-		return finding{seen, "from " + format.Percent(enough*paper), classify(v, middle, enough*paper)}
+		seen := signed(v, stat, threshold) + e.around(middle, stat)
+		return finding{seen, "from " + format.Percent(threshold), classify(v, middle, threshold)}
 	}
 }
 
@@ -98,7 +100,7 @@ func positive(number, stat string, paper float64) check {
 func about(number, stat string, paper, within float64) check {
 	return func(e *evidence) finding {
 		v, middle := e.of(number, stat), e.interval(number, stat)
-		seen := withUnit(v, stat) + e.around(middle, stat)
+		seen := signed(v, stat, paper*(1-within), paper*(1+within)) + e.around(middle, stat)
 		return value(seen, fmt.Sprintf("%s ± %.0f %%", withUnit(paper, stat), 100*within), math.Abs(v/paper-1) <= within)
 	}
 }
@@ -124,14 +126,14 @@ func both(checks ...check) check {
 // falling: of the numbers of positions, in this order, each is below the one before it.
 func falling(stat string, positions ...string) check {
 	return func(e *evidence) finding {
-		var seen []string
+		var all []float64
 		ok, last := true, math.Inf(1)
 		for _, p := range positions {
 			v := e.of(p, stat)
-			seen = append(seen, format.Short(v))
+			all = append(all, v)
 			ok, last = ok && v < last, v
 		}
-		return value(strings.Join(seen, ", "), "each below the one before it", ok)
+		return value(numbers(all, 0), "each below the one before it", ok)
 	}
 }
 
@@ -145,28 +147,39 @@ func within(stat string, share float64, positions ...string) check {
 			lo, hi = min(lo, v), max(hi, v)
 			seen = append(seen, format.Short(v))
 		}
-		return value(strings.Join(seen, ", ")+" "+dataset.Unit(dataset.Turnaround), fmt.Sprintf("within %.0f %%", 100*share), hi/lo-1 <= share)
+		return value(fmt.Sprintf("%s %s: %s apart", strings.Join(seen, ", "), dataset.Unit(dataset.Turnaround), strings.TrimPrefix(format.SignedChange(hi/lo, 1+share), "+")),
+			fmt.Sprintf("within %.0f %%", 100*share), hi/lo-1 <= share)
 	}
 }
 
 // doneWithin: ok accepts the shares, in %, of invocations at positions whose turnaround is at most ms. threshold says
-// in words when it does.
-func doneWithin(ms float64, threshold string, ok func(shares []float64) bool, positions ...string) check {
+// in words when it does; limits are the numbers in it.
+func doneWithin(ms float64, threshold string, limits []float64, ok func(shares []float64) bool, positions ...string) check {
 	return func(e *evidence) finding {
-		var seen []string
 		var shares []float64
 		for _, p := range positions {
-			v := e.of(p, fmt.Sprintf("upto%g", ms))
-			shares = append(shares, v)
-			seen = append(seen, format.Fixed(v, 0)+" %")
+			shares = append(shares, e.of(p, fmt.Sprintf("upto%g", ms)))
 		}
-		return value(strings.Join(seen, ", "), threshold, ok(shares))
+		return value(numbers(shares, 0, limits...)+" %", threshold, ok(shares))
 	}
 }
 
-// fromTo is a pair of numbers, and by how much the second differs.
-func fromTo(a, b float64, stat string) string {
-	return fmt.Sprintf("%s → %s, %s", format.Short(a), withUnit(b, stat), format.SignedChange(b/a))
+// toTenth is v as it is printed with one decimal, so that a threshold is what its text says.
+func toTenth(v float64) float64 { return math.Round(10*v) / 10 }
+
+// numbers are values with as many decimals, least or more, as tell each from the others and from limits.
+func numbers(values []float64, least int, limits ...float64) string {
+	var out []string
+	for i, v := range values {
+		others := slices.Concat(limits, values[:i], values[i+1:])
+		out = append(out, format.Grouped(v, format.Decimals(v, least, others...)))
+	}
+	return strings.Join(out, ", ")
+}
+
+// fromTo is a pair of numbers, and by how much the second differs; limits are ratios that this must be told from.
+func fromTo(a, b float64, stat string, limits ...float64) string {
+	return fmt.Sprintf("%s → %s, %s", format.Short(a), withUnit(b, stat), format.SignedChange(b/a, limits...))
 }
 
 func withUnit(v float64, stat string) string {
@@ -174,13 +187,15 @@ func withUnit(v float64, stat string) string {
 	return strings.TrimSpace(format.Short(v) + " " + dataset.Unit(what))
 }
 
-// signed is withUnit with as many decimals as show whether v is above or below zero, for a verdict hangs on that.
-func signed(v float64, stat string) string {
-	if text := withUnit(v, stat); v == 0 || math.Abs(v) >= 0.05 || math.IsNaN(v) {
-		return text
+// signed is withUnit with as many decimals as show whether v is above or below zero and the limits, for a verdict
+// hangs on that.
+func signed(v float64, stat string, limits ...float64) string {
+	least := 0
+	if math.Abs(v) < 10 && v != math.Trunc(v) {
+		least = 1
 	}
 	what, _ := dataset.SplitStat(stat)
-	return strings.TrimSpace(format.Grouped(v, format.Decimals(v, 1)) + " " + dataset.Unit(what))
+	return strings.TrimSpace(format.Grouped(v, format.Decimals(v, least, append(limits, 0)...)) + " " + dataset.Unit(what))
 }
 
 // switchRatio is the cost of a context switch that asks both hooks, as a multiple of one that asks none. The guest's
@@ -209,7 +224,7 @@ func mixed(workload string) check {
 		ok := true
 		for _, g := range []string{"G1", "G2", "G3", "G4"} {
 			ours, paper := e.cell("table1", workload, g)
-			seen, ok = append(seen, format.Fixed(ours, 1)), ok && math.Abs(ours-paper) <= 1
+			seen, ok = append(seen, format.Fixed(ours, format.Decimals(ours, 1, paper-1, paper+1))), ok && math.Abs(ours-paper) <= 1
 		}
 		return value(strings.Join(seen, ", ")+" %", "within a point", ok)
 	}
@@ -219,7 +234,9 @@ func mixed(workload string) check {
 func updateCheap(e *evidence) finding {
 	avg, _ := e.cell("table2", "avg", "5000")
 	rf, _ := e.cell("table2", "rf", "5000")
-	return value(format.Fixed(avg, 1)+" ms, forest "+format.Fixed(rf, 1)+" ms", "less than a fifth of the window, 1,000 ms", max(avg, rf) < 1000)
+	const most = 1000.0
+	in := func(ms float64) string { return format.Fixed(ms, format.Decimals(ms, 1, most)) }
+	return value(in(avg)+" ms, forest "+in(rf)+" ms", "less than a fifth of the window, 1,000 ms", max(avg, rf) < most)
 }
 
 // forestDear: the random forest adds to an update more than ten times what the other learners differ by. Every cell
@@ -240,7 +257,7 @@ func hooksCheap(e *evidence) finding {
 	ok := true
 	for _, row := range []string{"order hook, entry", "slice hook, entry", "both hooks, per decision"} {
 		ours, paper := e.cell("table3", row, hookUnit)
-		seen, ok = append(seen, format.Fixed(ours, 0)), ok && ours <= paper
+		seen, ok = append(seen, format.Fixed(ours, format.Decimals(ours, 0, paper))), ok && ours <= paper
 	}
 	text := strings.Join(seen, ", ") + " ns"
 	if ratio := switchRatio(e.grids["table3"]); !math.IsNaN(ratio) {
@@ -252,13 +269,14 @@ func hooksCheap(e *evidence) finding {
 // hooksBelowGhost: the hooks cost at most a tenth of ghOSt's published local scheduling, 1,613 ns.
 func hooksBelowGhost(e *evidence) finding {
 	ours, _ := e.cell("table3", "both hooks, per decision", hookUnit)
-	return value(format.Fixed(ours, 0)+" ns against the published 1,613", "a tenth", ours*10 <= 1613)
+	const most = 161.3
+	return value(format.Fixed(ours, format.Decimals(ours, 0, most))+" ns against the published 1,613", "a tenth", ours <= most)
 }
 
 // slowerUnderCFS: as many invocations are slower under CFS than under SRPT as in the paper, within 5 points.
 func slowerUnderCFS(e *evidence) finding {
 	v := e.slower("fig01", "huawei", 90, "cfs", "srpt")
-	return value(format.Fixed(v, 1)+" %", "89.2 % ± 5 points", math.Abs(v-89.2) <= 5)
+	return value(format.Fixed(v, format.Decimals(v, 1, 84.2, 94.2))+" %", "89.2 % ± 5 points", 84.2 <= v && v <= 94.2)
 }
 
 // neverSwitched: under RR and FIFO at least half of the invocations never lose the CPU.
@@ -267,7 +285,7 @@ func neverSwitched(e *evidence) finding {
 	ok := true
 	for _, p := range []string{"fig07 huawei 90 rr all", "fig07 huawei 90 fifo all", "fig07 azure 90 rr all", "fig07 azure 90 fifo all"} {
 		share := e.of(p, "switches_upto0")
-		seen, ok = append(seen, format.Fixed(share, 0)), ok && share >= 50
+		seen, ok = append(seen, format.Fixed(share, format.Decimals(share, 0, 50))), ok && share >= 50
 	}
 	return value("of RR, FIFO, on Azure likewise: "+strings.Join(seen, ", ")+" % never", "half of the invocations", ok)
 }

@@ -280,11 +280,11 @@ func TestAnEffectNeedsItsSize(t *testing.T) {
 	a, b := "fig06 huawei 90 alps all", "fig06 huawei 90 cfs all"
 	cut := 100 * (1 - e.of(a, "mean")/e.of(b, "mean"))
 	require.Greater(t, cut, 10.0)
-	for paper, want := range map[float64]Verdict{cut: Holds, cut*1.5 - 0.1: Holds, cut*1.5 + 0.1: Smaller} {
+	for paper, want := range map[float64]Verdict{cut: Holds, cut*1.5 - 0.2: Holds, cut*1.5 + 0.2: Smaller} {
 		require.Equal(t, want, less(a, b, "mean", paper)(e).verdict)
 	}
 	rise := 100 * (e.of(b, "mean")/e.of(a, "mean") - 1)
-	for paper, want := range map[float64]Verdict{rise*1.5 - 0.1: Holds, rise*1.5 + 0.1: Smaller} {
+	for paper, want := range map[float64]Verdict{rise*1.5 - 0.2: Holds, rise*1.5 + 0.2: Smaller} {
 		require.Equal(t, want, more(b, a, "mean", paper)(e).verdict)
 	}
 	require.Equal(t, Opposite, more(a, b, "mean", 10)(e).verdict)

@@ -24,6 +24,9 @@ func (s *Set) Conditions() []string {
 		n, rounds, seeds = append(n, float64(q.Invocations)), append(rounds, float64(max(q.Round, 1))), append(seeds, float64(q.Seed))
 	}
 	out := []string{fmt.Sprintf("%s; %s invocations a run, rounds: %.0f, seeds: %s", s.platform(), format.Span(n, 0), slices.Max(rounds), format.Span(seeds, 0))}
+	if len(Distinct(rounds, func(r float64) float64 { return r })) == 1 {
+		out = append(out, "One round: an interval is over the blocks of that run")
+	}
 	out = append(out, s.machines()...)
 	return append(append(out, s.deployments()...), s.particulars()...)
 }

@@ -58,6 +58,26 @@ func TestLacks(t *testing.T) {
 	require.Equal(t, "3 of 6 runs are missing: cfs on huawei at 90 %, round 2; and 2 more", s.Lacks(1))
 }
 
+// A set of one round says that its intervals know no other.
+func TestConditionsSayThatThereIsOneRound(t *testing.T) {
+	const said = "One round: an interval is over the blocks of that run"
+	for _, rounds := range [][]int{{1}, {2}, {1, 2}} {
+		root := t.TempDir()
+		var runs []results.Result
+		for _, r := range rounds {
+			runs = append(runs, figuretest.VM("cfs", r, 2), figuretest.VM("alps", r, 1))
+		}
+		figuretest.Shows(t, root, "fig06", 0.9, runs...)
+		s, err := NewLibrary(root).Figure("fig06", results.EngineVM)
+		require.NoError(t, err)
+		if len(rounds) == 1 {
+			require.Contains(t, s.Conditions(), said)
+		} else {
+			require.NotContains(t, s.Conditions(), said)
+		}
+	}
+}
+
 // Runs in another deployment are another series, and the conditions say how much CPU time the platform used.
 func TestDeploymentsStayApart(t *testing.T) {
 	root := t.TempDir()

@@ -4,9 +4,11 @@
 package format
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -57,12 +59,21 @@ func Percent(v float64) string {
 	return Fixed(v, 1) + " %"
 }
 
-// Decimals is how many decimals a number needs so that it does not print as zero: at least least, which is enough
-// of zero itself, and at most 15.
-func Decimals(v float64, least int) int {
+// Decimals is how many decimals v needs to print on the side of each limit on which it is, such as above 0: at least
+// least, and at most 15. A limit that v is within a billionth of counts as v itself.
+func Decimals(v float64, least int, limits ...float64) int {
+	side := func(v, limit float64) int {
+		if math.Abs(v-limit) <= 1e-9*max(math.Abs(limit), 1e-3) {
+			return 0
+		}
+		return cmp.Compare(v, limit)
+	}
 	digits := least
-	for v != 0 && !math.IsNaN(v) && digits < 15 && strings.Trim(Fixed(v, digits), "-0.") == "" {
-		digits++
+	for ; digits < 15 && !math.IsNaN(v) && !math.IsInf(v, 0); digits++ {
+		printed, err := strconv.ParseFloat(Fixed(v, digits), 64)
+		if err != nil || !slices.ContainsFunc(limits, func(limit float64) bool { return side(printed, limit) != side(v, limit) }) {
+			break
+		}
 	}
 	return digits
 }
@@ -72,19 +83,26 @@ func Change(ratio float64) string {
 	return change(ratio, 1)
 }
 
-// SignedChange is Change with as many decimals as it needs to say whether the ratio is above or below 1, for a
-// verdict hangs on that: −0.004 % of 0.99996.
-func SignedChange(ratio float64) string {
-	return change(ratio, Decimals(100*(ratio-1), 1))
+// SignedChange is Change with as many decimals as it needs to say whether the ratio is above or below 1 and each of
+// the limits, for a verdict hangs on that: −0.004 % of 0.99996.
+func SignedChange(ratio float64, limits ...float64) string {
+	if ratio >= 3 {
+		return change(ratio, Decimals(ratio, 1, limits...))
+	}
+	inPercent := []float64{0}
+	for _, l := range limits {
+		inPercent = append(inPercent, 100*(l-1))
+	}
+	return change(ratio, Decimals(100*(ratio-1), 1, inPercent...))
 }
 
-// change is Change with so many decimals where it is in %.
+// change is Change with so many decimals.
 func change(ratio float64, digits int) string {
 	if math.IsNaN(ratio) || math.IsInf(ratio, 0) {
 		return ""
 	}
 	if ratio >= 3 {
-		return "× " + Grouped(ratio, 1)
+		return "× " + Grouped(ratio, digits)
 	}
 	text := Grouped(100*(ratio-1), digits)
 	if ratio > 1 && strings.Trim(text, "0.") != "" {

@@ -36,6 +36,9 @@ func TestNumbers(t *testing.T) {
 		"−28.0 %":                          SignedChange(0.72),
 		"−0.01 %":                          SignedChange(0.9999),
 		"+0.001 %":                         SignedChange(1.00001),
+		"−27.9 %":                          SignedChange(0.721, 0.721),
+		"−27.87 %":                         SignedChange(0.72130, 0.721),
+		"× 10.03":                          SignedChange(10.03, 10),
 		"0.0 %":                            SignedChange(1),
 		" (−3.6 to −0.01 %)":               Interval(0.9641, 0.9999, 3),
 		" (−3.6 to +0.001 %)":              Interval(0.9641, 1.00001, 3),
@@ -46,7 +49,8 @@ func TestNumbers(t *testing.T) {
 	} {
 		require.Equal(t, want, got)
 	}
-	require.Equal(t, []int{1, 1, 1, 4}, []int{Decimals(0, 1), Decimals(7, 1), Decimals(math.NaN(), 1), Decimals(-0.0004, 1)})
+	require.Equal(t, []int{1, 1, 1, 4, 0, 2, 2, 0}, []int{Decimals(0, 1, 0), Decimals(7, 1, 0), Decimals(math.NaN(), 1, 0), Decimals(-0.0004, 1, 0),
+		Decimals(59.4, 0, 60), Decimals(59.96, 0, 60), Decimals(60.04, 0, 60), Decimals(60, 0, 60)})
 	for _, none := range []string{Fixed(math.NaN(), 1), Short(math.NaN()), Grouped(math.Inf(1), 0), Change(math.NaN()), Percent(math.NaN()),
 		Change(math.Inf(1)), Change(math.Inf(-1)), Percent(math.Inf(1)), Percent(math.Inf(-1))} {
 		require.Empty(t, none)
