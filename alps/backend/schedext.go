@@ -267,13 +267,26 @@ func (b *schedExt) publish(p model.Policy) error {
 	return b.scheduler.KeepAlive(p.ValidFor)
 }
 
-// tell tells the scheduler the rules of a policy. The caller holds mu.
+// tell tells the scheduler the rules of a policy, but not of cgroups that are no functions
+// any more. The caller holds mu.
 func (b *schedExt) tell(p model.Policy) error {
-	order, rules := scx.RulesOf(p)
+	order, rules := scx.RulesOf(of(b.functions, p))
 	if err := b.scheduler.SetOrder(order); err != nil {
 		return err
 	}
 	return b.scheduler.SetRules(rules, scx.Rule{})
+}
+
+// of is the part of a policy that is the functions'.
+func of(functions []bpf.Function, p model.Policy) model.Policy {
+	entries := make(map[uint64]model.Entry, len(functions))
+	for _, f := range functions {
+		if e, ok := p.Entries[uint64(f.ID)]; ok {
+			entries[uint64(f.ID)] = e
+		}
+	}
+	p.Entries = entries
+	return p
 }
 
 // setLimits tells the scheduler which cgroups have a cpu.max, where the kernel does not.
@@ -301,8 +314,9 @@ func (b *schedExt) Published() (map[bpf.CgroupID]model.Entry, error) {
 	if _, ended := b.scheduler.Ended(); ended { // also when the policy is no longer valid
 		return out, nil
 	}
-	order, rules := scx.RulesOf(b.policy)
-	for id, e := range b.policy.Entries {
+	p := of(b.functions, b.policy)
+	order, rules := scx.RulesOf(p)
+	for id, e := range p.Entries {
 		r := rules[bpf.CgroupID(id)]
 		e.Bias, e.Slice, e.LateBias = r.Bias, r.Slice, r.LateBias
 		if e.Steady != nil {

@@ -4,10 +4,11 @@ package backend
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,11 @@ func (f *fakeScheduler) SetOrder(o scx.Order) error { f.order = o; return nil }
 func (f *fakeScheduler) SetRules(r map[bpf.CgroupID]scx.Rule, unknown scx.Rule) error {
 	if f.refuses != nil {
 		return f.refuses
+	}
+	for id := range r {
+		if !slices.ContainsFunc(f.functions, func(x bpf.Function) bool { return x.ID == id }) {
+			return fmt.Errorf("rule of cgroup %d: it is no function", id)
+		}
 	}
 	f.rules, f.unknown = r, unknown
 	return nil
@@ -102,7 +108,7 @@ func TestSchedExtTakesWhatItMust(t *testing.T) {
 	require.Empty(t, b.State().Problems)
 	require.Contains(t, log.String(), "loaded once there is a function")
 
-	inPool, outside := bpf.Function{ID: 1, Cgroup: "/alps.slice/f"}, bpf.Function{ID: 2, Cgroup: "/system.slice/f"}
+	inPool, outside := bpf.Function{ID: 7, Cgroup: "/alps.slice/f"}, bpf.Function{ID: 2, Cgroup: "/system.slice/f"}
 	require.NoError(t, b.SetFunctions([]bpf.Function{inPool}))
 	require.Len(t, *loaded, 1)
 	require.Contains(t, log.String(), "functions' tasks only, on CPUs [1 2]")
@@ -259,7 +265,7 @@ func TestPublishedIsWhatCounts(t *testing.T) {
 		require.NoError(t, err)
 		return p
 	}
-	require.NoError(t, b.SetFunctions(oneFunction()))
+	require.NoError(t, b.SetFunctions(append(oneFunction(), bpf.Function{ID: 8, Cgroup: "/g"})))
 	params := policy.DefaultSteady()
 	steady := &model.Steady{Params: &params, Table: model.Table{Seen: time.Hour, Steps: [policy.MaxSteps]model.Step{{Index: 64 * time.Millisecond, End: time.Second}, {From: model.Never}}}}
 	long := model.Policy{Entries: map[uint64]model.Entry{7: {Bias: 2 * scx.MaxBias}, 8: {Bias: scx.MaxBias}}}
@@ -311,33 +317,6 @@ func TestLimitsThatCannotBeReadStay(t *testing.T) {
 	require.True(t, (*loaded)[1].closed)
 }
 
-// A function of which a partial scheduler does not get all threads is not steered, and
-// the others are.
-func TestThreadsThatCannotBeTakenAreTold(t *testing.T) {
-	b, _, _, _ := schedExtOn(t)
-	b.cpus = []int{1}
-	b.takeThread = func(tid int) error {
-		if tid == 42 {
-			return errors.New("thread 42: not permitted")
-		}
-		return nil
-	}
-	var functions []bpf.Function
-	for i, name := range []string{"f", "g"} {
-		functions = append(functions, bpf.Function{ID: bpf.CgroupID(i + 1), Cgroup: "/alps.slice/" + name})
-		dir := filepath.Join(b.host.Cgroups, "alps.slice", name)
-		require.NoError(t, os.MkdirAll(dir, 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "cgroup.threads"), []byte(strconv.Itoa(41+i)+"\n"), 0o644))
-	}
-	require.NoError(t, b.SetFunctions(functions))
-	require.NoError(t, b.SetEnabled(true))
-	want := map[bpf.CgroupID]string{2: "thread 42: not permitted"}
-	require.Equal(t, want, b.State().Unsteered)
-	require.NoError(t, b.Publish(model.Policy{}))
-	require.Equal(t, want, b.State().Unsteered)
-	require.True(t, b.State().Enabled)
-}
-
 func TestSchedExtStats(t *testing.T) {
 	b, _, _, _ := schedExtOn(t)
 	st, err := b.Stats()
@@ -350,23 +329,4 @@ func TestSchedExtStats(t *testing.T) {
 	require.Contains(t, st, client.Stat{Name: "functions' tasks that run or wait", Value: 3})
 	require.Contains(t, st, client.Stat{Name: "kept", Value: 7})
 	require.Contains(t, st, client.Stat{Name: "SCX_EV", Value: 1})
-}
-
-// Only functions are taken where nobody else may use their CPUs.
-func TestOwnCPUs(t *testing.T) {
-	h := host.Host{Cgroups: t.TempDir()}
-	set := func(dir, cpus string) {
-		require.NoError(t, os.MkdirAll(filepath.Join(h.Cgroups, dir), 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(h.Cgroups, dir, "cpuset.cpus.effective"), []byte(cpus+"\n"), 0o644))
-	}
-	set("alps.slice", "1-3")
-	set("system.slice", "0")
-	inPool := []bpf.Function{{ID: 1, Cgroup: "/alps.slice/docker-1.scope"}}
-	require.True(t, ownCPUs(h, []int{1, 2, 3}, inPool))
-	require.False(t, ownCPUs(h, nil, inPool), "nobody says which CPUs")
-	require.False(t, ownCPUs(h, []int{1}, nil))
-	require.False(t, ownCPUs(h, []int{1}, []bpf.Function{{ID: 1, Cgroup: "/system.slice/docker-1.scope"}}), "others are beside them")
-	set("user.slice", "0-1")
-	require.False(t, ownCPUs(h, []int{1, 2, 3}, inPool))
-	require.True(t, ownCPUs(h, []int{2, 3}, inPool))
 }
