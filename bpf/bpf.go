@@ -61,7 +61,8 @@ type Backend struct {
 	noHooks error        // why it has none
 	maps    alpsMaps
 	control *control
-	pin     string // directory of these very objects; "" for none
+	pin     string     // directory of these very objects; "" for none
+	linksMu sync.Mutex // of the map links, and of what is asked of a link in it: Rivals comes at any moment
 	links   map[string]link.Link
 	slots   map[CgroupID]uint32
 	cpus    uint32 // that there can be
@@ -273,7 +274,7 @@ func (b *Backend) AttachHooks() error {
 }
 
 // Attached says whether the hooks are attached, by this process or one before.
-func (b *Backend) Attached() bool { return b.links["hook_bias"] != nil }
+func (b *Backend) Attached() bool { return b.isAttached("hook_bias") }
 
 // SetHooksEnabled turns the attached hooks on or off (the sysctl
 // kernel.sched_alps). While they are off, CFS decides alone.
@@ -310,35 +311,6 @@ func (b *Backend) AttachObserver() error {
 	return b.followBusy()
 }
 
-func (b *Backend) attach(name string, p *ebpf.Program) error {
-	if b.links[name] != nil {
-		return nil
-	}
-	l, err := link.AttachTracing(link.TracingOptions{Program: p})
-	if err != nil {
-		return fmt.Errorf("attach %s: %w", name, err)
-	}
-	b.links[name] = l
-	return b.pinLink(name, l)
-}
-
-// detach undoes attach.
-func (b *Backend) detach(name string) error {
-	l := b.links[name]
-	if l == nil {
-		return nil
-	}
-	delete(b.links, name)
-	var errs []error
-	if b.pin != "" {
-		errs = append(errs, l.Unpin())
-	}
-	if err := errors.Join(append(errs, l.Close())...); err != nil {
-		return fmt.Errorf("detach %s: %w", name, err)
-	}
-	return nil
-}
-
 // Close detaches everything and forgets what was pinned: from here on CFS
 // decides alone.
 func (b *Backend) Close() error {
@@ -353,9 +325,12 @@ func (b *Backend) Close() error {
 // free lets go of everything in this process.
 func (b *Backend) free() error {
 	var errs []error
-	for _, l := range b.links {
+	b.linksMu.Lock()
+	for name, l := range b.links {
 		errs = append(errs, l.Close())
+		delete(b.links, name)
 	}
+	b.linksMu.Unlock()
 	if b.control != nil {
 		mem := unsafe.Slice((*byte)(unsafe.Pointer(b.control)), os.Getpagesize())
 		errs = append(errs, unix.Munmap(mem))

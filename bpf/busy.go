@@ -150,10 +150,10 @@ func (b *Backend) followBusy() error {
 	if !busy {
 		return b.detach("wakeup")
 	}
-	if b.links["switch"] == nil {
+	if !b.isAttached("switch") {
 		return nil // AttachObserver comes later
 	}
-	if b.links["wakeup"] == nil {
+	if !b.isAttached("wakeup") {
 		b.adoptDue = true
 		if err := b.attach("wakeup", b.progs.ObserveWakeup); err != nil {
 			return err

@@ -144,7 +144,7 @@ func (b *Backend) resume() error {
 		if err != nil {
 			return fmt.Errorf("resume %s: %w", path, err)
 		}
-		b.links[filepath.Base(path)[len("link_"):]] = l
+		b.setLink(filepath.Base(path)[len("link_"):], l)
 	}
 	functions, err := b.Functions()
 	if err != nil {
