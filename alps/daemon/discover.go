@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	dockerapi "github.com/moby/moby/client"
 
 	"github.com/ds2-lab/alps/alps/client"
@@ -37,11 +39,15 @@ func (d *daemon) discover(ctx context.Context) error {
 	}
 	defer api.Close()
 	var own finder
+	said := fault{what: "ask Docker for functions", todo: "those found before stay, and Docker is asked again every second; -docker=none does without"}
 	for {
 		watch, cancel := context.WithCancel(ctx)
 		events := api.Events(watch, dockerapi.EventsListOptions{
 			Filters: dockerapi.Filters{}.Add("type", "container").Add("event", "start", "die").Add("label", label.UID)})
 		err := d.syncContainers(ctx, api, &own)
+		if ctx.Err() == nil {
+			said.say(d.log, err)
+		}
 		for err == nil && ctx.Err() == nil {
 			select {
 			case <-events.Messages:
@@ -56,7 +62,7 @@ func (d *daemon) discover(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		d.log.Warn("ask Docker for functions", "err", err)
+		said.say(d.log, err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -65,21 +71,49 @@ func (d *daemon) discover(ctx context.Context) error {
 	}
 }
 
+// fault is why something that is tried again and again fails.
+type fault struct {
+	what string // is tried
+	todo string // by whom reads of it; "" for nothing
+	why  string // at the last try; "" if it went well
+}
+
+// say logs that the fault begins, becomes another, or is over, and nothing while it lasts.
+func (f *fault) say(log *slog.Logger, err error) {
+	before := f.why
+	f.why = ""
+	if err != nil {
+		f.why = err.Error()
+	}
+	switch {
+	case f.why == before:
+	case err == nil:
+		log.Info(f.what+": over", "err", before)
+	case f.todo != "":
+		log.Warn(f.what, "err", err, "to do", f.todo)
+	default:
+		log.Warn(f.what, "err", err)
+	}
+}
+
 // finder is one way in which functions are found, and what it has found.
 type finder struct {
-	yields  bool // it takes no cgroup that is known by another uid
-	found   map[bpf.CgroupID]client.Function
+	yields  bool                             // it leaves alone what is a function already by another way
+	seen    map[bpf.CgroupID]client.Function // what there was
+	found   map[bpf.CgroupID]client.Function // of it, what it has registered
+	left    map[bpf.CgroupID]bool            // of it, what it has left alone
 	refused map[bpf.CgroupID]client.Refusal
 }
 
-// same says whether now is what was found and refused before.
-func (f *finder) same(now map[bpf.CgroupID]client.Function) bool {
-	for id, fn := range now {
-		if f.found[id] != fn && f.refused[id].Function != fn {
+// same says whether now is as it was when the kernel took it last, and nothing that was
+// left or refused then because it was a function already can be one by now.
+func (f *finder) same(now, functions map[bpf.CgroupID]client.Function) bool {
+	for id := range f.left {
+		if _, ok := functions[id]; !ok {
 			return false
 		}
 	}
-	return len(now) == len(f.found)+len(f.refused)
+	return maps.Equal(now, f.seen)
 }
 
 // syncContainers lists the labelled containers and registers their cgroups. A container
@@ -92,7 +126,12 @@ func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, own 
 	now := map[bpf.CgroupID]client.Function{}
 	for _, c := range list.Items {
 		info, err := api.ContainerInspect(ctx, c.ID, dockerapi.ContainerInspectOptions{})
-		if err != nil || info.Container.State == nil || info.Container.State.Pid == 0 {
+		if errdefs.IsNotFound(err) {
+			continue // it ended meanwhile
+		} else if err != nil {
+			return fmt.Errorf("inspect container %s: %w", c.ID, err)
+		}
+		if info.Container.State == nil || info.Container.State.Pid == 0 {
 			continue // it ended meanwhile
 		}
 		path, err := cgroupOfPID(info.Container.State.Pid)
@@ -131,17 +170,23 @@ func (d *daemon) discovered(now map[bpf.CgroupID]client.Function, own *finder) e
 	next, log := d.known(), []func(){}
 	refused := map[bpf.CgroupID]client.Refusal{}
 	for id, f := range own.found {
+		if own.yields && next[id] != f {
+			continue // somebody has registered it anew
+		}
 		if _, ok := now[id]; !ok && next[id].ID != 0 {
 			log = append(log, func() { d.log.Info("function is gone", "uid", f.UID, "name", f.Name) })
 			delete(next, id)
 		}
 	}
-	found := map[bpf.CgroupID]client.Function{}
+	found, left := map[bpf.CgroupID]client.Function{}, map[bpf.CgroupID]bool{}
 	for _, id := range slices.Sorted(maps.Keys(now)) {
 		f := now[id]
 		other, known := next[id]
-		if known && own.yields && other.UID != f.UID {
-			refused[id] = client.Refusal{Function: f, Why: "it is known as " + other.UID + " already"}
+		if known && own.yields && other != f && other != own.found[id] {
+			left[id] = true // with the settings of whoever has registered it
+			if other.UID != f.UID {
+				refused[id] = client.Refusal{Function: f, Why: "it is known as " + other.UID + " already"}
+			}
 			continue
 		}
 		err := checkFunction(f)
@@ -162,7 +207,7 @@ func (d *daemon) discovered(now map[bpf.CgroupID]client.Function, own *finder) e
 		for _, say := range log {
 			say()
 		}
-		own.found = found
+		own.seen, own.found, own.left = maps.Clone(now), found, left
 	} // else those of before are the functions still, and now is tried again
 	d.mu.Lock()
 	for id := range own.refused {

@@ -135,16 +135,9 @@ func (d *daemon) discoverPaths(ctx context.Context, patterns []pattern) error {
 	tick := time.NewTicker(pathsEvery)
 	defer tick.Stop()
 	own := finder{yields: true}
-	said := ""
+	said := fault{what: "look for functions by their paths"}
 	for {
-		err := d.syncPaths(patterns, &own)
-		if err != nil && err.Error() != said { // not at every try
-			d.log.Warn("look for functions by their paths", "err", err)
-		}
-		said = ""
-		if err != nil {
-			said = err.Error()
-		}
+		said.say(d.log, d.syncPaths(patterns, &own))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -167,7 +160,7 @@ func (d *daemon) syncPaths(patterns []pattern, own *finder) error {
 			now[id] = f
 		}
 	}
-	if own.same(now) {
+	if own.same(now, d.known()) {
 		return nil
 	}
 	return d.discovered(now, own)

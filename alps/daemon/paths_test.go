@@ -92,6 +92,39 @@ func TestFoundByPathComeAndGo(t *testing.T) {
 	require.Equal(t, before, log.Len(), "nothing changed")
 }
 
+// Settings that are registered for a function that was found by its path stay, whatever
+// comes or goes, until the function's cgroup is removed.
+func TestRegisteredSettingsOfAFoundFunctionStay(t *testing.T) {
+	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
+	dir := func(name string) string { return d.host.Cgroups + "/openfaas-fn/" + name }
+	patterns, err := parsePatterns([]string{"faasd"})
+	require.NoError(t, err)
+	own := finder{yields: true}
+	write(t, dir("a")+"/cpu.weight", "100")
+	require.NoError(t, d.syncPaths(patterns, &own))
+	f := function(t, d.status(), "a").Function
+	f.Source, f.Concurrency, f.Idle = client.SourceBusy, 4, "5ms"
+	require.NoError(t, d.add(f))
+	for _, change := range []func(){
+		func() {},
+		func() { write(t, dir("b")+"/cpu.weight", "100") },
+		func() { require.NoError(t, os.RemoveAll(dir("b"))) },
+	} {
+		change()
+		require.NoError(t, d.syncPaths(patterns, &own))
+		require.Equal(t, f, function(t, d.status(), "a").Function)
+	}
+	require.True(t, own.same(own.seen, d.known()), "what is left alone is not registered at each look")
+	require.Empty(t, d.status().Refused)
+	require.Len(t, k.functions, 1)
+	require.Equal(t, bpf.SourceThreads, k.functions[0].Source)
+
+	// Whoever registered it has it no more: from then on it is the finder's.
+	require.NoError(t, d.setFunctions(map[bpf.CgroupID]client.Function{}))
+	require.NoError(t, d.syncPaths(patterns, &own))
+	require.Empty(t, function(t, d.status(), "a").Source)
+}
+
 // What the kernel refuses is tried again until it takes it, and is said once.
 func TestFoundByPathIsTriedAgain(t *testing.T) {
 	d, k, log := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}})
@@ -111,7 +144,8 @@ func TestFoundByPathIsTriedAgain(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, <-done, context.Canceled)
 	})
-	require.Equal(t, 1, strings.Count(log.String(), "no memory"), log.String())
+	require.Equal(t, 1, strings.Count(log.String(), "level=WARN"), log.String())
+	require.Contains(t, log.String(), "look for functions by their paths: over")
 }
 
 // A cgroup that is gone is still tried to be dropped after the kernel refused that.
@@ -129,9 +163,9 @@ func TestWhatIsGoneIsTriedAgain(t *testing.T) {
 	k.refuses = errors.New("no memory")
 	require.Error(t, d.discovered(found(2, 3), &own))
 	require.Len(t, d.known(), 1)
-	require.False(t, own.same(found(2, 3)))
+	require.False(t, own.same(found(2, 3), d.known()))
 	k.refuses = nil
 	require.NoError(t, d.discovered(found(2, 3), &own))
 	require.Equal(t, found(2, 3), d.known())
-	require.True(t, own.same(found(2, 3)))
+	require.True(t, own.same(found(2, 3), d.known()))
 }
