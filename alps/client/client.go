@@ -185,7 +185,7 @@ type Status struct {
 
 // Lost is what the observer did not see or could not tell.
 type Lost struct {
-	Invocations uint64 `json:"invocations"` // never reported
+	Invocations uint64 `json:"invocations"` // never reported, or of a cgroup that went while no daemon ran
 	Tasks       uint64 `json:"tasks"`       // threads and descendants not accounted
 	Slices      uint64 `json:"slices"`      // on-CPU segments, of those wanted one by one
 	Orphans     uint64 `json:"orphans"`     // tasks that outlived their invocation

@@ -33,7 +33,7 @@ import (
 func listen(path string) (net.Listener, error) {
 	if conn, err := net.Dial("unix", path); err == nil {
 		conn.Close()
-		return nil, fmt.Errorf("socket %s: a daemon is listening already: end it first, or give another path by -socket", path)
+		return nil, fmt.Errorf("socket %s: a daemon is listening already: end it first, because two would steer one kernel", path)
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
 		if err := removeSocket(path); err != nil {
 			return nil, fmt.Errorf("replace the socket of a daemon that died: %w", err)
@@ -79,13 +79,28 @@ func (d *daemon) serve(ctx context.Context, l net.Listener) error {
 	})
 	mux.HandleFunc("GET /events", d.stream)
 	s := &http.Server{Handler: mux, BaseContext: func(net.Listener) context.Context { return ctx }}
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		limit, cancel := context.WithTimeout(context.Background(), endWithin)
+		defer cancel()
+		if s.Shutdown(limit) != nil {
+			s.Close()
+		}
+	})
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		stop()
 		return err
 	}
+	<-ended
 	return ctx.Err()
 }
+
+// endWithin is how long the end waits for requests that are under way. One that changes
+// something is waited for in any case, once its body is there (daemon.ops).
+const endWithin = 5 * time.Second
+
+var errEnded = errors.New("the daemon has ended: nothing is changed any more")
 
 // callers is an error that the caller of the API can mend.
 type callers struct{ error }
@@ -143,6 +158,9 @@ func (d *daemon) add(f client.Function) error {
 	}
 	d.ops.Lock()
 	defer d.ops.Unlock()
+	if d.ended {
+		return errEnded
+	}
 	next := d.known()
 	next[bpf.CgroupID(f.ID)] = f
 	if err := d.setFunctions(next); err != nil {

@@ -53,12 +53,15 @@ type daemon struct {
 
 	ops    sync.Mutex
 	policy *policy.Policy // of the mode alps
+	ended  bool           // nothing is changed any more
 
 	mu         sync.Mutex
 	mode       mode
 	window     policy.Window
 	learnt     *steadyLearnt // nil: the mode is not steady
 	functions  map[bpf.CgroupID]client.Function
+	gone       map[bpf.CgroupID]gone // functions of before
+	unknown    uint64                // invocations of cgroups of which nothing is known
 	refused    map[bpf.CgroupID]client.Refusal
 	decisions  []policy.Decision
 	published  map[uint64]model.Entry
@@ -75,6 +78,16 @@ type daemon struct {
 	watch watch
 }
 
+// gone is a function that is none any more.
+type gone struct {
+	function client.Function
+	at       clock.KTime
+}
+
+// keepGone is for how long a function that has gone is remembered: its last invocations may
+// still wait to be read.
+const keepGone = time.Minute
+
 // keptEvents is how many events a reader that was away can still get.
 const keptEvents = 16384
 
@@ -87,7 +100,7 @@ func newDaemon(c Config, o observer, b backend.Backend, h host.Host) (*daemon, e
 	}
 	d := &daemon{config: c, observer: o, backend: b, log: c.Log, now: clock.Now, begun: clock.Now(), load: &loadMeter{cpus: c.CPUs}, host: h,
 		changed: make(chan struct{}, 1), functions: map[bpf.CgroupID]client.Function{}, readers: map[chan client.Event]bool{}, accounts: map[bpf.CgroupID]*account{},
-		refused: map[bpf.CgroupID]client.Refusal{}}
+		refused: map[bpf.CgroupID]client.Refusal{}, gone: map[bpf.CgroupID]gone{}}
 	// What a daemon before had registered.
 	known, err := o.Functions()
 	if err != nil {
@@ -129,6 +142,9 @@ func (d *daemon) run(ctx context.Context, l net.Listener) error {
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
+	d.ops.Lock() // a change that is under way comes first
+	defer d.ops.Unlock()
+	d.ended = true
 	return errors.Join(err, d.backend.Close())
 }
 
@@ -137,14 +153,18 @@ func (d *daemon) event(e bpf.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f, ok := d.functions[e.Cgroup]
-	if !ok {
-		return // unregistered since
+	if ok {
+		d.watch.saw(e.Cgroup)
+		d.accountOf(e.Cgroup).saw(e)
+	} else if g, was := d.gone[e.Cgroup]; was {
+		f = g.function
+	} else { // it went while no daemon ran
+		d.unknown++
+		return
 	}
-	d.watch.saw(e.Cgroup)
 	if d.learnt != nil {
 		d.learnt.record(f.UID, e.CPU)
 	}
-	d.accountOf(e.Cgroup).saw(e)
 	d.window.Add(policy.Record{UID: f.UID, Arrive: clock.KTime(e.Arrive), End: clock.KTime(e.End), CPU: e.CPU})
 	out := client.Event{UID: f.UID, Function: f.Name, Cgroup: uint64(e.Cgroup), PID: e.PID, NSPID: e.NSPID,
 		ArriveNS: uint64(e.Arrive), StartNS: uint64(e.Start), EndNS: uint64(e.End), CPUNS: uint64(e.CPU), WaitNS: uint64(e.Wait),
@@ -234,6 +254,7 @@ func (d *daemon) setFunctions(next map[bpf.CgroupID]client.Function) error {
 		return errors.Join(err, set(d.kernelFunctions(d.known())))
 	}
 	d.mu.Lock()
+	d.remember(next)
 	d.functions = next
 	d.mu.Unlock()
 	d.askControllers(next)
@@ -241,6 +262,17 @@ func (d *daemon) setFunctions(next map[bpf.CgroupID]client.Function) error {
 		d.log.Error("publish the tables of a new function", "err", err) // the next period tries again
 	}
 	return nil
+}
+
+// remember keeps for a while those functions that are not among next. The caller holds mu.
+func (d *daemon) remember(next map[bpf.CgroupID]client.Function) {
+	now := d.now()
+	maps.DeleteFunc(d.gone, func(_ bpf.CgroupID, g gone) bool { return now.Sub(g.at) > keepGone })
+	for id, f := range d.functions {
+		if _, stays := next[id]; !stays {
+			d.gone[id] = gone{f, now}
+		}
+	}
 }
 
 func (d *daemon) kernelFunctions(functions map[bpf.CgroupID]client.Function) []bpf.Function {
@@ -271,7 +303,7 @@ func (d *daemon) status() client.Status {
 		s.LastError = err.Error()
 	}
 	s.RTRuntimeUS, s.RTPeriodUS = realTimeLimit()
-	s.Lost = client.Lost{Invocations: n.Invocations, Tasks: n.Tasks, Slices: n.Slices, Orphans: n.Orphans, Stream: d.dropped}
+	s.Lost = client.Lost{Invocations: n.Invocations + d.unknown, Tasks: n.Tasks, Slices: n.Slices, Orphans: n.Orphans, Stream: d.dropped}
 	d.watch.status(&s)
 	for _, r := range d.refused {
 		s.Refused = append(s.Refused, r)

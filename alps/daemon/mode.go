@@ -86,6 +86,9 @@ func (d *daemon) setMode(m client.Mode) error {
 	}
 	d.ops.Lock()
 	defer d.ops.Unlock()
+	if d.ended {
+		return errEnded
+	}
 	// The policy of the mode's begin: of steady tables, so that no function is without an
 	// entry; else none.
 	var begin model.Policy

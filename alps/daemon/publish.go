@@ -102,6 +102,9 @@ func (d *daemon) publish(m mode, entries map[uint64]model.Entry) error {
 func (d *daemon) setRules(rules []client.Rule) error {
 	d.ops.Lock()
 	defer d.ops.Unlock()
+	if d.ended {
+		return errEnded
+	}
 	functions := d.known()
 	d.mu.Lock()
 	m := d.mode

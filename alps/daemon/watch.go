@@ -133,6 +133,7 @@ type inputs struct {
 	published map[uint64]model.Entry
 	lastErr   string
 	dropped   uint64
+	unknown   uint64
 }
 
 // check finds out which functions ALPS steers, and what keeps it from steering the others.
@@ -148,7 +149,7 @@ func (d *daemon) check() {
 		a := d.accounts[id]
 		counted[id] = d.kernelFunction(f, a != nil && a.busy).Source.String()
 	}
-	in := inputs{d.mode, state, maps.Clone(d.functions), maps.Clone(d.refused), d.published, d.lastErr, d.dropped}
+	in := inputs{d.mode, state, maps.Clone(d.functions), maps.Clone(d.refused), d.published, d.lastErr, d.dropped, d.unknown}
 	d.mu.Unlock()
 	found := append(inCharge(in), d.losses(in)...)
 	why := "" // nobody is steered
@@ -216,7 +217,7 @@ func (d *daemon) losses(in inputs) (found []finding) {
 	if err != nil {
 		return []finding{{client.EventsLost, err.Error(), ""}}
 	}
-	lost := client.Lost{Invocations: n.Invocations, Tasks: n.Tasks, Slices: n.Slices, Stream: in.dropped} // an orphan is none
+	lost := client.Lost{Invocations: n.Invocations + in.unknown, Tasks: n.Tasks, Slices: n.Slices, Stream: in.dropped} // an orphan is none
 	if w.lost != nil && lost != *w.lost {
 		w.lostAt = uint64(d.now())
 		found = append(found, finding{client.EventsLost, "invocations, threads, slices or events are not accounted: see lost", ""})
