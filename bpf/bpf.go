@@ -40,7 +40,8 @@ type CgroupID uint64
 type Options struct {
 	// Pin is a directory on a BPF file system. With it, maps and attachments
 	// outlive the process: invocations that end while no process reads wait in the
-	// kernel, and the next Load goes on with them. "" pins nothing.
+	// kernel, and the next Load goes on with them. Until Close it is this process's
+	// alone: another's Load is refused. "" pins nothing.
 	Pin string
 	// RingBytes is how many bytes of ended invocations, and as many of on-CPU
 	// segments, may wait to be read; a power of two, at least a page. 0: 4 MiB, about 10,000 invocations.
@@ -60,10 +61,12 @@ type Backend struct {
 	hooks   hookPrograms // zero on a kernel without hooks
 	noHooks error        // why it has none
 	maps    alpsMaps
+	notes   *ebpf.Map
 	control *control
 	pin     string     // directory of these very objects; "" for none
 	linksMu sync.Mutex // of the map links, and of what is asked of a link in it: Rivals comes at any moment
 	links   map[string]link.Link
+	lock    *os.File // Options.Pin, locked; nil for none
 	slots   map[CgroupID]uint32
 	cpus    uint32 // that there can be
 	pending pending
@@ -176,12 +179,21 @@ func Load(o Options) (*Backend, error) {
 		}
 	}
 	b := &Backend{noHooks: checkKernel(kernel), links: map[string]link.Link{}, slots: map[CgroupID]uint32{}, cpus: uint32(cpus)}
-	opts, err := b.pinned(o, spec)
-	if err != nil {
-		return nil, err
+	if o.Pin != "" {
+		if b.lock, err = lockPin(o.Pin); err != nil {
+			return nil, err
+		}
 	}
-	if err := b.load(spec, opts); err != nil {
-		return nil, explain(err)
+	spec.Maps[mapNotes] = specOfNotes()
+	opts, err := b.pinned(o, spec)
+	if err == nil {
+		if err = b.load(spec, opts); err != nil {
+			err = explain(err)
+		}
+	}
+	if err != nil {
+		b.free()
+		return nil, err
 	}
 	if err := errors.Join(b.mapControl(), b.resume()); err != nil {
 		b.free()
@@ -205,20 +217,22 @@ func perCPU(spec *ebpf.CollectionSpec, n int) error {
 func (b *Backend) load(spec *ebpf.CollectionSpec, opts *ebpf.CollectionOptions) error {
 	var objs struct {
 		alpsMaps
+		noteMaps
 		programs
 	}
 	if b.noHooks != nil {
 		err := spec.LoadAndAssign(&objs, opts)
-		b.maps, b.progs = objs.alpsMaps, objs.programs
+		b.maps, b.notes, b.progs = objs.alpsMaps, objs.Notes, objs.programs
 		return err
 	}
 	var all struct {
 		alpsMaps
+		noteMaps
 		programs
 		hookPrograms
 	}
 	err := spec.LoadAndAssign(&all, opts)
-	b.maps, b.progs, b.hooks = all.alpsMaps, all.programs, all.hookPrograms
+	b.maps, b.notes, b.progs, b.hooks = all.alpsMaps, all.Notes, all.programs, all.hookPrograms
 	return err
 }
 
@@ -339,7 +353,12 @@ func (b *Backend) free() error {
 	for _, p := range slices.Concat(b.progs.all(), b.hooks.all()) {
 		errs = append(errs, p.Close())
 	}
-	return errors.Join(append(errs, b.maps.Close())...)
+	errs = append(errs, b.maps.Close(), b.notes.Close())
+	if b.lock != nil {
+		errs = append(errs, b.lock.Close())
+		b.lock = nil
+	}
+	return errors.Join(errs...)
 }
 
 // CgroupOf returns the id of the cgroup whose directory is path.

@@ -156,7 +156,7 @@ func (b *Backend) resume() error {
 			b.busy.Store(true)
 		}
 	}
-	return nil
+	return b.pruneNotes()
 }
 
 // unpin removes what is pinned by this build.

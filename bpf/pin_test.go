@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -111,4 +112,24 @@ func TestPinRemovesOtherBuildsOnly(t *testing.T) {
 		require.NoError(t, b.unpin())
 		require.DirExists(t, pin)
 	}
+}
+
+// A directory of pins is one process's alone; another is told whose it is. When that one lets
+// go, even by removing the directory meanwhile, it is free.
+func TestADirectoryOfPinsIsOneProcesss(t *testing.T) {
+	pin := filepath.Join(bpffs(t), "x", "alps")
+	first, err := lockPin(pin)
+	require.NoError(t, err)
+	comm, err := os.ReadFile("/proc/self/comm")
+	require.NoError(t, err)
+	_, err = lockPin(pin)
+	require.EqualError(t, err, fmt.Sprintf("pin: %s is process %d (%s)'s: end that first, because two would steer one kernel", pin, os.Getpid(), strings.TrimSpace(string(comm))))
+	_, err = Load(Options{Pin: pin})
+	require.ErrorContains(t, err, "end that first")
+	require.DirExists(t, pin)
+	require.NoError(t, removePinDir(pin))
+	require.NoError(t, first.Close())
+	second, err := lockPin(pin)
+	require.NoError(t, err)
+	require.NoError(t, second.Close())
 }

@@ -60,6 +60,8 @@ type Function struct {
 	Source Source        // of its invocations
 	Idle   time.Duration // the sleep that ends a busy period; 0: DefaultIdle
 
+	Note string // what a process wants to find again that resumes; nothing here makes anything of it
+
 	slot uint32
 }
 
@@ -153,7 +155,7 @@ func (f Function) Check() error {
 	for _, text := range []struct {
 		what, s string
 		most    int
-	}{{"uid", f.UID, MaxUID}, {"name", f.Name, MaxName}, {"cgroup", f.Cgroup, MaxCgroup}} {
+	}{{"uid", f.UID, MaxUID}, {"name", f.Name, MaxName}, {"cgroup", f.Cgroup, MaxCgroup}, {"settings", f.Note, MaxNote}} {
 		if len(text.s) > text.most {
 			return fmt.Errorf("%s %q has %d bytes: at most %d", text.what, text.s, len(text.s), text.most)
 		}
@@ -218,6 +220,9 @@ func (b *Backend) SetFunctions(functions []Function) (err error) {
 			if err := b.setSource(slot, f); err != nil {
 				return err
 			}
+			if err := b.setNote(f); err != nil {
+				return err
+			}
 			continue
 		}
 		for used[slot] {
@@ -233,6 +238,9 @@ func (b *Backend) SetFunctions(functions []Function) (err error) {
 		b.slots[f.ID], used[slot] = slot, true
 		added = append(added, f.ID)
 		if err := b.setSource(slot, f); err != nil {
+			return err
+		}
+		if err := b.setNote(f); err != nil {
 			return err
 		}
 	}
@@ -258,7 +266,7 @@ func (b *Backend) removeFunction(id CgroupID) error {
 		return fmt.Errorf("function cgroup %d: %w", id, err)
 	}
 	delete(b.slots, id)
-	return nil
+	return b.removeNote(id)
 }
 
 // Functions reads back which cgroups are functions; one whose cgroup was
@@ -273,8 +281,12 @@ func (b *Backend) Functions() ([]Function, error) {
 		if err := b.maps.Sources.Lookup(v.Slot, &s); err != nil {
 			return nil, fmt.Errorf("read the source of cgroup %d: %w", id, err)
 		}
-		all = append(all, Function{ID: CgroupID(id), UID: text(v.Uid[:]), Name: text(v.Name[:]), Cgroup: text(v.Cgroup[:]),
-			Source: Source(s.Kind), Idle: time.Duration(s.IdleNs), slot: v.Slot})
+		f := Function{ID: CgroupID(id), UID: text(v.Uid[:]), Name: text(v.Name[:]), Cgroup: text(v.Cgroup[:]),
+			Source: Source(s.Kind), Idle: time.Duration(s.IdleNs), slot: v.Slot}
+		if err := b.readNote(&f); err != nil {
+			return nil, err
+		}
+		all = append(all, f)
 	}
 	if err := it.Err(); err != nil {
 		return nil, fmt.Errorf("read the map of functions: %w", err)

@@ -31,12 +31,14 @@ func backend(t testing.TB) (*Backend, timed) {
 			delete(spec.Programs, name)
 		}
 	}
+	spec.Maps[mapNotes] = specOfNotes()
 	var objs struct {
 		alpsMaps
+		noteMaps
 		timed
 	}
 	require.NoError(t, spec.LoadAndAssign(&objs, nil))
-	b := &Backend{maps: objs.alpsMaps, slots: map[CgroupID]uint32{}, cpus: 1, progs: programs{Sweep: objs.Sweep, Settle: objs.Settle}}
+	b := &Backend{maps: objs.alpsMaps, notes: objs.Notes, slots: map[CgroupID]uint32{}, cpus: 1, progs: programs{Sweep: objs.Sweep, Settle: objs.Settle}}
 	require.NoError(t, b.mapControl())
 	t.Cleanup(func() { objs.Bias.Close(); objs.Slice.Close(); objs.Nothing.Close(); objs.Steady.Close(); b.free() })
 	return b, objs.timed
@@ -149,10 +151,24 @@ func TestFunctionsAreReadBack(t *testing.T) {
 		require.NoError(t, err)
 		require.ElementsMatch(t, want, got)
 	}
+	// Another uid, name or note of a function that there is counts at once, and nothing is
+	// counted anew.
+	var counts alpsFunction
+	require.NoError(t, b.maps.Functions.Lookup(uint64(7), &counts))
+	counts.Fresh = 3
+	require.NoError(t, b.maps.Functions.Put(uint64(7), counts))
+	renamed := Function{ID: 7, UID: "resize", Name: "n", Cgroup: want.Cgroup, Note: "busy"}
+	require.NoError(t, b.SetFunctions([]Function{renamed}))
+	same(renamed)
+	require.NoError(t, b.maps.Functions.Lookup(uint64(7), &counts))
+	require.EqualValues(t, 3, counts.Fresh)
+	require.NoError(t, b.SetFunctions(nil))
+	require.NoError(t, b.SetFunctions([]Function{want}))
+	same(want)
 	require.NoError(t, b.SetFunctions([]Function{want, {ID: 8, UID: hash}}))
 	require.Len(t, b.slots, 2)
 	require.NoError(t, b.SetFunctions([]Function{want}))
-	for _, bad := range []Function{{ID: 8, UID: strings.Repeat("u", 128)}, {ID: 8, Name: strings.Repeat("n", 128)}, {ID: 8, Cgroup: strings.Repeat("c", 512)}} {
+	for _, bad := range []Function{{ID: 8, UID: strings.Repeat("u", 128)}, {ID: 8, Name: strings.Repeat("n", 128)}, {ID: 8, Cgroup: strings.Repeat("c", 512)}, {ID: 8, Note: strings.Repeat("n", MaxNote+1)}} {
 		require.ErrorContains(t, b.SetFunctions([]Function{{ID: 9}, bad}), "bytes: at most ")
 		same(want) // a refused set changes nothing
 	}

@@ -183,7 +183,7 @@ func checkFunction(f client.Function) error {
 	if err := checkSource(f); err != nil {
 		return err
 	}
-	return bpf.Function{UID: f.UID, Name: f.Name, Cgroup: f.Cgroup}.Check()
+	return bpf.Function{UID: f.UID, Name: f.Name, Cgroup: f.Cgroup, Note: noteOf(f)}.Check()
 }
 
 // stream sends events to one reader until it goes: those after since that are

@@ -107,7 +107,11 @@ func newDaemon(c Config, o observer, b backend.Backend, h host.Host) (*daemon, e
 		return nil, err
 	}
 	for _, f := range known {
-		d.functions[f.ID] = resumedFunction(f)
+		r := resumedFunction(f)
+		d.functions[f.ID] = r
+		if f.Source != bpf.SourceProcess && d.source(r) == client.SourceAuto {
+			d.accounts[f.ID] = &account{busy: true}
+		}
 	}
 	d.askControllers(d.functions)
 	if err := b.SetFunctions(known); err != nil {

@@ -5,6 +5,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -60,7 +61,7 @@ func checkSource(f client.Function) error {
 
 // kernelFunction is f for the observer; busy says what the source auto comes to.
 func (d *daemon) kernelFunction(f client.Function, busy bool) bpf.Function {
-	k := bpf.Function{ID: bpf.CgroupID(f.ID), UID: f.UID, Name: f.Name, Cgroup: f.Cgroup}
+	k := bpf.Function{ID: bpf.CgroupID(f.ID), UID: f.UID, Name: f.Name, Cgroup: f.Cgroup, Note: noteOf(f)}
 	switch d.source(f) {
 	case client.SourceProcess:
 		return k
@@ -82,9 +83,31 @@ func (d *daemon) source(f client.Function) string {
 	return cmp.Or(f.Source, d.config.Source, client.SourceAuto)
 }
 
-// resumedFunction is what the kernel knows of a function.
+// asked is what is asked for a function, for a daemon that resumes: what this comes to
+// may be something else, and may change.
+type asked struct {
+	Source      string `json:"source,omitempty"`
+	Concurrency int    `json:"concurrency,omitempty"`
+	Idle        string `json:"idle,omitempty"`
+}
+
+func noteOf(f client.Function) string {
+	text, err := json.Marshal(asked{f.Source, f.Concurrency, f.Idle})
+	if err != nil {
+		panic(err) // strings and a number
+	}
+	return string(text)
+}
+
+// resumedFunction is what the kernel knows of a function, with what was asked for it. Of a
+// function without a note only what that came to is known.
 func resumedFunction(k bpf.Function) client.Function {
 	f := client.Function{UID: k.UID, Name: k.Name, Cgroup: k.Cgroup, ID: uint64(k.ID)}
+	var a asked
+	if json.Unmarshal([]byte(k.Note), &a) == nil {
+		f.Source, f.Concurrency, f.Idle = a.Source, a.Concurrency, a.Idle
+		return f
+	}
 	if k.Source == bpf.SourceProcess {
 		return f
 	}

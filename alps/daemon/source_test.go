@@ -84,7 +84,7 @@ func TestSourceAuto(t *testing.T) {
 	require.Equal(t, bpf.SourceProcess, kernel("a").Source, "a long one is under way beside a server's workers")
 	k.survey.Running[1] = 2
 	look()
-	require.Equal(t, bpf.Function{ID: 1, UID: "a", Cgroup: "/alps.slice/a", Source: bpf.SourceBusy, Idle: 2 * time.Millisecond}, kernel("a"))
+	require.Equal(t, bpf.Function{ID: 1, UID: "a", Cgroup: "/alps.slice/a", Source: bpf.SourceBusy, Idle: 2 * time.Millisecond, Note: `{"concurrency":1,"idle":"2ms"}`}, kernel("a"))
 	require.Equal(t, bpf.SourceProcess, kernel("p").Source, "it says what it is")
 	require.Equal(t, "busy", function(t, d.status(), "a").Counted)
 	require.Contains(t, log.String(), "its busy periods count")
@@ -130,9 +130,29 @@ func TestSourceDefault(t *testing.T) {
 	d, k, _ := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyCFS}, Source: client.SourceBusy})
 	add(t, d, client.Function{UID: "a", ID: 1})
 	require.Equal(t, bpf.SourceBusy, k.functions[0].Source)
-	// The next daemon takes up what the kernel knows.
+	// The next daemon takes up what the kernel knows, where nothing is noted.
 	require.Equal(t, client.Function{UID: "a", ID: 1, Source: client.SourceBusy, Concurrency: 2, Idle: "1ms"},
 		resumedFunction(bpf.Function{UID: "a", ID: 1, Source: bpf.SourceThreads, Idle: time.Millisecond}))
+}
+
+// A daemon that resumes knows uid and name that were given last, and what was asked for, and
+// changes nothing of what that came to.
+func TestTheNextDaemonKnowsWhatWasAsked(t *testing.T) {
+	c := Config{Mode: client.Mode{Policy: client.PolicyCFS}}
+	d, k, _ := quiet(t, c)
+	add(t, d, client.Function{UID: "pod1", ID: 1}, client.Function{UID: "b", ID: 2, Source: client.SourceBusy, Concurrency: 4, Idle: "5ms"},
+		client.Function{UID: "c", ID: 3, Source: client.SourceAuto, Concurrency: 3}, client.Function{UID: "d", ID: 4, Source: client.SourceProcess})
+	add(t, d, client.Function{UID: "resize", Name: "r", ID: 1})
+	d.mu.Lock()
+	d.accountOf(3).busy = true // as lookAtSources finds
+	d.mu.Unlock()
+	require.NoError(t, d.setFunctions(d.known()))
+	before := k.functions
+	next, err := newTestDaemon(t, c, k)
+	require.NoError(t, err)
+	require.Equal(t, d.known(), next.known())
+	require.ElementsMatch(t, before, next.kernelFunctions(next.known()))
+	require.Equal(t, bpf.SourceThreads, next.kernelFunctions(map[bpf.CgroupID]client.Function{3: next.known()[3]})[0].Source)
 }
 
 func TestLabels(t *testing.T) {
