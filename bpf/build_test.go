@@ -180,13 +180,13 @@ func TestParentIsRenamed(t *testing.T) {
 }
 
 func TestEntriesAreChecked(t *testing.T) {
-	require.NoError(t, Entry{BiasUS: 1 << 30, SliceUS: 10_000_000}.check())
+	require.NoError(t, Entry{BiasUS: 1 << 30, SliceUS: 10_000_000}.Check())
 	for why, e := range map[string]Entry{
 		"slice of 10.000001s: at most 10s": {SliceUS: 10_000_001},
 		"bias of 2147483648":               {BiasUS: 1 << 31},
 		"late bias of 5":                   {BiasUS: 6, SliceUS: 1, LateBiasUS: 5},
 		"late bias of 7":                   {LateBiasUS: 7},
 	} {
-		require.ErrorContains(t, e.check(), why)
+		require.ErrorContains(t, e.Check(), why)
 	}
 }

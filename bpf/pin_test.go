@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -132,4 +134,47 @@ func TestADirectoryOfPinsIsOneProcesss(t *testing.T) {
 	second, err := lockPin(pin)
 	require.NoError(t, err)
 	require.NoError(t, second.Close())
+}
+
+// A process that resumes reads back what the one before was told last, and nothing is left of
+// functions whose cgroups went meanwhile.
+func TestFunctionsAreResumedAsTheyWereLast(t *testing.T) {
+	pin := filepath.Join(bpffs(t), "alps")
+	resumed := func() *Backend {
+		spec, err := loadAlps()
+		require.NoError(t, err)
+		spec.Programs = nil
+		spec.Maps[mapNotes] = specOfNotes()
+		for _, name := range []string{alpsMapFunctionCpus, alpsMapMemos} {
+			spec.Maps[name].MaxEntries = MaxFunctions
+		}
+		b := &Backend{links: map[string]link.Link{}, slots: map[CgroupID]uint32{}, cpus: 1}
+		opts, err := b.pinned(Options{Pin: pin}, spec)
+		require.NoError(t, err)
+		var objs struct {
+			alpsMaps
+			noteMaps
+		}
+		require.NoError(t, spec.LoadAndAssign(&objs, opts))
+		b.maps, b.notes = objs.alpsMaps, objs.Notes
+		require.NoError(t, errors.Join(b.mapControl(), b.resume()))
+		return b
+	}
+	b := resumed()
+	want := Function{ID: 7, UID: "resize", Name: "r", Cgroup: "/f/7", Note: `{"source":"auto"}`}
+	require.NoError(t, b.SetFunctions([]Function{{ID: 7, UID: "pod1", Cgroup: "/f/7"}, {ID: 8, UID: "gone"}}))
+	require.NoError(t, b.SetFunctions([]Function{want, {ID: 8, UID: "gone"}}))
+	require.NoError(t, b.free())
+	b = resumed()
+	require.True(t, b.Resumed)
+	require.NoError(t, b.maps.Functions.Delete(uint64(8))) // as the kernel does when the cgroup is removed
+	require.NoError(t, b.free())
+	b = resumed()
+	got, err := b.Functions()
+	require.NoError(t, err)
+	require.Equal(t, []Function{want}, got)
+	n, err := each(b.notes, func(uint64, note) {})
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.NoError(t, errors.Join(b.unpin(), b.free()))
 }

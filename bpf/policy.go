@@ -34,7 +34,8 @@ type Entry struct {
 	Steady *model.Steady
 }
 
-func (e Entry) check() error {
+// Check says what of an entry the kernel cannot carry out.
+func (e Entry) Check() error {
 	if e.Steady != nil {
 		return checkSteady(e.Steady)
 	}
@@ -69,7 +70,7 @@ type Function struct {
 // function. A policy that is refused changes nothing.
 func (b *Backend) SetPolicy(entries map[CgroupID]Entry) error {
 	for id, e := range entries {
-		if err := e.check(); err != nil {
+		if err := e.Check(); err != nil {
 			return fmt.Errorf("policy: cgroup %d: %w", id, err)
 		}
 		if _, ok := b.slots[id]; !ok {

@@ -155,7 +155,8 @@ type Backend interface {
 	// the same moment, and no decision of the kernel sees parts of two policies. A
 	// function without an entry is treated as one with the zero Entry. Every cgroup
 	// of p is a function. The backend keeps p valid for p.ValidFor from now on. Publish
-	// also works while the backend is not enabled.
+	// also works while the backend is not enabled. An entry that the backend cannot carry
+	// out is left out alone, and State.Unsteered says so: it takes nobody else's.
 	Publish(p model.Policy) error
 
 	// Published is the policy that counts at this moment, by cgroup; empty if none does:

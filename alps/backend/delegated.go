@@ -15,9 +15,10 @@ import (
 // delegated is the Backend of a scheduler in user space (package ghost), which
 // asks the daemon for the policy. The daemon keeps it in the kernel's map.
 type delegated struct {
-	kernel HooksKernel
-	host   host.Host
-	wanted atomic.Bool
+	kernel  HooksKernel
+	host    host.Host
+	wanted  atomic.Bool
+	refused refusals
 }
 
 // NewDelegated keeps the policy in k's map, for the scheduler in user space on h.
@@ -41,7 +42,7 @@ func (b *delegated) SetEnabled(on bool) error { b.wanted.Store(on); return nil }
 
 func (*delegated) SetFunctions([]bpf.Function) error { return nil }
 
-func (b *delegated) Publish(p model.Policy) error { return publishEntries(b.kernel, p) }
+func (b *delegated) Publish(p model.Policy) error { return publishEntries(b.kernel, p, &b.refused) }
 
 func (b *delegated) Published() (map[bpf.CgroupID]model.Entry, error) {
 	return publishedEntries(b.kernel)
@@ -49,7 +50,7 @@ func (b *delegated) Published() (map[bpf.CgroupID]model.Entry, error) {
 
 func (b *delegated) State() State {
 	name, _ := b.host.UserScheduler()
-	s := State{Enabled: name != "", Conditions: map[string]string{"hooks": "not attached"}}
+	s := State{Enabled: name != "", Unsteered: b.refused.get(), Conditions: map[string]string{"hooks": "not attached"}}
 	if name == "" && b.wanted.Load() {
 		s.Problems = []Problem{{client.OtherInCharge, "no scheduler in user space takes decisions: start alps-ghost"}}
 	}

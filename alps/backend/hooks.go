@@ -32,6 +32,7 @@ type hooks struct {
 	host     host.Host
 	attached atomic.Bool
 	wanted   atomic.Bool // whether the daemon has enabled it
+	refused  refusals
 }
 
 // NewHooks steers by the hooks of k; attached says whether they are attached already.
@@ -76,12 +77,12 @@ func (b *hooks) SetEnabled(on bool) error {
 
 func (*hooks) SetFunctions([]bpf.Function) error { return nil }
 
-func (b *hooks) Publish(p model.Policy) error { return publishEntries(b.kernel, p) }
+func (b *hooks) Publish(p model.Policy) error { return publishEntries(b.kernel, p, &b.refused) }
 
 func (b *hooks) Published() (map[bpf.CgroupID]model.Entry, error) { return publishedEntries(b.kernel) }
 
 func (b *hooks) State() State {
-	s := State{Attached: b.attached.Load(), Conditions: map[string]string{"hooks": "not attached"}}
+	s := State{Attached: b.attached.Load(), Unsteered: b.refused.get(), Conditions: map[string]string{"hooks": "not attached"}}
 	problem := func(what, format string, args ...any) {
 		s.Problems = append(s.Problems, Problem{what, fmt.Sprintf(format, args...)})
 	}
@@ -113,18 +114,25 @@ func (*hooks) Stats() ([]client.Stat, error) { return nil, nil }
 
 func (b *hooks) Close() error { return b.kernel.SetPolicy(nil) }
 
-// publishEntries puts p into the kernel's policy map.
-func publishEntries(k HooksKernel, p model.Policy) error {
+// publishEntries puts p into the kernel's policy map, but for the entries that go to refused.
+func publishEntries(k HooksKernel, p model.Policy, to *refusals) error {
+	refused := map[bpf.CgroupID]string{}
 	var entries map[bpf.CgroupID]bpf.Entry
 	if p.Entries != nil {
 		entries = make(map[bpf.CgroupID]bpf.Entry, len(p.Entries))
 	}
 	for id, e := range p.Entries {
-		entries[bpf.CgroupID(id)] = bpf.Entry{BiasUS: micros(e.Bias), SliceUS: micros(e.Slice), LateBiasUS: micros(e.LateBias), Steady: e.Steady}
+		x := bpf.Entry{BiasUS: micros(e.Bias), SliceUS: micros(e.Slice), LateBiasUS: micros(e.LateBias), Steady: e.Steady}
+		if err := x.Check(); err != nil {
+			refused[bpf.CgroupID(id)] = refusal(err)
+			continue
+		}
+		entries[bpf.CgroupID(id)] = x
 	}
 	if err := k.SetPolicy(entries); err != nil {
 		return err
 	}
+	to.Store(&refused)
 	return k.KeepAlive(p.ValidFor)
 }
 

@@ -63,6 +63,7 @@ type schedExt struct {
 	wait      time.Duration
 	again     time.Time               // when to try again; zero: not by itself
 	limits    error                   // why the limits of cgroups are not up to date
+	refused   map[bpf.CgroupID]string // functions whose rules were left out, and why
 	untaken   map[bpf.CgroupID]string // functions some of whose threads the scheduler could not get, and why
 }
 
@@ -267,28 +268,6 @@ func (b *schedExt) publish(p model.Policy) error {
 	return b.scheduler.KeepAlive(p.ValidFor)
 }
 
-// tell tells the scheduler the rules of a policy, but not of cgroups that are no functions
-// any more. The caller holds mu.
-func (b *schedExt) tell(p model.Policy) error {
-	order, rules := scx.RulesOf(of(b.functions, p))
-	if err := b.scheduler.SetOrder(order); err != nil {
-		return err
-	}
-	return b.scheduler.SetRules(rules, scx.Rule{})
-}
-
-// of is the part of a policy that is the functions'.
-func of(functions []bpf.Function, p model.Policy) model.Policy {
-	entries := make(map[uint64]model.Entry, len(functions))
-	for _, f := range functions {
-		if e, ok := p.Entries[uint64(f.ID)]; ok {
-			entries[uint64(f.ID)] = e
-		}
-	}
-	p.Entries = entries
-	return p
-}
-
 // setLimits tells the scheduler which cgroups have a cpu.max, where the kernel does not.
 // If that cannot be read, the limits stay as they are. The caller holds mu.
 func (b *schedExt) setLimits() error {
@@ -302,39 +281,13 @@ func (b *schedExt) setLimits() error {
 	return b.scheduler.SetLimits(limits)
 }
 
-// Published is what the scheduler was told last, in its own terms: its biases are
-// bounded. Nothing is read back from the kernel but whether the scheduler is in charge.
-func (b *schedExt) Published() (map[bpf.CgroupID]model.Entry, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	out := map[bpf.CgroupID]model.Entry{}
-	if b.scheduler == nil {
-		return out, nil
-	}
-	if _, ended := b.scheduler.Ended(); ended { // also when the policy is no longer valid
-		return out, nil
-	}
-	p := of(b.functions, b.policy)
-	order, rules := scx.RulesOf(p)
-	for id, e := range p.Entries {
-		r := rules[bpf.CgroupID(id)]
-		e.Bias, e.Slice, e.LateBias = r.Bias, r.Slice, r.LateBias
-		if e.Steady != nil {
-			params := *e.Steady.Params
-			params.Octave = order.Octave
-			e.Steady = &model.Steady{Params: &params, Table: e.Steady.Table}
-		}
-		out[bpf.CgroupID(id)] = e
-	}
-	return out, nil
-}
-
 func (b *schedExt) State() State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := State{Conditions: map[string]string{"hooks": "not attached", "sched_ext": "not in charge"}}
 	if b.scheduler != nil {
-		s.Unsteered = maps.Clone(b.untaken)
+		s.Unsteered = maps.Clone(b.refused)
+		maps.Copy(s.Unsteered, b.untaken)
 		end, ended := b.scheduler.Ended()
 		s.Attached, s.Enabled = true, !ended
 		if ended {

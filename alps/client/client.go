@@ -126,6 +126,7 @@ const (
 	MapFull       = "map full"         // one of the kernel's maps, see Usage
 	EventsLost    = "events lost"      // see Lost
 	Refused       = "function refused" // see Refusal
+	NotSteered    = "not steered"      // a function by its entry in the policy, though the others are
 )
 
 // Stat is a counter of the backend since it was attached.

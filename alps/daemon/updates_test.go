@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
 )
@@ -51,4 +52,19 @@ func TestUpdatesCountFromTheMode(t *testing.T) {
 			require.Equal(t, time.Duration(i+1)*time.Second, at.Sub(begun))
 		}
 	})
+}
+
+// A function whose entry cannot be carried out is named, and takes nobody else's policy.
+func TestOneRefusedEntryIsSaid(t *testing.T) {
+	d, k, log := quiet(t, Config{Mode: client.Mode{Policy: client.PolicyManual}})
+	add(t, d, client.Function{UID: "a", ID: 1}, client.Function{UID: "b", ID: 2})
+	require.NoError(t, d.publish(d.mode, map[uint64]model.Entry{1: {Slice: 2 * model.MaxSlice}, 2: {Bias: time.Second}}))
+	s := d.status()
+	require.Contains(t, function(t, s, "a").Why, "its rule is refused: slice of 20s: at most 10s")
+	require.True(t, function(t, s, "b").Steered)
+	require.Equal(t, map[bpf.CgroupID]bpf.Entry{2: {BiasUS: 1_000_000}}, k.policy)
+	require.Contains(t, log.String(), client.NotSteered)
+	require.NoError(t, d.publish(d.mode, map[uint64]model.Entry{1: {}, 2: {Bias: time.Second}}))
+	require.True(t, function(t, d.status(), "a").Steered)
+	require.Contains(t, log.String(), client.NotSteered+": over")
 }

@@ -189,7 +189,9 @@ func (d *daemon) check() {
 				f.Why = "alps policy -set gave it no rank"
 			}
 		}
-		f.Why = cmp.Or(f.Why, in.state.Unsteered[id])
+		if why := in.state.Unsteered[id]; why != "" {
+			note(client.NotSteered, why)
+		}
 		f.Steered = f.Why == ""
 		functions = append(functions, f)
 	}

@@ -40,7 +40,12 @@ func steadyRule(t *model.Table) Rule {
 		if s.From == model.Never {
 			break
 		}
-		r.Steps = append(r.Steps, Step{From: s.From, Index: s.Index, Slope: s.Slope, End: s.End})
+		step := Step{From: s.From, Index: s.Index, Slope: s.Slope, End: max(s.End, s.From+1)}
+		if n := len(r.Steps); n > 0 && r.Steps[n-1].From >= s.From {
+			r.Steps[n-1] = step // pieces of a table can be shorter than 1 ns: as in the table, the last of them counts
+			continue
+		}
+		r.Steps = append(r.Steps, step)
 	}
 	if len(r.Steps) == 0 { // nothing is known, of no function
 		r.Steps = []Step{{Index: t.Least, End: 2 * t.Least}}

@@ -3,6 +3,8 @@
 package scx
 
 import (
+	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -12,6 +14,45 @@ import (
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
 )
+
+// Whatever steady learns of short functions, whose tables have pieces of less than 1 ns, becomes
+// a rule that the scheduler takes, and that says what the table says.
+func TestEveryTableIsARule(t *testing.T) {
+	joined := 0
+	for name, draw := range map[string]func(*rand.Rand) float64{
+		"normal, 60 µs":    func(r *rand.Rand) float64 { return 60e3 + 20e3*r.NormFloat64() },
+		"lognormal, 30 µs": func(r *rand.Rand) float64 { return 30e3 * math.Exp(.5*r.NormFloat64()) },
+		"lognormal, 1 ms":  func(r *rand.Rand) float64 { return 1e6 * math.Exp(.2*r.NormFloat64()) },
+	} {
+		y, err := policy.NewSteady(policy.DefaultSteady())
+		require.NoError(t, err)
+		p, r := y.Params(), rand.New(rand.NewPCG(1, 2))
+		for i := range 8_000 {
+			uid := string(rune('a' + i%4))
+			y.Record(uid, time.Duration(draw(r)))
+			y.Update()
+			table := model.NewSteady(&p, y.Table(uid)).Table
+			rule := steadyRule(&table)
+			require.NoError(t, rule.Check(), "%s, record %d", name, i)
+			for _, s := range rule.Steps {
+				require.Equal(t, max(s.Index, policy.MinIndex), table.Index(min(s.From, table.Seen-1)), "%s, record %d, %+v", name, i, s)
+			}
+			for n := range table.Steps {
+				if n > 0 && table.Steps[n].From != model.Never && table.Steps[n].From == table.Steps[n-1].From {
+					joined++
+				}
+			}
+		}
+	}
+	require.Positive(t, joined, "steps with one From: else this proves nothing")
+
+	table := model.Table{Seen: 10}
+	for i := range table.Steps {
+		table.Steps[i].From = model.Never
+	}
+	copy(table.Steps[:], []model.Step{{Index: 1, End: 3}, {Index: 2, End: 4}, {From: 5, Index: 3, End: 6}, {From: 5, Index: 4, End: 5}})
+	require.Equal(t, Rule{Seen: 10, Steps: []Step{{Index: 2, End: 4}, {From: 5, Index: 4, End: 6}}}, steadyRule(&table))
+}
 
 // A policy in the scheduler's terms: ranks keep their order below the bound,
 // steady's tables are steps, SFS is two biases.

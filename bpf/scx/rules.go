@@ -76,7 +76,8 @@ type Rule struct {
 // SlopeBits is how many bits of a slope are its fraction.
 const SlopeBits = 20
 
-func (r Rule) check() error {
+// Check says what of a rule the scheduler cannot carry out.
+func (r Rule) Check() error {
 	switch {
 	case len(r.Steps) > MaxSteps:
 		return fmt.Errorf("%d steps: at most %d", len(r.Steps), MaxSteps)
@@ -118,11 +119,11 @@ func (r Rule) value(generation uint64) rule {
 // SetRules makes rules those of the functions, all at once, and unknown that of
 // functions without one. What is refused changes nothing.
 func (s *Scheduler) SetRules(rules map[bpf.CgroupID]Rule, unknown Rule) error {
-	if err := unknown.check(); err != nil {
+	if err := unknown.Check(); err != nil {
 		return fmt.Errorf("rule of unknown functions: %w", err)
 	}
 	for id, r := range rules {
-		if err := r.check(); err != nil {
+		if err := r.Check(); err != nil {
 			return fmt.Errorf("rule of cgroup %d: %w", id, err)
 		}
 		if _, ok := s.slots[id]; !ok {

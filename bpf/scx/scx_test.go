@@ -98,8 +98,8 @@ func TestObjectIsChosenByTheKernelsNames(t *testing.T) {
 
 func TestRulesAreChecked(t *testing.T) {
 	ok := Step{Index: time.Millisecond, End: time.Millisecond}
-	require.NoError(t, Rule{Steps: []Step{ok, {From: 5, End: 6}}}.check())
-	require.NoError(t, Rule{Bias: 1, Slice: MaxSlice, LateBias: 2}.check())
+	require.NoError(t, Rule{Steps: []Step{ok, {From: 5, End: 6}}}.Check())
+	require.NoError(t, Rule{Bias: 1, Slice: MaxSlice, LateBias: 2}.Check())
 	for why, r := range map[string]Rule{
 		"17 steps":          {Steps: make([]Step, 17)},
 		"first step":        {Steps: []Step{{From: 1, End: 2}}},
@@ -110,7 +110,7 @@ func TestRulesAreChecked(t *testing.T) {
 		"a slice and a":     {LateBias: 5},
 		"late bias 1ns: a ": {Bias: 2, LateBias: 1, Slice: 1},
 	} {
-		require.ErrorContains(t, r.check(), why)
+		require.ErrorContains(t, r.Check(), why)
 	}
 }
 
