@@ -329,15 +329,19 @@ static __always_inline void has_ended(struct task_struct *p);
 static __always_inline int switched(bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	__u32 prev_pid = prev->pid, next_pid = next->pid;
-	struct task *t;
+	struct task *t, *was;
 
 	/* The idle tasks share pid 0. */
-	t = prev_pid ? bpf_map_lookup_elem(&tasks, &prev_pid) : NULL;
+	t = was = prev_pid ? bpf_map_lookup_elem(&tasks, &prev_pid) : NULL;
 	if (t)
 		task_off_cpu(prev, t, preempt, bpf_ktime_get_ns());
 	if (prev->__state & TASK_DEAD)
 		has_ended(prev);
 	t = next_pid ? bpf_map_lookup_elem(&tasks, &next_pid) : NULL;
+	if (was && !t && preempt && !prev->__state && prev->cgroups == next->cgroups) {
+		was->slept = 1; /* the function's server took the CPU: to go on it waits for no quantum */
+		has_changed(was, bpf_get_smp_processor_id());
+	}
 	if (t) {
 		struct event *e;
 

@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/ds2-lab/alps/alps/model"
 	"github.com/ds2-lab/alps/alps/policy"
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/internal/cgrouptest"
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // steady is the entry of a function whose invocations took so long.
@@ -152,6 +155,79 @@ func TestGuestSteadySeesWhoNeverRan(t *testing.T) {
 	}
 	require.Less(t, mean, limit)
 	require.Less(t, share, 0.1, "for the endless one alone the function waits")
+}
+
+// A function's server sleeps nearly all the time and needs little when it wakes: it goes before
+// invocations that are worth more than those of its own function, and before one of its own that runs.
+func TestGuestSteadyLetsTheServerGoFirst(t *testing.T) {
+	b := load(t, bpf.Options{})
+	p := cgrouptest.NewParent(t)
+	const ms = time.Millisecond
+	rules := unguarded()
+	served, other := p.Group("served"), p.Group("other")
+	require.NoError(t, b.AttachObserver())
+	require.NoError(t, b.AttachHooks())
+	server := p.Server(served, 2)
+	onLastCPU(t, server.PID)
+	// longest is how long the server waits for the CPU at most, once it is asked.
+	longest := func() (wait time.Duration) {
+		for range 20 {
+			time.Sleep(7 * ms)
+			asked := clock.Now()
+			server.Send(t, cgrouptest.Request{CPU: 100 * time.Microsecond})
+			wait = max(wait, server.Answer(t).Begin.Sub(asked))
+		}
+		return wait
+	}
+	for _, x := range []struct {
+		name    string
+		dir     string        // where invocations of ShortCPU follow each other
+		of      time.Duration // those of the server's function
+		atLeast time.Duration // the server waited so long when it was worth a new invocation
+	}{
+		{"another function's are worth more", other, 500 * ms, time.Second},
+		{"one of its own runs", served, cgrouptest.ShortCPU, cgrouptest.ShortCPU / 2},
+	} {
+		rule(t, b, map[string]bpf.Entry{served: steady(t, rules, x.of), other: steady(t, rules, cgrouptest.ShortCPU)})
+		var callers sync.WaitGroup
+		done := make(chan struct{})
+		for range 2 { // so that there is always one
+			caller := p.Start(x.dir, "parent")
+			callers.Go(func() {
+				for {
+					select {
+					case <-done:
+						return
+					default:
+					}
+					if _, _, err := caller.InvokeOnce(); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		time.Sleep(200 * ms)
+		wait := longest()
+		close(done)
+		callers.Wait()
+		t.Logf("%s: the server waits %s at most", x.name, wait)
+		require.Less(t, wait, rules.GroupSlice+12*ms, "%s", x.name)
+	}
+	require.NoError(t, b.SetPolicy(nil))
+}
+
+// onLastCPU keeps all threads of a process on the last CPU.
+func onLastCPU(t *testing.T, pid int) {
+	var last unix.CPUSet
+	last.Set(runtime.NumCPU() - 1)
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	require.NoError(t, err)
+	for _, thread := range threads {
+		tid, err := strconv.Atoi(thread.Name())
+		require.NoError(t, err)
+		require.NoError(t, unix.SchedSetaffinity(tid, &last))
+	}
 }
 
 // The bound of docs/kernel.md: who comes last in the order waits for as long as
