@@ -338,8 +338,8 @@ static __always_inline int switched(bool preempt, struct task_struct *prev, stru
 	if (prev->__state & TASK_DEAD)
 		has_ended(prev);
 	t = next_pid ? bpf_map_lookup_elem(&tasks, &next_pid) : NULL;
-	if (was && !t && preempt && !prev->__state && prev->cgroups == next->cgroups) {
-		was->slept = 1; /* the function's server took the CPU: to go on it waits for no quantum */
+	if (was && preempt && !prev->__state && prev->cgroups == next->cgroups && (!t || t->root != was->root)) {
+		was->slept = 1; /* its own function took the CPU from it: to go on it waits for nobody's quantum */
 		has_changed(was, bpf_get_smp_processor_id());
 	}
 	if (t) {
