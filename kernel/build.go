@@ -97,16 +97,7 @@ func Build(ctx context.Context, name string, o Options) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
-	if o.Force {
-		dir, err := cache.Dir("kernel")
-		if err != nil {
-			return Built{}, err
-		}
-		if err := os.RemoveAll(filepath.Join(dir, key)); err != nil {
-			return Built{}, err
-		}
-	}
-	e, err := cache.Get(ctx, "kernel", key, func(ctx context.Context, dir string) error {
+	e, err := cache.Make(ctx, "kernel", key, o.Force, func(ctx context.Context, dir string) error {
 		return b.build(ctx, src, key, dir)
 	})
 	if err != nil {

@@ -67,12 +67,7 @@ func installNewest(ctx context.Context, k Kernel, o Options) (Built, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if o.Force {
-		if err := cache.Remove("kernel", key); err != nil {
-			return fail(err)
-		}
-	}
-	e, err := cache.Get(ctx, "kernel", key, func(ctx context.Context, dir string) error {
+	e, err := cache.Make(ctx, "kernel", key, o.Force, func(ctx context.Context, dir string) error {
 		step := o.Progress.Step("kernel "+k.Name.V+": "+p.image.Name, 0, 0)
 		tree := filepath.Join(dir, "tree")
 		if err := p.unpack(ctx, tree); err != nil {

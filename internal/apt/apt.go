@@ -55,7 +55,20 @@ func (s Suite) lists() string   { return filepath.Join(s.dir, "lists") }
 
 // Open returns the suite called name. Its package lists are downloaded once
 // and kept in the cache. Without a mirror the error is ErrNoMirror.
-func Open(ctx context.Context, name string) (Suite, error) {
+func Open(ctx context.Context, name string) (Suite, error) { return open(ctx, name, false) }
+
+// renew downloads the suite's package lists anew. The old ones stay until the new ones
+// are whole.
+func (s *Suite) renew(ctx context.Context) error {
+	renewed, err := open(ctx, s.name, true)
+	if err == nil {
+		*s = renewed
+	}
+	return err
+}
+
+// open returns the suite called name, with anew with lists that are downloaded now.
+func open(ctx context.Context, name string, anew bool) (Suite, error) {
 	mirror, err := mirror(ctx)
 	if err != nil {
 		return Suite{}, err
@@ -64,7 +77,7 @@ func Open(ctx context.Context, name string) (Suite, error) {
 	if err != nil {
 		return Suite{}, err
 	}
-	e, err := cache.Get(ctx, "apt", key, func(ctx context.Context, dir string) error {
+	e, err := cache.Make(ctx, "apt", key, anew, func(ctx context.Context, dir string) error {
 		s := Suite{name, dir}
 		for _, sub := range []string{s.sources(), filepath.Join(s.lists(), "partial")} {
 			if err := os.MkdirAll(sub, 0o755); err != nil {
@@ -82,15 +95,6 @@ func Open(ctx context.Context, name string) (Suite, error) {
 		return Suite{}, fmt.Errorf("apt: package lists of %s: %w", name, err)
 	}
 	return Suite{name, e.Dir}, nil
-}
-
-// renew downloads the suite's package lists anew.
-func (s *Suite) renew(ctx context.Context) (err error) {
-	if err := os.RemoveAll(s.dir); err != nil {
-		return fmt.Errorf("apt: %w", err)
-	}
-	*s, err = Open(ctx, s.name)
-	return err
 }
 
 // mirror is the address of Debian's packages: that in MirrorVariable, else the one

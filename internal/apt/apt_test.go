@@ -5,6 +5,7 @@ package apt
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -61,6 +62,43 @@ func TestAPackageThatTheMirrorDroppedIsLookedUpAgain(t *testing.T) {
 	_, err = Again(func() (int, error) { calls++; return 0, ErrNoMirror })
 	require.ErrorIs(t, err, ErrNoMirror)
 	require.Equal(t, 1, calls)
+}
+
+// Without a network a download fails, and the lists that are in the cache stay; with one
+// they are renewed.
+func TestTheListsStayUntilThereAreNewOnes(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("ALPS_CACHE", filepath.Join(dir, "cache"))
+	t.Setenv(MirrorVariable, "http://mirror.example/debian")
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	script := `#!/bin/sh
+for a; do case "$a" in Dir::State::Lists=*) lists=${a#*=};; update|download) what=$a;; esac; done
+[ ! -e "` + dir + `/offline" ] || { echo "Temporary failure resolving 'mirror.example'" >&2; exit 100; }
+[ "$what" != update ] || echo >"$lists/list"
+[ "$what" != download ] || { echo "404 Not Found" >&2; exit 100; }
+`
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "apt-get"), []byte(script), 0o755))
+	s, err := Open(t.Context(), "trixie")
+	require.NoError(t, err)
+	list := filepath.Join(s.lists(), "list")
+	before, err := os.Stat(list)
+	require.NoError(t, err)
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "offline"), nil, 0o644))
+	err = s.UnpackBinary(t.Context(), filepath.Join(dir, "out"), "linux-image-x=1")
+	require.ErrorContains(t, err, "Temporary failure")
+	require.NotErrorIs(t, err, ErrRenewed)
+	_, err = Open(t.Context(), "trixie")
+	require.NoError(t, err, "no network is needed")
+	still, err := os.Stat(list)
+	require.NoError(t, err)
+	require.True(t, os.SameFile(before, still))
+
+	require.NoError(t, os.Remove(filepath.Join(dir, "offline")))
+	require.ErrorIs(t, s.UnpackBinary(t.Context(), filepath.Join(dir, "out"), "linux-image-x=1"), ErrRenewed)
+	renewed, err := os.Stat(list)
+	require.NoError(t, err)
+	require.False(t, os.SameFile(before, renewed))
 }
 
 // A suite that the host's sources may not have is read, and the host's package lists stay as they are.

@@ -124,14 +124,43 @@ func Get(ctx context.Context, kind, key string, build func(ctx context.Context, 
 	if whole(dir, key) { // another process built it while we waited
 		return Entry{Dir: dir, Hit: true}, nil
 	}
-	work := dir + ".partial"
-	for _, stale := range []string{dir, work} {
+	if err := os.RemoveAll(dir); err != nil {
+		return Entry{}, fmt.Errorf("cache %s: remove torn entry: %w", kind, err)
+	}
+	return replace(ctx, kind, key, dir, build)
+}
+
+// Make is Get, but with anew it builds the entry even if there is a whole one, which stays
+// until the new one is whole; so it is still there after an error.
+func Make(ctx context.Context, kind, key string, anew bool, build func(ctx context.Context, dir string) error) (Entry, error) {
+	if !anew {
+		return Get(ctx, kind, key, build)
+	}
+	parent, err := Dir(kind)
+	if err != nil {
+		return Entry{}, err
+	}
+	dir := filepath.Join(parent, key)
+	unlock, err := lock(ctx, dir+".lock")
+	if err != nil {
+		return Entry{}, fmt.Errorf("cache %s: %w", kind, err)
+	}
+	defer unlock()
+	return replace(ctx, kind, key, dir, build)
+}
+
+// replace builds an entry beside dir and puts it in the place of dir. Its caller has the
+// entry's lock.
+func replace(ctx context.Context, kind, key, dir string, build func(ctx context.Context, dir string) error) (Entry, error) {
+	fail := func(err error) (Entry, error) { return Entry{}, fmt.Errorf("cache %s: %w", kind, err) }
+	work, old := dir+".partial", dir+".old"
+	for _, stale := range []string{work, old} {
 		if err := os.RemoveAll(stale); err != nil {
-			return Entry{}, fmt.Errorf("cache %s: remove torn entry: %w", kind, err)
+			return fail(fmt.Errorf("remove torn entry: %w", err))
 		}
 	}
 	if err := os.MkdirAll(work, 0o755); err != nil {
-		return Entry{}, fmt.Errorf("cache %s: %w", kind, err)
+		return fail(err)
 	}
 	defer os.RemoveAll(work)
 	if err := build(ctx, work); err != nil {
@@ -141,10 +170,16 @@ func Get(ctx context.Context, kind, key string, build func(ctx context.Context, 
 		return Entry{}, err
 	}
 	if err := seal(work, key); err != nil {
-		return Entry{}, fmt.Errorf("cache %s: %w", kind, err)
+		return fail(err)
+	}
+	if err := os.Rename(dir, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fail(err)
 	}
 	if err := os.Rename(work, dir); err != nil {
-		return Entry{}, fmt.Errorf("cache %s: %w", kind, err)
+		return fail(err)
+	}
+	if err := os.RemoveAll(old); err != nil {
+		return fail(err)
 	}
 	return Entry{Dir: dir}, nil
 }
@@ -166,19 +201,6 @@ func List(kind string) ([]Entry, error) {
 		}
 	}
 	return list, nil
-}
-
-// Remove removes the entry of the given kind and key, so that the next Get
-// builds it.
-func Remove(kind, key string) error {
-	parent, err := Dir(kind)
-	if err != nil {
-		return err
-	}
-	if err := os.RemoveAll(filepath.Join(parent, key)); err != nil {
-		return fmt.Errorf("cache %s: %w", kind, err)
-	}
-	return nil
 }
 
 // seal syncs every file of dir to disk, then records them.

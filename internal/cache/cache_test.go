@@ -102,6 +102,42 @@ func TestFailedBuildLeavesNothing(t *testing.T) {
 	}
 }
 
+// An entry that is renewed is the old one until the new one is whole.
+func TestARenewalThatFailsLeavesTheOldEntry(t *testing.T) {
+	t.Setenv("ALPS_CACHE", t.TempDir())
+	version := func(text string, err error) func(context.Context, string) error {
+		return func(_ context.Context, dir string) error {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "version"), []byte(text), 0o644))
+			return err
+		}
+	}
+	is := func(want string) {
+		t.Helper()
+		e, err := Get(t.Context(), "k", "key", version("built again", nil))
+		require.NoError(t, err)
+		got, err := os.ReadFile(filepath.Join(e.Dir, "version"))
+		require.NoError(t, err)
+		require.Equal(t, want, string(got))
+	}
+	_, err := Make(t.Context(), "k", "key", true, version("first", nil))
+	require.NoError(t, err, "there need be none")
+	is("first")
+	boom := errors.New("boom")
+	_, err = Make(t.Context(), "k", "key", true, version("torn", boom))
+	require.ErrorIs(t, err, boom)
+	is("first")
+	e, err := Make(t.Context(), "k", "key", true, version("second", nil))
+	require.NoError(t, err)
+	require.False(t, e.Hit)
+	is("second")
+	list, err := List("k")
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	left, err := filepath.Glob(filepath.Join(os.Getenv("ALPS_CACHE"), "k", "*"))
+	require.NoError(t, err)
+	require.Len(t, left, 2, "the entry and its lock")
+}
+
 func TestOneBuilderAtATime(t *testing.T) {
 	t.Setenv("ALPS_CACHE", t.TempDir())
 	var n atomic.Int32

@@ -20,7 +20,7 @@ import (
 func TestCacheKindsAreListed(t *testing.T) {
 	root, err := Root()
 	require.NoError(t, err)
-	call := regexp.MustCompile(`cache\.(?:Get\([^,]+, |Dir\()([^,)]+)`)
+	call := regexp.MustCompile(`cache\.(?:(?:Get|Make)\([^,]+, |Dir\()([^,)]+)`)
 	used := map[string]bool{}
 	require.NoError(t, filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {

@@ -92,12 +92,7 @@ func buildNewest(ctx context.Context, o Options) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
-	if o.Force {
-		if err := cache.Remove("peers", b.key); err != nil {
-			return Built{}, err
-		}
-	}
-	e, err := cache.Get(ctx, "peers", b.key, func(ctx context.Context, dir string) error { return b.build(ctx, dir, o.Progress) })
+	e, err := cache.Make(ctx, "peers", b.key, o.Force, func(ctx context.Context, dir string) error { return b.build(ctx, dir, o.Progress) })
 	if err != nil {
 		return Built{}, err
 	}

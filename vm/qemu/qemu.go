@@ -92,12 +92,7 @@ func buildNewest(ctx context.Context, o Options) (Built, error) {
 		Str("configure", strings.Join(configureArgs, " ")).Str("devices", string(devices)).FS("patches", patches).Sum(); err != nil {
 		return Built{}, fmt.Errorf("qemu: digest what it is built from: %w", err)
 	}
-	if o.Force {
-		if err := cache.Remove("qemu", b.key); err != nil {
-			return Built{}, fmt.Errorf("qemu: remove the build that is kept: %w", err)
-		}
-	}
-	e, err := cache.Get(ctx, "qemu", b.key, b.build)
+	e, err := cache.Make(ctx, "qemu", b.key, o.Force, b.build)
 	if err != nil {
 		return Built{}, fmt.Errorf("qemu: build: %w", err)
 	}
