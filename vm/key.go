@@ -28,7 +28,10 @@ func KeyPair() (ssh.Signer, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		if data, _, err = NewKey(); err == nil {
-			err = atomicfile.Write(path, data, 0o600)
+			err = atomicfile.WriteNew(path, data, 0o600)
+		}
+		if errors.Is(err, os.ErrExist) { // another process was faster: all have one key
+			data, err = os.ReadFile(path)
 		}
 	}
 	if err != nil {

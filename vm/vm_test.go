@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/internal/ours"
@@ -355,6 +358,28 @@ func TestKeyPairIsMadeOnce(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("torn"), 0o600))
 	_, err = KeyPair()
 	require.ErrorContains(t, err, "delete it")
+}
+
+// Processes that need the key for the first time at once have the same one: else a guest
+// would not let in who started it.
+func TestOneKeyPairForAllWhoAskAtOnce(t *testing.T) {
+	for range 50 {
+		t.Setenv("ALPS_CACHE", t.TempDir())
+		keys := make([]string, 4)
+		var wg sync.WaitGroup
+		for i := range keys {
+			wg.Go(func() {
+				if k, err := KeyPair(); assert.NoError(t, err) {
+					keys[i] = string(k.PublicKey().Marshal())
+				}
+			})
+		}
+		wg.Wait()
+		require.Len(t, slices.Compact(keys), 1)
+		files, err := os.ReadDir(filepath.Join(os.Getenv("ALPS_CACHE"), "ssh"))
+		require.NoError(t, err)
+		require.Len(t, files, 1)
+	}
 }
 
 // Patience is the host's time, and a guest in virtual time is slower the more CPUs it
