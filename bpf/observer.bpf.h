@@ -329,19 +329,15 @@ static __always_inline void has_ended(struct task_struct *p);
 static __always_inline int switched(bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	__u32 prev_pid = prev->pid, next_pid = next->pid;
-	struct task *t, *was;
+	struct task *t;
 
 	/* The idle tasks share pid 0. */
-	t = was = prev_pid ? bpf_map_lookup_elem(&tasks, &prev_pid) : NULL;
+	t = prev_pid ? bpf_map_lookup_elem(&tasks, &prev_pid) : NULL;
 	if (t)
 		task_off_cpu(prev, t, preempt, bpf_ktime_get_ns());
 	if (prev->__state & TASK_DEAD)
 		has_ended(prev);
 	t = next_pid ? bpf_map_lookup_elem(&tasks, &next_pid) : NULL;
-	if (was && preempt && !prev->__state && prev->cgroups == next->cgroups && (!t || t->root != was->root)) {
-		was->slept = 1; /* its own function took the CPU from it: to go on it waits for nobody's quantum */
-		has_changed(was, bpf_get_smp_processor_id());
-	}
 	if (t) {
 		struct event *e;
 

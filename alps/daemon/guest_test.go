@@ -145,7 +145,7 @@ func TestGuestDaemonIsKilled(t *testing.T) {
 	fair := cgrouptest.Shares(t, dirs, time.Second)[0]
 	atDeath, whileDead := len(seen), invoked.Load()
 
-	_, api = startDaemonProcess(t)
+	daemon, api = startDaemonProcess(t)
 	s, err := api.Status(t.Context())
 	require.NoError(t, err)
 	require.True(t, s.Resumed)
@@ -165,7 +165,9 @@ func TestGuestDaemonIsKilled(t *testing.T) {
 	require.Len(t, seen, int(invoked.Load()), "every invocation is reported, each once")
 	require.Zero(t, s.Lost)
 
-	// Left as it was found.
+	// Left as it was found, once the daemon lets go of its pins.
+	require.NoError(t, daemon.Process.Kill())
+	daemon.Wait()
 	b, err := bpf.Load(bpf.Options{Pin: guestPin})
 	require.NoError(t, err)
 	require.NoError(t, b.Close())

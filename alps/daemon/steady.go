@@ -109,8 +109,7 @@ func wireEntry(f client.Function, e model.Entry) client.Entry {
 	if e.Steady == nil {
 		return out
 	}
-	fresh := e.Steady.Table.Index(0)
-	out.BiasUS, out.SliceUS = uint32(e.Steady.Bias(fresh, model.NoOne).Microseconds()), uint32(e.Steady.Slice(fresh, 0, 0, false, model.NoOne).Microseconds())
+	out.BiasUS, out.SliceUS = uint32(e.Steady.Bias(0, false).Microseconds()), uint32(e.Steady.Slice(0, 0, false, false).Microseconds())
 	for _, s := range e.Steady.Table.Steps {
 		if s.From == model.Never {
 			break
