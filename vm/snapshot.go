@@ -27,9 +27,11 @@ const (
 	snapshotDisk   = "disk.qcow2"
 	snapshotMemory = "memory"
 
-	// snapshotsKept is how many snapshots are kept. They are few: each is some 300 to
-	// 700 MB, and a change of our code makes a new one necessary.
+	// snapshotsKept is how many snapshots are kept if nobody asks for more. They are few:
+	// each has up to SnapshotMiB, and a change of our code makes a new one necessary.
 	snapshotsKept = 6
+	// SnapshotMiB is how large a snapshot is at most; measured were 290 to 750 MB.
+	SnapshotMiB = 750
 )
 
 // Provision prepares a guest before its snapshot is taken. The zero Provision leaves the
@@ -37,6 +39,8 @@ const (
 type Provision struct {
 	Key string                                      // names what Run does, but for what the Config says
 	Run func(context.Context, *Guest, string) error // files that it leaves in the given directory come with the snapshot; nil: nothing is done
+
+	Kinds int // how many snapshots the caller goes on from by turns: at least so many stay in the cache
 }
 
 // NoWriteback is a line for the shell of a guest whose snapshot is for jobs in virtual
@@ -77,7 +81,7 @@ func TakeSnapshot(ctx context.Context, c Config, p Provision, rep *progress.Repo
 		return Snapshot{}, err
 	}
 	if !e.Hit {
-		prune(filepath.Dir(e.Dir), snapshotsKept)
+		prune(filepath.Dir(e.Dir), max(snapshotsKept, p.Kinds))
 	}
 	c.from = e.Dir
 	return Snapshot{Dir: e.Dir, config: c}, nil

@@ -112,6 +112,17 @@ func (x *executor) run(ctx context.Context) error {
 	return errors.Join(append(errs, x.measure(ctx))...)
 }
 
+// kinds are the kinds of guests that the shard's runs need.
+func (x *executor) kinds() map[guest.Variant]bool {
+	kinds := map[guest.Variant]bool{}
+	for _, r := range x.Runs {
+		if x.opts.Shard.Has(r.Unit) && !x.impossible[r] {
+			kinds[r.Guest] = true
+		}
+	}
+	return kinds
+}
+
 // step is a run of the shard, and its error.
 type step struct {
 	*plan.Run
@@ -255,7 +266,9 @@ func (l *slot) open(ctx context.Context, v guest.Variant) (err error) {
 	l.preparing.Lock()
 	defer l.preparing.Unlock()
 	begun := time.Now()
-	if l.guest, err = l.acquire(ctx, l.builds[v].artifacts); err != nil {
+	a := l.builds[v].artifacts
+	a.Kinds = len(l.kinds())
+	if l.guest, err = l.acquire(ctx, a); err != nil {
 		return err
 	}
 	l.variant = v

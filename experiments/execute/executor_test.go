@@ -48,6 +48,7 @@ type executorTest struct {
 
 	mu       sync.Mutex
 	guests   int
+	kept     []int          // for how many kinds of guests snapshots were to be kept, by guest
 	replayed map[string]int // by label
 	fail     map[string]int // how often a run is yet to fail, by label
 	invalid  map[string]bool
@@ -79,8 +80,9 @@ func (x *executorTest) run(t *testing.T, ctx context.Context) error {
 		}
 		return nil, errors.New("no compiler")
 	}
-	b.acquire = func(context.Context, guest.Artifacts) (*guest.Guest, error) {
+	b.acquire = func(_ context.Context, a guest.Artifacts) (*guest.Guest, error) {
 		x.guests++ // one at a time
+		x.kept = append(x.kept, a.Kinds)
 		return &guest.Guest{Artifacts: p}, nil
 	}
 	b.replay = func(_ context.Context, _ *guest.Guest, r *plan.Run, _ *progress.Step) (results.Result, error) {
@@ -164,6 +166,19 @@ func TestWhatIsInterruptedGoesOn(t *testing.T) {
 	require.Equal(t, 8, total)
 	_, err = results.ReadPlan(x.results, results.EngineVM, "a")
 	require.NoError(t, err)
+}
+
+// A snapshot of every kind of guest is kept: else the next round would take each again, and
+// would not be of the same calibration.
+func TestSnapshotsOfAllKindsAreKept(t *testing.T) {
+	x := newExecutorTest(t)
+	yaml := strings.Replace(fmt.Sprintf(exptest.TwoLoads, "a"), "    seed: 1\n", "    seed: 1\n    function_cpus: [1, 2, 4, 8]\n    deployments: [apart, paper]\n", 1)
+	require.NoError(t, os.WriteFile(filepath.Join(x.dir, "a.yaml"), []byte(yaml+"      - {name: cfs}\n      - {name: stock, scheduler: cfs, kernel: 6.1-stock}\n"), 0o644))
+	require.ErrorContains(t, x.run(t, t.Context()), "cannot be had")
+	require.NotEmpty(t, x.kept)
+	for _, n := range x.kept {
+		require.Equal(t, 4*2, n, "not of a kernel that cannot be had")
+	}
 }
 
 // Whoever interrupts the build of a kernel or of a scheduler finds the plan as it was,

@@ -62,7 +62,7 @@ func (a Artifacts) snapshot() (vm.Config, vm.Provision, error) {
 	key, err := digest.New("provision/5").Str("tools", a.ToolsDigest).Str("set up", setUp).Str("platform", fmt.Sprint(a.PlatformModelled)).Str("quiet", a.quiet()).Sum()
 	c := a.VMConfig()
 	c.Window = windowMiB
-	return c, vm.Provision{Key: key, Run: a.provision}, err
+	return c, vm.Provision{Key: key, Run: a.provision, Kinds: a.Kinds}, err
 }
 
 // IsSetUp says whether Acquire finds a snapshot; always false but in virtual time.

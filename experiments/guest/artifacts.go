@@ -66,6 +66,7 @@ type Artifacts struct {
 	// paper's platform: none where worker and functions have CPUs of their own.
 	PlatformModelled time.Duration
 
+	Kinds  int  // of guests that runs alternate between; Acquire keeps a snapshot of each
 	Shared bool // other processes may enter a guest booted of these (vm.Open)
 
 	opts    Options

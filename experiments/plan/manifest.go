@@ -85,7 +85,7 @@ func (p Plan) WriteManifest(w io.Writer, format string, args []string, o Manifes
 	m.DiskGiB = 1 + int(p.Bytes()>>30)
 	if p.Guests() {
 		m.LimitMinutes += 60
-		m.DiskGiB += cacheGiB + buildGiB
+		m.DiskGiB += cacheGiB + buildGiB + p.snapshotsGiB()
 	}
 	return manifests.ExecuteTemplate(w, name, m)
 }

@@ -148,6 +148,18 @@ func (p Plan) Expected(shards int) time.Duration {
 	return longest
 }
 
+// snapshotsGiB is the size of the snapshots that runs in virtual time go on from, one for
+// every kind of guest; 0 under another accelerator.
+func (p Plan) snapshotsGiB() int {
+	kinds := map[guest.Variant]bool{}
+	for _, s := range p.Steps {
+		if s.Engine == results.EngineVM && p.Accel == vm.VTime {
+			kinds[s.Guest] = true
+		}
+	}
+	return (len(kinds)*vm.SnapshotMiB + 1023) / 1024
+}
+
 // Guests reports whether anything runs in a guest.
 func (p Plan) Guests() bool { return p.guests }
 
@@ -186,6 +198,9 @@ func (p Plan) Write(w io.Writer) error {
 		return nil
 	}
 	fmt.Fprintf(w, "Before that, once: kernel, disk image and tools (minutes; %d GiB of cache, %d more while a kernel is built).\n", cacheGiB, buildGiB)
+	if n := p.snapshotsGiB(); n > 0 {
+		fmt.Fprintf(w, "Snapshots of the guests take up to %d GiB.\n", n)
+	}
 	fmt.Fprintf(w, "Profile %s: %d invocations, %d rounds, CPU times × %g", p.Profile.Name.V, p.Profile.Invocations.V, p.Profile.Rounds.V, p.Profile.TimeFactor.V)
 	if r := p.Profile.Restriction(); r != "" {
 		fmt.Fprintf(w, "; of %s no others run", r)
