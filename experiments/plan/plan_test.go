@@ -43,6 +43,20 @@ func TestPlanShowsEveryStep(t *testing.T) {
 	require.NotContains(t, b.String(), "qemu")
 }
 
+// In virtual time every kind of guest has a snapshot, which the plan and a job's manifest
+// count; elsewhere none has.
+func TestPlanCountsSnapshots(t *testing.T) {
+	yaml := strings.Replace(fmt.Sprintf(exptest.TwoLoads, "a"), "    seed: 1\n", "    seed: 1\n    function_cpus: [1, 2, 4, 8]\n    deployments: [apart, paper]\n", 1)
+	dir := exptest.Dir(t, "a", yaml+"      - {name: cfs}\n")
+	for accel, want := range map[vm.Accel]int{vm.VTime: 6, vm.TCG: 0} { // 4 × 2 of 750 MiB
+		p := planned(t, "a", Options{Dir: dir, Profile: "tiny", Engine: "vm", Guest: guest.Options{Accel: accel}})
+		require.Equal(t, want, p.snapshotsGiB())
+		var b bytes.Buffer
+		require.NoError(t, p.Write(&b))
+		require.Equal(t, want > 0, strings.Contains(b.String(), "Snapshots of the guests take up to 6 GiB."), b.String())
+	}
+}
+
 // What a step took before is what it is expected to take.
 func TestPlanUsesMeasuredTimes(t *testing.T) {
 	guess := planned(t, "fig06", Options{Engine: "vm"})
