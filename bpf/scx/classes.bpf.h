@@ -241,14 +241,10 @@ static __always_inline void park(struct task_struct *p, struct task *t, __u64 no
 /* Finds a CPU for @p, which is queued: an idle one, or one that a function must lend to another task. */
 static __always_inline void wake_for(struct task_struct *p, struct task *t, __s32 cpu)
 {
-	__s32 idle = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0), victim = -1;
+	__s32 victim = -1;
 	__u64 last = 0;
 
-	if (idle >= 0) {
-		scx_bpf_kick_cpu(idle, SCX_KICK_IDLE);
-		return;
-	}
-	if (t->function || before(class_vtime[FUNCTION], class_vtime[OTHER]))
+	if (kick_idle(p) || t->function || before(class_vtime[FUNCTION], class_vtime[OTHER]))
 		return;
 	for (__s32 i = 0; i < MAX_LOOK && i < nr_cpus; i++) {
 		__s32 at = cpu + i < nr_cpus ? cpu + i : cpu + i - nr_cpus;

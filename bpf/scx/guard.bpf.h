@@ -151,6 +151,16 @@ static __always_inline bool take_granted(__s32 cpu, __u32 queue, __u64 now)
 	return taken;
 }
 
+/* Wakes an idle CPU for @p, which is queued; false if none of its CPUs is idle. */
+static __always_inline bool kick_idle(struct task_struct *p)
+{
+	__s32 idle = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
+
+	if (idle >= 0)
+		scx_bpf_kick_cpu(idle, SCX_KICK_IDLE);
+	return idle >= 0;
+}
+
 /* Tasks whose cgroups have a budget again go to their queues. */
 static __always_inline void unpark_tasks(__u64 now)
 {
@@ -170,10 +180,13 @@ static __always_inline void unpark_tasks(__u64 now)
 			dsq = QUEUE(t->function ? FUNCTION : OTHER, queue);
 			if (granted(invocation_of(t), now))
 				dsq = GRANTED(queue);
-			if (move_key(&it, p, dsq, 0) && t->parked) {
+			if (!move_key(&it, p, dsq, 0))
+				continue;
+			if (t->parked) {
 				t->parked = 0;
 				__sync_fetch_and_add(&parked, -1);
 			}
+			kick_idle(p); /* the others of a refill do not wait for the CPU that moves them */
 		}
 	}
 	bpf_iter_scx_dsq_destroy(&it);

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scx_test
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/bpf/scx"
+	"github.com/ds2-lab/alps/internal/cgrouptest"
+	"github.com/ds2-lab/alps/internal/ring"
+)
+
+// What a refill gives is for all CPUs that are idle, not for the one that looks after the refill alone:
+// of two tasks, each bound to a CPU, both use as much of their cgroup's quota.
+func TestGuestScxQuotaWakesCPUs(t *testing.T) {
+	ring.Need(t, ring.SchedExt, runtime.NumCPU() > 1, "needs 2 CPUs")
+	s := load(t, scx.Options{})
+	p := cgrouptest.NewParent(t)
+	outer := p.Group("outer")
+	dirs := []string{p.Group("outer/first"), p.Group("outer/second")}
+	// Long time slices: else each end of one is a look at the queue.
+	rule(t, s, outer, map[string]scx.Rule{dirs[0]: {Slice: scx.MaxSlice}, dirs[1]: {Slice: scx.MaxSlice}})
+	for cpu, dir := range dirs {
+		server := p.Server(dir, 1) // one thread: a second one that wakes up now and then would wake the other CPU
+		server.Send(t, cgrouptest.Request{})
+		var only unix.CPUSet
+		only.Set(cpu)
+		require.NoError(t, unix.SchedSetaffinity(int(server.Answer(t).TID), &only))
+		server.Send(t, cgrouptest.Request{CPU: time.Hour})
+	}
+	write(t, outer, "cpu.max", "40000 100000")
+	limits(t, s)
+	time.Sleep(time.Second)
+	begun, before := time.Now(), cgrouptest.Usage(t, outer)
+	shares := cgrouptest.Shares(t, dirs, 10*time.Second)
+	both := float64(cgrouptest.Usage(t, outer)-before) / float64(time.Since(begun))
+	t.Logf("of a quota of 40 %% of a CPU two tasks on two CPUs use %.3f, and divide that by %.3f", both, shares)
+	require.InDelta(t, 0.5, shares[0], 0.12)
+	require.InDelta(t, 0.4, both, 0.05)
+}
