@@ -179,8 +179,12 @@ static __always_inline void begins_to_run(struct task_struct *p, struct task *t,
 		t->parked = 0;
 		__sync_fetch_and_add(&parked, -1);
 	}
-	if (t->rescued && !granted(v, now))
+	if (t->rescued && allowance(t->weighed, now) <= 0) {
+		slice = 0;
+		scx_bpf_kick_cpu(cpu, SCX_KICK_PREEMPT); /* that it ran for a moment is enough for the watchdog */
+	} else if (t->rescued && !granted(v, now)) {
 		slice = LEAST_SLICE;
+	}
 	if (!t->function && before(now_vtime, t->vtime))
 		now_vtime = t->vtime;
 	if (c) {
@@ -232,9 +236,7 @@ static __always_inline bool at_once(struct task_struct *p, struct task *t)
 /* Lets @p wait until its cgroup's budget has grown. */
 static __always_inline void park(struct task_struct *p, struct task *t, __u64 now, __u64 enq_flags)
 {
-	count(THROTTLED);
-	t->parked = 1;
-	__sync_fetch_and_add(&parked, 1);
+	is_parked(t);
 	insert_key(p, PARKED, SCX_SLICE_DFL, t->function ? key_of(p, invocation_of(t), now) : t->vtime, enq_flags);
 }
 
@@ -283,24 +285,31 @@ static __always_inline bool head_of(__u64 dsq, __u64 *key)
 	return found;
 }
 
+/* Moves the first of a queue that may run on @cpu, this one, and has quota left to it. */
+static __always_inline bool take_from(__u64 dsq, __s32 cpu, __u32 queue, __u64 now)
+{
+	park_spent(dsq, cpu, queue, now);
+	return take_first(dsq);
+}
+
 /*
  * Moves the first that may run on this CPU to it. With several queues, first that of
  * another one, chosen at random, if it is ahead of this queue's.
  */
-static __always_inline bool take(__u32 class, __u32 queue)
+static __always_inline bool take(__u32 class, __s32 cpu, __u32 queue, __u64 now)
 {
 	if (nr_queues > 1) {
 		__u32 next = bpf_get_prandom_u32() % nr_queues;
 		__u64 mine = ~0ULL, theirs;
 
 		if (next != queue && head_of(QUEUE(class, next), &theirs) && (!head_of(QUEUE(class, queue), &mine) || before(theirs, mine)) &&
-		    take_first(QUEUE(class, next)))
+		    take_from(QUEUE(class, next), cpu, queue, now))
 			return true;
 	}
-	if (take_first(QUEUE(class, queue)))
+	if (take_from(QUEUE(class, queue), cpu, queue, now))
 		return true;
 	for (__u32 i = 0; i < MAX_QUEUES && i < nr_queues; i++)
-		if (i != queue && (take_first(QUEUE(class, i)) || (class == FUNCTION && take_first(GRANTED(i)))))
+		if (i != queue && (take_from(QUEUE(class, i), cpu, queue, now) || (class == FUNCTION && take_from(GRANTED(i), cpu, queue, now))))
 			return true;
 	return false;
 }

@@ -11,7 +11,24 @@
 
 /* How many tasks a look at a queue has seen. In memory: the verifier would follow a variable through every round. */
 __u32 looked[MAX_QUEUES];
-__u32 parked_looked, refill_looked;
+__u32 parked_looked, refill_looked, parked_rescues;
+__u64 parked_spent, refill_spent; /* the last cgroup without a budget that such a look has seen */
+
+static __always_inline void is_parked(struct task *t)
+{
+	count(THROTTLED);
+	if (t->parked) /* it has moved to another CPU */
+		return;
+	t->parked = 1;
+	__sync_fetch_and_add(&parked, 1);
+}
+
+/* Lets @p, which is queued, wait until its cgroup's budget has grown. */
+static __always_inline void repark(struct bpf_iter_scx_dsq *it, struct task_struct *p, struct task *t)
+{
+	if (move_key(it, p, PARKED, 0))
+		is_parked(t);
+}
 
 static __always_inline __u32 queue_at(__s32 cpu)
 {
@@ -23,6 +40,11 @@ static __always_inline __u32 queue_at(__s32 cpu)
 static __always_inline bool guard_is_due(__u32 queue, __u64 now)
 {
 	return now >= look_due[queue & (MAX_QUEUES - 1)] && scx_bpf_dsq_nr_queued(QUEUE(FUNCTION, queue)) > 0;
+}
+
+static __always_inline bool waits_too_long(struct task *t, __u64 now)
+{
+	return t->waits_ns && now - t->waits_ns >= rescue_wait_ns;
 }
 
 /* The oldest waiting invocation, and when it arrived; 0 if none waits. Notes whether a task waits for so long that the watchdog is near. */
@@ -42,7 +64,7 @@ static __always_inline __u64 oldest(__u32 queue, __u64 now, __u64 *arrived)
 
 			if (!v)
 				continue;
-			if (t->waits_ns && now - t->waits_ns >= rescue_wait_ns)
+			if (waits_too_long(t, now))
 				late = true;
 			if (!first || v->arrived_ns < *arrived) {
 				first = t->invocation;
@@ -112,7 +134,7 @@ static __always_inline bool guard(__s32 cpu, __u32 queue, __u64 now)
 				move_key(&it, p, GRANTED(queue), 0);
 				continue;
 			}
-			if (c->rescues >= RESCUES || !t->waits_ns || now - t->waits_ns < rescue_wait_ns || !may_run(p, cpu))
+			if (c->rescues >= RESCUES || !waits_too_long(t, now) || !may_run(p, cpu))
 				continue;
 			if (!move_fifo(&it, p, SCX_DSQ_LOCAL, 0))
 				continue;
@@ -143,6 +165,8 @@ static __always_inline bool take_granted(__s32 cpu, __u32 queue, __u64 now)
 
 			if (!t || !granted(invocation_of(t), now))
 				move_key(&it, p, QUEUE(FUNCTION, queue), 0);
+			else if (allowance(t->weighed, now) <= 0)
+				repark(&it, p, t);
 			else if (may_run(p, cpu))
 				taken = move_fifo(&it, p, SCX_DSQ_LOCAL, 0);
 		}
@@ -161,6 +185,35 @@ static __always_inline bool kick_idle(struct task_struct *p)
 	return idle >= 0;
 }
 
+/*
+ * Lets @p, which waits for its quota and which the watchdog would find, begin to run: it is
+ * stopped at once (begins_to_run), because nothing is left of its quota.
+ */
+static __always_inline bool rescue_parked(struct bpf_iter_scx_dsq *it, struct task_struct *p, struct task *t)
+{
+	__s32 cpu = scx_bpf_task_cpu(p);
+
+	t->rescued = 1; /* before: the other CPU may be fast */
+	if (!move_fifo(it, p, SCX_DSQ_LOCAL_ON | cpu, 0)) {
+		t->rescued = 0;
+		return false;
+	}
+	scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+	count(RESCUED);
+	return true;
+}
+
+/* Has the cgroup of @t, which waits for its quota, a budget again? @spent is the last that had none: its tasks are many. */
+static __always_inline bool has_budget(struct task *t, __u64 *spent, __u64 now)
+{
+	if (t->weighed == *spent)
+		return false;
+	if (allowance(t->weighed, now) > 0)
+		return true;
+	*spent = t->weighed;
+	return false;
+}
+
 /* Tasks whose cgroups have a budget again go to their queues. */
 static __always_inline void unpark_tasks(__u64 now)
 {
@@ -169,13 +222,19 @@ static __always_inline void unpark_tasks(__u64 now)
 	__u32 queue;
 	__u64 dsq;
 
-	unpark = parked_looked = 0;
+	unpark = parked_looked = parked_rescues = 0;
+	parked_spent = ~0ULL;
 	if (!bpf_iter_scx_dsq_new(&it, PARKED, 0)) {
 		while ((p = bpf_iter_scx_dsq_next(&it)) && parked_looked++ < MAX_SCAN) {
 			struct task *t = task_of(p);
 
-			if (!t || allowance(t->weighed, now) <= 0)
+			if (!t)
 				continue;
+			if (!has_budget(t, &parked_spent, now)) {
+				if (waits_too_long(t, now) && parked_rescues < RESCUES && rescue_parked(&it, p, t))
+					parked_rescues++;
+				continue;
+			}
 			queue = queue_at(scx_bpf_task_cpu(p));
 			dsq = QUEUE(t->function ? FUNCTION : OTHER, queue);
 			if (granted(invocation_of(t), now))
@@ -192,7 +251,7 @@ static __always_inline void unpark_tasks(__u64 now)
 	bpf_iter_scx_dsq_destroy(&it);
 }
 
-/* Whether one of the first that wait for their quota need not wait any more. */
+/* Whether one of those that wait for their quota need not wait any more, or may not. */
 static __always_inline bool some_may_go(__u64 now)
 {
 	struct bpf_iter_scx_dsq it;
@@ -200,15 +259,40 @@ static __always_inline bool some_may_go(__u64 now)
 	bool yes = false;
 
 	refill_looked = 0;
+	refill_spent = ~0ULL;
 	if (!bpf_iter_scx_dsq_new(&it, PARKED, 0)) {
-		while (!yes && (p = bpf_iter_scx_dsq_next(&it)) && refill_looked++ < 64) {
+		while (!yes && (p = bpf_iter_scx_dsq_next(&it)) && refill_looked++ < MAX_SCAN) {
 			struct task *t = task_of(p);
 
-			yes = t && allowance(t->weighed, now) > 0;
+			yes = t && (has_budget(t, &refill_spent, now) || waits_too_long(t, now));
 		}
 	}
 	bpf_iter_scx_dsq_destroy(&it);
 	return yes;
+}
+
+/* Parks the first of a queue, up to one that may run on @cpu, whose cgroups have used their quota since they were queued. */
+static __always_inline void park_spent(__u64 dsq, __s32 cpu, __u32 queue, __u64 now)
+{
+	struct bpf_iter_scx_dsq it;
+	struct task_struct *p;
+	__u32 *n = &looked[queue & (MAX_QUEUES - 1)];
+	bool found = false;
+
+	if (!limited || !scx_bpf_dsq_nr_queued(dsq))
+		return;
+	*n = 0;
+	if (!bpf_iter_scx_dsq_new(&it, dsq, 0)) {
+		while (!found && (p = bpf_iter_scx_dsq_next(&it)) && (*n)++ < MAX_SCAN) {
+			struct task *t = task_of(p);
+
+			if (t && allowance(t->weighed, now) <= 0)
+				repark(&it, p, t);
+			else
+				found = may_run(p, cpu);
+		}
+	}
+	bpf_iter_scx_dsq_destroy(&it);
 }
 
 struct refill {
@@ -236,7 +320,7 @@ static int refilled(void *map, __u32 *key, struct refill *r)
 		scx_bpf_exit_bstr(0, silent, &none, sizeof(none));
 		return 0;
 	}
-	if (parked > 0 && some_may_go(bpf_ktime_get_ns())) {
+	if (scx_bpf_dsq_nr_queued(PARKED) > 0 && some_may_go(bpf_ktime_get_ns())) {
 		unpark = 1;
 		/* The next look at the queues moves them: here, now. */
 		scx_bpf_kick_cpu(bpf_get_smp_processor_id(), SCX_KICK_PREEMPT);

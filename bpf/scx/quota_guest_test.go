@@ -43,3 +43,43 @@ func TestGuestScxQuotaWakesCPUs(t *testing.T) {
 	require.InDelta(t, 0.5, shares[0], 0.12)
 	require.InDelta(t, 0.4, both, 0.05)
 }
+
+// Many tasks of a cgroup with a small quota use no more than it: a refill is no time slice for each of them.
+// Each runs before the kernel's watchdog bites, and they do not keep others from what their own refills give.
+func TestGuestScxQuotaOfMany(t *testing.T) {
+	const (
+		rescue   = time.Second
+		watchdog = 4 * time.Second
+		looks    = 5 * time.Second
+	)
+	for _, function := range []bool{false, true} {
+		t.Run(map[bool]string{false: "others", true: "a function"}[function], func(t *testing.T) {
+			s := load(t, scx.Options{Rescue: rescue, Watchdog: watchdog})
+			p := cgrouptest.NewParent(t)
+			many, one := p.Group("many"), p.Group("one")
+			if function {
+				rule(t, s, p.Dir, map[string]scx.Rule{many: {Slice: 10 * time.Millisecond}, one: {Slice: 10 * time.Millisecond}})
+			}
+			p.Hog(one)
+			p.Start(many, "hogs").Scan()
+			write(t, many, "cpu.max", "1000 100000")
+			write(t, one, "cpu.max", "50000 100000")
+			limits(t, s)
+			t.Cleanup(func() { // to end they need CPU time
+				write(t, many, "cpu.max", "max")
+				limits(t, s)
+			})
+			time.Sleep(2 * time.Second)
+			before, of := cgrouptest.Usage(t, many), cgrouptest.Usage(t, one)
+			time.Sleep(looks)
+			used, beside := cgrouptest.Usage(t, many)-before, cgrouptest.Usage(t, one)-of
+			st, err := s.Stats()
+			require.NoError(t, err)
+			t.Logf("in %s a quota of 1 %% gives %d tasks %s, one of 50 %% beside it one task %s; %d tasks wait", looks, cgrouptest.Hogs, used, beside, st.Throttled)
+			end, ended := s.Ended()
+			require.False(t, ended, "%v", end)
+			require.Less(t, used, looks/50)
+			require.Greater(t, beside, looks*2/5)
+		})
+	}
+}

@@ -180,15 +180,15 @@ void BPF_PROG(scx_dispatch, __s32 cpu, struct task_struct *prev)
 		if (t)
 			charge(prev, t, now);
 	}
-	if (parked > 0 && unpark)
+	if (unpark && scx_bpf_dsq_nr_queued(PARKED) > 0)
 		unpark_tasks(now);
 	if (guard(cpu, queue, now) || keeps_grant(prev, now) || take_granted(cpu, queue, now))
 		return;
 	class = before(class_vtime[OTHER], class_vtime[FUNCTION]) ? OTHER : FUNCTION;
 	other = class == FUNCTION ? OTHER : FUNCTION;
-	if (keeps(prev, class, queue, false, now) || take(class, queue) || keeps(prev, class, queue, true, now))
+	if (keeps(prev, class, queue, false, now) || take(class, cpu, queue, now) || keeps(prev, class, queue, true, now))
 		return;
-	if (keeps(prev, other, queue, false, now) || take(other, queue))
+	if (keeps(prev, other, queue, false, now) || take(other, cpu, queue, now))
 		return;
 	keeps(prev, other, queue, true, now);
 }
@@ -204,8 +204,8 @@ void BPF_PROG(scx_tick, struct task_struct *p)
 		return;
 	now = bpf_ktime_get_ns();
 	charge(p, t, now);
-	/* Neither whoever has waited too long nor the other tasks wait for the end of a long slice. */
-	if (guard_is_due(queue_at(cpu), now) || makes_way(t, cpu, queue_at(cpu), now))
+	/* Neither whoever has waited too long nor the other tasks wait for the end of a long slice, and nobody overdraws by more than a tick. */
+	if (allowance(t->weighed, now) <= 0 || guard_is_due(queue_at(cpu), now) || makes_way(t, cpu, queue_at(cpu), now))
 		set_slice(p, 0);
 }
 

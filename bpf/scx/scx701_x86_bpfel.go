@@ -70,9 +70,12 @@ const (
 	scx701VarOtherSliceNs           = "other_slice_ns"
 	scx701VarParked                 = "parked"
 	scx701VarParkedLooked           = "parked_looked"
+	scx701VarParkedRescues          = "parked_rescues"
+	scx701VarParkedSpent            = "parked_spent"
 	scx701VarPolicy                 = "policy"
 	scx701VarQueueOfCpu             = "queue_of_cpu"
 	scx701VarRefillLooked           = "refill_looked"
+	scx701VarRefillSpent            = "refill_spent"
 	scx701VarRescueWaitNs           = "rescue_wait_ns"
 	scx701VarRescuing               = "rescuing"
 	scx701VarRootCgroup             = "root_cgroup"
@@ -191,9 +194,12 @@ type scx701VariableSpecs struct {
 	OtherSliceNs     *ebpf.VariableSpec `ebpf:"other_slice_ns"`
 	Parked           *ebpf.VariableSpec `ebpf:"parked"`
 	ParkedLooked     *ebpf.VariableSpec `ebpf:"parked_looked"`
+	ParkedRescues    *ebpf.VariableSpec `ebpf:"parked_rescues"`
+	ParkedSpent      *ebpf.VariableSpec `ebpf:"parked_spent"`
 	Policy           *ebpf.VariableSpec `ebpf:"policy"`
 	QueueOfCpu       *ebpf.VariableSpec `ebpf:"queue_of_cpu"`
 	RefillLooked     *ebpf.VariableSpec `ebpf:"refill_looked"`
+	RefillSpent      *ebpf.VariableSpec `ebpf:"refill_spent"`
 	RescueWaitNs     *ebpf.VariableSpec `ebpf:"rescue_wait_ns"`
 	Rescuing         *ebpf.VariableSpec `ebpf:"rescuing"`
 	RootCgroup       *ebpf.VariableSpec `ebpf:"root_cgroup"`
@@ -282,9 +288,12 @@ type scx701Variables struct {
 	OtherSliceNs     *ebpf.Variable `ebpf:"other_slice_ns"`
 	Parked           *ebpf.Variable `ebpf:"parked"`
 	ParkedLooked     *ebpf.Variable `ebpf:"parked_looked"`
+	ParkedRescues    *ebpf.Variable `ebpf:"parked_rescues"`
+	ParkedSpent      *ebpf.Variable `ebpf:"parked_spent"`
 	Policy           *ebpf.Variable `ebpf:"policy"`
 	QueueOfCpu       *ebpf.Variable `ebpf:"queue_of_cpu"`
 	RefillLooked     *ebpf.Variable `ebpf:"refill_looked"`
+	RefillSpent      *ebpf.Variable `ebpf:"refill_spent"`
 	RescueWaitNs     *ebpf.Variable `ebpf:"rescue_wait_ns"`
 	Rescuing         *ebpf.Variable `ebpf:"rescuing"`
 	RootCgroup       *ebpf.Variable `ebpf:"root_cgroup"`

@@ -31,7 +31,7 @@ func Main() {
 	part, ok := map[string]func(){
 		"hog": hog, "gaps": gaps, "short": short, "once": once, "parent": parent, "forked hog": forkedHog, "family": family,
 		"glutton": glutton, "threads": threads, "forked threads": forkedThreads, "server": server,
-		"restless": restless, "forked restless": forkedRestless, "forked parent": forkedParent,
+		"hogs": hogs, "restless": restless, "forked restless": forkedRestless, "forked parent": forkedParent,
 	}[os.Getenv(env)]
 	if ok {
 		part()
@@ -48,6 +48,35 @@ func hog() {
 	for {
 		spin(1 << 20)
 	}
+}
+
+// Hogs is how many threads a process that plays hogs has that use CPU time.
+const Hogs = 80
+
+// hogs is a hog with many threads, which begin at the same time: before, each would wait for the time slices of all
+// that are there.
+func hogs() {
+	runtime.GOMAXPROCS(Hogs + 1) // a thread that spins, or waits for the gate, never makes way for another of Go's
+	var gate [2]int
+	if err := unix.Pipe(gate[:]); err != nil {
+		panic(err)
+	}
+	var pinned sync.WaitGroup
+	for range Hogs - 1 {
+		pinned.Add(1)
+		go func() {
+			pin()
+			pinned.Done()
+			b := []byte{0}
+			_, _, _ = syscall.RawSyscall(unix.SYS_READ, uintptr(gate[0]), uintptr(unsafe.Pointer(unsafe.SliceData(b))), 1)
+			for {
+				spin(1 << 20)
+			}
+		}()
+	}
+	pinned.Wait()
+	_ = unix.Close(gate[1])
+	hog()
 }
 
 // restless is a hog with two more threads that wake up every millisecond and sleep again at once,
