@@ -281,7 +281,11 @@ func (b *builder) reduce(t *Table, first int) {
 	}
 	for i := int32(first); i >= 0; i = b.pieces[i].next {
 		p := &b.pieces[i]
-		t.steps[t.n] = Step{From: time.Duration(math.Round(p.from)), Index: time.Duration(max(math.Round(p.first), 1)), Slope: (p.last - p.first) / (p.to - p.from), End: time.Duration(math.Round(p.end))}
+		from := time.Duration(math.Round(p.from))
+		if t.n > 0 && t.steps[t.n-1].From == from {
+			t.n-- // in whole ns the piece before is empty
+		}
+		t.steps[t.n] = Step{From: from, Index: time.Duration(max(math.Round(p.first), 1)), Slope: (p.last - p.first) / (p.to - p.from), End: max(time.Duration(math.Round(p.end)), from+1)}
 		t.n++
 	}
 }

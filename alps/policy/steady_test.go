@@ -345,3 +345,21 @@ func BenchmarkSteadyLookup(b *testing.B) {
 		i++
 	}
 }
+
+// The steps of a table of short functions, whose pieces can be shorter than 1 ns, begin one
+// after the other, and each quantum ends after its step's begin.
+func TestStepsAreApart(t *testing.T) {
+	y, err := NewSteady(DefaultSteady())
+	require.NoError(t, err)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range 20_000 {
+		uid := string(rune('a' + i%4))
+		y.Record(uid, time.Duration(60e3+20e3*r.NormFloat64()))
+		y.Update()
+		steps := y.Table(uid).Steps()
+		for j, s := range steps {
+			require.Greater(t, s.End, s.From, "record %d, step %d", i, j)
+			require.True(t, j == 0 || s.From > steps[j-1].From, "record %d, step %d: %+v", i, j, s)
+		}
+	}
+}
