@@ -129,6 +129,7 @@ struct task_struct {
 	unsigned long jobctl;
 	unsigned int frozen : 1;
 	struct sched_entity se;
+	unsigned long nvcsw; /* times it slept */
 	struct sched_info sched_info;
 	struct pid *thread_pid;
 	struct css_set *cgroups;

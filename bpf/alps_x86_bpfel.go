@@ -197,8 +197,9 @@ type alpsSteadyQuestion struct {
 	CgroupId    uint64
 	UsedNs      uint64
 	SliceUsedNs uint64
+	OtherNs     uint64
 	Ran         uint32
-	WaitsFresh  uint32
+	Pad         uint32
 	IndexNs     uint64
 	EndNs       uint64
 	SpanNs      uint64

@@ -70,6 +70,7 @@ func TestConstantsAreThoseOfTheModel(t *testing.T) {
 		"MAX_SLICE_US":   model.MaxSlice.Microseconds(),
 		"IDLE_NS":        int64(model.NoInvocation),
 		"MIN_BIAS_US":    model.MinBias.Microseconds(),
+		"SERVER_GRACE":   int64(model.ServerGrace),
 	} {
 		require.Equal(t, want, number(t, all, name), name)
 	}

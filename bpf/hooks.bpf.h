@@ -254,8 +254,9 @@ struct steady_question {
 	__u64 cgroup_id;
 	__u64 used_ns;
 	__u64 slice_used_ns;
+	__u64 other_ns; /* the least index of who waits and counts; the greatest: nobody */
 	__u32 ran;
-	__u32 waits_fresh;
+	__u32 pad;
 	__u64 index_ns; /* the answers, from here on */
 	__u64 end_ns;
 	__u64 span_ns; /* for so much more CPU time the bias is the same */
@@ -268,16 +269,14 @@ int ask_steady(struct steady_question *q)
 {
 	struct function *fn;
 	struct entry *e = entry_of(q->cgroup_id, &fn);
-	__u64 other;
 
 	if (!e || !e->is_steady)
 		return 0;
 	q->index_ns = index_of(&e->steady, q->used_ns);
 	q->end_ns = end_of(&e->steady, q->used_ns);
-	other = q->waits_fresh ? index_of(&e->steady, 0) : NOBODY;
-	q->bias_us = steady_answer_bias(&e->steady, q->used_ns, other);
-	q->span_ns = span_of(&e->steady, q->used_ns, other);
-	q->slice_us = steady_answer_slice(&e->steady, q->used_ns, q->slice_used_ns, q->ran, other);
+	q->bias_us = steady_answer_bias(&e->steady, q->index_ns, q->other_ns);
+	q->span_ns = span_of(&e->steady, q->used_ns, q->other_ns);
+	q->slice_us = steady_answer_slice(&e->steady, q->index_ns, q->used_ns, q->slice_used_ns, q->ran, q->other_ns);
 	return 1;
 }
 

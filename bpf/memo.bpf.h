@@ -223,8 +223,12 @@ static __always_inline __u64 index_of_woken(struct steady *s, struct memo *m, st
 		for (int i = 0; i < NODES; i++) {
 			__u64 woken = w->nodes[i] ? index_if_woken(s, (void *)w->nodes[i]) : NOBODY;
 
-			if (woken < index)
-				index = woken;
+			if (woken == NOBODY)
+				continue;
+			if (woken & STRANGER)
+				w->queue = 0; /* to be looked at again */
+			if ((woken & ~STRANGER) < index)
+				index = woken & ~STRANGER;
 		}
 	}
 	w->index = index;

@@ -234,6 +234,15 @@ static __always_inline void end_preempted_slice_at(__u32 pid, __u32 cpu)
 }
 
 /* @p, whose account is @t, leaves the CPU; CFS has added up what it used. */
+/*
+ * @p, which is switched from, could go on. The tracepoint's @preempt is false if the kernel was
+ * about to return to @p's own code; its state then is that of one that runs.
+ */
+static __always_inline bool was_preempted(struct task_struct *p, bool preempt)
+{
+	return preempt || !p->__state;
+}
+
 static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, bool preempt, __u64 now)
 {
 	bool dead = p->__state & TASK_DEAD;
@@ -265,7 +274,7 @@ static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, 
 	}
 	if (t->on_ns)
 		t->segment_ns += now - t->on_ns;
-	if (!dead && (preempt || !p->__state)) {
+	if (was_preempted(p, preempt)) {
 		preempted = bpf_map_lookup_elem(&interrupted, &zero);
 		if (preempted) {
 			if (*preempted)
@@ -326,18 +335,35 @@ static __always_inline void task_on_cpu(struct task_struct *p, struct task *t)
 
 static __always_inline void has_ended(struct task_struct *p);
 
+/*
+ * @prev, of an invocation, was preempted and does not go on before others of its function:
+ * either one of those took the CPU from it, @next with account @t, or it was interrupted
+ * and has no time slice to go on in.
+ */
+static __always_inline bool lost_slice(struct task_struct *prev, struct task *was, struct task_struct *next,
+				       struct task *t)
+{
+	if (prev->cgroups == next->cgroups)
+		return !t || t->root != was->root;
+	return bpf_core_field_exists(struct cfs_rq, alps_held) && prev->se.cfs_rq->alps_held != &prev->se;
+}
+
 static __always_inline int switched(bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	__u32 prev_pid = prev->pid, next_pid = next->pid;
-	struct task *t;
+	struct task *t, *was;
 
 	/* The idle tasks share pid 0. */
-	t = prev_pid ? bpf_map_lookup_elem(&tasks, &prev_pid) : NULL;
+	t = was = prev_pid ? bpf_map_lookup_elem(&tasks, &prev_pid) : NULL;
 	if (t)
 		task_off_cpu(prev, t, preempt, bpf_ktime_get_ns());
 	if (prev->__state & TASK_DEAD)
 		has_ended(prev);
 	t = next_pid ? bpf_map_lookup_elem(&tasks, &next_pid) : NULL;
+	if (was && was_preempted(prev, preempt) && lost_slice(prev, was, next, t)) {
+		was->slept = 1; /* to go on it waits for nobody's quantum */
+		has_changed(was, bpf_get_smp_processor_id());
+	}
 	if (t) {
 		struct event *e;
 

@@ -36,10 +36,44 @@ struct account {
 	bool ran;      /* it does not wait for its first time on a CPU */
 };
 
+/* The task of entity @se uses little of a CPU between two sleeps on average. */
+static __always_inline bool is_brief(void *p, __u64 sum)
+{
+	unsigned long slept = 0;
+
+	bpf_probe_read_kernel(&slept, sizeof(slept), p + bpf_core_field_offset(struct task_struct, nvcsw));
+	return sum / (slept + 1) < SERVER_GRACE;
+}
+
 /*
- * The account of task entity @se, which has used @sum. What is no invocation, such
- * as the function's server, is taken for one that begins.
+ * The index of a task that is no invocation, such as one of the function's server: of that
+ * with entity @se, which has used @sum. It has to run before the next invocation can begin,
+ * so it is worth as much as that one; and it goes first if it is brief, and the first thread
+ * of its process as well: the helpers of a process that computes do not bring it the CPU.
  */
+static __noinline __u64 index_of_stranger(struct steady *s, void *se, __u64 sum)
+{
+	struct task_struct *leader = NULL;
+	__u64 leader_sum = 0;
+
+	if (!s)
+		return NOBODY;
+	if (!is_brief(task_of(se), sum))
+		return index_of_new(s);
+	bpf_probe_read_kernel(&leader, sizeof(leader),
+			      task_of(se) + bpf_core_field_offset(struct task_struct, group_leader));
+	bpf_probe_read_kernel(&leader_sum, sizeof(leader_sum),
+			      (void *)leader + bpf_core_field_offset(struct task_struct, se.sum_exec_runtime));
+	return is_brief(leader, leader_sum) ? MIN_INDEX_NS : index_of_new(s);
+}
+
+/* The index of the task of entity @se with account @a. */
+static __always_inline __u64 index_by(struct steady *s, void *se, struct account *a)
+{
+	return a->known ? index_of(s, a->used_ns) : index_of_stranger(s, se, a->sum_ns);
+}
+
+/* The account of task entity @se, which has used @sum. */
 static __always_inline void account_of(void *se, __u64 sum, struct account *a)
 {
 	struct task *t;
@@ -124,10 +158,12 @@ static __always_inline void next_below(struct sched_entity *se, struct next *n)
 	}
 }
 
+/* A bit of index_if_woken's answer: the task is no invocation, and its index changes whenever it runs. */
+#define STRANGER (1ULL << 62)
+
 /*
  * The index of the task that waits at @node, if it was woken or moved here and has
- * not run since; else NOBODY. A stranger, such as the function's server, is worth as
- * much as a new invocation: it has to run before the next one can begin.
+ * not run since, or is no invocation; else NOBODY.
  */
 static __noinline __u64 index_if_woken(struct steady *s, void *node)
 {
@@ -140,9 +176,9 @@ static __noinline __u64 index_if_woken(struct steady *s, void *node)
 	bpf_probe_read_kernel(&pid, sizeof(pid),
 			      task_of(se) + bpf_core_field_offset(struct task_struct, pid));
 	t = bpf_map_lookup_elem(&tasks, &pid);
-	if (t && !t->slept)
-		return NOBODY;
-	return index_of(s, t ? t->cpu_ns + t->others_ns : 0);
+	if (!t)
+		return index_of_stranger(s, se, BPF_CORE_READ(se, sum_exec_runtime)) | STRANGER;
+	return t->slept ? index_of(s, t->cpu_ns + t->others_ns) : NOBODY;
 }
 
 #define NODES 7
@@ -258,7 +294,7 @@ static __always_inline int steady_bias(struct control *c, struct steady *s, __u3
 	struct function_cpu *f = function_on(slot, cpu);
 	struct account a;
 	struct memo *m;
-	__u64 other = NOBODY;
+	__u64 other = NOBODY, index;
 	struct next n;
 	bool alone;
 	int answer;
@@ -280,12 +316,13 @@ static __always_inline int steady_bias(struct control *c, struct steady *s, __u3
 		other = index_of_woken(s, m, f, q);
 	else if (f->never_ran > 0)
 		other = index_of(s, 0);
-	answer = steady_answer_bias(s, a.used_ns, other);
+	index = index_by(s, n.se, &a);
+	answer = steady_answer_bias(s, index, other);
 	if (!n.nested) {
 		learn(&m->bias, f, &a, other, answer);
 		m->bias.alone = alone;
 		learn_next(&m->bias, q, &n);
-		m->bias.span_ns = a.known ? span_of(s, a.used_ns, other) : NOBODY;
+		m->bias.span_ns = a.known ? span_of(s, a.used_ns, other) : 0;
 	}
 	return answer;
 }
@@ -312,12 +349,13 @@ static __always_inline int steady_slice(struct control *c, struct steady *s, __u
 		forget_memo(m);
 	recall_account(m, f, &n, &a);
 	other = index_of_woken(s, m, f, on);
-	answer = steady_answer_slice(s, a.used_ns, se->sum_exec_runtime - se->alps_begun, a.ran, other);
+	answer = steady_answer_slice(s, index_by(s, n.se, &a), a.used_ns,
+				     se->sum_exec_runtime - se->alps_begun, a.ran, other);
 	if (!se->my_q && is_of(m, c, cgroup_id)) {
 		learn(&m->slice, f, &a, other, answer);
 		m->slice.next = (__u64)se;
 		m->slice.begun = se->alps_begun;
-		m->slice.span_ns = a.known && a.ran && other != NOBODY ? span_of(s, a.used_ns, NOBODY) : NOBODY;
+		m->slice.span_ns = !a.ran || other == NOBODY ? NOBODY : a.known ? span_of(s, a.used_ns, NOBODY) : 0;
 	}
 	return answer;
 }

@@ -3,10 +3,7 @@
 package bpf_test
 
 import (
-	"fmt"
 	"os"
-	"runtime"
-	"sync"
 	"testing"
 	"time"
 
@@ -118,40 +115,6 @@ func TestGuestSteadyCountsUsedTime(t *testing.T) {
 	require.Greater(t, cfs, cpu*17/10)
 	require.Less(t, first, cpu*13/10+2*rules.GroupSlice)
 	require.Greater(t, last, used*3/10)
-}
-
-// One that never ran is seen beside one that has run for long, in one function:
-// the function gets the CPU for its sake, and it gets it within the function.
-func TestGuestSteadySeesWhoNeverRan(t *testing.T) {
-	b := load(t, bpf.Options{})
-	p := cgrouptest.NewParent(t)
-	mixed, between := p.Group("mixed"), p.Group("between")
-	require.NoError(t, b.AttachObserver())
-	require.NoError(t, b.AttachHooks())
-	rules := unguarded()
-	entries := map[string]bpf.Entry{
-		mixed:   steady(t, rules, 80*time.Millisecond, 80*time.Millisecond, 80*time.Millisecond, 20*time.Second),
-		between: steady(t, rules, 500*time.Millisecond),
-	}
-	rule(t, b, entries)
-	events, stop := watch(t, b)
-	warm := p.Start(mixed, "parent")
-	warm.Invoke(t, 1)
-	require.True(t, p.Start(mixed, "forked hog").Scan())
-	time.Sleep(time.Second) // it is one of the long ones by now
-	p.Hog(between)
-	// For each, the warm process, which is no invocation, has to get the CPU first.
-	mean, cpu := turnarounds(t, warm, events, mixed, 5)
-	share := cgrouptest.Shares(t, []string{mixed, between}, time.Second)[0]
-	require.NoError(t, b.SetPolicy(nil))
-	stop()
-	t.Logf("invocation of %s in the function of an endless one, beside another function: %s; after that the function has %.3f of the CPU", cpu, mean, share)
-	limit := cpu*2 + 4*rules.GroupSlice // twice for CFS's order within the function
-	if runtime.NumCPU() > 1 {
-		limit = cpu*4 + 4*rules.GroupSlice // it begins on one CPU and goes on on another, where it waits again
-	}
-	require.Less(t, mean, limit)
-	require.Less(t, share, 0.1, "for the endless one alone the function waits")
 }
 
 // The bound of docs/kernel.md: who comes last in the order waits for as long as
@@ -283,115 +246,4 @@ func TestGuestSteadyIsSwitchedUnderLoad(t *testing.T) {
 	t.Logf("share of the first %.3f; without a policy %.3f", share, fair)
 	require.Greater(t, share, 0.9)
 	require.InDelta(t, 0.5, fair, 0.05)
-}
-
-// hookCost is what the hooks cost while f runs, per context switch: ns, and calls.
-func hookCost(t *testing.T, b *bpf.Backend, f func()) (ns, calls float64) {
-	programs, err := b.Measure(func() error { f(); return nil })
-	require.NoError(t, err)
-	var switches uint64
-	for _, p := range programs {
-		if p.Name == "observer: switch" {
-			switches = p.Calls
-		}
-	}
-	require.NotZero(t, switches)
-	for _, p := range programs {
-		if p.Hook {
-			t.Logf("  %s: %d calls of %s, %d bytes", p.Name, p.Calls, p.Mean(), p.JITed)
-			ns += float64(p.Runtime) / float64(switches)
-			calls += float64(p.Calls) / float64(switches)
-		}
-	}
-	return ns, calls
-}
-
-// What the answers of steady cost beside those of ranks, under a load of many
-// functions with invocations that begin and end.
-func TestGuestSteadyCost(t *testing.T) {
-	b := load(t, bpf.Options{})
-	p := cgrouptest.NewParent(t)
-	require.NoError(t, b.AttachObserver())
-	require.NoError(t, b.AttachHooks())
-	const functions = 8
-	ranked, steadily := map[string]bpf.Entry{}, map[string]bpf.Entry{}
-	var parents []cgrouptest.Process
-	rules := policy.DefaultSteady()
-	for i := range functions {
-		dir := p.Group(fmt.Sprint("f", i))
-		ranked[dir] = bpf.Entry{BiasUS: uint32(i+1) * 1_000_000, SliceUS: 50_000}
-		steadily[dir] = steady(t, rules, 70*time.Millisecond, time.Duration(i)*20*time.Millisecond)
-		parents = append(parents, p.Start(dir, "parent"))
-	}
-	load := func() {
-		var wg sync.WaitGroup
-		for _, warm := range parents {
-			wg.Go(func() {
-				for range 5 {
-					if _, _, err := warm.InvokeOnce(); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-		}
-		wg.Wait()
-	}
-	rule(t, b, ranked)
-	load()
-	ranks, rankCalls := hookCost(t, b, load)
-	rule(t, b, steadily)
-	load()
-	tables, tableCalls := hookCost(t, b, load)
-	require.NoError(t, b.SetPolicy(nil))
-	waiting, err := b.NeverRan()
-	require.NoError(t, err)
-	require.Zero(t, waiting, "each of the invocations has run")
-	ratio := tables / tableCalls / (ranks / rankCalls)
-	t.Logf("hooks per context switch with %d functions: by rank %.0f ns in %.2f calls, steady %.0f ns in %.2f calls: %.2f times, and %.2f times per call",
-		functions, ranks, rankCalls, tables, tableCalls, tables/ranks, ratio)
-	most := 3.5
-	if runtime.NumCPU() > 1 {
-		most = 2.5
-	}
-	require.Less(t, ratio, most)
-}
-
-// The answers that the hooks remember are those that the rules give: each is compared,
-// while invocations of many kinds begin, sleep, move and end.
-func TestGuestSteadyRemembers(t *testing.T) {
-	b := load(t, bpf.CheckingMemos())
-	p := cgrouptest.NewParent(t)
-	require.NoError(t, b.AttachObserver())
-	require.NoError(t, b.AttachHooks())
-	t.Setenv("ALPS_CPU", "-1")
-	rules := policy.DefaultSteady()
-	rules.GuardWait, rules.GuardEvery = 100*time.Millisecond, 50*time.Millisecond
-	rules.Octave = 10 * time.Millisecond // nobody waits for long
-	entries := map[string]bpf.Entry{}
-	group := func(name string, cpu ...time.Duration) string {
-		dir := p.Group(name)
-		entries[dir] = steady(t, rules, cpu...)
-		return dir
-	}
-	const ms = time.Millisecond
-	calls, mixed, pair := group("calls", 40*ms, 55*ms, 70*ms), group("mixed", 60*ms, 20*time.Second), group("pair", 10*ms, time.Second)
-	group("nested", 300*ms)
-	rule(t, b, entries)
-	p.Hog(pair)
-	p.Hog(pair)
-	p.Hog(p.Group("nested/inner"))
-	require.True(t, p.Start(mixed, "forked hog").Scan())
-	p.Start(mixed, "short") // sleeps and wakes
-	caller, family := p.Start(calls, "parent"), p.Start(calls, "family")
-	for range 6 {
-		caller.Invoke(t, 1)
-		rule(t, b, entries) // another generation
-	}
-	_, _ = family.Used(t)
-	require.NoError(t, b.SetPolicy(nil))
-	remembered, wrong, err := b.MemoChecks()
-	require.NoError(t, err)
-	t.Logf("%d answers remembered, %d wrong", remembered, wrong)
-	require.Greater(t, remembered, uint64(200))
-	require.Zero(t, wrong)
 }

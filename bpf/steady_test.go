@@ -44,13 +44,10 @@ func TestSteadyAnswersAsTheModel(t *testing.T) {
 	b, hooks := backend(t)
 	require.NoError(t, b.SetFunctions([]Function{{ID: 1}}))
 	r := rand.New(rand.NewPCG(1, 2))
-	ask := func(used, sliceUsed time.Duration, ran, waits bool) alpsSteadyQuestion {
-		q := alpsSteadyQuestion{CgroupId: 1, UsedNs: uint64(used), SliceUsedNs: uint64(sliceUsed)}
+	ask := func(used, sliceUsed time.Duration, ran bool, other time.Duration) alpsSteadyQuestion {
+		q := alpsSteadyQuestion{CgroupId: 1, UsedNs: uint64(used), SliceUsedNs: uint64(sliceUsed), OtherNs: uint64(other)}
 		if ran {
 			q.Ran = 1
-		}
-		if waits {
-			q.WaitsFresh = 1
 		}
 		answered, err := hooks.Steady.Run(&ebpf.RunOptions{Context: &q, ContextOut: &q})
 		require.NoError(t, err)
@@ -77,22 +74,29 @@ func TestSteadyAnswersAsTheModel(t *testing.T) {
 			}
 			for _, u := range used {
 				u = max(u, 0)
-				sliceUsed, ran, waits := time.Duration(r.Int64N(int64(u)+2)), r.IntN(2) == 0, r.IntN(2) == 0
-				got := ask(u, sliceUsed, ran, waits)
-				require.EqualValues(t, want.Table.Index(u), got.IndexNs, "%s %d: index at %s", name, n, u)
+				sliceUsed, ran, other := time.Duration(r.Int64N(int64(u)+2)), r.IntN(2) == 0, model.NoOne
+				switch r.IntN(3) {
+				case 0: // a new invocation waits
+					other = want.Table.Index(0)
+				case 1: // the server
+					other = want.Table.StrangerIndex(time.Duration(r.Int64N(int64(time.Second))))
+				}
+				index, waits := want.Table.Index(u), other
+				got := ask(u, sliceUsed, ran, other)
+				require.EqualValues(t, index, got.IndexNs, "%s %d: index at %s", name, n, u)
 				require.EqualValues(t, want.Table.End(u), got.EndNs, "%s %d: end at %s", name, n, u)
-				require.EqualValues(t, want.Bias(u, waits).Microseconds(), got.BiasUs, "%s %d: bias at %s, %t", name, n, u, waits)
+				require.EqualValues(t, want.Bias(index, waits).Microseconds(), got.BiasUs, "%s %d: bias at %s, %s", name, n, u, waits)
 				require.NotZero(t, got.SpanNs)
 				for _, more := range []uint64{got.SpanNs - 1, r.Uint64N(got.SpanNs), r.Uint64N(got.SpanNs)} {
 					later := u + time.Duration(min(more, uint64(50*time.Hour)))
-					require.EqualValues(t, got.BiasUs, want.Bias(later, waits).Microseconds(), "%s %d: bias at %s, %t, is that at %s", name, n, later, waits, u)
+					require.EqualValues(t, got.BiasUs, want.Bias(want.Table.Index(later), waits).Microseconds(), "%s %d: bias at %s, %s, is that at %s", name, n, later, waits, u)
 				}
 				spans[got.SpanNs > uint64(max(time.Microsecond, u/1000))]++
 				slice := int64(-1)
-				if d := want.Slice(u, sliceUsed, ran, waits); d > 0 {
+				if d := want.Slice(index, u, sliceUsed, ran, waits); d > 0 {
 					slice = d.Microseconds()
 				}
-				require.EqualValues(t, slice, got.SliceUs, "%s %d: slice at %s, %s, %t, %t", name, n, u, sliceUsed, ran, waits)
+				require.EqualValues(t, slice, got.SliceUs, "%s %d: slice at %s, %s, %t, %s", name, n, u, sliceUsed, ran, waits)
 			}
 		}
 	}

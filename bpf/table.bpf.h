@@ -42,6 +42,14 @@ static __always_inline __u64 index_of(struct steady *s, __u64 used)
 	return index > MIN_INDEX_NS ? index : MIN_INDEX_NS;
 }
 
+/* The index of an invocation that begins: index_of(s, 0). */
+static __always_inline __u64 index_of_new(struct steady *s)
+{
+	if (!s->seen_ns)
+		return s->least_ns;
+	return (__s64)s->steps[0].index_ns > MIN_INDEX_NS ? s->steps[0].index_ns : MIN_INDEX_NS;
+}
+
 /* The CPU time used at which the quantum of such an invocation ends. */
 static __always_inline __u64 end_of(struct steady *s, __u64 used)
 {
@@ -114,26 +122,26 @@ static __always_inline __u64 index_at(struct steady *s, __u32 halves)
 	return (ratio * s->floor_ns + (1ULL << RATIO_BITS) - 1) >> RATIO_BITS;
 }
 
-/* The bias of a function whose next invocation has used so much; @other waits. */
-static __always_inline __u32 steady_answer_bias(struct steady *s, __u64 used, __u64 other)
-{
-	__u64 index = index_of(s, used);
+/* CPU time between two sleeps below which what is no invocation, such as a function's server, goes first. */
+#define SERVER_GRACE (2000 * NSEC_PER_USEC)
 
+/* The bias of a function whose next task has that index; @other waits. */
+static __always_inline int steady_answer_bias(struct steady *s, __u64 index, __u64 other)
+{
 	return steady_bias_us(s, other < index ? other : index);
 }
 
 /*
- * How long an invocation keeps the CPU within its function, of which it has had
- * slice_used: to the end of its quantum. Negative: CFS's own slice, for the sake
- * of who waits and is worth more.
+ * How long a task with that index keeps the CPU within its function, of which it has had
+ * slice_used: to the end of its invocation's quantum. Negative: CFS's own slice, for the
+ * sake of who waits and is worth more.
  */
-static __always_inline int steady_answer_slice(struct steady *s, __u64 used, __u64 slice_used,
+static __always_inline int steady_answer_slice(struct steady *s, __u64 index, __u64 used, __u64 slice_used,
 					       bool ran, __u64 other)
 {
 	__u64 begun, us;
 
-	if (ran && other != NOBODY &&
-	    steady_bias_us(s, other) < steady_bias_us(s, index_of(s, used)))
+	if (ran && other != NOBODY && steady_bias_us(s, other) < steady_bias_us(s, index))
 		return -1;
 	begun = used > slice_used ? used - slice_used : 0;
 	us = (end_of(s, begun) - begun) / NSEC_PER_USEC;

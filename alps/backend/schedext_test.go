@@ -274,7 +274,7 @@ func TestPublishedIsWhatCounts(t *testing.T) {
 	require.NoError(t, b.SetEnabled(true))
 	require.Equal(t, map[bpf.CgroupID]model.Entry{7: {Bias: scx.MaxBias}, 8: {Bias: scx.MaxBias / 2}}, published())
 	require.NoError(t, b.Publish(model.Policy{Entries: map[uint64]model.Entry{7: {Steady: steady}}}))
-	require.Equal(t, steady.SchedExtBias(0), published()[7].Steady.Bias(0, false))
+	require.Equal(t, steady.SchedExtBias(0), published()[7].Steady.Bias(steady.Table.Index(0), model.NoOne))
 	require.Equal(t, policy.DefaultSteady(), params, "the daemon's own stay as they are")
 	(*loaded)[0].end = &scx.End{Reason: "the daemon was silent for too long"}
 	require.Empty(t, published(), "the kernel has ended it")

@@ -109,7 +109,8 @@ func wireEntry(f client.Function, e model.Entry) client.Entry {
 	if e.Steady == nil {
 		return out
 	}
-	out.BiasUS, out.SliceUS = uint32(e.Steady.Bias(0, false).Microseconds()), uint32(e.Steady.Slice(0, 0, false, false).Microseconds())
+	fresh := e.Steady.Table.Index(0)
+	out.BiasUS, out.SliceUS = uint32(e.Steady.Bias(fresh, model.NoOne).Microseconds()), uint32(e.Steady.Slice(fresh, 0, 0, false, model.NoOne).Microseconds())
 	for _, s := range e.Steady.Table.Steps {
 		if s.From == model.Never {
 			break

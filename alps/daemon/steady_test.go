@@ -30,7 +30,7 @@ func ended(d *daemon, id bpf.CgroupID, cpu time.Duration, n int) {
 func (k *fakeKernel) steadyBias(t *testing.T, id bpf.CgroupID) time.Duration {
 	e := locked(k, func() bpf.Entry { return k.policy[id] })
 	require.NotNil(t, e.Steady, "cgroup %d has no table", id)
-	return e.Steady.Bias(0, false)
+	return e.Steady.Bias(e.Steady.Table.Index(0), model.NoOne)
 }
 
 func TestSteadyIsTheDefaultAndLearns(t *testing.T) {

@@ -43,6 +43,9 @@ const Never = time.Duration(math.MaxInt64)
 // LeastSlice is the least slice of an invocation: less costs more than it gains.
 const LeastSlice = time.Millisecond
 
+// NoOne is the index of whoever is not there.
+const NoOne = Never
+
 // NoInvocation is the index of a function that has nothing to run.
 const NoInvocation = time.Hour
 
@@ -73,6 +76,20 @@ func (t *Table) Index(used time.Duration) time.Duration {
 	return max(s.Index+(used-s.From)*time.Duration(s.Slope)>>SlopeBits, policy.MinIndex)
 }
 
+// ServerGrace is how much CPU time a task that is no invocation, such as one of the function's
+// server, may use between two sleeps on average and still go first.
+const ServerGrace = 2 * time.Millisecond
+
+// StrangerIndex is the index of a task that is no invocation and uses burst of CPU time between two
+// sleeps on average. It has to run before the next invocation can begin, so it is worth as much as
+// that one; and it goes first if it needs little.
+func (t *Table) StrangerIndex(burst time.Duration) time.Duration {
+	if burst < ServerGrace {
+		return policy.MinIndex
+	}
+	return t.Index(0)
+}
+
 // End is the CPU time used at which the quantum of an invocation ends that has
 // used so much. It is above used.
 func (t *Table) End(used time.Duration) time.Duration {
@@ -98,26 +115,20 @@ func (s *Steady) biasOf(index time.Duration) time.Duration {
 	return min(s.Params.Bias(index), MaxBias)
 }
 
-// Bias is by how much the function yields whose next invocation on a CPU has used
-// so much. neverRan says that one waits on that CPU that never ran: it may be
-// worth more, and gets the CPU once the function has it.
-func (s *Steady) Bias(used time.Duration, neverRan bool) time.Duration {
-	index := s.Table.Index(used)
-	if neverRan {
-		index = min(index, s.Table.Index(0))
-	}
-	return s.biasOf(index)
-}
+// Bias is by how much the function yields whose next task on a CPU has that index. other is the
+// least index of those who wait there and should not wait for the end of another's quantum, because
+// they never ran or were woken: once the function has the CPU they get it. NoOne if nobody does.
+func (s *Steady) Bias(index, other time.Duration) time.Duration { return s.biasOf(min(index, other)) }
 
 // Idle is by how much the function yields that has nothing to run.
 func (s *Steady) Idle() time.Duration { return s.biasOf(NoInvocation) }
 
-// Slice is the time slice, within its function, of an invocation that has used that
-// much CPU time, sliceUsed of it since the slice began: it lasts to the quantum's end, but
-// from LeastSlice to MaxSlice. It is 0, CFS's own slice, if an invocation that never ran
-// waits (neverRan) and is worth more; ran says that this invocation has run before.
-func (s *Steady) Slice(used, sliceUsed time.Duration, ran, neverRan bool) time.Duration {
-	if ran && neverRan && s.biasOf(s.Table.Index(0)) < s.biasOf(s.Table.Index(used)) {
+// Slice is the time slice, within its function, of a task with that index, whose invocation has used
+// that much CPU time, sliceUsed of it since the slice began: it lasts to the quantum's end, but from
+// LeastSlice to MaxSlice. It is 0, CFS's own slice, if the task has run before (ran) and somebody
+// waits who is worth more (other, as of Bias).
+func (s *Steady) Slice(index, used, sliceUsed time.Duration, ran bool, other time.Duration) time.Duration {
+	if ran && s.biasOf(other) < s.biasOf(index) {
 		return 0
 	}
 	begun := max(used-sliceUsed, 0)

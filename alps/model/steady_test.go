@@ -50,19 +50,30 @@ func TestSteadyRules(t *testing.T) {
 	}
 	s.Update()
 	f := NewSteady(&p, s.Table("f"))
-	young, old := f.Bias(0, false), f.Bias(100*time.Millisecond, false)
+	bias := func(used, other time.Duration) time.Duration { return f.Bias(f.Table.Index(used), other) }
+	fresh := f.Table.Index(0)
+	young, old := bias(0, NoOne), bias(100*time.Millisecond, NoOne)
 	require.Less(t, young, old)
-	require.Equal(t, young, f.Bias(100*time.Millisecond, true), "one that never ran is worth more")
-	require.Less(t, f.Bias(999*time.Millisecond, true), young, "unless the other is about to end")
-	require.Greater(t, f.Idle(), f.Bias(10*time.Second, false))
+	require.Equal(t, young, bias(100*time.Millisecond, fresh), "one that never ran is worth more")
+	require.Less(t, bias(999*time.Millisecond, fresh), young, "unless the other is about to end")
+	require.Greater(t, f.Idle(), bias(10*time.Second, NoOne))
 
-	require.InDelta(t, float64(50*time.Millisecond), float64(f.Slice(0, 0, false, false)), float64(8*time.Millisecond), "to the end of the short ones")
-	require.Equal(t, f.Slice(0, 0, false, false), f.Slice(20*time.Millisecond, 20*time.Millisecond, true, false), "the slice is that of its begin")
-	require.Zero(t, f.Slice(100*time.Millisecond, 0, true, true), "CFS's own beside one that never ran")
-	require.NotZero(t, f.Slice(100*time.Millisecond, 0, true, false))
-	require.NotZero(t, f.Slice(0, 0, false, true), "it is one of those itself")
-	require.Equal(t, MaxSlice, f.Slice(time.Hour, 0, true, false))
-	require.GreaterOrEqual(t, f.Slice(time.Second-time.Microsecond, 0, true, false), LeastSlice)
+	slice := func(used, sliceUsed time.Duration, ran bool, other time.Duration) time.Duration {
+		return f.Slice(f.Table.Index(used), used, sliceUsed, ran, other)
+	}
+	require.InDelta(t, float64(50*time.Millisecond), float64(slice(0, 0, false, NoOne)), float64(8*time.Millisecond), "to the end of the short ones")
+	require.Equal(t, slice(0, 0, false, NoOne), slice(20*time.Millisecond, 20*time.Millisecond, true, NoOne), "the slice is that of its begin")
+	require.Zero(t, slice(100*time.Millisecond, 0, true, fresh), "CFS's own beside one that never ran")
+	require.NotZero(t, slice(100*time.Millisecond, 0, true, NoOne))
+	require.NotZero(t, slice(0, 0, false, fresh), "it is one of those itself")
+	require.Equal(t, MaxSlice, slice(time.Hour, 0, true, NoOne))
+	require.GreaterOrEqual(t, slice(time.Second-time.Microsecond, 0, true, NoOne), LeastSlice)
+
+	server := f.Table.StrangerIndex(ServerGrace - 1)
+	require.Less(t, f.Bias(server, NoOne), young, "a server that needs little goes before a new invocation")
+	require.Equal(t, f.Bias(server, NoOne), bias(100*time.Millisecond, server), "also if another would be next")
+	require.Zero(t, slice(30*time.Millisecond, 0, true, server), "and before one that is nearly done")
+	require.Equal(t, fresh, f.Table.StrangerIndex(ServerGrace), "one that needs more is worth as much as that invocation")
 
 	nothing := NewSteady(&p, &policy.Table{})
 	require.Equal(t, 50*time.Millisecond, nothing.Table.Index(0))

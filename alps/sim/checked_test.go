@@ -105,10 +105,10 @@ func (c *checked) exit(core int, t *task) {
 
 // balanced: counts and weights are those of the entities.
 func balanced(t testing.TB, q *fairQueue) {
-	n, load, fresh := len(q.tree), int64(0), 0
+	n, load, fresh := len(q.tree), int64(0), [2]int{}
 	for i, e := range q.tree {
 		if e.task != nil && e.task.first < 0 {
-			fresh++
+			fresh[e.task.kind()]++
 		}
 		load += e.weight
 		if i != e.pos || i > 0 && e.Before(q.tree[(i-1)/2]) || !e.queued {

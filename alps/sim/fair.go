@@ -111,7 +111,7 @@ func (f *fair) attach(core int, t *task, how joining) {
 	e := &t.se
 	e.on = f.queueOf(core, t.function)
 	if t.first < 0 {
-		e.on.fresh++
+		e.on.fresh[t.kind()]++
 	}
 	e.parent = e.on.owner
 	for ; e != nil; e, how = e.parent, asWoke {
@@ -145,7 +145,7 @@ func (f *fair) detach(t *task) {
 		f.waiting[core].Remove(t)
 	}
 	if t.first < 0 {
-		t.se.on.fresh--
+		t.se.on.fresh[t.kind()]--
 	}
 	gone := true
 	for e := &t.se; e != nil; e = e.parent {
@@ -279,7 +279,7 @@ func (f *fair) pick(core int, prev *task) *task {
 		return t
 	}
 	if t.first < 0 {
-		t.se.on.fresh--
+		t.se.on.fresh[t.kind()]--
 	}
 	for a, b := entityOf(prev), &t.se; a != b; {
 		da, db := -1, depth(b)

@@ -40,7 +40,7 @@ type fairQueue struct {
 	next   *entity // to be preferred at the next pick (the next buddy)
 	nr     int     // with curr
 	tasks  int64   // below it
-	fresh  int     // of its tasks, that never ran
+	fresh  [2]int  // of its tasks, that never ran: invocations, and the platform's
 	load   int64   // sum of the weights, with curr
 	min    int64   // min_vruntime: never decreases
 	core   int

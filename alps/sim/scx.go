@@ -11,13 +11,9 @@ import (
 	"github.com/ds2-lab/alps/internal/heap"
 )
 
-// serverGrace is for how much of its CPU time the platform's process in a function's
-// cgroup goes first (SERVER_GRACE of bpf/scx/invocation.bpf.h).
-const serverGrace = 2 * time.Millisecond
-
 // scxClass is policy.Steady behind sched_ext (package bpf/scx): one queue for all
 // cores, in which every invocation has its own key. The platform's own tasks go
-// first, in a function's cgroup for serverGrace only.
+// first, in a function's cgroup for model.ServerGrace only.
 type scxClass struct {
 	steadyPolicy
 	queue   heap.Heap[*task]
@@ -46,8 +42,8 @@ func (c *scxClass) begin(t *task) {
 		t.key, t.slice = 0, never
 		return
 	}
-	if t.platform && used < serverGrace {
-		t.key, t.slice = 0, int64(serverGrace)
+	if t.platform && used < model.ServerGrace {
+		t.key, t.slice = 0, int64(model.ServerGrace)
 		return
 	}
 	r := c.rules[t.function]

@@ -54,13 +54,39 @@ func (q *fairQueue) nextTask() *task {
 	return e.task
 }
 
-// used is the CPU time of t up to its last charge, as the kernel knows it: of what is no invocation,
-// 0, because it has to run before the next invocation can begin.
+// kind says which tasks t counts among: 0, invocations; 1, the platform's.
+func (t *task) kind() int {
+	if t.platform {
+		return 1
+	}
+	return 0
+}
+
+// used is the CPU time of an invocation up to its last charge, as the kernel knows it; 0 of what is none.
 func (t *task) used() time.Duration {
 	if t.platform {
 		return 0
 	}
 	return time.Duration(t.se.sum)
+}
+
+// indexBy is the index of t, a task of r's function. The platform's never sleep.
+func (t *task) indexBy(r *model.Steady) time.Duration {
+	if t.platform {
+		return r.Table.StrangerIndex(time.Duration(t.se.sum))
+	}
+	return r.Table.Index(t.used())
+}
+
+// waking is the least index of those in q that never ran.
+func (q *fairQueue) waking(r *model.Steady) time.Duration {
+	switch {
+	case q.fresh[1] > 0:
+		return r.Table.StrangerIndex(0)
+	case q.fresh[0] > 0:
+		return r.Table.Index(0)
+	}
+	return model.NoOne
 }
 
 // bias is by how much a group yields, by the index of its next invocation or of one that
@@ -77,7 +103,8 @@ func (c *steadyClass) bias(e *entity) int64 {
 	if t == nil {
 		return int64(c.steady.rules[g].Idle())
 	}
-	return int64(c.steady.rules[g].Bias(t.used(), e.my.fresh > 0))
+	r := c.steady.rules[g]
+	return int64(r.Bias(t.indexBy(r), e.my.waking(r)))
 }
 
 // guarded says that e goes first for one time slice: it was the last in its tree and
@@ -110,7 +137,8 @@ func (c *steadyClass) keep(e *entity) int64 {
 		}
 		return int64(c.steady.params.GroupSlice)
 	}
-	return int64(c.steady.rules[g].Slice(e.task.used(), time.Duration(e.sum-e.begun), e.task.first >= 0, e.on.fresh > 0))
+	r := c.steady.rules[g]
+	return int64(r.Slice(e.task.indexBy(r), e.task.used(), time.Duration(e.sum-e.begun), e.task.first >= 0, e.on.waking(r)))
 }
 
 func (c *steadyClass) exit(core int, t *task) {

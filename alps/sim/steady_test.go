@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/alps/policy"
+	"github.com/ds2-lab/alps/alps/sim/setup"
 )
 
 // taught starts steady with the records of functions 0, 1, …; tables stay.
@@ -84,6 +85,19 @@ func TestSteadyLetsTheNewIn(t *testing.T) {
 	require.NoError(t, m.run(t.Context()))
 	o := m.result().Outcomes[2]
 	require.Less(t, o.End-o.Arrive, 60*ms, "before 500 ms of one, and 2 s of the other")
+}
+
+// The platform's process in its function's cgroup goes before invocations that are worth more
+// than the one that it begins, as long as it needs little.
+func TestSteadyLetsTheServerGoFirst(t *testing.T) {
+	arrival := func(cpu time.Duration) time.Duration {
+		c := Config{Cores: 1, Functions: functions(2), Platform: Platform{CPU: cpu, Cgroup: setup.PlatformFunction}}
+		m, _ := taught(t, c, policy.DefaultSteady(), [][]time.Duration{{200 * ms}, {900 * ms}}, []Invocation{{Function: 0, CPU: 200 * ms}, {Function: 1, Arrive: 50 * ms, CPU: 900 * ms}})
+		require.NoError(t, m.run(t.Context()))
+		return m.result().Outcomes[1].Arrive
+	}
+	require.Less(t, arrival(ms), 50*ms+policy.DefaultSteady().GroupSlice+2*4*ms, "a time slice of the other function, and ticks")
+	require.Greater(t, arrival(50*ms), 200*ms, "it is worth as much as its invocation")
 }
 
 // The function that comes last gets a time slice of GuardSlice within GuardWait, and a
