@@ -183,6 +183,8 @@ __noinline int spend(__u64 id, __u64 ns)
 
 #define NO_QUOTA (~0ULL) /* the kernel's word for it, in µs */
 
+static __always_inline void refill_soon(void); /* guard.bpf.h */
+
 static __always_inline void set_limit(__u64 id, __u64 period_us, __u64 quota_us, __u64 burst_us)
 {
 	struct limit l = {
@@ -197,8 +199,8 @@ static __always_inline void set_limit(__u64 id, __u64 period_us, __u64 quota_us,
 		bpf_map_delete_elem(&limits, &id);
 		return;
 	}
-	if (!bpf_map_update_elem(&limits, &id, &l, BPF_ANY))
-		__sync_fetch_and_add(&limited, 1);
+	if (!bpf_map_update_elem(&limits, &id, &l, BPF_ANY) && !__sync_fetch_and_add(&limited, 1))
+		refill_soon();
 }
 
 SEC("struct_ops.s/cgroup_init")

@@ -325,7 +325,28 @@ static int refilled(void *map, __u32 *key, struct refill *r)
 		/* The next look at the queues moves them: here, now. */
 		scx_bpf_kick_cpu(bpf_get_smp_processor_id(), SCX_KICK_PREEMPT);
 	}
-	bpf_timer_start(&r->timer, limited ? REFILL_EVERY : REFILL_IDLE, 0);
+	if (!limited)
+		bpf_timer_start(&r->timer, REFILL_IDLE, 0);
+	if (limited) /* also if the first limit came meanwhile */
+		bpf_timer_start(&r->timer, REFILL_EVERY, 0);
+	return 0;
+}
+
+/* The first limit does not wait for the end of REFILL_IDLE. */
+static __always_inline void refill_soon(void)
+{
+	__u32 zero = 0;
+	struct refill *r = bpf_map_lookup_elem(&refills, &zero);
+
+	if (r)
+		bpf_timer_start(&r->timer, REFILL_EVERY, 0);
+}
+
+/* For user space, where the kernel does not tell of limits. */
+SEC("syscall")
+int scx_limits(void *ctx)
+{
+	refill_soon();
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 package scx_test
 
 import (
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/bpf/scx"
 	"github.com/ds2-lab/alps/internal/cgrouptest"
 	"github.com/ds2-lab/alps/internal/ring"
@@ -81,5 +83,40 @@ func TestGuestScxQuotaOfMany(t *testing.T) {
 			require.Less(t, used, looks/50)
 			require.Greater(t, beside, looks*2/5)
 		})
+	}
+}
+
+// The first limit is kept from its first period on: its first refill comes in time, at whatever
+// moment after loading it is set.
+func TestGuestScxFirstLimit(t *testing.T) {
+	for _, x := range []struct {
+		name string
+		set  func(t *testing.T, s *scx.Scheduler, dir string)
+	}{
+		{"told by the kernel", func(t *testing.T, s *scx.Scheduler, dir string) {
+			write(t, dir, "cpu.max", "50000 100000")
+			limits(t, s) // before 6.17 it does not tell
+		}},
+		{"told by user space", func(t *testing.T, s *scx.Scheduler, dir string) {
+			l := scx.Limit{Quota: 50 * time.Millisecond, Period: 100 * time.Millisecond}
+			require.NoError(t, s.SetLimits(map[bpf.CgroupID]scx.Limit{function(t, dir).ID: l}))
+		}},
+	} {
+		for _, after := range []time.Duration{0, 170 * time.Millisecond} {
+			t.Run(fmt.Sprintf("%s after %s", x.name, after), func(t *testing.T) {
+				s := load(t, scx.Options{})
+				p := cgrouptest.NewParent(t)
+				dir := p.Group("limited")
+				hog := p.Start(dir, "gaps")
+				hog.Scan()
+				time.Sleep(after)
+				hog.Longest(t)
+				x.set(t, s, dir)
+				time.Sleep(700 * time.Millisecond)
+				longest := hog.Longest(t)
+				t.Logf("with a quota of 50 ms in 100 ms the longest wait is %s", longest)
+				require.Less(t, longest, 100*time.Millisecond)
+			})
+		}
 	}
 }

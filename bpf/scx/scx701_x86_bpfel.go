@@ -40,6 +40,7 @@ const (
 	scx701ProgScxExitTask           = "scx_exit_task"
 	scx701ProgScxInit               = "scx_init"
 	scx701ProgScxInitTask           = "scx_init_task"
+	scx701ProgScxLimits             = "scx_limits"
 	scx701ProgScxQuiescent          = "scx_quiescent"
 	scx701ProgScxRunnable           = "scx_runnable"
 	scx701ProgScxRunning            = "scx_running"
@@ -140,6 +141,7 @@ type scx701ProgramSpecs struct {
 	ScxExitTask           *ebpf.ProgramSpec `ebpf:"scx_exit_task"`
 	ScxInit               *ebpf.ProgramSpec `ebpf:"scx_init"`
 	ScxInitTask           *ebpf.ProgramSpec `ebpf:"scx_init_task"`
+	ScxLimits             *ebpf.ProgramSpec `ebpf:"scx_limits"`
 	ScxQuiescent          *ebpf.ProgramSpec `ebpf:"scx_quiescent"`
 	ScxRunnable           *ebpf.ProgramSpec `ebpf:"scx_runnable"`
 	ScxRunning            *ebpf.ProgramSpec `ebpf:"scx_running"`
@@ -320,6 +322,7 @@ type scx701Programs struct {
 	ScxExitTask           *ebpf.Program `ebpf:"scx_exit_task"`
 	ScxInit               *ebpf.Program `ebpf:"scx_init"`
 	ScxInitTask           *ebpf.Program `ebpf:"scx_init_task"`
+	ScxLimits             *ebpf.Program `ebpf:"scx_limits"`
 	ScxQuiescent          *ebpf.Program `ebpf:"scx_quiescent"`
 	ScxRunnable           *ebpf.Program `ebpf:"scx_runnable"`
 	ScxRunning            *ebpf.Program `ebpf:"scx_running"`
@@ -343,6 +346,7 @@ func (p *scx701Programs) Close() error {
 		p.ScxExitTask,
 		p.ScxInit,
 		p.ScxInitTask,
+		p.ScxLimits,
 		p.ScxQuiescent,
 		p.ScxRunnable,
 		p.ScxRunning,

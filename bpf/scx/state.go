@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/ds2-lab/alps/bpf"
@@ -133,6 +134,7 @@ type limitValue struct {
 
 // SetLimits makes limits those that are kept; a cgroup's budget stays while its limit does.
 func (s *Scheduler) SetLimits(limits map[bpf.CgroupID]Limit) error {
+	first := len(s.lims) == 0
 	for id := range s.lims {
 		if _, ok := limits[id]; !ok {
 			_ = s.coll.Maps["limits"].Delete(uint64(id)) // the cgroup may be gone
@@ -149,8 +151,14 @@ func (s *Scheduler) SetLimits(limits map[bpf.CgroupID]Limit) error {
 		}
 		s.lims[id] = l
 	}
-	if len(s.lims) > 0 {
-		return s.word("limited", uint64(len(s.lims)))
+	if len(s.lims) == 0 {
+		return nil
+	}
+	if err := s.word("limited", uint64(len(s.lims))); err != nil || !first {
+		return err
+	}
+	if _, err := s.coll.Programs["scx_limits"].Run(&ebpf.RunOptions{}); err != nil {
+		return fmt.Errorf("look after limits from now on: %w", err)
 	}
 	return nil
 }
