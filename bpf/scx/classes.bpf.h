@@ -52,15 +52,30 @@ static __always_inline __u64 part_of_class(__u32 class, __u64 now)
 	return class == FUNCTION ? functions_part : WHOLE - functions_part;
 }
 
-/* Neither class is owed more than most_lag_ns: what it could not use is gone. */
-__noinline int charge_class(__u32 class, __u64 ns, __u64 now)
+/*
+ * Each CPU is divided by itself: by one pair of times for all of them the others of one CPU would pay for those
+ * of another. Neither class is owed more than the other had in most_lag_ns of CPU time: what it could not use is gone.
+ */
+__noinline int charge_class(__s32 cpu, __u32 class, __u64 ns, __u64 now)
 {
 	__u32 other = class == FUNCTION ? OTHER : FUNCTION;
-	__u64 at = class_vtime[class & 1] += ns * WHOLE / part_of_class(class, now);
+	__u64 part = part_of_class(class, now), at;
+	struct cpu *c = cpu_at(cpu);
 
-	if (before(class_vtime[other & 1], at - most_lag_ns))
-		class_vtime[other & 1] = at - most_lag_ns;
+	if (!c)
+		return 0;
+	at = c->vtime[class & 1] += ns * WHOLE / part;
+	if (before(c->vtime[other & 1], at - most_lag_ns * WHOLE / part))
+		c->vtime[other & 1] = at - most_lag_ns * WHOLE / part;
 	return 0;
+}
+
+/* Have the other tasks had less of @cpu than their part? */
+static __always_inline bool others_first(__s32 cpu)
+{
+	struct cpu *c = cpu_at(cpu);
+
+	return c && before(c->vtime[OTHER], c->vtime[FUNCTION]);
 }
 
 /* A task's own part of the CPUs, by its weight and its cgroups'. */
@@ -92,7 +107,7 @@ static __always_inline void charge(struct task_struct *p, struct task *t, __u64 
 	} else {
 		t->vtime += ns * WHOLE / share_of(t, now);
 	}
-	charge_class(class_of(t), ns, now);
+	charge_class(scx_bpf_task_cpu(p), class_of(t), ns, now);
 	spend(t->weighed, ns);
 }
 
@@ -246,13 +261,13 @@ static __always_inline void wake_for(struct task_struct *p, struct task *t, __s3
 	__s32 victim = -1;
 	__u64 last = 0;
 
-	if (kick_idle(p) || t->function || before(class_vtime[FUNCTION], class_vtime[OTHER]))
+	if (kick_idle(p) || t->function)
 		return;
 	for (__s32 i = 0; i < MAX_LOOK && i < nr_cpus; i++) {
 		__s32 at = cpu + i < nr_cpus ? cpu + i : cpu + i - nr_cpus;
 		struct cpu *c = cpu_at(at);
 
-		if (!c || c->class != FUNCTION + 1 || c->guarded || !may_run(p, at))
+		if (!c || c->class != FUNCTION + 1 || c->guarded || before(c->vtime[FUNCTION], c->vtime[OTHER]) || !may_run(p, at))
 			continue;
 		if (victim >= 0 && !before(last, c->key))
 			continue;
@@ -372,5 +387,5 @@ static __always_inline bool makes_way(struct task *t, __s32 cpu, __u32 queue, __
 	if (c && c->guarded)
 		return !granted(invocation_of(t), now);
 	return scx_bpf_dsq_nr_queued(GRANTED(queue)) > 0 ||
-	       (before(class_vtime[OTHER], class_vtime[FUNCTION]) && scx_bpf_dsq_nr_queued(QUEUE(OTHER, queue)) > 0);
+	       (others_first(cpu) && scx_bpf_dsq_nr_queued(QUEUE(OTHER, queue)) > 0);
 }

@@ -87,6 +87,7 @@ struct cpu {
 	__u32 guarded; /* it runs because the guard lets its invocation go first */
 	__u32 rescues; /* at the last look */
 	__u32 pad;
+	__u64 vtime[CLASSES]; /* of the classes, there */
 };
 
 struct {
@@ -101,9 +102,8 @@ __u64 look_due[MAX_QUEUES];
 __u64 grant_due[MAX_QUEUES];
 __u64 rescuing[MAX_QUEUES];
 
-/* Tasks that can run, running ones included, and the classes' virtual times. */
+/* Tasks that can run, running ones included. */
 __s64 runnable[CLASSES];
-__u64 class_vtime[CLASSES];
 __u64 now_vtime; /* of the other tasks: the greatest that began to run */
 __s64 parked;
 __u64 unpark; /* budgets may have grown */
@@ -184,7 +184,7 @@ void BPF_PROG(scx_dispatch, __s32 cpu, struct task_struct *prev)
 		unpark_tasks(now);
 	if (guard(cpu, queue, now) || keeps_grant(prev, now) || take_granted(cpu, queue, now))
 		return;
-	class = before(class_vtime[OTHER], class_vtime[FUNCTION]) ? OTHER : FUNCTION;
+	class = others_first(cpu) ? OTHER : FUNCTION;
 	other = class == FUNCTION ? OTHER : FUNCTION;
 	if (keeps(prev, class, queue, false, now) || take(class, cpu, queue, now) || keeps(prev, class, queue, true, now))
 		return;

@@ -48,7 +48,6 @@ const (
 	scx612ProgScxStopping           = "scx_stopping"
 	scx612ProgScxTick               = "scx_tick"
 	scx612ProgScxWeigh              = "scx_weigh"
-	scx612VarClassVtime             = "class_vtime"
 	scx612VarFloorNs                = "floor_ns"
 	scx612VarFunctionsEpoch         = "functions_epoch"
 	scx612VarFunctionsPart          = "functions_part"
@@ -173,7 +172,6 @@ type scx612MapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type scx612VariableSpecs struct {
-	ClassVtime       *ebpf.VariableSpec `ebpf:"class_vtime"`
 	FloorNs          *ebpf.VariableSpec `ebpf:"floor_ns"`
 	FunctionsEpoch   *ebpf.VariableSpec `ebpf:"functions_epoch"`
 	FunctionsPart    *ebpf.VariableSpec `ebpf:"functions_part"`
@@ -267,7 +265,6 @@ func (m *scx612Maps) Close() error {
 //
 // It can be passed to loadScx612Objects or ebpf.CollectionSpec.LoadAndAssign.
 type scx612Variables struct {
-	ClassVtime       *ebpf.Variable `ebpf:"class_vtime"`
 	FloorNs          *ebpf.Variable `ebpf:"floor_ns"`
 	FunctionsEpoch   *ebpf.Variable `ebpf:"functions_epoch"`
 	FunctionsPart    *ebpf.Variable `ebpf:"functions_part"`

@@ -48,7 +48,6 @@ const (
 	scx613ProgScxStopping           = "scx_stopping"
 	scx613ProgScxTick               = "scx_tick"
 	scx613ProgScxWeigh              = "scx_weigh"
-	scx613VarClassVtime             = "class_vtime"
 	scx613VarFloorNs                = "floor_ns"
 	scx613VarFunctionsEpoch         = "functions_epoch"
 	scx613VarFunctionsPart          = "functions_part"
@@ -173,7 +172,6 @@ type scx613MapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type scx613VariableSpecs struct {
-	ClassVtime       *ebpf.VariableSpec `ebpf:"class_vtime"`
 	FloorNs          *ebpf.VariableSpec `ebpf:"floor_ns"`
 	FunctionsEpoch   *ebpf.VariableSpec `ebpf:"functions_epoch"`
 	FunctionsPart    *ebpf.VariableSpec `ebpf:"functions_part"`
@@ -267,7 +265,6 @@ func (m *scx613Maps) Close() error {
 //
 // It can be passed to loadScx613Objects or ebpf.CollectionSpec.LoadAndAssign.
 type scx613Variables struct {
-	ClassVtime       *ebpf.Variable `ebpf:"class_vtime"`
 	FloorNs          *ebpf.Variable `ebpf:"floor_ns"`
 	FunctionsEpoch   *ebpf.Variable `ebpf:"functions_epoch"`
 	FunctionsPart    *ebpf.Variable `ebpf:"functions_part"`

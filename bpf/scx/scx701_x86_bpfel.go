@@ -48,7 +48,6 @@ const (
 	scx701ProgScxStopping           = "scx_stopping"
 	scx701ProgScxTick               = "scx_tick"
 	scx701ProgScxWeigh              = "scx_weigh"
-	scx701VarClassVtime             = "class_vtime"
 	scx701VarFloorNs                = "floor_ns"
 	scx701VarFunctionsEpoch         = "functions_epoch"
 	scx701VarFunctionsPart          = "functions_part"
@@ -173,7 +172,6 @@ type scx701MapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type scx701VariableSpecs struct {
-	ClassVtime       *ebpf.VariableSpec `ebpf:"class_vtime"`
 	FloorNs          *ebpf.VariableSpec `ebpf:"floor_ns"`
 	FunctionsEpoch   *ebpf.VariableSpec `ebpf:"functions_epoch"`
 	FunctionsPart    *ebpf.VariableSpec `ebpf:"functions_part"`
@@ -267,7 +265,6 @@ func (m *scx701Maps) Close() error {
 //
 // It can be passed to loadScx701Objects or ebpf.CollectionSpec.LoadAndAssign.
 type scx701Variables struct {
-	ClassVtime       *ebpf.Variable `ebpf:"class_vtime"`
 	FloorNs          *ebpf.Variable `ebpf:"floor_ns"`
 	FunctionsEpoch   *ebpf.Variable `ebpf:"functions_epoch"`
 	FunctionsPart    *ebpf.Variable `ebpf:"functions_part"`

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scx_test
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ds2-lab/alps/bpf/scx"
+	"github.com/ds2-lab/alps/internal/cgrouptest"
+	"github.com/ds2-lab/alps/internal/ring"
+)
+
+// Other tasks and functions divide each CPU by weight, whatever other tasks use on another CPU.
+func TestGuestScxWeightsOfEachCPU(t *testing.T) {
+	ring.Need(t, ring.SchedExt, runtime.NumCPU() > 1, "needs 2 CPUs")
+	s := load(t, scx.Options{})
+	p := cgrouptest.NewParent(t)
+	pool, beside, elsewhere := p.Group("pool"), p.Group("beside"), p.Group("elsewhere")
+	write(t, pool, "cpu.weight", "300")
+	function := p.Group("pool/function")
+	rule(t, s, pool, map[string]scx.Rule{function: always(time.Millisecond, 10*time.Second)})
+	p.Hog(beside)
+	p.Start(function, "forked hog").Scan()
+	t.Setenv("ALPS_CPU", "0")
+	p.Hog(elsewhere)
+	time.Sleep(time.Second)
+	shares := cgrouptest.Shares(t, []string{pool, beside}, 6*time.Second)
+	t.Logf("functions of weight 300, and another task of weight 100 beside as much on another CPU, have %.3f of one CPU", shares)
+	require.InDelta(t, 0.4, shares[1], 0.1)
+}
