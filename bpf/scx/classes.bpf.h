@@ -132,7 +132,10 @@ static __always_inline __u64 slice_of(struct task_struct *p, struct task *t, __u
 	return slice;
 }
 
-/* @t cannot run any more; @sleeps: because it waits for somebody. */
+/*
+ * @t cannot run any more; @sleeps: because it waits for somebody. A wait for a disk or a lock, and a change of
+ * its own affinity or weight, do not end a burst: for its invocation it is awake.
+ */
 static __always_inline void becomes_quiescent(struct task *t, bool sleeps)
 {
 	struct invocation *v;
@@ -147,7 +150,9 @@ static __always_inline void becomes_quiescent(struct task *t, bool sleeps)
 	t->counted = 0;
 	leave(t->weighed, t->weight);
 	v = invocation_of(t);
-	if (v && t->awake && __sync_fetch_and_add(&v->runnable, -1) == 1 && sleeps)
+	if (!v || !t->awake || !sleeps)
+		return;
+	if (__sync_fetch_and_add(&v->runnable, -1) == 1)
 		v->sleeps++;
 	t->awake = 0;
 }
@@ -165,7 +170,7 @@ static __always_inline void becomes_runnable(struct task_struct *p, struct task 
 	t->weighed = weighing_cgroup(p);
 	enter(t->weighed, t->weight);
 	v = invocation_of(t);
-	if (!v)
+	if (!v || t->awake)
 		return;
 	t->awake = 1;
 	if (__sync_fetch_and_add(&v->runnable, 1))

@@ -74,7 +74,7 @@ struct invocation {
 	__u64 granted_until_ns; /* when that is too late to use */
 	__u32 slot;
 	__s32 tasks;
-	__s32 runnable;
+	__s32 runnable; /* tasks that do not sleep: can run, or wait for a disk */
 	__u32 server; /* not an invocation: each busy period has a new account */
 	__u32 sleeps; /* times all of it slept */
 	__u32 pad;

@@ -3,6 +3,7 @@
 package scx_test
 
 import (
+	"io"
 	"runtime"
 	"slices"
 	"testing"
@@ -114,4 +115,28 @@ func worker(t *testing.T, p cgrouptest.Parent, dir string) func(time.Duration) {
 func forking(t *testing.T, p cgrouptest.Parent, dir string) func(time.Duration) {
 	server := p.Start(dir, "forked parent")
 	return func(time.Duration) { server.Invoke(t, 1) }
+}
+
+// A server that waits for a disk goes on with the account that it has: it waits for others as one that does not.
+func TestGuestScxServerWaitsForDisk(t *testing.T) {
+	s := load(t, scx.Options{})
+	p := cgrouptest.NewParent(t)
+	dir, rest := p.Group("server"), p.Group("rest")
+	rule(t, s, p.Dir, map[string]scx.Rule{
+		dir:  {Steps: []scx.Step{{Index: time.Millisecond, End: time.Millisecond}}}, // what it has used
+		rest: always(10*time.Millisecond, 10*time.Second),
+	})
+	server := p.Start(dir, "disk")
+	p.Start(rest, "forked hog").Scan()
+	var used []time.Duration
+	for range 3 {
+		time.Sleep(200 * time.Millisecond) // so that all of the server sleeps
+		was := cgrouptest.Usage(t, rest)
+		_, err := io.WriteString(server.Stdin, "?")
+		require.NoError(t, err)
+		server.Numbers(t, 1)
+		used = append(used, cgrouptest.Usage(t, rest)-was)
+	}
+	t.Logf("while a server uses %s, and waits for a disk each millisecond, the other function uses %s", cgrouptest.DiskCPU, used)
+	require.Greater(t, slices.Min(used), 2*cgrouptest.DiskCPU)
 }

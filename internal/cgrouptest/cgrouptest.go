@@ -31,7 +31,7 @@ func Main() {
 	part, ok := map[string]func(){
 		"hog": hog, "gaps": gaps, "short": short, "once": once, "parent": parent, "forked hog": forkedHog, "family": family,
 		"glutton": glutton, "threads": threads, "forked threads": forkedThreads, "server": server,
-		"hogs": hogs, "restless": restless, "forked restless": forkedRestless, "forked parent": forkedParent,
+		"hogs": hogs, "disk": disk, "restless": restless, "forked restless": forkedRestless, "forked parent": forkedParent,
 	}[os.Getenv(env)]
 	if ok {
 		part()
@@ -134,6 +134,34 @@ func threads() {
 
 // forkedThreads is a function's warm process with an invocation that plays threads.
 func forkedThreads() { runForked("threads") }
+
+// DiskCPU is the CPU time that a process that plays disk uses for each byte that it reads.
+const DiskCPU = 100 * time.Millisecond
+
+// disk uses DiskCPU for every byte that it reads, a millisecond at a time, and prints how long that took, in ns. In
+// between it waits as for a disk, where no signal wakes it: for a child that it forks by vfork, which ends at once.
+func disk() {
+	pin()
+	for b := []byte{0}; ; {
+		if n, _, _ := syscall.RawSyscall(unix.SYS_READ, 0, uintptr(unsafe.Pointer(unsafe.SliceData(b))), 1); n != 1 {
+			return
+		}
+		begun := readClock(unix.CLOCK_MONOTONIC)
+		for range DiskCPU / time.Millisecond {
+			burn(time.Millisecond)
+			waitForChild()
+		}
+		fmt.Println(readClock(unix.CLOCK_MONOTONIC) - begun)
+	}
+}
+
+//go:nosplit
+func waitForChild() {
+	if pid, _, _ := syscall.RawSyscall6(unix.SYS_CLONE, unix.CLONE_VFORK, 0, 0, 0, 0, 0); pid == 0 {
+		_, _, _ = syscall.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+	}
+	_, _, _ = syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), 0, unix.WNOHANG|unix.WALL, 0, 0, 0) // to sleep here would end the burst
+}
 
 // gaps is a hog on the same CPU. For every byte that it reads it prints, in ns, the longest time
 // that it waited for the CPU since the byte before. It has one thread and makes bare system calls:
