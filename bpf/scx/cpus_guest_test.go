@@ -32,3 +32,15 @@ func TestGuestScxWeightsOfEachCPU(t *testing.T) {
 	t.Logf("functions of weight 300, and another task of weight 100 beside as much on another CPU, have %.3f of one CPU", shares)
 	require.InDelta(t, 0.4, shares[1], 0.1)
 }
+
+// A task that is woken through a pipe takes an idle CPU, and does not wait until the time slice of its waker ends.
+func TestGuestScxWakeThroughPipe(t *testing.T) {
+	ring.Need(t, ring.SchedExt, runtime.NumCPU() > 1, "needs 2 CPUs")
+	s := load(t, scx.Options{})
+	p := cgrouptest.NewParent(t)
+	dir := p.Group("function")
+	rule(t, s, p.Dir, map[string]scx.Rule{dir: {Slice: scx.MaxSlice}})
+	waits := p.Start(dir, "forked waker").Turnaround(t, 9)
+	t.Logf("beside a waker that goes on for %s a thread waits %s", 2*cgrouptest.ShortCPU, waits)
+	require.Less(t, waits, cgrouptest.ShortCPU)
+}

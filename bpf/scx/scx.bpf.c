@@ -123,13 +123,28 @@ __u64 functions_part = WHOLE / 2;
 #include "guard.bpf.h"
 #include "classes.bpf.h"
 
+/*
+ * For a synchronous wake-up, as through a pipe, the kernel may name the waker's own @cpu as idle: the waker is
+ * about to sleep, or only says so. Would @p wait there for the waker's time slice while another CPU is idle, or
+ * as another task for a function's, which can be long?
+ */
+static __always_inline bool waker_goes_on(struct task_struct *p, __s32 cpu)
+{
+	struct cpu *c = (__u32)cpu == bpf_get_smp_processor_id() ? cpu_at(cpu) : NULL;
+	struct task *t = task_of(p);
+
+	if (!c || !c->class || !t)
+		return false;
+	return p->nr_cpus_allowed > 1 || (!t->function && c->class == FUNCTION + 1);
+}
+
 SEC("struct_ops/select_cpu")
 __s32 BPF_PROG(scx_select_cpu, struct task_struct *p, __s32 prev_cpu, __u64 wake_flags)
 {
 	bool idle = false;
 	__s32 cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &idle);
 
-	if (idle && allowance(weighing_cgroup(p), bpf_ktime_get_ns()) > 0) {
+	if (idle && !waker_goes_on(p, cpu) && allowance(weighing_cgroup(p), bpf_ktime_get_ns()) > 0) {
 		count(TO_IDLE);
 		insert_fifo(p, SCX_DSQ_LOCAL, SCX_SLICE_DFL, 0); /* scx_running says how long */
 	}

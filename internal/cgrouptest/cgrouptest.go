@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -31,7 +32,7 @@ func Main() {
 	part, ok := map[string]func(){
 		"hog": hog, "gaps": gaps, "short": short, "once": once, "parent": parent, "forked hog": forkedHog, "family": family,
 		"glutton": glutton, "threads": threads, "forked threads": forkedThreads, "server": server,
-		"hogs": hogs, "disk": disk, "restless": restless, "forked restless": forkedRestless, "forked parent": forkedParent,
+		"hogs": hogs, "disk": disk, "waker": waker, "forked waker": forkedWaker, "restless": restless, "forked restless": forkedRestless, "forked parent": forkedParent,
 	}[os.Getenv(env)]
 	if ok {
 		part()
@@ -161,6 +162,50 @@ func waitForChild() {
 		_, _, _ = syscall.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
 	}
 	_, _, _ = syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), 0, unix.WNOHANG|unix.WALL, 0, 0, 0) // to sleep here would end the burst
+}
+
+// forkedWaker is a function's warm process with an invocation that plays waker.
+func forkedWaker() { runForked("waker") }
+
+// waker wakes another thread of its own through a pipe, again and again, and uses 2 * ShortCPU each time before it
+// sleeps. The other thread has slept on the same CPU, and may run on all. waker prints how long each wait was, in ns.
+func waker() {
+	runtime.GOMAXPROCS(4) // the other thread keeps one of them
+	var pipe [2]int
+	if err := unix.Pipe(pipe[:]); err != nil {
+		panic(err)
+	}
+	var woken atomic.Int64
+	thread := make(chan int)
+	b := []byte{0}
+	go func() {
+		runtime.LockOSThread()
+		thread <- unix.Gettid()
+		for b := []byte{0}; ; {
+			pin()
+			_, _, _ = syscall.RawSyscall(unix.SYS_READ, uintptr(pipe[0]), uintptr(unsafe.Pointer(unsafe.SliceData(b))), 1)
+			woken.Store(readClock(unix.CLOCK_MONOTONIC))
+		}
+	}()
+	other := <-thread
+	pin()
+	var all unix.CPUSet
+	for i := range runtime.NumCPU() {
+		all.Set(i)
+	}
+	sleep := func(d time.Duration) { _ = unix.Nanosleep(&unix.Timespec{Nsec: int64(d)}, nil) }
+	for {
+		sleep(ShortCPU)
+		_ = unix.SchedSetaffinity(other, &all)
+		woken.Store(0)
+		begun := readClock(unix.CLOCK_MONOTONIC)
+		_, _, _ = syscall.RawSyscall(unix.SYS_WRITE, uintptr(pipe[1]), uintptr(unsafe.Pointer(unsafe.SliceData(b))), 1)
+		burn(2 * ShortCPU)
+		for woken.Load() == 0 {
+			sleep(time.Millisecond)
+		}
+		fmt.Println(woken.Load() - begun)
+	}
 }
 
 // gaps is a hog on the same CPU. For every byte that it reads it prints, in ns, the longest time
