@@ -18,12 +18,12 @@ import (
 	"github.com/ds2-lab/alps/internal/pagetest"
 )
 
-// defines are the #define lines of the BPF programs, as they are written, without
-// comments.
-func defines(t *testing.T) map[string]string {
+// defines are the #define lines of the BPF programs in a folder, as they are written,
+// without comments.
+func defines(t *testing.T, folder string) map[string]string {
 	found := map[string]string{}
 	for _, pattern := range []string{"*.bpf.c", "*.bpf.h"} {
-		files, err := filepath.Glob(pattern)
+		files, err := filepath.Glob(filepath.Join(folder, pattern))
 		require.NoError(t, err)
 		for _, file := range files {
 			text, err := os.ReadFile(file)
@@ -58,7 +58,7 @@ func number(t *testing.T, all map[string]string, name string) int64 {
 
 // What C and Go both say is the same.
 func TestConstantsAreThoseOfTheModel(t *testing.T) {
-	all := defines(t)
+	all := defines(t, ".")
 	for name, want := range map[string]int64{
 		"MAX_FUNCTIONS":  MaxFunctions,
 		"SLICE_BUCKETS":  SliceBuckets,
@@ -77,6 +77,21 @@ func TestConstantsAreThoseOfTheModel(t *testing.T) {
 	require.Equal(t, model.MaxSlice, MaxSlice)
 }
 
+// The same of the programs of sched_ext, which the simulator imitates.
+func TestConstantsOfSchedExtAreThoseOfTheModel(t *testing.T) {
+	all := defines(t, "scx")
+	for name, want := range map[string]int64{
+		"MAX_STEPS":      policy.MaxSteps,
+		"SLOPE_BITS":     model.SlopeBits,
+		"LEAST_INDEX":    int64(policy.MinIndex),
+		"BEYOND_QUANTUM": int64(policy.BeyondQuantum),
+		"LONGEST_SLICE":  int64(model.SchedExtSlice),
+	} {
+		require.Equal(t, want, number(t, all, name), name)
+	}
+	pagetest.Says(t, "docs/sched_ext.md", fmt.Sprintf("for %d ms of CPU time, or to the end of its quantum", model.SchedExtSlice.Milliseconds()))
+}
+
 // docs/kernel.md says the same as the code.
 func TestConstantsOfThePageOnTheKernel(t *testing.T) {
 	seconds := func(d time.Duration) string { return fmt.Sprintf("%g s", d.Seconds()) }
@@ -91,7 +106,7 @@ func TestConstantsOfThePageOnTheKernel(t *testing.T) {
 
 // docs/observer.md says the same as the code.
 func TestConstantsOfThePageOnTheObserver(t *testing.T) {
-	all := defines(t)
+	all := defines(t, ".")
 	program, err := os.ReadFile("alps.bpf.c")
 	require.NoError(t, err)
 	require.Contains(t, string(program), "BPF_MAP_TYPE_RINGBUF);\n\t__uint(max_entries, 1 << 22);")
