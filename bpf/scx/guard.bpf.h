@@ -17,6 +17,7 @@ __u64 parked_spent, refill_spent; /* the last cgroup without a budget that such 
 static __always_inline void is_parked(struct task *t)
 {
 	count(THROTTLED);
+	t->rescued = 0;
 	if (t->parked) /* it has moved to another CPU */
 		return;
 	t->parked = 1;
@@ -148,7 +149,7 @@ static __always_inline bool guard(__s32 cpu, __u32 queue, __u64 now)
 	return moved;
 }
 
-/* Moves one that the guard lets go first to @cpu. Those whose invocation has used its grant, or not used it in time, queue by key again. */
+/* Moves one that goes first, by the guard or because the watchdog is near, to @cpu. Those whose invocation has used its grant, or not used it in time, queue by key again. */
 static __always_inline bool take_granted(__s32 cpu, __u32 queue, __u64 now)
 {
 	struct bpf_iter_scx_dsq it;
@@ -163,9 +164,9 @@ static __always_inline bool take_granted(__s32 cpu, __u32 queue, __u64 now)
 		while (!taken && (p = bpf_iter_scx_dsq_next(&it)) && (*n)++ < MAX_SCAN) {
 			struct task *t = task_of(p);
 
-			if (!t || !granted(invocation_of(t), now))
+			if (!t || (!t->rescued && !granted(invocation_of(t), now)))
 				move_key(&it, p, QUEUE(FUNCTION, queue), 0);
-			else if (allowance(t->weighed, now) <= 0)
+			else if (!t->rescued && allowance(t->weighed, now) <= 0)
 				repark(&it, p, t);
 			else if (may_run(p, cpu))
 				taken = move_fifo(&it, p, SCX_DSQ_LOCAL, 0);
@@ -183,24 +184,6 @@ static __always_inline bool kick_idle(struct task_struct *p)
 	if (idle >= 0)
 		scx_bpf_kick_cpu(idle, SCX_KICK_IDLE);
 	return idle >= 0;
-}
-
-/*
- * Lets @p, which waits for its quota and which the watchdog would find, begin to run: it is
- * stopped at once (begins_to_run), because nothing is left of its quota.
- */
-static __always_inline bool rescue_parked(struct bpf_iter_scx_dsq *it, struct task_struct *p, struct task *t)
-{
-	__s32 cpu = scx_bpf_task_cpu(p);
-
-	t->rescued = 1; /* before: the other CPU may be fast */
-	if (!move_fifo(it, p, SCX_DSQ_LOCAL_ON | cpu, 0)) {
-		t->rescued = 0;
-		return false;
-	}
-	scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
-	count(RESCUED);
-	return true;
 }
 
 /* Has the cgroup of @t, which waits for its quota, a budget again? @spent is the last that had none: its tasks are many. */
@@ -230,14 +213,16 @@ static __always_inline void unpark_tasks(__u64 now)
 
 			if (!t)
 				continue;
-			if (!has_budget(t, &parked_spent, now)) {
-				if (waits_too_long(t, now) && parked_rescues < RESCUES && rescue_parked(&it, p, t))
-					parked_rescues++;
-				continue;
-			}
 			queue = queue_at(scx_bpf_task_cpu(p));
 			dsq = QUEUE(t->function ? FUNCTION : OTHER, queue);
-			if (granted(invocation_of(t), now))
+			if (!has_budget(t, &parked_spent, now)) {
+				if (!waits_too_long(t, now) || parked_rescues++ >= RESCUES)
+					continue;
+				/* It begins to run, which the watchdog sees, and is stopped at once: begins_to_run. */
+				t->rescued = 1;
+				count(RESCUED);
+			}
+			if (t->rescued || granted(invocation_of(t), now))
 				dsq = GRANTED(queue);
 			if (!move_key(&it, p, dsq, 0))
 				continue;
@@ -286,7 +271,7 @@ static __always_inline void park_spent(__u64 dsq, __s32 cpu, __u32 queue, __u64 
 		while (!found && (p = bpf_iter_scx_dsq_next(&it)) && (*n)++ < MAX_SCAN) {
 			struct task *t = task_of(p);
 
-			if (t && allowance(t->weighed, now) <= 0)
+			if (t && !t->rescued && allowance(t->weighed, now) <= 0)
 				repark(&it, p, t);
 			else
 				found = may_run(p, cpu);

@@ -125,7 +125,6 @@ struct sched_ext_ops {
 #define SCX_OPS_ENQ_LAST       (1ULL << 1)
 #define SCX_OPS_SWITCH_PARTIAL (1ULL << 3)
 #define SCX_DSQ_LOCAL	       (1ULL << 63 | 2)
-#define SCX_DSQ_LOCAL_ON       (3ULL << 62) /* | the number of a CPU */
 #define SCX_SLICE_DFL	       20000000ULL
 #define SCX_ENQ_WAKEUP	       1ULL
 #define SCX_ENQ_PREEMPT	       (1ULL << 32)

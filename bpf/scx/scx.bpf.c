@@ -32,7 +32,7 @@ enum class { FUNCTION, OTHER, CLASSES };
 
 /*
  * Queues of the classes, one per queue of CPUs; where tasks wait whose cgroup has
- * used its quota; and, per queue of CPUs, those that the guard lets go first.
+ * used its quota; and, per queue of CPUs, those that go first: by the guard, or because they would wait too long for quota.
  */
 #define QUEUE(class, n) (0x100ULL * ((class) + 1) + (n))
 #define PARKED		0x300ULL
