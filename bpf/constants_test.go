@@ -86,10 +86,13 @@ func TestConstantsOfSchedExtAreThoseOfTheModel(t *testing.T) {
 		"LEAST_INDEX":    int64(policy.MinIndex),
 		"BEYOND_QUANTUM": int64(policy.BeyondQuantum),
 		"LONGEST_SLICE":  int64(model.SchedExtSlice),
+		"SERVER_GRACE":   int64(model.ServerGrace),
 	} {
 		require.Equal(t, want, number(t, all, name), name)
 	}
-	pagetest.Says(t, "docs/sched_ext.md", fmt.Sprintf("for %d ms of CPU time, or to the end of its quantum", model.SchedExtSlice.Milliseconds()))
+	pagetest.Says(t, "docs/sched_ext.md",
+		fmt.Sprintf("for the first %d ms of one it goes before all others", model.ServerGrace.Milliseconds()),
+		fmt.Sprintf("for %d ms of CPU time, or to the end of its quantum", model.SchedExtSlice.Milliseconds()))
 }
 
 // docs/kernel.md says the same as the code.

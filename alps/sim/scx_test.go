@@ -3,17 +3,12 @@
 package sim
 
 import (
-	"fmt"
-	"os"
-	"regexp"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/alps/policy"
-	"github.com/ds2-lab/alps/internal/pagetest"
 )
 
 // taughtSCX starts scx with records of functions 0, 1, …; tables stay.
@@ -84,16 +79,4 @@ func TestSCXGuardsTheOldest(t *testing.T) {
 		require.GreaterOrEqual(t, got, guards*25*ms, "platform %s", platform)
 		require.LessOrEqual(t, got, (guards+2)*(25*ms+tick), "platform %s", platform)
 	}
-}
-
-// The simulator's server goes first for as long as that of the programs, and as docs/sched_ext.md says.
-func TestServerGraceIsThatOfSchedExt(t *testing.T) {
-	programs, err := os.ReadFile("../../bpf/scx/invocation.bpf.h")
-	require.NoError(t, err)
-	m := regexp.MustCompile(`(?m)^#define SERVER_GRACE\s+\((\d+) \* NSEC_PER_MSEC\)`).FindSubmatch(programs)
-	require.NotNil(t, m)
-	ms, err := strconv.Atoi(string(m[1]))
-	require.NoError(t, err)
-	require.Equal(t, serverGrace, time.Duration(ms)*time.Millisecond)
-	pagetest.Says(t, "docs/sched_ext.md", fmt.Sprintf("for the first %d ms of one it goes before all others", ms))
 }
