@@ -85,6 +85,7 @@ struct task_group {
 } relocate;
 
 struct cfs_rq {
+	unsigned int nr_running;
 	struct sched_entity *curr;
 	struct sched_entity *alps_held;
 	struct rb_root_cached tasks_timeline;

@@ -109,7 +109,7 @@ type alpsMemo struct {
 		Fresh    uint32
 		Known    uint32
 		Alone    uint32
-		Pad      uint32
+		Waiting  uint32
 		Answer   int32
 	}
 	Slice struct {
@@ -126,16 +126,18 @@ type alpsMemo struct {
 		Fresh    uint32
 		Known    uint32
 		Alone    uint32
-		Pad      uint32
+		Waiting  uint32
 		Answer   int32
 	}
 	Woken struct {
-		_       structs.HostLayout
-		Queue   uint64
-		Nodes   [7]uint64
-		Index   uint64
-		Changes uint32
-		Fresh   uint32
+		_        structs.HostLayout
+		Queue    uint64
+		Nodes    [7]uint64
+		Index    uint64
+		Changes  uint32
+		Fresh    uint32
+		Fleeting uint32
+		Pad      uint32
 	}
 	Next struct {
 		_        structs.HostLayout

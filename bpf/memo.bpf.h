@@ -36,7 +36,7 @@ struct last {
 	__u32 fresh;	/* somebody waits who never ran */
 	__u32 known;	/* next is of an invocation */
 	__u32 alone;	/* nobody else waits or runs: none who was woken counts beside next */
-	__u32 pad;
+	__u32 waiting;	/* how many entities the queue has, at queue_ns */
 	__s32 answer;
 };
 
@@ -56,6 +56,8 @@ struct woken {
 	__u64 index;
 	__u32 changes;
 	__u32 fresh;
+	__u32 fleeting; /* index may change at any time */
+	__u32 pad;
 };
 
 struct memo {
@@ -211,7 +213,7 @@ static __always_inline __u64 index_of_woken(struct steady *s, struct memo *m, st
 	w->fresh = f->never_ran > 0;
 	if (w->fresh)
 		index = index_of(s, 0);
-	w->nodes[0] = 0;
+	w->nodes[0] = w->fleeting = 0;
 	if (nodes_of(q, n)) {
 		w->nodes[0] = (__u64)n[0];
 		w->nodes[1] = (__u64)n[1];
@@ -227,8 +229,11 @@ static __always_inline __u64 index_of_woken(struct steady *s, struct memo *m, st
 				continue;
 			if (woken & STRANGER)
 				w->queue = 0; /* to be looked at again */
-			if ((woken & ~STRANGER) < index)
-				index = woken & ~STRANGER;
+			if (woken & FLEETING)
+				w->fleeting = 1;
+			woken &= ~(STRANGER | FLEETING);
+			if (woken < index)
+				index = woken;
 		}
 	}
 	w->index = index;
@@ -263,7 +268,7 @@ static __always_inline bool bias_holds(struct memo *m, struct cfs_rq *q)
 	left = q->tasks_timeline.rb_leftmost;
 	if (l->next != (__u64)left)
 		return false;
-	if (l->queue_ns && l->queue_ns == q->avg.last_update_time)
+	if (l->queue_ns && l->queue_ns == q->avg.last_update_time && l->waiting == q->nr_running)
 		return true;
 	if (l->alone != is_alone(q) ||
 	    (!l->alone && (!same_woken(&m->woken, f, q) || l->woken_ns != m->woken.index)))
@@ -275,6 +280,7 @@ static __always_inline bool bias_holds(struct memo *m, struct cfs_rq *q)
 	if (!in_span(l, l->sum_ns))
 		return false;
 	l->queue_ns = q->avg.last_update_time;
+	l->waiting = q->nr_running;
 	return true;
 }
 
@@ -314,6 +320,7 @@ static __always_inline void learn_next(struct last *l, struct cfs_rq *q, struct 
 	}
 	if (left != &q->rq->curr->se.run_node) {
 		l->queue_ns = q->avg.last_update_time;
+		l->waiting = q->nr_running;
 		l->sum_ns = n->sum_ns;
 	}
 	l->next = (__u64)left;

@@ -45,6 +45,9 @@ static __always_inline bool is_brief(void *p, __u64 sum)
 	return sum / (slept + 1) < SERVER_GRACE;
 }
 
+/* A bit of an index: it may change at any time, by what another CPU does. */
+#define FLEETING (1ULL << 61)
+
 /*
  * The index of a task that is no invocation, such as one of the function's server: of that
  * with entity @se, which has used @sum. It has to run before the next invocation can begin,
@@ -64,10 +67,11 @@ static __noinline __u64 index_of_stranger(struct steady *s, void *se, __u64 sum)
 			      task_of(se) + bpf_core_field_offset(struct task_struct, group_leader));
 	bpf_probe_read_kernel(&leader_sum, sizeof(leader_sum),
 			      (void *)leader + bpf_core_field_offset(struct task_struct, se.sum_exec_runtime));
-	return is_brief(leader, leader_sum) ? MIN_INDEX_NS : index_of_new(s);
+	return (is_brief(leader, leader_sum) ? MIN_INDEX_NS : index_of_new(s)) |
+	       ((void *)leader == task_of(se) ? 0 : FLEETING);
 }
 
-/* The index of the task of entity @se with account @a. */
+/* The index of the task of entity @se with account @a, perhaps with FLEETING. */
 static __always_inline __u64 index_by(struct steady *s, void *se, struct account *a)
 {
 	return a->known ? index_of(s, a->used_ns) : index_of_stranger(s, se, a->sum_ns);
@@ -162,8 +166,8 @@ static __always_inline void next_below(struct sched_entity *se, struct next *n)
 #define STRANGER (1ULL << 62)
 
 /*
- * The index of the task that waits at @node, if it was woken or moved here and has
- * not run since, or is no invocation; else NOBODY.
+ * The index of the task that waits at @node, perhaps with FLEETING, if it was woken or
+ * moved here and has not run since, or is no invocation; else NOBODY.
  */
 static __noinline __u64 index_if_woken(struct steady *s, void *node)
 {
@@ -295,8 +299,8 @@ static __always_inline int steady_bias(struct control *c, struct steady *s, __u3
 	struct account a;
 	struct memo *m;
 	__u64 other = NOBODY, index;
+	bool alone, fleeting = false;
 	struct next n;
-	bool alone;
 	int answer;
 
 	if (!f || !g)
@@ -312,13 +316,16 @@ static __always_inline int steady_bias(struct control *c, struct steady *s, __u3
 		return steady_bias_us(s, IDLE_NS);
 	recall_account(m, f, &n, &a);
 	alone = n.first && is_alone(q);
-	if (!alone)
+	if (!alone) {
 		other = index_of_woken(s, m, f, q);
-	else if (f->never_ran > 0)
+		fleeting = m->woken.fleeting;
+	} else if (f->never_ran > 0) {
 		other = index_of(s, 0);
+	}
 	index = index_by(s, n.se, &a);
-	answer = steady_answer_bias(s, index, other);
-	if (!n.nested) {
+	fleeting |= !!(index & FLEETING);
+	answer = steady_answer_bias(s, index & ~FLEETING, other);
+	if (!n.nested && !fleeting) {
 		learn(&m->bias, f, &a, other, answer);
 		m->bias.alone = alone;
 		learn_next(&m->bias, q, &n);
@@ -349,7 +356,7 @@ static __always_inline int steady_slice(struct control *c, struct steady *s, __u
 		forget_memo(m);
 	recall_account(m, f, &n, &a);
 	other = index_of_woken(s, m, f, on);
-	answer = steady_answer_slice(s, index_by(s, n.se, &a), a.used_ns,
+	answer = steady_answer_slice(s, index_by(s, n.se, &a) & ~FLEETING, a.used_ns,
 				     se->sum_exec_runtime - se->alps_begun, a.ran, other);
 	if (!se->my_q && is_of(m, c, cgroup_id)) {
 		learn(&m->slice, f, &a, other, answer);
