@@ -3,7 +3,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -46,6 +45,7 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 		{"beside each other", "platform-parallel", "alps-artifact", "45b5cb6dfab2", "platform-parallel"},
 		{"beside each other", "platform-rank", "alps", "a84abda506fc", "platform-parallel"},
 		{"beside each other", "platform-rank", "steady", "a84abda506fc", "platform-parallel"},
+		{"beside each other", "platform-server", "steady", "d63b4796b5cd", "platform-parallel"}, // its server goes first
 	} {
 		set, at := of(x.experiment, x.series, results.All)
 		i := slices.IndexFunc(set.Series, func(s results.Series) bool { return dataset.IsOf(s, at, x.series) })
@@ -76,27 +76,4 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 	for _, series := range []string{"alps-artifact", "alps", "steady"} {
 		pagetest.Says(t, "README.md", fmt.Sprintf("%s from the request (%s)", changes[series+" "+dataset.FromRequest], series))
 	}
-	// early is the mean from the request, in ms, of the requests of a run's first 7 s.
-	early := func(experiment, series, code string) float64 {
-		set, at := of(experiment, series, results.All)
-		r := set.Series[slices.IndexFunc(set.Series, func(s results.Series) bool { return dataset.IsOf(s, at, series) })].Result
-		require.Equal(t, code, r.Run.Revision)
-		begun := slices.MinFunc(r.Invocations, func(a, b results.Invocation) int { return cmp.Compare(a.SendNS, b.SendNS) }).SendNS
-		sum, n := 0.0, 0.0
-		for _, x := range r.Invocations {
-			if x.SendNS < begun+7e9 {
-				sum, n = sum+float64(x.EndNS-x.SendNS)/1e6, n+1
-			}
-		}
-		return sum / n
-	}
-	pagetest.Says(t, "docs/findings.md", fmt.Sprintf("took %.0f ms from the request under CFS, %.0f under `steady` as it was (a84abda506fc), and %.0f once the server goes first (3d76d58a53dc+)",
-		early("platform-parallel", "cfs", "45b5cb6dfab2"), early("platform-rank", "steady", "a84abda506fc"), early("platform-server", "steady", "3d76d58a53dc+")))
-	p50 := func(experiment, series, group string) float64 {
-		set, at := of(experiment, series, group)
-		return l.Distribution(set, at, dataset.Turnaround).Quantile(0.5)
-	}
-	pagetest.Says(t, "docs/findings.md",
-		fmt.Sprintf("the median of G1 is %.0f ms under CFS and %.0f ms under ALPS", p50("platform-parallel", "cfs", "G1"), p50("platform-parallel", "alps-artifact", "G1")),
-		fmt.Sprintf("of G4 %.0f and %.0f ms", p50("platform-parallel", "cfs", "G4"), p50("platform-parallel", "alps-artifact", "G4")))
 }
