@@ -233,7 +233,6 @@ static __always_inline void end_preempted_slice_at(__u32 pid, __u32 cpu)
 		end_preempted_slice(t);
 }
 
-/* @p, whose account is @t, leaves the CPU; CFS has added up what it used. */
 /*
  * @p, which is switched from, could go on. The tracepoint's @preempt is false if the kernel was
  * about to return to @p's own code; its state then is that of one that runs.
@@ -243,6 +242,7 @@ static __always_inline bool was_preempted(struct task_struct *p, bool preempt)
 	return preempt || !p->__state;
 }
 
+/* @p, whose account is @t, leaves the CPU; CFS has added up what it used. */
 static __always_inline void task_off_cpu(struct task_struct *p, struct task *t, bool preempt, __u64 now)
 {
 	bool dead = p->__state & TASK_DEAD;

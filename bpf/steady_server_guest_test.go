@@ -20,6 +20,16 @@ import (
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
+// oneBetween are entries by which an invocation of between is worth more than a long one of
+// mixed, and less than a new one of mixed.
+func oneBetween(t *testing.T, mixed, between string) map[string]bpf.Entry {
+	rules := unguarded()
+	return map[string]bpf.Entry{
+		mixed:   steady(t, rules, 80*time.Millisecond, 80*time.Millisecond, 80*time.Millisecond, 20*time.Second),
+		between: steady(t, rules, 500*time.Millisecond),
+	}
+}
+
 // One that never ran is seen beside one that has run for long, in one function:
 // the function gets the CPU for its sake, and it gets it within the function.
 func TestGuestSteadySeesWhoNeverRan(t *testing.T) {
@@ -29,10 +39,7 @@ func TestGuestSteadySeesWhoNeverRan(t *testing.T) {
 	require.NoError(t, b.AttachObserver())
 	require.NoError(t, b.AttachHooks())
 	rules := unguarded()
-	rule(t, b, map[string]bpf.Entry{
-		mixed:   steady(t, rules, 80*time.Millisecond, 80*time.Millisecond, 80*time.Millisecond, 20*time.Second),
-		between: steady(t, rules, 500*time.Millisecond),
-	})
+	rule(t, b, oneBetween(t, mixed, between))
 	events, stop := watch(t, b)
 	warm := p.Start(mixed, "parent")
 	warm.Invoke(t, 1)
@@ -79,11 +86,7 @@ func TestGuestSteadySeesWhoWasPreempted(t *testing.T) {
 			server := single(x.nice) // no invocation: nobody observes yet
 			require.NoError(t, b.AttachObserver())
 			require.NoError(t, b.AttachHooks())
-			rules := unguarded()
-			rule(t, b, map[string]bpf.Entry{
-				mixed:   steady(t, rules, 80*time.Millisecond, 80*time.Millisecond, 80*time.Millisecond, 20*time.Second),
-				between: steady(t, rules, 500*time.Millisecond),
-			})
+			rule(t, b, oneBetween(t, mixed, between))
 			invocation, endless := single(5), single(0)
 			endless.Send(t, cgrouptest.Request{CPU: time.Hour})
 			time.Sleep(time.Second) // it is one of the long ones by now

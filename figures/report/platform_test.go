@@ -76,4 +76,11 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 	for _, series := range []string{"alps-artifact", "alps", "steady"} {
 		pagetest.Says(t, "README.md", fmt.Sprintf("%s from the request (%s)", changes[series+" "+dataset.FromRequest], series))
 	}
+	p50 := func(experiment, series, group string) float64 {
+		set, at := of(experiment, series, group)
+		return l.Distribution(set, at, dataset.Turnaround).Quantile(0.5)
+	}
+	pagetest.Says(t, "docs/findings.md",
+		fmt.Sprintf("the median of G1 is %.0f ms under CFS and %.0f ms under ALPS", p50("platform-parallel", "cfs", "G1"), p50("platform-parallel", "alps-artifact", "G1")),
+		fmt.Sprintf("of G4 %.0f and %.0f ms", p50("platform-parallel", "cfs", "G4"), p50("platform-parallel", "alps-artifact", "G4")))
 }
