@@ -208,14 +208,17 @@ func TestGuestSteadyLetsTheServerGoFirst(t *testing.T) {
 }
 
 // onLastCPU keeps all threads of a process on the last CPU.
-func onLastCPU(t *testing.T, pid int) {
-	var last unix.CPUSet
-	last.Set(runtime.NumCPU() - 1)
+func onLastCPU(t *testing.T, pid int) { onCPU(t, pid, runtime.NumCPU()-1) }
+
+// onCPU keeps all threads that a process has on a CPU.
+func onCPU(t *testing.T, pid, cpu int) {
+	var set unix.CPUSet
+	set.Set(cpu)
 	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	require.NoError(t, err)
 	for _, thread := range threads {
 		tid, err := strconv.Atoi(thread.Name())
 		require.NoError(t, err)
-		require.NoError(t, unix.SchedSetaffinity(tid, &last))
+		require.NoError(t, unix.SchedSetaffinity(tid, &set))
 	}
 }

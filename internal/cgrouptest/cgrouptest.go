@@ -32,7 +32,7 @@ func Main() {
 	part, ok := map[string]func(){
 		"hog": hog, "gaps": gaps, "short": short, "once": once, "parent": parent, "forked hog": forkedHog, "family": family,
 		"glutton": glutton, "threads": threads, "forked threads": forkedThreads, "server": server,
-		"hogs": hogs, "disk": disk, "waker": waker, "forked waker": forkedWaker, "restless": restless, "forked restless": forkedRestless, "forked parent": forkedParent,
+		"hogs": hogs, "disk": disk, "fickle": fickle, "waker": waker, "forked waker": forkedWaker, "restless": restless, "forked restless": forkedRestless, "forked parent": forkedParent,
 	}[os.Getenv(env)]
 	if ok {
 		part()
