@@ -84,6 +84,14 @@ type alpsGuard struct {
 	Waits    uint64
 }
 
+type alpsHabit struct {
+	_         structs.HostLayout
+	FromNs    uint64
+	FromSlept uint64
+	NextNs    uint64
+	NextSlept uint64
+}
+
 type alpsMemo struct {
 	_            structs.HostLayout
 	CgroupId     uint64
@@ -236,6 +244,7 @@ const (
 	alpsMapFunctionCpus      = "function_cpus"
 	alpsMapFunctions         = "functions"
 	alpsMapGuards            = "guards"
+	alpsMapHabits            = "habits"
 	alpsMapInterrupted       = "interrupted"
 	alpsMapMemoChecks        = "memo_checks"
 	alpsMapMemos             = "memos"
@@ -342,6 +351,7 @@ type alpsMapSpecs struct {
 	FunctionCpus *ebpf.MapSpec `ebpf:"function_cpus"`
 	Functions    *ebpf.MapSpec `ebpf:"functions"`
 	Guards       *ebpf.MapSpec `ebpf:"guards"`
+	Habits       *ebpf.MapSpec `ebpf:"habits"`
 	Interrupted  *ebpf.MapSpec `ebpf:"interrupted"`
 	MemoChecks   *ebpf.MapSpec `ebpf:"memo_checks"`
 	Memos        *ebpf.MapSpec `ebpf:"memos"`
@@ -388,6 +398,7 @@ type alpsMaps struct {
 	FunctionCpus *ebpf.Map `ebpf:"function_cpus"`
 	Functions    *ebpf.Map `ebpf:"functions"`
 	Guards       *ebpf.Map `ebpf:"guards"`
+	Habits       *ebpf.Map `ebpf:"habits"`
 	Interrupted  *ebpf.Map `ebpf:"interrupted"`
 	MemoChecks   *ebpf.Map `ebpf:"memo_checks"`
 	Memos        *ebpf.Map `ebpf:"memos"`
@@ -408,6 +419,7 @@ func (m *alpsMaps) Close() error {
 		m.FunctionCpus,
 		m.Functions,
 		m.Guards,
+		m.Habits,
 		m.Interrupted,
 		m.MemoChecks,
 		m.Memos,

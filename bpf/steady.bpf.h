@@ -7,6 +7,7 @@
 
 #include "never_ran.bpf.h"
 #include "table.bpf.h"
+#include "habit.bpf.h"
 
 /* The group that goes first on a CPU because it has waited, for one slice. */
 struct guard {
@@ -36,15 +37,6 @@ struct account {
 	bool ran;      /* it does not wait for its first time on a CPU */
 };
 
-/* The task of entity @se uses little of a CPU between two sleeps on average. */
-static __always_inline bool is_brief(void *p, __u64 sum)
-{
-	unsigned long slept = 0;
-
-	bpf_probe_read_kernel(&slept, sizeof(slept), p + bpf_core_field_offset(struct task_struct, nvcsw));
-	return sum / (slept + 1) < SERVER_GRACE;
-}
-
 /* A bit of an index: it may change at any time, by what another CPU does. */
 #define FLEETING (1ULL << 61)
 
@@ -65,10 +57,11 @@ static __noinline __u64 index_of_stranger(struct steady *s, void *se, __u64 sum)
 		return index_of_new(s);
 	bpf_probe_read_kernel(&leader, sizeof(leader),
 			      task_of(se) + bpf_core_field_offset(struct task_struct, group_leader));
+	if ((void *)leader == task_of(se))
+		return MIN_INDEX_NS;
 	bpf_probe_read_kernel(&leader_sum, sizeof(leader_sum),
 			      (void *)leader + bpf_core_field_offset(struct task_struct, se.sum_exec_runtime));
-	return (is_brief(leader, leader_sum) ? MIN_INDEX_NS : index_of_new(s)) |
-	       ((void *)leader == task_of(se) ? 0 : FLEETING);
+	return (is_brief(leader, leader_sum) ? MIN_INDEX_NS : index_of_new(s)) | FLEETING;
 }
 
 /* The index of the task of entity @se with account @a, perhaps with FLEETING. */

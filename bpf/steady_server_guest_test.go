@@ -159,6 +159,8 @@ func TestGuestSteadyLetsTheServerGoFirst(t *testing.T) {
 	require.NoError(t, b.AttachHooks())
 	server := p.Server(served, 2)
 	onLastCPU(t, server.PID)
+	server.Send(t, cgrouptest.Request{CPU: 500 * ms}) // as one that loads a library before it serves
+	server.Answer(t)
 	// longest is how long the server waits for the CPU at most, once it is asked.
 	longest := func() (wait time.Duration) {
 		for range 20 {
@@ -179,6 +181,9 @@ func TestGuestSteadyLetsTheServerGoFirst(t *testing.T) {
 		{"one of its own runs", served, cgrouptest.ShortCPU, cgrouptest.ShortCPU / 2},
 	} {
 		rule(t, b, map[string]bpf.Entry{served: steady(t, rules, x.of), other: steady(t, rules, cgrouptest.ShortCPU)})
+		for range 2 { // by its last requests it is one that goes first: each of its threads has some of them
+			longest()
+		}
 		var callers sync.WaitGroup
 		done := make(chan struct{})
 		for range 2 { // so that there is always one
