@@ -102,7 +102,7 @@ func testPackages(t *testing.T, p Artifacts, cpus int, rings string, packages ..
 		var log bytes.Buffer
 		out := io.MultiWriter(&log, &labelled{fmt.Sprintf("%d CPUs: ", cpus), os.Stdout, nil}) // a test that hangs shows where
 		err = m.Run(ctx, vm.Cmd{Line: "MUST_RUN=" + rings + " /tmp/test -test.v -test.run '" + guestTests() + "' -test.timeout 20m", Stdout: out, Stderr: out})
-		require.NoError(t, err)
+		require.NoError(t, err, "%d CPUs, %s, the tests that failed:\n%s", cpus, pkg, failed(log.String()))
 		if narrowed := guestTests() != allGuestTests; narrowed && strings.Contains(log.String(), "no tests to run") {
 			continue
 		}
