@@ -14,52 +14,65 @@ import (
 	"github.com/ds2-lab/alps/internal/cgrouptest"
 )
 
-// The order holds within a runqueue, and CFS moves tasks between runqueues by
-// their weights, not by their ranks. So functions that come first need not get
-// all CPUs while others wait: they have to get more, and no CPU may be idle.
+// The order holds within a runqueue, and CFS moves tasks between runqueues by their weights, not by
+// their ranks. So it hangs on where functions are who comes first: on a CPU, whoever comes first there.
 func TestGuestOrderAcrossCPUs(t *testing.T) {
-	b := load(t, bpf.Options{})
-	t.Setenv("ALPS_CPU", "-1") // nobody is bound to a CPU
-	p := cgrouptest.NewParent(t)
 	cpus := runtime.NumCPU()
-	var all []string
-	policy := map[string]bpf.Entry{}
-	group := func(name string, bias time.Duration) string {
-		dir := p.Group(name)
-		p.Hog(dir)
-		policy[dir] = bpf.Entry{BiasUS: uint32(bias.Microseconds()), SliceUS: 100_000}
-		all = append(all, dir)
-		return dir
-	}
-	for i := range cpus {
-		group("first"+strconv.Itoa(i), time.Millisecond)
-		group("last"+strconv.Itoa(i), time.Hour/2)
-	}
-	sum := func(shares []float64) (first, last float64) {
-		for i := range shares {
-			if i%2 == 0 {
-				first += shares[i]
-			} else {
-				last += shares[i]
+	for _, x := range []struct {
+		name  string
+		cpu   func(i int) int // where the i-th of each kind begins
+		first float64         // what those who come first have at least of all CPU time
+	}{
+		{"one first and one last on each CPU", func(i int) int { return i }, 0.9},
+		{"first and last ones on CPUs of their own", func(i int) int { return i / 2 }, 0.45},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			b := load(t, bpf.Options{})
+			t.Setenv("ALPS_CPU", "-1") // in the end nobody is bound to a CPU
+			p := cgrouptest.NewParent(t)
+			var dirs []string
+			var free []int
+			everywhere := make([]int, cpus)
+			policy := map[string]bpf.Entry{}
+			group := func(name string, bias time.Duration, cpu int) {
+				dir := p.Group(name)
+				hog := p.Hog(dir)
+				onCPU(t, hog.PID, cpu)
+				policy[dir] = bpf.Entry{BiasUS: uint32(bias.Microseconds()), SliceUS: 100_000}
+				dirs, free = append(dirs, dir), append(free, hog.PID)
 			}
-		}
-		return first, last
+			for i := range cpus {
+				everywhere[i] = i
+				group("first"+strconv.Itoa(i), time.Millisecond, x.cpu(i))
+			}
+			for i := range cpus {
+				group("last"+strconv.Itoa(i), time.Hour/2, cpus-1-x.cpu(i))
+			}
+			time.Sleep(500 * time.Millisecond)
+			for _, pid := range free {
+				onCPU(t, pid, everywhere...)
+			}
+			firsts := func(d time.Duration) (part float64, shares []float64) {
+				shares = cgrouptest.Shares(t, dirs, d)
+				for _, s := range shares[:cpus] {
+					part += s
+				}
+				return part, shares
+			}
+			plain, _ := firsts(2 * time.Second)
+			require.NoError(t, b.AttachHooks())
+			rule(t, b, policy)
+			time.Sleep(500 * time.Millisecond)
+			before, begun := usages(t, dirs), time.Now()
+			ranked, shares := firsts(3 * time.Second)
+			busy := float64(usages(t, dirs)-before) / float64(time.Since(begun)) / float64(cpus)
+			t.Logf("%d CPUs, as many functions that come first and as many that come last: the first have %.3f of the CPU time under CFS, %.3f in order; CPUs %.3f busy; shares %.3f",
+				cpus, plain, ranked, busy, shares)
+			require.InDelta(t, 0.5, plain, 0.1)
+			require.Greater(t, ranked, x.first)
+			require.Greater(t, busy, 0.9)
+		})
 	}
-	time.Sleep(time.Second)
-	plainFirst, _ := sum(cgrouptest.Shares(t, all, 2*time.Second))
-	require.NoError(t, b.AttachHooks())
-	rule(t, b, policy)
-	time.Sleep(time.Second)
-	before := usages(t, all)
-	begun := time.Now()
-	shares := cgrouptest.Shares(t, all, 4*time.Second)
-	busy := float64(usages(t, all)-before) / float64(time.Since(begun)) / float64(cpus)
-	rankedFirst, _ := sum(shares)
-	t.Logf("%d CPUs, as many functions that come first and as many that come last: the first have %.3f of the CPU time under CFS, %.3f in order (1 if no last one ran while a first one waited); CPUs %.3f busy; shares %.3f",
-		cpus, plainFirst, rankedFirst, busy, shares)
-	require.InDelta(t, 0.5, plainFirst, 0.1)
-	require.Greater(t, rankedFirst, 0.5)
-	require.Greater(t, busy, 0.9)
 }
 
 func usages(t *testing.T, dirs []string) (sum time.Duration) {

@@ -215,10 +215,12 @@ func TestGuestSteadyLetsTheServerGoFirst(t *testing.T) {
 // onLastCPU keeps all threads of a process on the last CPU.
 func onLastCPU(t *testing.T, pid int) { onCPU(t, pid, runtime.NumCPU()-1) }
 
-// onCPU keeps all threads that a process has on a CPU.
-func onCPU(t *testing.T, pid, cpu int) {
+// onCPU keeps all threads that a process has on CPUs.
+func onCPU(t *testing.T, pid int, cpus ...int) {
 	var set unix.CPUSet
-	set.Set(cpu)
+	for _, cpu := range cpus {
+		set.Set(cpu)
+	}
 	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	require.NoError(t, err)
 	for _, thread := range threads {
