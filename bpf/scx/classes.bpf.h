@@ -78,16 +78,7 @@ static __always_inline bool others_first(__s32 cpu)
 	return c && before(c->vtime[OTHER], c->vtime[FUNCTION]);
 }
 
-/* A task's own part of the CPUs, by its weight and its cgroups'. */
-static __always_inline __u64 share_of(struct task *t, __u64 now)
-{
-	struct cg *g = bpf_map_lookup_elem(&cgroups, &t->weighed);
-	__u64 share = part_of(t->weighed, now);
-
-	if (g && g->sum > t->weight)
-		share = share * t->weight / (__u64)g->sum;
-	return share > LEAST_SHARE ? share : LEAST_SHARE;
-}
+#include "others.bpf.h"
 
 /* Accounts what @p has used since it was accounted last. */
 static __always_inline void charge(struct task_struct *p, struct task *t, __u64 now)
@@ -205,9 +196,9 @@ static __always_inline void begins_to_run(struct task_struct *p, struct task *t,
 	} else if (t->rescued && !granted(v, now)) {
 		slice = LEAST_SLICE;
 	}
-	if (!t->function && before(now_vtime, t->vtime))
-		now_vtime = t->vtime;
 	if (c) {
+		if (!t->function)
+			reach(c, t);
 		c->class = p->flags & PF_KTHREAD ? 0 : class_of(t) + 1;
 		c->key = v ? v->key : 0;
 		c->guarded = granted(v, now);
@@ -237,20 +228,10 @@ static __always_inline void put(struct task_struct *p, struct task *t, __u32 que
 		if (granted(v, now))
 			dsq = GRANTED(queue);
 	} else {
-		if (before(t->vtime, now_vtime - most_lag_ns))
-			t->vtime = now_vtime - most_lag_ns;
+		stay_near(t, reached_on(scx_bpf_task_cpu(p)), now);
 		key = t->vtime;
 	}
 	insert_key(p, dsq, SCX_SLICE_DFL, key, enq_flags);
-}
-
-/*
- * The kernel's threads, and tasks that have one CPU only and have not used more
- * than their share of it, run when they wake up. Afterwards they queue.
- */
-static __always_inline bool at_once(struct task_struct *p, struct task *t)
-{
-	return p->flags & PF_KTHREAD || (p->nr_cpus_allowed == 1 && !t->function && !before(now_vtime, t->vtime));
 }
 
 /* Lets @p wait until its cgroup's budget has grown. */
@@ -340,6 +321,8 @@ static __always_inline bool goes_on(struct task_struct *prev, struct task *t, __
 	struct cpu *c = cpu_at(scx_bpf_task_cpu(prev));
 
 	if (c) {
+		if (!t->function)
+			reach(c, t);
 		c->key = key;
 		c->guarded = guarded;
 	}

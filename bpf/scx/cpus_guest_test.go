@@ -33,6 +33,37 @@ func TestGuestScxWeightsOfEachCPU(t *testing.T) {
 	require.InDelta(t, 0.4, shares[1], 0.1)
 }
 
+// The other tasks of a CPU divide it by weight, whatever one uses that has another CPU to itself.
+func TestGuestScxOthersOfEachCPU(t *testing.T) {
+	ring.Need(t, ring.SchedExt, runtime.NumCPU() > 1, "needs 2 CPUs")
+	load(t, scx.Options{})
+	p := cgrouptest.NewParent(t)
+	light, heavy, elsewhere := p.Group("light"), p.Group("heavy"), p.Group("elsewhere")
+	write(t, heavy, "cpu.weight", "300")
+	p.Hog(light)
+	p.Hog(heavy)
+	t.Setenv("ALPS_CPU", "0")
+	p.Hog(elsewhere)
+	time.Sleep(time.Second)
+	shares := cgrouptest.Shares(t, []string{light, heavy}, 4*time.Second)
+	t.Logf("beside a task on another CPU, tasks of weights 100 and 300 on one have %.3f of it", shares)
+	require.InDelta(t, 0.25, shares[0], 0.06)
+}
+
+// Who had a CPU to itself owes nothing to whoever comes: they have their parts from then on.
+func TestGuestScxNoMemory(t *testing.T) {
+	load(t, scx.Options{})
+	p := cgrouptest.NewParent(t)
+	first, second := p.Group("first"), p.Group("second")
+	p.Hog(first)
+	time.Sleep(2 * time.Second)
+	p.Hog(second)
+	time.Sleep(100 * time.Millisecond)
+	shares := cgrouptest.Shares(t, []string{first, second}, time.Second)
+	t.Logf("one that had the CPU for 2 s, and one that came: %.3f", shares)
+	require.InDelta(t, 0.5, shares[0], 0.06)
+}
+
 // A task that is woken through a pipe takes an idle CPU, and does not wait until the time slice of its waker ends.
 func TestGuestScxWakeThroughPipe(t *testing.T) {
 	ring.Need(t, ring.SchedExt, runtime.NumCPU() > 1, "needs 2 CPUs")

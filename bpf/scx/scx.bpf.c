@@ -88,6 +88,7 @@ struct cpu {
 	__u32 rescues; /* at the last look */
 	__u32 pad;
 	__u64 vtime[CLASSES]; /* of the classes, there */
+	__u64 reached; /* by the other tasks' virtual times, there */
 };
 
 struct {
@@ -104,7 +105,6 @@ __u64 rescuing[MAX_QUEUES];
 
 /* Tasks that can run, running ones included. */
 __s64 runnable[CLASSES];
-__u64 now_vtime; /* of the other tasks: the greatest that began to run */
 __s64 parked;
 __u64 unpark; /* budgets may have grown */
 
@@ -270,7 +270,7 @@ __s32 BPF_PROG(scx_init_task, struct task_struct *p, struct scx_init_task_args *
 	if (!t)
 		return -12; /* ENOMEM */
 	t->exec_ns = p->se.sum_exec_runtime;
-	t->vtime = now_vtime;
+	t->vtime = reached_on(scx_bpf_task_cpu(p));
 	return 0;
 }
 

@@ -63,7 +63,6 @@ const (
 	scx612VarLooked                 = "looked"
 	scx612VarMostBiasNs             = "most_bias_ns"
 	scx612VarMostLagNs              = "most_lag_ns"
-	scx612VarNowVtime               = "now_vtime"
 	scx612VarNrCpus                 = "nr_cpus"
 	scx612VarNrQueues               = "nr_queues"
 	scx612VarNrRoots                = "nr_roots"
@@ -187,7 +186,6 @@ type scx612VariableSpecs struct {
 	Looked           *ebpf.VariableSpec `ebpf:"looked"`
 	MostBiasNs       *ebpf.VariableSpec `ebpf:"most_bias_ns"`
 	MostLagNs        *ebpf.VariableSpec `ebpf:"most_lag_ns"`
-	NowVtime         *ebpf.VariableSpec `ebpf:"now_vtime"`
 	NrCpus           *ebpf.VariableSpec `ebpf:"nr_cpus"`
 	NrQueues         *ebpf.VariableSpec `ebpf:"nr_queues"`
 	NrRoots          *ebpf.VariableSpec `ebpf:"nr_roots"`
@@ -280,7 +278,6 @@ type scx612Variables struct {
 	Looked           *ebpf.Variable `ebpf:"looked"`
 	MostBiasNs       *ebpf.Variable `ebpf:"most_bias_ns"`
 	MostLagNs        *ebpf.Variable `ebpf:"most_lag_ns"`
-	NowVtime         *ebpf.Variable `ebpf:"now_vtime"`
 	NrCpus           *ebpf.Variable `ebpf:"nr_cpus"`
 	NrQueues         *ebpf.Variable `ebpf:"nr_queues"`
 	NrRoots          *ebpf.Variable `ebpf:"nr_roots"`

@@ -63,7 +63,6 @@ const (
 	scx613VarLooked                 = "looked"
 	scx613VarMostBiasNs             = "most_bias_ns"
 	scx613VarMostLagNs              = "most_lag_ns"
-	scx613VarNowVtime               = "now_vtime"
 	scx613VarNrCpus                 = "nr_cpus"
 	scx613VarNrQueues               = "nr_queues"
 	scx613VarNrRoots                = "nr_roots"
@@ -187,7 +186,6 @@ type scx613VariableSpecs struct {
 	Looked           *ebpf.VariableSpec `ebpf:"looked"`
 	MostBiasNs       *ebpf.VariableSpec `ebpf:"most_bias_ns"`
 	MostLagNs        *ebpf.VariableSpec `ebpf:"most_lag_ns"`
-	NowVtime         *ebpf.VariableSpec `ebpf:"now_vtime"`
 	NrCpus           *ebpf.VariableSpec `ebpf:"nr_cpus"`
 	NrQueues         *ebpf.VariableSpec `ebpf:"nr_queues"`
 	NrRoots          *ebpf.VariableSpec `ebpf:"nr_roots"`
@@ -280,7 +278,6 @@ type scx613Variables struct {
 	Looked           *ebpf.Variable `ebpf:"looked"`
 	MostBiasNs       *ebpf.Variable `ebpf:"most_bias_ns"`
 	MostLagNs        *ebpf.Variable `ebpf:"most_lag_ns"`
-	NowVtime         *ebpf.Variable `ebpf:"now_vtime"`
 	NrCpus           *ebpf.Variable `ebpf:"nr_cpus"`
 	NrQueues         *ebpf.Variable `ebpf:"nr_queues"`
 	NrRoots          *ebpf.Variable `ebpf:"nr_roots"`

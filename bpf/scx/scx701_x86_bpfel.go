@@ -63,7 +63,6 @@ const (
 	scx701VarLooked                 = "looked"
 	scx701VarMostBiasNs             = "most_bias_ns"
 	scx701VarMostLagNs              = "most_lag_ns"
-	scx701VarNowVtime               = "now_vtime"
 	scx701VarNrCpus                 = "nr_cpus"
 	scx701VarNrQueues               = "nr_queues"
 	scx701VarNrRoots                = "nr_roots"
@@ -187,7 +186,6 @@ type scx701VariableSpecs struct {
 	Looked           *ebpf.VariableSpec `ebpf:"looked"`
 	MostBiasNs       *ebpf.VariableSpec `ebpf:"most_bias_ns"`
 	MostLagNs        *ebpf.VariableSpec `ebpf:"most_lag_ns"`
-	NowVtime         *ebpf.VariableSpec `ebpf:"now_vtime"`
 	NrCpus           *ebpf.VariableSpec `ebpf:"nr_cpus"`
 	NrQueues         *ebpf.VariableSpec `ebpf:"nr_queues"`
 	NrRoots          *ebpf.VariableSpec `ebpf:"nr_roots"`
@@ -280,7 +278,6 @@ type scx701Variables struct {
 	Looked           *ebpf.Variable `ebpf:"looked"`
 	MostBiasNs       *ebpf.Variable `ebpf:"most_bias_ns"`
 	MostLagNs        *ebpf.Variable `ebpf:"most_lag_ns"`
-	NowVtime         *ebpf.Variable `ebpf:"now_vtime"`
 	NrCpus           *ebpf.Variable `ebpf:"nr_cpus"`
 	NrQueues         *ebpf.Variable `ebpf:"nr_queues"`
 	NrRoots          *ebpf.Variable `ebpf:"nr_roots"`
