@@ -42,7 +42,7 @@ func TestGuestChangingBeginsNoSlice(t *testing.T) {
 			// Before the policy ends: CFS's own slices do begin anew at each change.
 			longest := sibling.Longest(t)
 			t.Logf("one that changes every millisecond has %.3f of the CPU, its sibling waits %s at most for slices of %s", share, longest, slice)
-			waitedOutTimeSlices(t, longest, slice)
+			require.Less(t, longest, time.Second) // on one CPU one may have several slices in a row (docs/kernel.md)
 		})
 	}
 }
