@@ -4,12 +4,12 @@
  * whenever it wakes?
  */
 
-/* So many sleeps, to twice as many, are the last ones of a task. */
+/* Of so many sleeps to twice as many it is known what a task used between them. */
 #define HABIT_SLEEPS 16
 
 /* What a task that is no invocation had used when it had slept so often, at two moments. */
 struct habit {
-	__u64 from_ns, from_slept; /* from here on it counts; 0: not yet */
+	__u64 from_ns, from_slept; /* from here on it counts */
 	__u64 next_ns, next_slept; /* and from here on, once it has slept HABIT_SLEEPS times more */
 };
 
@@ -21,24 +21,20 @@ struct {
 } habits SEC(".maps");
 
 /*
- * Task @pid, which has used @sum and slept @slept times, uses little between two sleeps: of
- * all, or of its last ones, for a server may load libraries for seconds before it serves. The
- * last ones alone will not do: a server for which much waits does much before it sleeps
- * again, and is wanted most then.
+ * Task @pid, which has used @sum and slept @slept times, uses little of a CPU between two
+ * sleeps, by its last HABIT_SLEEPS to twice as many: a server may load libraries for seconds
+ * before it serves. Until it has slept so often since it was first asked about, all count.
  * (Not static: so the verifier looks at it once, not once for each way there.)
  */
 __noinline int uses_little(__u32 pid, __u64 sum, __u64 slept)
 {
-	struct habit *h;
+	struct habit *h = bpf_map_lookup_elem(&habits, &pid);
 
-	if (sum / (slept + 1) < SERVER_GRACE)
-		return 1;
-	h = bpf_map_lookup_elem(&habits, &pid);
 	if (!h || h->next_slept > slept || h->next_ns > sum) { /* or another task had the pid */
 		struct habit first = { .next_ns = sum, .next_slept = slept };
 
 		bpf_map_update_elem(&habits, &pid, &first, BPF_ANY);
-		return 0;
+		return sum / (slept + 1) < SERVER_GRACE;
 	}
 	if (slept - h->next_slept >= HABIT_SLEEPS) {
 		h->from_ns = h->next_ns;
@@ -46,7 +42,7 @@ __noinline int uses_little(__u32 pid, __u64 sum, __u64 slept)
 		h->next_ns = sum;
 		h->next_slept = slept;
 	}
-	return h->from_ns && (sum - h->from_ns) / (slept - h->from_slept + 1) < SERVER_GRACE;
+	return (sum - h->from_ns) / (slept - h->from_slept + 1) < SERVER_GRACE;
 }
 
 /* The same of the task at address @p. */
