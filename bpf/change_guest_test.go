@@ -38,7 +38,7 @@ func TestGuestChangingBeginsNoSlice(t *testing.T) {
 			time.Sleep(200 * time.Millisecond)
 			sibling.Longest(t)
 			share := cgrouptest.Shares(t, []string{changes, waits}, 2*time.Second)[0]
-			require.InDelta(t, 0.5, share, 0.1, "of the CPU for one that changes every millisecond")
+			require.InDelta(t, 0.5, share, 0.25, "of the CPU for one that changes every millisecond")
 			// Before the policy ends: CFS's own slices do begin anew at each change.
 			longest := sibling.Longest(t)
 			t.Logf("one that changes every millisecond has %.3f of the CPU, its sibling waits %s at most for slices of %s", share, longest, slice)
