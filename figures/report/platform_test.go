@@ -47,7 +47,7 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 		{"beside each other", "platform-rank", "steady", "a84abda506fc", "platform-parallel"},
 		{"beside each other", "platform-server", "steady", "d63b4796b5cd", "platform-parallel"}, // its server goes first
 		{"beside each other", "platform-lately", "cfs", "11fbe3b97091", ""},
-		{"beside each other", "platform-habit", "steady", "805ec0f0872a", "platform-lately"}, // if it uses little by all its sleeps, or by the last ones
+		{"beside each other", "platform-habit", "steady", "805ec0f0872a", "platform-lately"},  // if it uses little by all its sleeps, or by the last ones
 		{"beside each other", "platform-lately", "steady", "11fbe3b97091", "platform-lately"}, // by the last ones
 	} {
 		set, at := of(x.experiment, x.series, results.All)
