@@ -15,7 +15,7 @@ import (
 )
 
 // The order holds within a runqueue, and CFS moves tasks between runqueues by their weights, not by
-// their ranks. So it hangs on where functions are who comes first: on a CPU, whoever comes first there.
+// their ranks. So each CPU serves its own functions in order, and a first one may wait where a last one runs elsewhere.
 func TestGuestOrderAcrossCPUs(t *testing.T) {
 	cpus := runtime.NumCPU()
 	for _, x := range []struct {

@@ -14,8 +14,8 @@ import (
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
-// Who changes his nice value, his policy or his CPUs leaves the queue and enters it: that
-// begins no other time slice, or his sibling would never have the CPU.
+// A task that changes its nice value, policy or CPUs leaves its queue and enters it again. That
+// begins no other time slice: else its function's sibling would never have the CPU.
 func TestGuestChangingBeginsNoSlice(t *testing.T) {
 	const slice = 20 * time.Millisecond
 	for _, x := range []struct {

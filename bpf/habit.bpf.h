@@ -4,7 +4,7 @@
  * whenever it wakes?
  */
 
-/* Of so many sleeps to twice as many it is known what a task used between them. */
+/* A task is judged by its last HABIT_SLEEPS sleeps at least, and twice as many at most. */
 #define HABIT_SLEEPS 16
 
 /* What a task that is no invocation had used when it had slept so often, at two moments. */
