@@ -12,6 +12,7 @@ import (
 
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/internal/cgrouptest"
+	"github.com/ds2-lab/alps/internal/measured"
 )
 
 // The order holds within a runqueue, and CFS moves tasks between runqueues by their weights, not by
@@ -20,11 +21,12 @@ func TestGuestOrderAcrossCPUs(t *testing.T) {
 	cpus := runtime.NumCPU()
 	for _, x := range []struct {
 		name  string
+		key   string          // in the names of what is measured
 		cpu   func(i int) int // where the i-th of each kind begins
 		first float64         // what those who come first have at least of all CPU time
 	}{
-		{"one first and one last on each CPU", func(i int) int { return i }, 0.7}, // less than 1, should CFS exchange two
-		{"first and last ones on CPUs of their own", func(i int) int { return i / 2 }, 0.45},
+		{"one first and one last on each CPU", "mixed", func(i int) int { return i }, 0.7}, // less than 1, should CFS exchange two
+		{"first and last ones on CPUs of their own", "apart", func(i int) int { return i / 2 }, 0.45},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			b := load(t, bpf.Options{})
@@ -66,8 +68,12 @@ func TestGuestOrderAcrossCPUs(t *testing.T) {
 			before, begun := usages(t, dirs), time.Now()
 			ranked, shares := firsts(3 * time.Second)
 			busy := float64(usages(t, dirs)-before) / float64(time.Since(begun)) / float64(cpus)
-			t.Logf("%d CPUs, as many functions that come first and as many that come last: the first have %.3f of the CPU time under CFS, %.3f in order; CPUs %.3f busy; shares %.3f",
-				cpus, plain, ranked, busy, shares)
+			t.Logf("%d CPUs, as many functions that come first and as many that come last: shares %.3f", cpus, shares)
+			if cpus > 1 { // with one CPU it is the order within a runqueue
+				measured.Print(t, "order/"+x.key+"/cfs", plain, "cpu-share")
+				measured.Print(t, "order/"+x.key+"/ranked", ranked, "cpu-share")
+				measured.Print(t, "order/"+x.key+"/busy", busy, "cpu-share")
+			}
 			require.InDelta(t, 0.5, plain, 0.1)
 			require.Greater(t, ranked, x.first)
 			require.Greater(t, busy, 0.9)

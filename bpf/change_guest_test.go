@@ -11,6 +11,7 @@ import (
 
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/internal/cgrouptest"
+	"github.com/ds2-lab/alps/internal/measured"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
@@ -22,8 +23,8 @@ func TestGuestChangingBeginsNoSlice(t *testing.T) {
 		name string
 		bias time.Duration
 	}{
-		{"in order", time.Millisecond},
-		{"slices only", 0},
+		{"in-order", time.Millisecond},
+		{"slices-only", 0},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			b := load(t, bpf.Options{})
@@ -41,7 +42,8 @@ func TestGuestChangingBeginsNoSlice(t *testing.T) {
 			require.InDelta(t, 0.5, share, 0.25, "of the CPU for one that changes every millisecond")
 			// Before the policy ends: CFS's own slices do begin anew at each change.
 			longest := sibling.Longest(t)
-			t.Logf("one that changes every millisecond has %.3f of the CPU, its sibling waits %s at most for slices of %s", share, longest, slice)
+			measured.Print(t, "changing/"+x.name+"/share", share, "cpu-share") // of the one that changes every millisecond
+			measured.Print(t, "changing/"+x.name+"/wait", float64(longest)/float64(time.Millisecond), "ms")
 			require.Less(t, longest, time.Second) // on one CPU one may have several slices in a row (docs/kernel.md)
 		})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/bpf/scx"
+	"github.com/ds2-lab/alps/internal/measured"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
@@ -31,24 +32,25 @@ func TestGuestSchedExtCost(t *testing.T) {
 		require.NoError(t, err)
 		s, err := b.Run(n)
 		require.NoError(t, err)
-		t.Logf("%-28s %6d ns a switch, %d ns a system call", name, s.Switch, s.Syscall)
+		t.Logf("%s: %d ns a system call", name, s.Syscall)
+		measured.Print(t, "switch/"+name, float64(s.Switch), "instructions")
 		require.Positive(t, s.Switch, name)
 		return s
 	}
 	require.Empty(t, scx.InCharge())
-	measure("the kernel's own", func(*Bench) {})
+	measure("eevdf", func(*Bench) {})
 	require.Empty(t, scx.InCharge())
 
 	s, err := scx.Load(scx.Options{})
 	require.NoError(t, err)
-	measure("alps, others' processes", func(*Bench) {})
+	measure("alps-others", func(*Bench) {})
 	queued := func() uint64 {
 		st, err := s.Stats()
 		require.NoError(t, err)
 		return st.Counts["queued"]
 	}
 	before := queued()
-	functions := measure("alps, functions", func(b *Bench) {
+	functions := measure("alps-functions", func(b *Bench) {
 		var functions []bpf.Function
 		rules := map[bpf.CgroupID]scx.Rule{}
 		for _, dir := range b.Groups {
@@ -79,7 +81,7 @@ func TestGuestSchedExtCost(t *testing.T) {
 		c := exec.Command(path)
 		require.NoError(t, c.Start())
 		require.Eventually(t, func() bool { return scx.InCharge() == ops }, time.Minute, 10*time.Millisecond, program)
-		measure(program, func(*Bench) {})
+		measure(ops, func(*Bench) {})
 		require.Equal(t, ops, scx.InCharge(), "it decided all the time")
 		require.NoError(t, c.Process.Signal(syscall.SIGINT))
 		_ = c.Wait() // how it ends is its own affair

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/ds2-lab/alps/experiments/loadgen"
 	"github.com/ds2-lab/alps/experiments/results"
+	"github.com/ds2-lab/alps/internal/measured"
 	"github.com/ds2-lab/alps/internal/ring"
 	"github.com/ds2-lab/alps/kernel"
 	"github.com/ds2-lab/alps/vm"
@@ -126,6 +128,11 @@ func TestGuestAgentDecides(t *testing.T) {
 	t.Log(idle)
 	require.Regexp(t, `^disabled\n`, idle)
 	require.Contains(t, idle, "bypassed=0")
+	each := regexp.MustCompile(`cpu_each=(\S+)`).FindStringSubmatch(idle)
+	require.NotNil(t, each, "the agent's last words")
+	decision, err := time.ParseDuration(each[1])
+	require.NoError(t, err)
+	measured.PrintOf(t, rig.Info.KernelRelease, p.CPUs, "agent/decision", float64(decision), "instructions")
 	require.NotRegexp(t, `WARNING|BUG|Oops|INFO: rcu`, idle)
 
 	require.NoError(t, rig.startAgent(ctx))

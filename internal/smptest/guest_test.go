@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/ds2-lab/alps/internal/measured"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
@@ -192,6 +193,7 @@ func TestGuestTimers(t *testing.T) {
 	runtime.LockOSThread() // for good: the thread ends with the test
 	require.NoError(t, realTime(testPriority))
 	const most, rarely = 100 * time.Microsecond, time.Millisecond
+	var all []time.Duration
 	for _, d := range []time.Duration{100 * time.Microsecond, time.Millisecond, 12345 * time.Microsecond} {
 		late := make([]time.Duration, 50)
 		for i := range late {
@@ -204,7 +206,10 @@ func TestGuestTimers(t *testing.T) {
 		require.GreaterOrEqual(t, late[0], time.Duration(0))
 		require.LessOrEqual(t, late[len(late)-3], most)
 		require.LessOrEqual(t, late[len(late)-1], rarely)
+		all = append(all, late...)
 	}
+	slices.Sort(all)
+	measured.Print(t, "timer/late", float64(all[len(all)/2])/float64(time.Microsecond), "us")
 }
 
 // Threads that fight over a lock, meet at a barrier, or change their common
@@ -213,7 +218,7 @@ func TestGuestTimers(t *testing.T) {
 func TestGuestContention(t *testing.T) {
 	need(t)
 	n := 2 * runtime.NumCPU()
-	each := func(what string, f func(i int)) {
+	each := func(what string, f func(i int)) time.Duration {
 		begun := clock(unix.CLOCK_MONOTONIC)
 		var wg sync.WaitGroup
 		for i := range n {
@@ -223,11 +228,13 @@ func TestGuestContention(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		t.Logf("%s by %d threads: %s", what, n, clock(unix.CLOCK_MONOTONIC)-begun)
+		took := clock(unix.CLOCK_MONOTONIC) - begun
+		t.Logf("%s by %d threads: %s", what, n, took)
+		return took
 	}
 	var mu sync.Mutex
 	count := 0
-	each("a mutex 1000 times", func(int) {
+	took := each("a mutex 1000 times", func(int) {
 		for range 1000 {
 			mu.Lock()
 			count++
@@ -235,6 +242,9 @@ func TestGuestContention(t *testing.T) {
 		}
 	})
 	require.Equal(t, 1000*n, count)
+	if runtime.NumCPU() == 8 { // of which docs/virtual-time.md says it
+		measured.Print(t, "mutex", float64(took)/float64(time.Millisecond), "ms")
+	}
 
 	cond := sync.NewCond(&mu)
 	arrived, phase := 0, 0
