@@ -315,8 +315,9 @@ func (Test) Guest(ctx context.Context,
 	src *string, // build it from this tree
 	run *string, // only the tests that match, as go test -run takes it
 	inside *string, // of those that run inside a guest only these, such as TestGuestStarvationIsBounded
+	record *bool, // put what they measure into docs/measured.tsv, if all pass
 ) error {
-	return targets.Test{Host: host()}.Guest(ctx, targets.TestGuestFlags{Kernel: value(kernel), Src: value(src), Run: value(run), Inside: value(inside)})
+	return targets.Test{Host: host()}.Guest(ctx, targets.TestGuestFlags{Kernel: value(kernel), Src: value(src), Run: value(run), Inside: value(inside), Record: value(record)})
 }
 
 // Weekly runs what takes long (ring.Long, but for kernel:soak): ten minutes of handlers made at random, a guest with 24 CPUs, an attack on steady with four CPUs, web frameworks in a guest, runs that are killed, runs in shards, guests with kernel 6.12.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/ds2-lab/alps/internal/command"
 	"github.com/ds2-lab/alps/internal/digest"
+	"github.com/ds2-lab/alps/internal/measured"
 	"github.com/ds2-lab/alps/internal/progress"
 	"github.com/ds2-lab/alps/kernel"
 	"github.com/ds2-lab/alps/openlambda/image"
@@ -205,13 +206,14 @@ func FunctionCPUs(cpus int) int { return max(1, cpus-1) }
 
 // revision is the repository's commit, with + if files differ from it or there is a new
 // file that may go into what is measured (isSource); "unknown" where git does not say it.
+// The record of what was measured does not count.
 func revision(ctx context.Context, root string) string {
 	out, err := command.Output(ctx, command.Cmd{Args: []string{"git", "-C", root, "rev-parse", "--short=12", "HEAD"}})
 	if err != nil {
 		return "unknown"
 	}
 	rev := strings.TrimSpace(string(out))
-	changed, err := command.Output(ctx, command.Cmd{Args: []string{"git", "-C", root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all"}})
+	changed, err := command.Output(ctx, command.Cmd{Args: []string{"git", "-C", root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", ".", ":(exclude)" + measured.Path}})
 	if err != nil {
 		return rev + "+"
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ds2-lab/alps/experiments/config"
+	"github.com/ds2-lab/alps/internal/measured"
 	"github.com/ds2-lab/alps/vm"
 )
 
@@ -67,12 +68,14 @@ func TestRevisionOfFilesThatAreNotCommitted(t *testing.T) {
 	git("init", "-q")
 	write("a.go", "package p\n")
 	write("experiments/fig06.yaml", "name: fig06\n")
+	write(measured.Path, "name\n")
 	git("add", ".")
 	git("commit", "-qm", "a")
 	for path, marked := range map[string]bool{
 		"":                               false,
 		"a.go":                           true, // changed
 		"experiments/fig06.yaml":         true, // changed
+		measured.Path:                    false,
 		"b.go":                           true,
 		"new folder/ü.go":                true,
 		"bpf/new.bpf.c":                  true,

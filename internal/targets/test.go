@@ -193,6 +193,7 @@ type TestGuestFlags struct {
 	Src    string // build it from this tree
 	Run    string // only the tests that match, as go test -run takes it
 	Inside string // of those that run inside a guest only these, such as TestGuestStarvationIsBounded
+	Record bool   // put what they measure into docs/measured.tsv, if all pass
 }
 
 // Guest runs the tests in guests: boot, containers, hooks, orders.
@@ -202,7 +203,17 @@ func (h Test) Guest(ctx context.Context, f TestGuestFlags) error {
 		return err
 	}
 	o.Src = f.Src
-	return h.guestTests(ctx, o, nil, []string{"ALPS_GUEST_TESTS=" + f.Inside}, "-timeout=1h", "-run="+cmp.Or(f.Run, "Guest"), "./vm", "./experiments/guest", "./experiments/execute")
+	p, err := guest.Prepare(ctx, o)
+	if err != nil {
+		return err
+	}
+	run := func(h Host) error {
+		return h.testIn(ctx, p, o, nil, []string{"ALPS_GUEST_TESTS=" + f.Inside}, "-timeout=1h", "-run="+cmp.Or(f.Run, "Guest"), "./vm", "./experiments/guest", "./experiments/execute")
+	}
+	if f.Record {
+		return h.record(ctx, p, o.Root, run)
+	}
+	return run(h.Host)
 }
 
 // guestTests builds the kernel and the disk, and runs tests that boot guests of them. The tests of the rings more
@@ -212,6 +223,11 @@ func (h Host) guestTests(ctx context.Context, o guest.Options, more []ring.Ring,
 	if err != nil {
 		return err
 	}
+	return h.testIn(ctx, p, o, more, env, args...)
+}
+
+// testIn is guestTests with a kernel and a disk that are there.
+func (h Host) testIn(ctx context.Context, p guest.Artifacts, o guest.Options, more []ring.Ring, env []string, args ...string) error {
 	// Inside the guest these tests ask for ring.Docker, ring.Hook, ring.Trace, ring.Window and ring.SMP.
 	rings := append([]ring.Ring{ring.Guest}, more...)
 	kernels, err := kernel.List(filepath.Join(o.Root, "kernel"))
