@@ -15,6 +15,7 @@ import (
 
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/internal/cgrouptest"
+	"github.com/ds2-lab/alps/internal/pagetest"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
@@ -49,6 +50,19 @@ func open(t *testing.T, o bpf.Options) *bpf.Backend {
 	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	return b
+}
+
+// slack is how many times as long as a bound of docs/kernel.md a wait may be.
+const slack = 1.1
+
+func allowed(bound time.Duration) time.Duration { return time.Duration(slack * float64(bound)) }
+
+// docs/kernel.md and docs/questions.md say the same as the tests.
+func TestPagesSayWhatWaitsAreAllowed(t *testing.T) {
+	for _, name := range []string{"TestGuestStarvationIsBounded", "TestGuestSteadyStarvationIsBounded"} {
+		pagetest.Says(t, "docs/kernel.md", fmt.Sprintf("`%s` holds the kernel to %g × this", name, slack))
+		pagetest.Says(t, "docs/questions.md", fmt.Sprintf("`%s`, to %g ×", name, slack))
+	}
 }
 
 func idOf(t *testing.T, dir string) bpf.CgroupID {

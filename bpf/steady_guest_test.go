@@ -186,7 +186,7 @@ func TestGuestSteadyStarvationIsBounded(t *testing.T) {
 	guards := (biases + rules.GuardEvery - 1) / rules.GuardEvery
 	bound := biases + 3*(rules.GroupSlice+tick) + guards*(rules.GuardSlice+tick)
 	t.Logf("one that is not the last waited %s at most; its bias is %s more than the first's; bound %s", longest.Round(time.Millisecond), biases, bound)
-	require.Less(t, longest, bound*11/10)
+	require.Less(t, longest, allowed(bound))
 	require.Greater(t, longest, biases*9/10, "the order has no effect")
 }
 

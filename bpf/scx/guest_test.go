@@ -18,6 +18,7 @@ import (
 	"github.com/ds2-lab/alps/bpf"
 	"github.com/ds2-lab/alps/bpf/scx"
 	"github.com/ds2-lab/alps/internal/cgrouptest"
+	"github.com/ds2-lab/alps/internal/pagetest"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
@@ -146,6 +147,14 @@ func orders(t *testing.T, s *scx.Scheduler) {
 	require.Less(t, first, last/2)
 }
 
+// grants are how many times the guard has to let the oldest invocation go first, in its test.
+const grants = 6
+
+// docs/sched_ext.md says the same as that test.
+func TestPageSaysWhatTheGuardIsTestedWith(t *testing.T) {
+	pagetest.Says(t, "docs/sched_ext.md", fmt.Sprintf("`TestGuestScx/oldest` holds %d ms of CPU time to it", grants*25))
+}
+
 // The oldest invocation gets 25 ms every 500 ms, however little it is worth, and
 // also if its threads sleep at once when they get the CPU: one of B CPU time ends
 // within the bound of docs/sched_ext.md.
@@ -168,8 +177,8 @@ func guards(t *testing.T, s *scx.Scheduler) {
 			t.Logf("the oldest has %.3f", shares[0])
 			require.Less(t, shares[0], 0.12)
 
-			const b = 6 * 25 * time.Millisecond
-			bound := 6*(500*time.Millisecond+tick) + 25*time.Millisecond + tick + look
+			const b = grants * 25 * time.Millisecond
+			bound := grants*(500*time.Millisecond+tick) + 25*time.Millisecond + tick + look
 			took := func() time.Duration {
 				before, begun := cgrouptest.Usage(t, old), time.Now()
 				for cgrouptest.Usage(t, old)-before < b && time.Since(begun) < 2*bound {
@@ -177,7 +186,7 @@ func guards(t *testing.T, s *scx.Scheduler) {
 				}
 				return time.Since(begun)
 			}
-			// Of three, because an emulated guest is stopped by its host now and then.
+			// The fastest counts, because an emulated guest is stopped by its host now and then.
 			took3 := []time.Duration{took(), took(), took()}
 			t.Logf("%s of the oldest took %s: at most %s", b, took3, bound)
 			require.Less(t, slices.Min(took3), bound)
