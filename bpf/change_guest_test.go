@@ -44,7 +44,7 @@ func TestGuestChangingBeginsNoSlice(t *testing.T) {
 			longest := sibling.Longest(t)
 			measured.Print(t, "changing/"+x.name+"/share", share, "cpu-share") // of the one that changes every millisecond
 			measured.Print(t, "changing/"+x.name+"/wait", float64(longest)/float64(time.Millisecond), "ms")
-			require.Less(t, longest, time.Second) // on one CPU one may have several slices in a row (docs/kernel.md)
+			require.Less(t, longest, time.Second) // one may have several slices in a row (docs/kernel.md)
 		})
 	}
 }

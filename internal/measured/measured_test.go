@@ -112,12 +112,14 @@ func TestMergeReplacesItsRowsAndSaysByHowMuch(t *testing.T) {
 		{Name: "b", Value: 0, Unit: "ns", Kernel: "6.1", CPUs: 1, Test: "TestGuestB"},
 		{Name: "c", Value: 3, Unit: "ns", Kernel: "6.1", CPUs: 1, Test: "TestGuestC"},
 		{Name: "d", Value: 3, Unit: "ns", Kernel: "6.1", CPUs: 1, Test: "TestGuestC"},
+		{Name: "e", Value: 24.0262, Unit: "ms", Kernel: "6.1", CPUs: 1, Test: "TestGuestC"},
 	}
 	merged, said := old.Merge([]Row{
 		{Name: "c", Value: 3, Unit: "ns", Kernel: "6.1", CPUs: 1, Revision: "new"},
 		{Name: "d", Value: 3, Unit: "ms", Kernel: "6.1", CPUs: 1, Revision: "new"},
 		{Name: "b", Value: 1, Unit: "ns", Kernel: "6.1", CPUs: 1, Revision: "new"},
 		{Name: "a", Value: 4, Unit: "ns", Kernel: "6.1", CPUs: 4, Revision: "new"},
+		{Name: "e", Value: 24.0174, Unit: "ms", Kernel: "6.1", CPUs: 1, Revision: "new"},
 		{Name: "a", Value: 210, Unit: "ns", Kernel: "6.1", CPUs: 1, Revision: "new"},
 	})
 	require.Equal(t, []string{
@@ -125,6 +127,7 @@ func TestMergeReplacesItsRowsAndSaysByHowMuch(t *testing.T) {
 		"d, kernel 6.1, 1 CPUs: 3 ms, was 3 ns",
 		"b, kernel 6.1, 1 CPUs: 1 ns, was 0",
 		"a, kernel 6.1, 4 CPUs: 4 ns, new",
+		"e, kernel 6.1, 1 CPUs: 24.0174 ms, was 24.0262 (less than .1 % apart)",
 		"a, kernel 6.1, 1 CPUs: 210 ns, was 200 (+5.0 %)",
 	}, said)
 	require.Equal(t, old[0], merged[0])
@@ -133,7 +136,7 @@ func TestMergeReplacesItsRowsAndSaysByHowMuch(t *testing.T) {
 	for _, r := range merged {
 		values = append(values, r.Value)
 	}
-	require.Equal(t, []float64{200, 210, 4, 1, 3, 3}, values)
+	require.Equal(t, []float64{200, 210, 4, 1, 3, 3, 24.0174}, values)
 	path := filepath.Join(t.TempDir(), "measured.tsv")
 	require.NoError(t, Record{}.Write(path))
 	empty, err := Read(path)

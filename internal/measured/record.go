@@ -114,7 +114,11 @@ func change(old, row Row) string {
 	case old.Value == 0:
 		return "was 0"
 	}
-	return fmt.Sprintf("was %s (%+.1f %%)", was, 100*(row.Value/old.Value-1))
+	by := fmt.Sprintf("%+.1f %%", 100*(row.Value/old.Value-1))
+	if by == "+0.0 %" || by == "-0.0 %" {
+		by = "less than .1 % apart"
+	}
+	return fmt.Sprintf("was %s (%s)", was, by)
 }
 
 // Write replaces the file at path.
