@@ -84,14 +84,6 @@ type alpsGuard struct {
 	Waits    uint64
 }
 
-type alpsHabit struct {
-	_         structs.HostLayout
-	FromNs    uint64
-	FromSlept uint64
-	NextNs    uint64
-	NextSlept uint64
-}
-
 type alpsMemo struct {
 	_            structs.HostLayout
 	CgroupId     uint64
@@ -166,6 +158,12 @@ type alpsPeriod struct {
 	Awake   int32
 	SleptNs uint64
 	IdleNs  uint64
+}
+
+type alpsServer struct {
+	_      structs.HostLayout
+	Slept  uint64
+	FromNs uint64
 }
 
 type alpsSource struct {
@@ -244,13 +242,13 @@ const (
 	alpsMapFunctionCpus      = "function_cpus"
 	alpsMapFunctions         = "functions"
 	alpsMapGuards            = "guards"
-	alpsMapHabits            = "habits"
 	alpsMapInterrupted       = "interrupted"
 	alpsMapMemoChecks        = "memo_checks"
 	alpsMapMemos             = "memos"
 	alpsMapPeriods           = "periods"
 	alpsMapPolicy            = "policy"
 	alpsMapRunning           = "running"
+	alpsMapServers           = "servers"
 	alpsMapSlices            = "slices"
 	alpsMapSources           = "sources"
 	alpsMapTasks             = "tasks"
@@ -351,13 +349,13 @@ type alpsMapSpecs struct {
 	FunctionCpus *ebpf.MapSpec `ebpf:"function_cpus"`
 	Functions    *ebpf.MapSpec `ebpf:"functions"`
 	Guards       *ebpf.MapSpec `ebpf:"guards"`
-	Habits       *ebpf.MapSpec `ebpf:"habits"`
 	Interrupted  *ebpf.MapSpec `ebpf:"interrupted"`
 	MemoChecks   *ebpf.MapSpec `ebpf:"memo_checks"`
 	Memos        *ebpf.MapSpec `ebpf:"memos"`
 	Periods      *ebpf.MapSpec `ebpf:"periods"`
 	Policy       *ebpf.MapSpec `ebpf:"policy"`
 	Running      *ebpf.MapSpec `ebpf:"running"`
+	Servers      *ebpf.MapSpec `ebpf:"servers"`
 	Slices       *ebpf.MapSpec `ebpf:"slices"`
 	Sources      *ebpf.MapSpec `ebpf:"sources"`
 	Tasks        *ebpf.MapSpec `ebpf:"tasks"`
@@ -398,13 +396,13 @@ type alpsMaps struct {
 	FunctionCpus *ebpf.Map `ebpf:"function_cpus"`
 	Functions    *ebpf.Map `ebpf:"functions"`
 	Guards       *ebpf.Map `ebpf:"guards"`
-	Habits       *ebpf.Map `ebpf:"habits"`
 	Interrupted  *ebpf.Map `ebpf:"interrupted"`
 	MemoChecks   *ebpf.Map `ebpf:"memo_checks"`
 	Memos        *ebpf.Map `ebpf:"memos"`
 	Periods      *ebpf.Map `ebpf:"periods"`
 	Policy       *ebpf.Map `ebpf:"policy"`
 	Running      *ebpf.Map `ebpf:"running"`
+	Servers      *ebpf.Map `ebpf:"servers"`
 	Slices       *ebpf.Map `ebpf:"slices"`
 	Sources      *ebpf.Map `ebpf:"sources"`
 	Tasks        *ebpf.Map `ebpf:"tasks"`
@@ -419,13 +417,13 @@ func (m *alpsMaps) Close() error {
 		m.FunctionCpus,
 		m.Functions,
 		m.Guards,
-		m.Habits,
 		m.Interrupted,
 		m.MemoChecks,
 		m.Memos,
 		m.Periods,
 		m.Policy,
 		m.Running,
+		m.Servers,
 		m.Slices,
 		m.Sources,
 		m.Tasks,

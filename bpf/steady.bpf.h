@@ -7,7 +7,7 @@
 
 #include "never_ran.bpf.h"
 #include "table.bpf.h"
-#include "habit.bpf.h"
+#include "server.bpf.h"
 
 /* The group that goes first on a CPU because it has waited, for one slice. */
 struct guard {
@@ -43,8 +43,8 @@ struct account {
 /*
  * The index of a task that is no invocation, such as one of the function's server: of that
  * with entity @se, which has used @sum. It has to run before the next invocation can begin,
- * so it is worth as much as that one; and it goes first if it is brief, and the first thread
- * of its process as well: the helpers of a process that computes do not bring it the CPU.
+ * so it is worth as much as that one; and it goes first at the begin of a burst, if the first thread
+ * of its process is at the begin of one as well: the helpers of a process that computes do not bring it the CPU.
  */
 static __noinline __u64 index_of_stranger(struct steady *s, void *se, __u64 sum)
 {
@@ -53,7 +53,7 @@ static __noinline __u64 index_of_stranger(struct steady *s, void *se, __u64 sum)
 
 	if (!s)
 		return NOBODY;
-	if (!is_brief(task_of(se), sum))
+	if (!at_begin(task_of(se), sum))
 		return index_of_new(s);
 	bpf_probe_read_kernel(&leader, sizeof(leader),
 			      task_of(se) + bpf_core_field_offset(struct task_struct, group_leader));
@@ -61,7 +61,7 @@ static __noinline __u64 index_of_stranger(struct steady *s, void *se, __u64 sum)
 		return MIN_INDEX_NS;
 	bpf_probe_read_kernel(&leader_sum, sizeof(leader_sum),
 			      (void *)leader + bpf_core_field_offset(struct task_struct, se.sum_exec_runtime));
-	return (is_brief(leader, leader_sum) ? MIN_INDEX_NS : index_of_new(s)) | FLEETING;
+	return (at_begin(leader, leader_sum) ? MIN_INDEX_NS : index_of_new(s)) | FLEETING;
 }
 
 /* The index of the task of entity @se with account @a, perhaps with FLEETING. */

@@ -122,7 +122,7 @@ static __always_inline __u64 index_at(struct steady *s, __u32 halves)
 	return (ratio * s->floor_ns + (1ULL << RATIO_BITS) - 1) >> RATIO_BITS;
 }
 
-/* CPU time between two sleeps below which what is no invocation, such as a function's server, goes first. */
+/* For so much CPU time what is no invocation, such as a function's server, goes first whenever it wakes. */
 #define SERVER_GRACE (2000 * NSEC_PER_USEC)
 
 /* The bias of a function whose next task has that index; @other waits. */

@@ -76,13 +76,13 @@ func (t *Table) Index(used time.Duration) time.Duration {
 	return max(s.Index+(used-s.From)*time.Duration(s.Slope)>>SlopeBits, policy.MinIndex)
 }
 
-// ServerGrace is how much CPU time a task that is no invocation, such as one of the function's
-// server, may use between two sleeps on average and still go first.
+// ServerGrace is for how much CPU time a task that is no invocation, such as one of the function's
+// server, goes first whenever it wakes.
 const ServerGrace = 2 * time.Millisecond
 
-// StrangerIndex is the index of a task that is no invocation and uses burst of CPU time between two
-// sleeps on average. It has to run before the next invocation can begin, so it is worth as much as
-// that one; and it goes first if it needs little.
+// StrangerIndex is the index of a task that is no invocation and has used burst of CPU time since it
+// woke. It has to run before the next invocation can begin, so it is worth as much as that one; and
+// at the begin of each burst it goes first.
 func (t *Table) StrangerIndex(burst time.Duration) time.Duration {
 	if burst < ServerGrace {
 		return policy.MinIndex
