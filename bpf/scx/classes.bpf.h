@@ -6,6 +6,7 @@
 #define LEAST_PART   (WHOLE / 64) /* of a class */
 #define LEAST_SHARE  (WHOLE / 2048) /* of a task: above it waits for less than the watchdog's time */
 #define PART_EVERY   (5 * NSEC_PER_MSEC)
+#define PART_BITS    3 /* a new look changes the part by so much less: 1/8 */
 
 static __always_inline bool before(__u64 a, __u64 b)
 {
@@ -35,20 +36,27 @@ static long add_root(__u64 i, __u64 *sum)
 	return 0;
 }
 
-/* The functions' part of the CPUs, by the weights of what is active now. */
-static __always_inline __u64 part_of_class(__u32 class, __u64 now)
+/*
+ * The functions' part of the CPUs, by the weights of what is active: a mean over some 40 ms. Only ticks look, and only
+ * while both classes want CPUs. At a switch a service that wakes for a moment is active each time, as if it never slept.
+ */
+static __always_inline void look_at_part(__u64 now)
 {
-	if (now - functions_part_at >= PART_EVERY) {
-		__u64 sum = 0;
+	__s64 sum = 0;
 
-		functions_part_at = now;
-		bpf_loop(nr_roots < MAX_ROOTS ? nr_roots : MAX_ROOTS, add_root, &sum, 0);
-		if (sum < LEAST_PART)
-			sum = LEAST_PART;
-		if (sum > WHOLE - LEAST_PART)
-			sum = WHOLE - LEAST_PART;
-		functions_part = sum;
-	}
+	if (now - functions_part_at < PART_EVERY || runnable[FUNCTION] <= 0 || runnable[OTHER] <= 0)
+		return;
+	functions_part_at = now;
+	bpf_loop(nr_roots < MAX_ROOTS ? nr_roots : MAX_ROOTS, add_root, &sum, 0);
+	if (sum < LEAST_PART)
+		sum = LEAST_PART;
+	if (sum > WHOLE - LEAST_PART)
+		sum = WHOLE - LEAST_PART;
+	functions_part += (sum - (__s64)functions_part) >> PART_BITS;
+}
+
+static __always_inline __u64 part_of_class(__u32 class)
+{
 	return class == FUNCTION ? functions_part : WHOLE - functions_part;
 }
 
@@ -56,10 +64,10 @@ static __always_inline __u64 part_of_class(__u32 class, __u64 now)
  * Each CPU is divided by itself: by one pair of times for all of them the others of one CPU would pay for those
  * of another. Neither class is owed more than the other had in most_lag_ns of CPU time: what it could not use is gone.
  */
-__noinline int charge_class(__s32 cpu, __u32 class, __u64 ns, __u64 now)
+__noinline int charge_class(__s32 cpu, __u32 class, __u64 ns)
 {
 	__u32 other = class == FUNCTION ? OTHER : FUNCTION;
-	__u64 part = part_of_class(class, now), at;
+	__u64 part = part_of_class(class), at;
 	struct cpu *c = cpu_at(cpu);
 
 	if (!c)
@@ -98,7 +106,7 @@ static __always_inline void charge(struct task_struct *p, struct task *t, __u64 
 	} else {
 		t->vtime += ns * WHOLE / share_of(t, now);
 	}
-	charge_class(scx_bpf_task_cpu(p), class_of(t), ns, now);
+	charge_class(scx_bpf_task_cpu(p), class_of(t), ns);
 	spend(t->weighed, ns);
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ds2-lab/alps/bpf/scx"
 	"github.com/ds2-lab/alps/internal/cgrouptest"
+	"github.com/ds2-lab/alps/internal/measured"
 	"github.com/ds2-lab/alps/internal/ring"
 )
 
@@ -19,6 +20,7 @@ func TestGuestScxWeightsOfEachCPU(t *testing.T) {
 	ring.Need(t, ring.SchedExt, runtime.NumCPU() > 1, "needs 2 CPUs")
 	s := load(t, scx.Options{})
 	p := cgrouptest.NewParent(t)
+	write(t, p.Dir, "cpu.weight", "10000") // or the threads of this test and of the guest's services would count while they wait for a CPU
 	pool, beside, elsewhere := p.Group("pool"), p.Group("beside"), p.Group("elsewhere")
 	write(t, pool, "cpu.weight", "300")
 	function := p.Group("pool/function")
@@ -29,8 +31,26 @@ func TestGuestScxWeightsOfEachCPU(t *testing.T) {
 	p.Hog(elsewhere)
 	time.Sleep(time.Second)
 	shares := cgrouptest.Shares(t, []string{pool, beside}, 6*time.Second)
-	t.Logf("functions of weight 300, and another task of weight 100 beside as much on another CPU, have %.3f of one CPU", shares)
+	measured.Print(t, "weights/each-cpu/functions", shares[0], "cpu-share") // of weight 300, beside another task of weight 100, and as much on another CPU
 	require.InDelta(t, 0.4, shares[1], 0.1)
+}
+
+// A service that wakes often for a moment takes no part of a CPU from functions, however much it weighs.
+func TestGuestScxWeightsOfServices(t *testing.T) {
+	s := load(t, scx.Options{})
+	p := cgrouptest.NewParent(t)
+	pool, beside, services := p.Group("pool"), p.Group("beside"), p.Group("services")
+	write(t, pool, "cpu.weight", "300")
+	write(t, services, "cpu.weight", "10000")
+	function := p.Group("pool/function")
+	rule(t, s, pool, map[string]scx.Rule{function: always(time.Millisecond, 10*time.Second)})
+	require.True(t, p.Start(services, "service").Scan())
+	p.Hog(beside)
+	p.Start(function, "forked hog").Scan()
+	time.Sleep(time.Second)
+	shares := cgrouptest.Shares(t, []string{pool, beside, services}, 4*time.Second)
+	measured.Print(t, "weights/services/functions", shares[0], "cpu-share")
+	require.InDelta(t, 0.25, shares[1], 0.06)
 }
 
 // The other tasks of a CPU divide it by weight, whatever one uses that has another CPU to itself.

@@ -213,11 +213,11 @@ void BPF_PROG(scx_tick, struct task_struct *p)
 {
 	struct task *t = task_of(p);
 	__s32 cpu = scx_bpf_task_cpu(p);
-	__u64 now;
+	__u64 now = bpf_ktime_get_ns();
 
+	look_at_part(now);
 	if (!t || !t->function)
 		return;
-	now = bpf_ktime_get_ns();
 	charge(p, t, now);
 	/* Neither whoever has waited too long nor the other tasks wait for the end of a long slice, and nobody overdraws by more than a tick. */
 	if (allowance(t->weighed, now) <= 0 || guard_is_due(queue_at(cpu), now) || makes_way(t, cpu, queue_at(cpu), now))

@@ -32,7 +32,7 @@ func Main() {
 	part, ok := map[string]func(){
 		"hog": hog, "gaps": gaps, "short": short, "once": once, "parent": parent, "forked hog": forkedHog, "family": family,
 		"glutton": glutton, "threads": threads, "forked threads": forkedThreads, "server": server,
-		"hogs": hogs, "disk": disk, "fickle": fickle, "waker": waker, "forked waker": forkedWaker, "restless": restless, "forked restless": forkedRestless, "forked parent": forkedParent,
+		"hogs": hogs, "disk": disk, "fickle": fickle, "waker": waker, "forked waker": forkedWaker, "restless": restless, "forked restless": forkedRestless, "forked parent": forkedParent, "service": service,
 	}[os.Getenv(env)]
 	if ok {
 		part()
@@ -92,6 +92,15 @@ func restless() {
 		}()
 	}
 	hog()
+}
+
+// service wakes up every 2 ms and sleeps again at once, on one CPU.
+func service() {
+	pin()
+	fmt.Println("pinned")
+	for {
+		_ = unix.Nanosleep(&unix.Timespec{Nsec: 2e6}, nil)
+	}
 }
 
 // forkedRestless is a function's warm process with an invocation that plays restless.

@@ -71,6 +71,7 @@ func TestPagesSayWhatWasMeasured(t *testing.T) {
 	r.orderBetweenCPUs()
 	r.changing()
 	r.switches()
+	r.weights()
 	r.agent()
 	r.clocks()
 	for _, row := range all {
@@ -129,6 +130,12 @@ func (r record) switches() {
 			fmt.Sprintf("a guest with %d CPUs", row.CPUs))
 	}
 	pagetest.Says(r.t, "docs/sched_ext.md", fmt.Sprintf("scx_userland has %s there", of("userland")))
+}
+
+func (r record) weights() {
+	get := func(name string) string { return share(2, r.row("weights/"+name+"/functions", "7.3", 2).Value) }
+	pagetest.Says(r.t, "docs/sched_ext.md", fmt.Sprintf("`TestGuestScxWeightsOfServices`: functions of weight 300 have %s of a CPU", get("services")),
+		fmt.Sprintf("`TestGuestScxWeightsOfEachCPU`, where functions have %s of a CPU beside one other task", get("each-cpu")))
 }
 
 func (r record) agent() {
