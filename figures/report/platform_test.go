@@ -37,7 +37,7 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 		require.NoError(t, err)
 		return l.Distribution(set, at, measure).Mean(), draws
 	}
-	changes := map[string]string{}
+	changes, waits := map[string]string{}, map[string]string{}
 	for _, x := range []struct{ platform, experiment, series, code, base string }{
 		{"one after the other", "platform-serial", "cfs", "f40ef82ee093+", ""},
 		{"one after the other", "platform-serial", "alps-artifact", "f40ef82ee093+", "platform-serial"},
@@ -49,6 +49,8 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 		{"beside each other", "platform-lately", "cfs", "11fbe3b97091", ""},
 		{"beside each other", "platform-habit", "steady", "805ec0f0872a", "platform-lately"},  // if it uses little by all its sleeps, or by the last ones
 		{"beside each other", "platform-lately", "steady", "11fbe3b97091", "platform-lately"}, // by the last ones
+		{"beside each other", "platform-wake", "cfs", "8f877f226274", ""},
+		{"beside each other", "platform-wake", "steady", "8f877f226274", "platform-wake"}, // whenever a thread wakes
 	} {
 		set, at := of(x.experiment, x.series, results.All)
 		i := slices.IndexFunc(set.Series, func(s results.Series) bool { return dataset.IsOf(s, at, x.series) })
@@ -58,6 +60,8 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 		require.Equal(t, 5000, r.Invocations)
 		require.Equal(t, 24, r.FunctionCPUs)
 		require.Equal(t, x.code, r.Revision)
+		first, last := waitsBefore(set.Series[i].Result.Invocations)
+		waits[x.experiment+" "+x.series] = fmt.Sprintf("%.0f ms in its first three seconds and %.0f ms in its last", first, last)
 		row := fmt.Sprintf("| %s | %s | %s |", x.platform, x.series, x.code)
 		for _, measure := range []string{dataset.Turnaround, dataset.FromRequest} {
 			value, draws := mean(x.experiment, x.series, measure)
@@ -79,6 +83,10 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 	for _, series := range []string{"alps-artifact", "alps", "steady"} {
 		pagetest.Says(t, "README.md", fmt.Sprintf("%s from the request (%s)", changes[series+" "+dataset.FromRequest], series))
 	}
+	for _, experiment := range []string{"platform-lately", "platform-wake"} {
+		pagetest.Says(t, "docs/findings.md", waits[experiment+" steady"])
+	}
+	pagetest.Says(t, "docs/findings.md", "under CFS "+waits["platform-wake cfs"])
 	p50 := func(experiment, series, group string) float64 {
 		set, at := of(experiment, series, group)
 		return l.Distribution(set, at, dataset.Turnaround).Quantile(0.5)
@@ -86,4 +94,25 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 	pagetest.Says(t, "docs/findings.md",
 		fmt.Sprintf("the median of G1 is %.0f ms under CFS and %.0f ms under ALPS", p50("platform-parallel", "cfs", "G1"), p50("platform-parallel", "alps-artifact", "G1")),
 		fmt.Sprintf("of G4 %.0f and %.0f ms", p50("platform-parallel", "cfs", "G4"), p50("platform-parallel", "alps-artifact", "G4")))
+}
+
+// waitsBefore are the mean times from a request to its process, in ms, of the requests of a run's first three
+// seconds and of its last.
+func waitsBefore(invocations []results.Invocation) (first, last float64) {
+	begin, end := int64(math.MaxInt64), int64(0)
+	for _, v := range invocations {
+		begin, end = min(begin, v.SendNS), max(end, v.SendNS)
+	}
+	const span = 3e9
+	mean := func(from, to int64) float64 {
+		var sum, n float64
+		for _, v := range invocations {
+			if v.Status == results.OK && v.SendNS >= from && v.SendNS <= to {
+				sum += float64(v.ArriveNS - v.SendNS)
+				n++
+			}
+		}
+		return sum / n / 1e6
+	}
+	return mean(begin, begin+span), mean(end-span, end)
 }
