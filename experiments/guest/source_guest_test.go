@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	alpsclient "github.com/ds2-lab/alps/alps/client"
+	"github.com/ds2-lab/alps/internal/pagetest"
 	"github.com/ds2-lab/alps/vm"
 )
 
@@ -30,6 +31,17 @@ def f(ms):
 // served is one request of the worker's log.
 type served struct {
 	from, to int64 // ns of CLOCK_MONOTONIC, a millisecond too wide at both ends
+}
+
+// What docs/observer.md says of requests to a process that lives on.
+const (
+	leastMatchedPct = 95 // matched one to one
+	mostApartPct    = 5  // their CPU time from the cgroup's
+)
+
+// docs/observer.md says the same.
+func TestPageSaysHowManyRequestsAreMatched(t *testing.T) {
+	pagetest.Says(t, "docs/observer.md", fmt.Sprintf("at least %d %% matched one to one, their CPU time within %d %% of the cgroup's", leastMatchedPct, mostApartPct))
 }
 
 // A worker with the defaults of ol init runs handlers in a process that lives on. A
@@ -118,7 +130,7 @@ func TestGuestImportIsObserved(t *testing.T) {
 		own += in[0]
 	}
 	t.Logf("%s: %d of %d requests are one invocation each, of %d; their CPU time %s, the cgroup's %s", sh("uname -r"), matched, n, len(events), own, used)
-	require.GreaterOrEqual(t, matched, n*95/100)
-	require.InEpsilon(t, float64(used), float64(own)*n/float64(matched), 0.05)
+	require.GreaterOrEqual(t, matched, n*leastMatchedPct/100)
+	require.InEpsilon(t, float64(used), float64(own)*n/float64(matched), mostApartPct/100.0)
 	require.Contains(t, sh("alps status"), "invocations: busy")
 }
