@@ -39,7 +39,7 @@ func TestGuestOrderAcrossCPUs(t *testing.T) {
 			group := func(name string, bias time.Duration, cpu int) {
 				dir := p.Group(name)
 				hog := p.Hog(dir)
-				onCPU(t, hog.PID, cpu)
+				cgrouptest.KeepOnCPU(t, hog.PID, cpu)
 				policy[dir] = bpf.Entry{BiasUS: uint32(bias.Microseconds()), SliceUS: 100_000}
 				dirs, free = append(dirs, dir), append(free, hog.PID)
 			}
@@ -52,7 +52,7 @@ func TestGuestOrderAcrossCPUs(t *testing.T) {
 			}
 			time.Sleep(500 * time.Millisecond)
 			for _, pid := range free {
-				onCPU(t, pid, everywhere...)
+				cgrouptest.KeepOnCPU(t, pid, everywhere...)
 			}
 			firsts := func(d time.Duration) (part float64, shares []float64) {
 				shares = cgrouptest.Shares(t, dirs, d)

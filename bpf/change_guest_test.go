@@ -81,7 +81,7 @@ func TestGuestWaitGoesOn(t *testing.T) {
 	last.Longest(t)
 	rule(t, b, policy)
 	for i := range 40 {
-		onCPU(t, last.PID, 1+i%2)
+		cgrouptest.KeepOnCPU(t, last.PID, 1+i%2)
 		time.Sleep(every)
 	}
 	require.NoError(t, b.SetPolicy(nil)) // it answers sooner then

@@ -4,10 +4,7 @@ package bpf_test
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -79,7 +76,7 @@ func TestGuestSteadySeesWhoWasPreempted(t *testing.T) {
 			single := func(nice int) cgrouptest.Process {
 				s := p.Server(mixed, 1)
 				tid := int(asked(t, s))
-				onLastCPU(t, tid)
+				cgrouptest.KeepOnLastCPU(t, tid)
 				require.NoError(t, unix.Setpriority(unix.PRIO_PROCESS, tid, nice))
 				return s
 			}
@@ -158,7 +155,7 @@ func TestGuestSteadyLetsTheServerGoFirst(t *testing.T) {
 	require.NoError(t, b.AttachObserver())
 	require.NoError(t, b.AttachHooks())
 	server := p.Server(served, 2)
-	onLastCPU(t, server.PID)
+	cgrouptest.KeepOnLastCPU(t, server.PID)
 	// longest is how long the server waits for the CPU at most, once it is asked.
 	longest := func() (wait time.Duration) {
 		for range 20 {
@@ -210,22 +207,4 @@ func TestGuestSteadyLetsTheServerGoFirst(t *testing.T) {
 		require.Less(t, wait, rules.GroupSlice+12*ms, "%s", x.name)
 	}
 	require.NoError(t, b.SetPolicy(nil))
-}
-
-// onLastCPU keeps all threads of a process on the last CPU.
-func onLastCPU(t *testing.T, pid int) { onCPU(t, pid, runtime.NumCPU()-1) }
-
-// onCPU keeps all threads that a process has on CPUs.
-func onCPU(t *testing.T, pid int, cpus ...int) {
-	var set unix.CPUSet
-	for _, cpu := range cpus {
-		set.Set(cpu)
-	}
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	require.NoError(t, err)
-	for _, thread := range threads {
-		tid, err := strconv.Atoi(thread.Name())
-		require.NoError(t, err)
-		require.NoError(t, unix.SchedSetaffinity(tid, &set))
-	}
 }

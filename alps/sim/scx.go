@@ -46,9 +46,13 @@ func (c *scxClass) begin(t *task) {
 		t.key, t.slice = 0, int64(model.ServerGrace)
 		return
 	}
+	of := used // an invocation's
+	if t.platform {
+		of = 0 // worth as much as the one that it forks
+	}
 	r := c.rules[t.function]
-	t.key = c.m.now + int64(r.SchedExtBias(used))
-	t.slice = int64(r.SchedExtEnd(used))
+	t.key = c.m.now + int64(r.SchedExtBias(of))
+	t.slice = int64(r.SchedExtEnd(of) + used - of)
 }
 
 // enqueue lets an idle core know, which selectCore has found; only the platform takes

@@ -99,6 +99,7 @@ static __always_inline void charge(struct task_struct *p, struct task *t, __u64 
 	if (t->function) {
 		struct invocation *v = invocation_of(t);
 
+		t->burst_ns += ns;
 		if (v)
 			__sync_fetch_and_add(&v->used_ns, ns);
 		if (granted(v, now))
@@ -120,10 +121,14 @@ static __always_inline __u64 slice_of(struct task_struct *p, struct task *t, __u
 		struct invocation *v = invocation_of(t);
 
 		slice = UNKNOWN_SLICE;
-		if (v && !dying(p)) {
+		if (granted(v, now)) {
+			slice = v->granted_ns;
+		} else if (begins_burst(t, v)) {
+			slice = SERVER_GRACE - t->burst_ns;
+		} else if (v && !dying(p)) {
 			if (v->used_ns >= v->until_ns)
 				begin_slice(v, now);
-			slice = granted(v, now) ? (__u64)v->granted_ns : v->until_ns - v->used_ns;
+			slice = v->until_ns - v->used_ns;
 		}
 	}
 	if ((__s64)slice > left)
@@ -172,6 +177,7 @@ static __always_inline void becomes_runnable(struct task_struct *p, struct task 
 	if (!v || t->awake)
 		return;
 	t->awake = 1;
+	t->burst_ns = 0;
 	if (__sync_fetch_and_add(&v->runnable, 1))
 		return;
 	v->until_ns = 0; /* all of it slept: it is queued anew */
@@ -208,7 +214,7 @@ static __always_inline void begins_to_run(struct task_struct *p, struct task *t,
 		if (!t->function)
 			reach(c, t);
 		c->class = p->flags & PF_KTHREAD ? 0 : class_of(t) + 1;
-		c->key = v ? v->key : 0;
+		c->key = begins_burst(t, v) ? now : v ? v->key : 0;
 		c->guarded = granted(v, now);
 	}
 	t->rescued = 0;
@@ -232,7 +238,7 @@ static __always_inline void put(struct task_struct *p, struct task *t, __u32 que
 	if (t->function) {
 		struct invocation *v = invocation_of(t);
 
-		key = key_of(p, v, now);
+		key = key_of(p, t, v, now);
 		if (granted(v, now))
 			dsq = GRANTED(queue);
 	} else {
@@ -246,7 +252,7 @@ static __always_inline void put(struct task_struct *p, struct task *t, __u32 que
 static __always_inline void park(struct task_struct *p, struct task *t, __u64 now, __u64 enq_flags)
 {
 	is_parked(t);
-	insert_key(p, PARKED, SCX_SLICE_DFL, t->function ? key_of(p, invocation_of(t), now) : t->vtime, enq_flags);
+	insert_key(p, PARKED, SCX_SLICE_DFL, t->function ? key_of(p, t, invocation_of(t), now) : t->vtime, enq_flags);
 }
 
 /* Finds a CPU for @p, which is queued: an idle one, or one that a function must lend to another task. */
@@ -351,7 +357,7 @@ static __always_inline bool keeps_grant(struct task_struct *prev, __u64 now)
 	v = t ? invocation_of(t) : NULL;
 	if (!granted(v, now) || allowance(t->weighed, now) <= 0)
 		return false;
-	return goes_on(prev, t, key_of(prev, v, now), true, now);
+	return goes_on(prev, t, key_of(prev, t, v, now), true, now);
 }
 
 /* Does @prev, whose slice is used, go on? Yes if it is first in @class, or alone. */
@@ -365,7 +371,7 @@ static __always_inline bool keeps(struct task_struct *prev, __u32 class, __u32 q
 	t = task_of(prev);
 	if (!t || class_of(t) != class || allowance(t->weighed, now) <= 0)
 		return false;
-	key = t->function ? key_of(prev, invocation_of(t), now) : t->vtime;
+	key = t->function ? key_of(prev, t, invocation_of(t), now) : t->vtime;
 	if (!alone && head_of(QUEUE(class, queue), &head) && before(head, key))
 		return false;
 	return goes_on(prev, t, key, false, now);

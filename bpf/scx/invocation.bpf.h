@@ -18,7 +18,7 @@
 #define LONGEST_SLICE	(10 * NSEC_PER_MSEC) /* by steps: with a key for a whole quantum a burst is served by arrival */
 #define LEAST_INDEX	(100 * NSEC_PER_USEC)
 #define BEYOND_QUANTUM	(4 * NSEC_PER_MSEC)
-#define SERVER_GRACE	(2 * NSEC_PER_MSEC) /* for so long a server goes first */
+#define SERVER_GRACE	(2 * NSEC_PER_MSEC) /* for so long a thread of a server goes first, whenever it wakes */
 
 /* From from_ns of CPU time on; package policy's Step. */
 struct step {
@@ -77,7 +77,7 @@ struct invocation {
 	__s32 runnable; /* tasks that do not sleep: can run, or wait for a disk */
 	__u32 server; /* not an invocation: each busy period has a new account */
 	__u32 sleeps; /* times all of it slept */
-	__u32 pad;
+	__u32 forks; /* a server whose children are invocations */
 };
 
 struct {
@@ -98,6 +98,7 @@ struct task {
 	__u64 cgroup;	  /* in which it was looked for */
 	__u64 epoch;	  /* functions_epoch then */
 	__u64 exec_ns;	  /* CPU time that is accounted */
+	__u64 burst_ns;	  /* and what of it was used since it woke */
 	__u64 waits_ns;	  /* since when it waits; 0: it does not */
 	__u64 vtime;	  /* of one that is no function's */
 	__u64 weighed;	  /* cgroup in which it counts as runnable; 0: it does not */
@@ -199,8 +200,12 @@ static __always_inline void find_invocation(struct task_struct *leader, struct t
 	struct invocation *v = from && from->function ? invocation_of(from) : NULL;
 
 	/* A parent that has not woken since its function became known has an account of another slot. */
-	if (v && !v->server && v->slot == t->slot)
-		join_invocation(t, from->invocation);
+	if (v && v->slot == t->slot) {
+		if (v->server)
+			v->forks = 1;
+		else
+			join_invocation(t, from->invocation);
+	}
 	if (!t->invocation)
 		begin_invocation(t, !inside);
 }
@@ -331,16 +336,23 @@ __noinline int weigh(__u32 slot, __u64 used, struct worth *w)
 	return 0;
 }
 
-/* A time slice begins: what is it worth now? */
+/* Does @t of @v go first because it is at the begin of a burst? Others may wait for it, and a lock that it waited for. */
+static __always_inline bool begins_burst(struct task *t, struct invocation *v)
+{
+	return v && v->server && t->burst_ns < SERVER_GRACE;
+}
+
+/*
+ * A time slice begins: what is it worth now? What a server uses that forks for each request is no invocation's, but the
+ * next one waits for it: it is worth as much as that one.
+ */
 static __always_inline void begin_slice(struct invocation *v, __u64 now)
 {
+	__u64 used = v->forks ? 0 : v->used_ns;
 	struct worth w = {};
 
-	weigh(v->slot, v->used_ns, &w);
-	if (v->server && v->used_ns < SERVER_GRACE) {
-		w.bias_ns = 0;
-		w.until_ns = SERVER_GRACE;
-	}
+	weigh(v->slot, used, &w);
+	w.until_ns += v->used_ns - used;
 	v->key = now + w.bias_ns;
 	if (w.stepped && w.until_ns > v->used_ns + LONGEST_SLICE)
 		w.until_ns = v->used_ns + LONGEST_SLICE;
@@ -353,9 +365,9 @@ static __always_inline bool dying(struct task_struct *p)
 }
 
 /* By what @p, of @v, is sorted among the functions' tasks: the key of its invocation's time slice, which is begun if there is none. */
-static __always_inline __u64 key_of(struct task_struct *p, struct invocation *v, __u64 now)
+static __always_inline __u64 key_of(struct task_struct *p, struct task *t, struct invocation *v, __u64 now)
 {
-	if (!v || dying(p)) /* whoever must end goes first: to die it needs the CPU */
+	if (!v || dying(p) || begins_burst(t, v)) /* whoever must end goes first: to die it needs the CPU */
 		return now;
 	if (v->used_ns >= v->until_ns)
 		begin_slice(v, now);

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ds2-lab/alps/bpf/scx"
 	"github.com/ds2-lab/alps/internal/cgrouptest"
+	"github.com/ds2-lab/alps/internal/clock"
 )
 
 // When an invocation is a server, in TestGuestScx: sooner than by default.
@@ -139,4 +140,51 @@ func TestGuestScxServerWaitsForDisk(t *testing.T) {
 	}
 	t.Logf("while a server uses %s, and waits for a disk each millisecond, the other function uses %s", cgrouptest.DiskCPU, used)
 	require.Greater(t, slices.Min(used), 2*cgrouptest.DiskCPU)
+}
+
+// A thread of a server that wakes goes first for a moment, also while another thread computes, whose process has
+// used more by then than what it competes with is worth.
+func TestGuestScxServerThreads(t *testing.T) {
+	s := load(t, scx.Options{})
+	p := cgrouptest.NewParent(t)
+	dir, rest := p.Group("server"), p.Group("rest")
+	rule(t, s, p.Dir, map[string]scx.Rule{
+		dir:  {Steps: []scx.Step{{Index: time.Millisecond, End: time.Millisecond}}}, // what it has used
+		rest: always(10*time.Millisecond, 10*time.Second),
+	})
+	server := p.Server(dir, 2)
+	cgrouptest.KeepOnLastCPU(t, server.PID)
+	server.Send(t, cgrouptest.Request{CPU: time.Hour})
+	time.Sleep(500 * time.Millisecond)
+	p.Start(rest, "forked hog").Scan()
+	var waits []time.Duration
+	for range 20 {
+		time.Sleep(7 * time.Millisecond)
+		asked := clock.Now()
+		server.Send(t, cgrouptest.Request{CPU: 100 * time.Microsecond})
+		waits = append(waits, server.Answer(t).Begin.Sub(asked))
+	}
+	slices.Sort(waits)
+	t.Logf("while another thread of it computes, a server's thread that wakes waits %s at most, %s in the middle", waits[len(waits)-1], waits[len(waits)/2])
+	require.Less(t, waits[len(waits)-1], 50*time.Millisecond, "the end of a slice, or of what the guard grants") // by the process's account it would wait for the guard, every 500 ms
+}
+
+// What a server uses that forks its invocations is no invocation's: for what it computes it is worth a new one, however
+// much it has used.
+func TestGuestScxServerThatForks(t *testing.T) {
+	s := load(t, scx.Options{})
+	p := cgrouptest.NewParent(t)
+	dir, rest := p.Group("server"), p.Group("rest")
+	rule(t, s, p.Dir, map[string]scx.Rule{
+		dir:  {Steps: []scx.Step{{Index: time.Millisecond, End: time.Millisecond}}}, // what it has used
+		rest: always(cgrouptest.ParentCPU/2, 10*time.Second),
+	})
+	server := p.Start(dir, "computing parent")
+	cgrouptest.KeepOnLastCPU(t, server.PID)
+	p.Start(rest, "forked hog").Scan()
+	was := cgrouptest.Usage(t, rest)
+	server.Invoke(t, 1)
+	used := cgrouptest.Usage(t, rest) - was
+	t.Logf("while a server and its invocation compute for %s, the other function uses %s", cgrouptest.ParentCPU+cgrouptest.ShortCPU, used)
+	require.Less(t, used, cgrouptest.ParentCPU/2)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // Parent is a cgroup for one test, the parent of those that compete.
@@ -187,4 +189,22 @@ func Shares(t *testing.T, dirs []string, d time.Duration) []float64 {
 		out[i] = float64(used[i]) / float64(total)
 	}
 	return out
+}
+
+// KeepOnLastCPU keeps all threads that a process has on the last CPU.
+func KeepOnLastCPU(t *testing.T, pid int) { KeepOnCPU(t, pid, runtime.NumCPU()-1) }
+
+// KeepOnCPU keeps all threads that a process has on CPUs.
+func KeepOnCPU(t *testing.T, pid int, cpus ...int) {
+	var set unix.CPUSet
+	for _, cpu := range cpus {
+		set.Set(cpu)
+	}
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	require.NoError(t, err)
+	for _, thread := range threads {
+		tid, err := strconv.Atoi(thread.Name())
+		require.NoError(t, err)
+		require.NoError(t, unix.SchedSetaffinity(tid, &set))
+	}
 }

@@ -30,7 +30,7 @@ const env = "ALPS_PLAY"
 // Main does not return if this process was started to play a part.
 func Main() {
 	part, ok := map[string]func(){
-		"hog": hog, "gaps": gaps, "short": short, "once": once, "parent": parent, "forked hog": forkedHog, "family": family,
+		"hog": hog, "gaps": gaps, "short": short, "once": once, "parent": parent, "computing parent": computingParent, "forked hog": forkedHog, "family": family,
 		"glutton": glutton, "threads": threads, "forked threads": forkedThreads, "server": server,
 		"hogs": hogs, "disk": disk, "fickle": fickle, "waker": waker, "forked waker": forkedWaker, "restless": restless, "forked restless": forkedRestless, "forked parent": forkedParent, "service": service,
 	}[os.Getenv(env)]
@@ -149,9 +149,10 @@ func forkedThreads() { runForked("threads") }
 const DiskCPU = 100 * time.Millisecond
 
 // disk uses DiskCPU for every byte that it reads, a millisecond at a time, and prints how long that took, in ns. In
-// between it waits as for a disk, where no signal wakes it: for a child that it forks by vfork, which ends at once.
+// between it waits for the disk, where no signal wakes it.
 func disk() {
 	pin()
+	fd, block := onDisk()
 	for b := []byte{0}; ; {
 		if n, _, _ := syscall.RawSyscall(unix.SYS_READ, 0, uintptr(unsafe.Pointer(unsafe.SliceData(b))), 1); n != 1 {
 			return
@@ -159,18 +160,36 @@ func disk() {
 		begun := readClock(unix.CLOCK_MONOTONIC)
 		for range DiskCPU / time.Millisecond {
 			burn(time.Millisecond)
-			waitForChild()
+			must(syscall.RawSyscall6(unix.SYS_PREAD64, fd, block, blockSize, 0, 0, 0))
 		}
 		fmt.Println(readClock(unix.CLOCK_MONOTONIC) - begun)
 	}
 }
 
-//go:nosplit
-func waitForChild() {
-	if pid, _, _ := syscall.RawSyscall6(unix.SYS_CLONE, unix.CLONE_VFORK, 0, 0, 0, 0, 0); pid == 0 {
-		_, _, _ = syscall.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+const blockSize = 4096
+
+// onDisk makes a file of a block that is read past all caches, and memory to read it into.
+func onDisk() (fd, block uintptr) {
+	file, err := os.CreateTemp("/var/tmp", "alps-disk-") // /tmp may have no disk
+	if err == nil {
+		_, err = file.Write(make([]byte, blockSize))
 	}
-	_, _, _ = syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), 0, unix.WNOHANG|unix.WALL, 0, 0, 0) // to sleep here would end the burst
+	if err == nil {
+		err = file.Sync()
+	}
+	if err != nil {
+		panic(err)
+	}
+	n, err := unix.Open(file.Name(), unix.O_RDONLY|unix.O_DIRECT, 0)
+	if err != nil {
+		panic(err)
+	}
+	_ = os.Remove(file.Name())
+	memory, err := unix.Mmap(-1, 0, blockSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS) // aligned
+	if err != nil {
+		panic(err)
+	}
+	return uintptr(n), uintptr(unsafe.Pointer(unsafe.SliceData(memory)))
 }
 
 // forkedWaker is a function's warm process with an invocation that plays waker.
@@ -266,6 +285,18 @@ func once() {
 func parent() {
 	for sc := bufio.NewScanner(os.Stdin); sc.Scan(); {
 		report(run("once"))
+	}
+}
+
+// ParentCPU is the CPU time that a process that plays computing parent uses for each line, after its invocation.
+const ParentCPU = 6 * ShortCPU
+
+// computingParent is a parent that computes as well.
+func computingParent() {
+	for sc := bufio.NewScanner(os.Stdin); sc.Scan(); {
+		p := run("once")
+		burn(ParentCPU)
+		report(p)
 	}
 }
 
