@@ -51,13 +51,19 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 		{"beside each other", "platform-lately", "steady", "11fbe3b97091", "platform-lately"}, // by the last ones
 		{"beside each other", "platform-wake", "cfs", "8f877f226274", ""},
 		{"beside each other", "platform-wake", "steady", "8f877f226274", "platform-wake"}, // whenever a thread wakes
+		{"beside each other", "platform-scx", "eevdf", "b93a8e714b82+", ""},
+		{"beside each other", "platform-scx", "steady-scx", "74f960702a4d+", "platform-scx"},
 	} {
 		set, at := of(x.experiment, x.series, results.All)
 		i := slices.IndexFunc(set.Series, func(s results.Series) bool { return dataset.IsOf(s, at, x.series) })
 		require.GreaterOrEqual(t, i, 0, x.series)
 		r := set.Series[i].Result.Run
 		require.True(t, r.Valid)
-		require.Equal(t, 5000, r.Invocations)
+		invocations, base := 5000, "cfs"
+		if x.experiment == "platform-scx" {
+			invocations, base = 2000, "eevdf"
+		}
+		require.Equal(t, invocations, r.Invocations)
 		require.Equal(t, 24, r.FunctionCPUs)
 		require.Equal(t, x.code, r.Revision)
 		first, last := waitsBefore(set.Series[i].Result.Invocations)
@@ -70,10 +76,10 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 				row += " |"
 				continue
 			}
-			base, baseDraws := mean(x.base, "cfs", measure)
-			m := stats.RatioMiddle95(draws, baseDraws)
+			without, withoutDraws := mean(x.base, base, measure)
+			m := stats.RatioMiddle95(draws, withoutDraws)
 			require.False(t, math.IsNaN(m.Lo))
-			change := format.SignedChange(value / base)
+			change := format.SignedChange(value / without)
 			changes[x.series+" "+measure] = change // of the later platform
 			row += fmt.Sprintf(" %s%s |", change, format.Interval(m.Lo, m.Hi, 1))
 		}
@@ -83,6 +89,7 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 	for _, series := range []string{"alps-artifact", "alps", "steady"} {
 		pagetest.Says(t, "README.md", fmt.Sprintf("%s from the request (%s)", changes[series+" "+dataset.FromRequest], series))
 	}
+	pagetest.Says(t, "README.md", fmt.Sprintf("On a stock kernel, by sched_ext, it is %s from the request (2,000 invocations) against EEVDF", changes["steady-scx "+dataset.FromRequest]))
 	for _, experiment := range []string{"platform-lately", "platform-wake"} {
 		pagetest.Says(t, "docs/findings.md", waits[experiment+" steady"])
 	}
