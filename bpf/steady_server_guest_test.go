@@ -180,7 +180,7 @@ func TestGuestSteadyLetsTheServerGoFirst(t *testing.T) {
 			server.Send(t, cgrouptest.Request{CPU: 20 * ms})
 			server.Answer(t)
 		}
-		time.Sleep(10 * ms) // until it waits for the next one: it is not at the begin of a burst before
+		time.Sleep(10 * ms) // until its last thread sleeps, which is in the middle of a burst before
 		var callers sync.WaitGroup
 		done := make(chan struct{})
 		for range 2 { // so that there is always one

@@ -118,15 +118,22 @@ func forking(t *testing.T, p cgrouptest.Parent, dir string) func(time.Duration) 
 	return func(time.Duration) { server.Invoke(t, 1) }
 }
 
+// besideServer makes a function for a server, worth what its account has used, and one whose
+// invocations are always worth index.
+func besideServer(t *testing.T, index time.Duration) (p cgrouptest.Parent, server, rest string) {
+	s := load(t, scx.Options{})
+	p = cgrouptest.NewParent(t)
+	server, rest = p.Group("server"), p.Group("rest")
+	rule(t, s, p.Dir, map[string]scx.Rule{
+		server: {Steps: []scx.Step{{Index: time.Millisecond, End: time.Millisecond}}}, // what it has used
+		rest:   always(index, 10*time.Second),
+	})
+	return p, server, rest
+}
+
 // A server that waits for a disk goes on with the account that it has: it waits for others as one that does not.
 func TestGuestScxServerWaitsForDisk(t *testing.T) {
-	s := load(t, scx.Options{})
-	p := cgrouptest.NewParent(t)
-	dir, rest := p.Group("server"), p.Group("rest")
-	rule(t, s, p.Dir, map[string]scx.Rule{
-		dir:  {Steps: []scx.Step{{Index: time.Millisecond, End: time.Millisecond}}}, // what it has used
-		rest: always(10*time.Millisecond, 10*time.Second),
-	})
+	p, dir, rest := besideServer(t, 10*time.Millisecond)
 	server := p.Start(dir, "disk")
 	p.Start(rest, "forked hog").Scan()
 	var used []time.Duration
@@ -145,13 +152,7 @@ func TestGuestScxServerWaitsForDisk(t *testing.T) {
 // A thread of a server that wakes goes first for a moment, also while another thread computes, whose process has
 // used more by then than what it competes with is worth.
 func TestGuestScxServerThreads(t *testing.T) {
-	s := load(t, scx.Options{})
-	p := cgrouptest.NewParent(t)
-	dir, rest := p.Group("server"), p.Group("rest")
-	rule(t, s, p.Dir, map[string]scx.Rule{
-		dir:  {Steps: []scx.Step{{Index: time.Millisecond, End: time.Millisecond}}}, // what it has used
-		rest: always(10*time.Millisecond, 10*time.Second),
-	})
+	p, dir, rest := besideServer(t, 10*time.Millisecond)
 	server := p.Server(dir, 2)
 	cgrouptest.KeepOnLastCPU(t, server.PID)
 	server.Send(t, cgrouptest.Request{CPU: time.Hour})
@@ -172,13 +173,7 @@ func TestGuestScxServerThreads(t *testing.T) {
 // What a server uses that forks its invocations is no invocation's: for what it computes it is worth a new one, however
 // much it has used.
 func TestGuestScxServerThatForks(t *testing.T) {
-	s := load(t, scx.Options{})
-	p := cgrouptest.NewParent(t)
-	dir, rest := p.Group("server"), p.Group("rest")
-	rule(t, s, p.Dir, map[string]scx.Rule{
-		dir:  {Steps: []scx.Step{{Index: time.Millisecond, End: time.Millisecond}}}, // what it has used
-		rest: always(cgrouptest.ParentCPU/2, 10*time.Second),
-	})
+	p, dir, rest := besideServer(t, cgrouptest.ParentCPU/2)
 	server := p.Start(dir, "computing parent")
 	cgrouptest.KeepOnLastCPU(t, server.PID)
 	p.Start(rest, "forked hog").Scan()

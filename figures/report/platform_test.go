@@ -89,7 +89,7 @@ func TestThePagesSayWhatThePlatformsRunsSay(t *testing.T) {
 	for _, series := range []string{"alps-artifact", "alps", "steady"} {
 		pagetest.Says(t, "README.md", fmt.Sprintf("%s from the request (%s)", changes[series+" "+dataset.FromRequest], series))
 	}
-	pagetest.Says(t, "README.md", fmt.Sprintf("On a stock kernel, by sched_ext, it is %s from the request (2,000 invocations) against EEVDF", changes["steady-scx "+dataset.FromRequest]))
+	pagetest.Says(t, "README.md", fmt.Sprintf("On a stock kernel, by sched_ext, `steady` is %s from the request (2,000 invocations) against EEVDF", changes["steady-scx "+dataset.FromRequest]))
 	for _, experiment := range []string{"platform-lately", "platform-wake"} {
 		pagetest.Says(t, "docs/findings.md", waits[experiment+" steady"])
 	}
