@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ds2-lab/alps/internal/socket"
+	"github.com/ds2-lab/alps/openlambda/config"
 	"github.com/ds2-lab/alps/openlambda/sandbox"
 )
 
@@ -34,7 +34,8 @@ type dockerContainer struct {
 	ended    chan struct{}
 	death    sandbox.Death // set before ended is closed
 	ours     atomic.Bool   // ended by Destroy
-	oomKills atomic.Int64  // its cgroup's count of kills for want of memory, as last seen
+	group    atomic.Value  // its cgroup, once it is known
+	oomTold  atomic.Int64  // how many of the cgroup's kills for want of memory Death has told
 }
 
 func (c *dockerContainer) String() string        { return c.id[:min(12, len(c.id))] }
@@ -76,6 +77,9 @@ func (c *dockerContainer) start(ctx context.Context, pipe *os.File) error {
 // is not known, and watch asks again.
 func (c *dockerContainer) watch() {
 	defer close(c.ended)
+	if r, err := c.docker.api.ContainerInspect(context.Background(), c.id, client.ContainerInspectOptions{}); err == nil && r.Container.State != nil {
+		c.group.Store(cgroupOf(r.Container.State.Pid))
+	}
 	for pause := 100 * time.Millisecond; !c.ours.Load(); pause = min(2*pause, 2*time.Second) {
 		wait := c.docker.api.ContainerWait(context.Background(), c.id, client.ContainerWaitOptions{})
 		select {
@@ -134,15 +138,16 @@ func (c *dockerContainer) logs() string {
 }
 
 // awaitOwnEnd returns at once if the container runs. If it has ended by itself, awaitOwnEnd
-// waits until watch has examined it, because removing it would hide why it ended.
+// waits until watch has examined it, because removing it would hide why it ended. Docker may
+// not have heard of the end that the kernel knows of.
 func (c *dockerContainer) awaitOwnEnd(ctx context.Context) {
 	r, err := c.docker.api.ContainerInspect(ctx, c.id, client.ContainerInspectOptions{})
-	if err != nil || r.Container.State == nil || r.Container.State.Running || r.Container.State.Paused {
+	if err != nil || r.Container.State == nil || (r.Container.State.Running || r.Container.State.Paused) && !c.cgroup().empty() {
 		return
 	}
 	select {
 	case <-c.ended:
-	case <-time.After(noticed):
+	case <-time.After(sandbox.Deadline / 2):
 	}
 }
 
@@ -158,19 +163,24 @@ func (c *dockerContainer) said() string {
 func (c *dockerContainer) examine() sandbox.Death {
 	ctx, cancel := context.WithTimeout(context.Background(), sandbox.Deadline)
 	defer cancel()
-	r, err := c.docker.api.ContainerInspect(ctx, c.id, client.ContainerInspectOptions{})
-	if err != nil || r.Container.State == nil {
-		return sandbox.Death{Kind: "gone", Text: "it was removed from outside"}
+	for begun := time.Now(); ; time.Sleep(noticed / 40) {
+		r, err := c.docker.api.ContainerInspect(ctx, c.id, client.ContainerInspectOptions{})
+		if err != nil || r.Container.State == nil {
+			return sandbox.Death{Kind: "gone", Text: "it was removed from outside"}
+		}
+		st := r.Container.State
+		killed := st.ExitCode == 128+int(unix.SIGKILL)
+		switch {
+		case killed && (st.OOMKilled || c.cgroup().killedForMemory() > 0):
+			return c.outOfMemory() // OOMKilled alone may be of a process that the server started
+		case killed && c.docker.config.Limits.MemMB > 0 && time.Since(begun) < noticed:
+			continue // Docker may hear of the end before it hears of the reason
+		case st.ExitCode > 128 && st.ExitCode < 128+65:
+			sig := unix.Signal(st.ExitCode - 128)
+			return sandbox.Death{Kind: "signal", Text: fmt.Sprintf("it was ended by signal %d (%s)", int(sig), unix.SignalName(sig))}
+		}
+		return sandbox.Death{Kind: "exit", Text: fmt.Sprintf("its server ended with exit code %d", st.ExitCode)}
 	}
-	st := r.Container.State
-	switch {
-	case st.OOMKilled:
-		return c.outOfMemory()
-	case st.ExitCode > 128 && st.ExitCode < 128+65:
-		sig := unix.Signal(st.ExitCode - 128)
-		return sandbox.Death{Kind: "signal", Text: fmt.Sprintf("it was ended by signal %d (%s)", int(sig), unix.SignalName(sig))}
-	}
-	return sandbox.Death{Kind: "exit", Text: fmt.Sprintf("its server ended with exit code %d", st.ExitCode)}
 }
 
 func (c *dockerContainer) outOfMemory() sandbox.Death {
@@ -180,58 +190,63 @@ func (c *dockerContainer) outOfMemory() sandbox.Death {
 	return sandbox.Death{Kind: "oom", Text: "the host was out of memory, and the kernel ended it"}
 }
 
-// noticed is how long Docker may need to say that a container has ended.
+// noticed is how long Docker may need to say that a container, or a process in it, has
+// ended, as long as the kernel does not say that the container has no process left.
 const noticed = 2 * time.Second
 
 // Death says why an exchange got no answer: the container has ended, or the kernel
 // killed a process in it for want of memory. If neither is known, Kind is "".
 func (c *dockerContainer) Death(ctx context.Context) sandbox.Death {
-	select {
-	case <-c.ended:
-		return c.death
-	default:
+	oneEnds := c.docker.config.Invocation != config.Import // as a rule a process that the server started
+	patience := noticed
+	if oneEnds {
+		patience /= 20
 	}
-	if c.killedForMemory(ctx) {
-		return c.outOfMemory()
-	}
-	wait := noticed
-	if c.docker.config.Invocation != "import" {
-		wait /= 20 // as a rule only a process in the container has ended
-	}
-	select {
-	case <-c.ended:
-		return c.death
-	case <-time.After(wait):
-	case <-ctx.Done():
-	}
-	return sandbox.Death{}
-}
-
-// killedForMemory says whether the container's cgroup counts more kills for want of
-// memory than when it was last asked.
-func (c *dockerContainer) killedForMemory(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, noticed)
-	defer cancel()
-	r, err := c.docker.api.ContainerInspect(ctx, c.id, client.ContainerInspectOptions{})
-	if err != nil || r.Container.State == nil || r.Container.State.Pid <= 0 {
-		return false
-	}
-	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", r.Container.State.Pid))
-	if err != nil {
-		return false
-	}
-	_, path, _ := strings.Cut(strings.TrimSpace(string(groups)), "0::")
-	events, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", path, "memory.events"))
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(events)) {
-		if f := strings.Fields(line); len(f) == 2 && f[0] == "oom_kill" {
-			n, _ := strconv.ParseInt(f[1], 10, 64)
-			return n > c.oomKills.Swap(n)
+	for begun := time.Now(); ; {
+		select {
+		case <-c.ended:
+			return c.death
+		default:
+		}
+		group := c.cgroup()
+		empty := group.empty()
+		switch {
+		case oneEnds && c.oneMoreKilled(group), empty && group.killedForMemory() > 0:
+			return c.outOfMemory()
+		case empty:
+			patience = sandbox.Deadline // the container has ended, and Docker is going to say how
+		}
+		if time.Since(begun) > patience {
+			return sandbox.Death{}
+		}
+		select {
+		case <-c.ended:
+		case <-ctx.Done():
+			return sandbox.Death{}
+		case <-time.After(noticed / 100):
 		}
 	}
-	return false
+}
+
+// oneMoreKilled says whether the kernel killed more processes of the container for want of
+// memory than were told of. Each is told of once: of several that end at a time, as many as
+// were killed.
+func (c *dockerContainer) oneMoreKilled(group cgroup) bool {
+	for {
+		told := c.oomTold.Load()
+		if group.killedForMemory() <= told {
+			return false
+		}
+		if c.oomTold.CompareAndSwap(told, told+1) {
+			return true
+		}
+	}
+}
+
+// cgroup is the container's, once watch has found it.
+func (c *dockerContainer) cgroup() cgroup {
+	g, _ := c.group.Load().(cgroup)
+	return g
 }
 
 // LookEvery is how long Logs waits between two looks for new containers.
