@@ -95,6 +95,13 @@ func TestProfilesSayHowLongTheyTake(t *testing.T) {
 	for _, name := range []string{"smoke", "brief", "quick"} {
 		require.Contains(t, string(readme), fmt.Sprintf("%d minutes for `%s`", minutes[name], name))
 	}
+	for row, want := range map[string]string{ // of the table of how long commands take
+		"| `reproduce`, which is `brief` here | ": fmt.Sprintf("%d minutes ¹", 6+minutes["brief"]), // simulations and figures
+		"| `reproduce -profile=quick` | ":         fmt.Sprintf("%.0f hours ¹", float64(minutes["quick"])/60),
+		"| `reproduce -profile=paper` | ":         fmt.Sprintf("%.0f days here ¹", float64(minutes["paper"])/60/24),
+	} {
+		require.Contains(t, string(readme), row+want)
+	}
 }
 
 // README says of the headline how long it takes and how many invocations it has.
@@ -106,6 +113,7 @@ func TestTheHeadlineIsAsReadmeSays(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(readme), fmt.Sprintf("with %d,%03d invocations", p.Profile.Invocations.V/1000, p.Profile.Invocations.V%1000))
 	require.Contains(t, string(readme), fmt.Sprintf("about %d minutes on 2 CPUs", said))
+	require.Contains(t, string(readme), fmt.Sprintf("| `experiments:run headline …` | %d minutes ¹", said))
 }
 
 // A run of a kind that was never measured takes as long as estimated, times what
