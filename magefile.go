@@ -139,7 +139,7 @@ func (Experiments) Plan(ctx context.Context,
 	return targets.Experiments{Host: host()}.Plan(ctx, targets.ExperimentsPlanFlags{Name: value(name), Engine: value(engine), Profile: value(profile), Accel: value(accel), CPUs: value(cpus), Jobs: value(jobs), Kernel: value(kernel), Format: value(format), Shards: value(shards), Image: value(image), KVM: value(kvm)})
 }
 
-// Run runs an experiment, or "all", in a guest or in virtual time; what is there already is kept.
+// Run runs an experiment, or "all", in guests or by the simulator; what is there already is kept.
 func (Experiments) Run(ctx context.Context, name string,
 	engine *string, // vm or sim; without it vm, or sim where nothing runs in a guest
 	profile *string, // smoke (without it), brief, quick, paper, headline or cells; of vm

@@ -91,7 +91,7 @@ func TestConstantsOfSchedExtAreThoseOfTheModel(t *testing.T) {
 		require.Equal(t, want, number(t, all, name), name)
 	}
 	pagetest.Says(t, "docs/sched_ext.md",
-		fmt.Sprintf("goes before all others for the first %d ms of one burst", model.ServerGrace.Milliseconds()),
+		fmt.Sprintf("goes before all others for its first %d ms of CPU time", model.ServerGrace.Milliseconds()),
 		fmt.Sprintf("for %d ms of CPU time, or to the end of its quantum", model.SchedExtSlice.Milliseconds()))
 }
 

@@ -112,7 +112,7 @@ func (r record) changing() {
 			waits[cpus] = max(waits[cpus], r.row("changing/"+order+"/wait", "6.1", cpus).Value)
 		}
 	}
-	pagetest.Says(r.t, "docs/kernel.md", fmt.Sprintf("of the CPU that one which changes every millisecond shares with its sibling it has %s to %s; with slices of 20 ms the sibling waited %.0f ms at most on four CPUs, and %.0f ms on one",
+	pagetest.Says(r.t, "docs/kernel.md", fmt.Sprintf("The changed one has %s to %s of the CPU. Its sibling waited %.0f ms at most on four CPUs, which is a slice and a tick, and %.0f ms on one",
 		share(2, slices.Min(shares)), share(2, slices.Max(shares)), waits[4], waits[1]))
 }
 

@@ -83,7 +83,7 @@ type ExperimentsRunFlags struct {
 	JSON    bool   // events for tools, one per line, on standard output
 }
 
-// Run runs an experiment, or "all", in a guest or in virtual time; what is there already is kept.
+// Run runs an experiment, or "all", in guests or by the simulator; what is there already is kept.
 func (h Experiments) Run(ctx context.Context, name string, f ExperimentsRunFlags) error {
 	if f.JSON {
 		h.Console = progress.NewJSON(h.Out)

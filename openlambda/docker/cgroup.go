@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// cgroupFS is where the second version of cgroups is mounted.
-var cgroupFS = "/sys/fs/cgroup"
+// Where processes are, and where the second version of cgroups is mounted.
+var procFS, cgroupFS = "/proc", "/sys/fs/cgroup"
 
 // cgroup is a container's directory under cgroupFS, or "" if it is not known. The kernel
 // writes there that it killed a process, or that the last one ended, before Docker hears
@@ -20,7 +20,7 @@ type cgroup string
 
 // cgroupOf returns the cgroup in which process pid is, or "" if it cannot be seen from here.
 func cgroupOf(pid int) cgroup {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	text, err := os.ReadFile(filepath.Join(procFS, strconv.Itoa(pid), "cgroup"))
 	if err != nil || pid <= 0 {
 		return ""
 	}

@@ -33,10 +33,10 @@ type mortal struct {
 func startMortal(t *testing.T, mode string, late time.Duration) mortal {
 	c := oltest.Config(t)
 	c.Invocation, c.Limits.MemMB = mode, 50
-	m := mortal{t: t, engine: oltest.StartDocker(t), cgroup: docker.SetCgroups(t, t.TempDir(), os.Getpid())}
+	m := mortal{t: t, engine: oltest.StartDocker(t), cgroup: docker.SetCgroup(t, 4321)}
 	require.NoError(t, os.MkdirAll(m.cgroup, 0o755))
 	m.kernel(1, 0)
-	m.engine.Late(late)
+	m.engine.Late(late, 4321)
 	t.Setenv("DOCKER_HOST", m.engine.Host())
 	d, err := docker.New(oltest.Parsed(t, c), oltest.Log())
 	require.NoError(t, err)
@@ -61,7 +61,7 @@ func (m mortal) kernel(processes, kills int) {
 	}
 }
 
-func (m mortal) kill() { require.NoError(m.t, syscall.Kill(-m.process.Pid(), syscall.SIGKILL)) }
+func (m mortal) kill() { require.NoError(m.t, m.process.Signal(syscall.SIGKILL)) }
 
 var outOfMemory = sandbox.Death{Kind: "oom", Text: "it was out of memory: limits.mem_mb is 50"}
 
@@ -105,7 +105,7 @@ func TestDeathWhoseReasonDockerHearsLast(t *testing.T) {
 func TestDeathAfterAnotherProcessWasOutOfMemory(t *testing.T) {
 	m := startMortal(t, config.Import, 0)
 	m.process.OutOfMemory()
-	require.NoError(t, syscall.Kill(-m.process.Pid(), syscall.SIGTERM))
+	require.NoError(t, m.process.Signal(syscall.SIGTERM))
 	require.Equal(t, sandbox.Death{Kind: "exit", Text: "its server ended with exit code 0"}, m.Death(t.Context()))
 }
 

@@ -3,10 +3,9 @@
 package docker
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,17 +19,13 @@ func SetSlowStart(d time.Duration) (restore func()) {
 	return func() { slowStart = was }
 }
 
-// SetCgroups makes dir the place where cgroups are, and returns the directory in it that
-// is the cgroup of process pid.
-func SetCgroups(t testing.TB, dir string, pid int) string {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	require.NoError(t, err)
-	_, path, ok := strings.Cut(strings.TrimSpace(string(text)), "0::")
-	if !ok {
-		t.Skip("this host has the first version of cgroups only")
-	}
-	was := cgroupFS
-	cgroupFS = dir
-	t.Cleanup(func() { cgroupFS = was })
-	return filepath.Join(dir, path)
+// SetCgroup has process pid in a cgroup that is the directory it returns, as long as the test runs.
+func SetCgroup(t testing.TB, pid int) string {
+	wasProc, was := procFS, cgroupFS
+	procFS, cgroupFS = t.TempDir(), t.TempDir()
+	t.Cleanup(func() { procFS, cgroupFS = wasProc, was })
+	dir := filepath.Join(procFS, strconv.Itoa(pid))
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cgroup"), []byte("1:cpu:/of-version-1\n0::/alps.slice/x\n"), 0o644))
+	return filepath.Join(cgroupFS, "alps.slice", "x")
 }

@@ -42,7 +42,7 @@ type Docker struct {
 	calls      []string            // operations asked for, in order: "create", "pause" and so on
 	last       int
 	noImage    bool
-	late       atomic.Int64 // ns between the end of a container's process and that of the container
+	late, pid  atomic.Int64 // see Late; ns
 }
 
 // Container is one of Docker's.
@@ -63,12 +63,14 @@ type Container struct {
 // OutOfMemory makes inspect say that the kernel ended the container for want of memory.
 func (c *Container) OutOfMemory() { c.outOfMemory.Store(true) }
 
-// Pid is the container's first process.
-func (c *Container) Pid() int { return c.cmd.Process.Pid }
+// Signal sends a signal to the container's processes.
+func (c *Container) Signal(s syscall.Signal) error { return syscall.Kill(-c.cmd.Process.Pid, s) }
 
-// Late makes the engine hear of the end of a container late, and name the container's
-// process: its cgroup knows before.
-func (d *Docker) Late(late time.Duration) { d.late.Store(int64(late)) }
+// Late makes the engine hear of the end of a container late, and say that its process is pid.
+func (d *Docker) Late(late time.Duration, pid int) {
+	d.late.Store(int64(late))
+	d.pid.Store(int64(pid))
+}
 
 func (c *Container) running() bool {
 	select {
@@ -336,11 +338,7 @@ func (d *Docker) routes() http.Handler {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	on("GET /containers/{id}/json", "inspect", func(w http.ResponseWriter, _ *http.Request, c *Container) {
-		pid := 0
-		if d.late.Load() > 0 && c.running() {
-			pid = c.Pid()
-		}
-		reply(w, 200, map[string]any{"Id": c.ID, "State": map[string]any{"Running": c.running(), "Paused": c.paused, "Pid": pid, "ExitCode": c.exitCode(), "OOMKilled": c.outOfMemory.Load()}})
+		reply(w, 200, map[string]any{"Id": c.ID, "State": map[string]any{"Running": c.running(), "Paused": c.paused, "Pid": d.pid.Load(), "ExitCode": c.exitCode(), "OOMKilled": c.outOfMemory.Load()}})
 	})
 	on("GET /containers/{id}/logs", "logs", func(w http.ResponseWriter, r *http.Request, c *Container) {
 		for sent := 0; ; time.Sleep(5 * time.Millisecond) {
