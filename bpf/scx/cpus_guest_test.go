@@ -4,13 +4,16 @@ package scx_test
 
 import (
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/ds2-lab/alps/bpf/scx"
 	"github.com/ds2-lab/alps/internal/cgrouptest"
+	"github.com/ds2-lab/alps/internal/clock"
 	"github.com/ds2-lab/alps/internal/measured"
 	"github.com/ds2-lab/alps/internal/ring"
 )
@@ -82,6 +85,32 @@ func TestGuestScxNoMemory(t *testing.T) {
 	shares := cgrouptest.Shares(t, []string{first, second}, time.Second)
 	t.Logf("one that had the CPU for 2 s, and one that came: %.3f", shares)
 	require.InDelta(t, 0.5, shares[0], 0.06)
+}
+
+// A task that wakes, and has had less than the one that runs, takes the CPU from that one: it does
+// not wait for the end of its time slice.
+func TestGuestScxAnotherThatWakes(t *testing.T) {
+	load(t, scx.Options{})
+	p := cgrouptest.NewParent(t)
+	for cpu := range runtime.NumCPU() {
+		t.Setenv("ALPS_CPU", strconv.Itoa(cpu))
+		p.Hog(p.Group("hog" + strconv.Itoa(cpu)))
+	}
+	time.Sleep(time.Second)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const n, pause = 100, 7 * time.Millisecond
+	var mean, longest time.Duration
+	for range n {
+		begun := clock.Now()
+		ts := unix.NsecToTimespec(int64(pause))
+		require.NoError(t, unix.Nanosleep(&ts, nil))
+		late := clock.Now().Sub(begun) - pause
+		mean += late / n
+		longest = max(longest, late)
+	}
+	t.Logf("beside hogs on all CPUs a task that wakes waits %s, %s at most", mean, longest)
+	require.Less(t, mean, time.Millisecond)
 }
 
 // A task that is woken through a pipe takes an idle CPU, and does not wait until the time slice of its waker ends.

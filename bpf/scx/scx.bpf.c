@@ -180,7 +180,7 @@ void BPF_PROG(scx_enqueue, struct task_struct *p, __u64 enq_flags)
 		count(QUEUED);
 	}
 	put(p, t, queue, now, enq_flags);
-	wake_for(p, t, cpu);
+	wake_for(p, t, cpu, enq_flags & SCX_ENQ_WAKEUP);
 }
 
 SEC("struct_ops/dispatch")
