@@ -5,7 +5,6 @@
  */
 #define LEAST_PART   (WHOLE / 64) /* of a class */
 #define LEAST_SHARE  (WHOLE / 2048) /* of a task: above it waits for less than the watchdog's time */
-#define WAKES_BEHIND (1 * NSEC_PER_MSEC) /* of virtual time: as much as CFS's granularity at a wake-up */
 #define PART_EVERY   (5 * NSEC_PER_MSEC)
 #define PART_BITS    3 /* a new look changes the part by so much less: 1/8 */
 
@@ -254,14 +253,6 @@ static __always_inline void park(struct task_struct *p, struct task *t, __u64 no
 {
 	is_parked(t);
 	insert_key(p, PARKED, SCX_SLICE_DFL, t->function ? key_of(p, t, invocation_of(t), now) : t->vtime, enq_flags);
-}
-
-/* Does @t, another task that woke, take @cpu from the other task that runs there? That one has had so much more. */
-static __always_inline bool goes_before_other(struct task *t, __s32 cpu)
-{
-	struct cpu *c = cpu_at(cpu);
-
-	return c && c->class == OTHER + 1 && before(t->vtime + WAKES_BEHIND, c->reached);
 }
 
 /*

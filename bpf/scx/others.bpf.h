@@ -3,6 +3,8 @@
  * The other tasks, which are fair among themselves by weight.
  */
 
+#define WAKES_BEHIND (1 * NSEC_PER_MSEC) /* of virtual time: as much as CFS's granularity at a wake-up */
+
 /* A task's own part of the CPUs, by its weight and its cgroups'. */
 static __always_inline __u64 share_of(struct task *t, __u64 now)
 {
@@ -53,4 +55,12 @@ static __always_inline bool at_once(struct task_struct *p, struct task *t)
 {
 	return p->flags & PF_KTHREAD ||
 	       (p->nr_cpus_allowed == 1 && !t->function && !before(reached_on(scx_bpf_task_cpu(p)), t->vtime));
+}
+
+/* Does @t, another task that woke, take @cpu from the other task that runs there? That one has had so much more. */
+static __always_inline bool goes_before_other(struct task *t, __s32 cpu)
+{
+	struct cpu *c = cpu_at(cpu);
+
+	return c && c->class == OTHER + 1 && before(t->vtime + WAKES_BEHIND, c->reached);
 }
