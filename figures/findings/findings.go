@@ -101,6 +101,9 @@ func surely(so bool) (string, error) {
 
 // change is how much less or more b is than a, in percent.
 func change(a, b float64) string {
+	if b >= 2*a {
+		return fmt.Sprintf("× %.1f", b/a)
+	}
 	text := fmt.Sprintf("%+.0f %%", 100*(b/a-1))
 	if text == "+0 %" || text == "-0 %" {
 		return "0 %"

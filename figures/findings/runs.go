@@ -25,8 +25,8 @@ type measuredRun struct {
 	MeanGap                     float64 `json:"mean_gap_ns"`
 }
 
-// measured are the runs of a scheduler on a workload at 90 % load in guests with so
-// many CPUs for the functions; an error if there are none.
+// measured are the runs of a scheduler, or with "" of all, on a workload at 90 % load in
+// guests with so many CPUs for the functions; an error if there are none.
 func (t *tables) measured(workload, scheduler string, functionCPUs int) ([]measuredRun, error) {
 	text, err := os.ReadFile(filepath.Join(t.docs, "report", "runs.json"))
 	if err != nil {
@@ -37,7 +37,7 @@ func (t *tables) measured(workload, scheduler string, functionCPUs int) ([]measu
 		return nil, fmt.Errorf("report/runs.json: %w", err)
 	}
 	runs = slices.DeleteFunc(runs, func(r measuredRun) bool {
-		return r.Engine != "vm" || r.Workload != workload || r.Scheduler != scheduler || r.LoadAsked != 0.9 || r.FunctionCPUs != functionCPUs
+		return r.Engine != "vm" || r.Workload != workload || scheduler != "" && r.Scheduler != scheduler || r.LoadAsked != 0.9 || r.FunctionCPUs != functionCPUs
 	})
 	if len(runs) == 0 {
 		return nil, fmt.Errorf("report/runs.json: no run of %s on %s at 90 %% in a guest with %d CPUs for the functions", scheduler, workload, functionCPUs)
@@ -66,7 +66,7 @@ func (t *tables) demand(functionCPUs int) (string, error) {
 }
 
 // conditions say with which kernel, clock, CPUs, rounds, invocations and code the report's measured runs of alps on these
-// workloads at 90 % load were made, of those with so many CPUs for the functions.
+// workloads at 90 % load were made, of those with so many CPUs for the functions; and with which code all series beside them.
 func (t *tables) conditions(functionCPUs int, workloads ...string) (string, error) {
 	rounds, codes, invocations := map[int]bool{}, map[string]bool{}, []string{}
 	var r measuredRun
@@ -79,7 +79,14 @@ func (t *tables) conditions(functionCPUs int, workloads ...string) (string, erro
 			return "", err
 		}
 		for _, r = range runs {
-			rounds[r.Round], codes[r.Revision] = true, true
+			rounds[r.Round] = true
+		}
+		all, err := t.measured(workload, "", functionCPUs)
+		if err != nil {
+			return "", err
+		}
+		for _, of := range all {
+			codes[of.Revision] = true
 		}
 		n := thousands(r.Invocations)
 		if len(workloads) > 1 {
