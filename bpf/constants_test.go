@@ -92,7 +92,8 @@ func TestConstantsOfSchedExtAreThoseOfTheModel(t *testing.T) {
 	}
 	pagetest.Says(t, "docs/sched_ext.md",
 		fmt.Sprintf("goes before all others for its first %d ms of CPU time", model.ServerGrace.Milliseconds()),
-		fmt.Sprintf("for %d ms of CPU time, or to the end of its quantum", model.SchedExtSlice.Milliseconds()))
+		fmt.Sprintf("for %d ms of CPU time, or to the end of its quantum", model.SchedExtSlice.Milliseconds()),
+		fmt.Sprintf("ahead of it by %d ms of virtual time", number(t, all, "WAKES_BEHIND")/1e6))
 }
 
 // docs/kernel.md says the same as the code.

@@ -16,13 +16,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ds2-lab/alps/internal/cgroup"
 	"github.com/ds2-lab/alps/internal/clock"
 )
 
@@ -62,8 +62,7 @@ func newBench(root string) (*Bench, error) {
 		return nil, fmt.Errorf("bench: no cgroup v2 at %s: %w", root, err)
 	}
 	b := &Bench{home: root}
-	if data, err := os.ReadFile("/proc/self/cgroup"); err == nil {
-		_, path, _ := strings.Cut(strings.TrimSpace(string(data)), "0::")
+	if path, err := cgroup.Of("/proc", "self"); err == nil {
 		b.home = filepath.Join(root, path)
 	}
 	if err := b.begin(root); err != nil {

@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -20,6 +18,7 @@ import (
 	"github.com/ds2-lab/alps/alps/client"
 	"github.com/ds2-lab/alps/alps/host"
 	"github.com/ds2-lab/alps/bpf"
+	"github.com/ds2-lab/alps/internal/cgroup"
 	"github.com/ds2-lab/alps/internal/label"
 )
 
@@ -134,7 +133,7 @@ func (d *daemon) syncContainers(ctx context.Context, api *dockerapi.Client, own 
 		if info.Container.State == nil || info.Container.State.Pid == 0 {
 			continue // it ended meanwhile
 		}
-		path, err := cgroupOfPID(info.Container.State.Pid)
+		path, err := cgroup.Of("/proc", strconv.Itoa(info.Container.State.Pid))
 		if err != nil {
 			continue
 		}
@@ -218,18 +217,4 @@ func (d *daemon) discovered(now map[bpf.CgroupID]client.Function, own *finder) e
 	own.refused = refused
 	d.check()
 	return err
-}
-
-// cgroupOfPID is a process's path in the unified hierarchy.
-func cgroupOfPID(pid int) (string, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(data)) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("process %d is in no cgroup v2", pid)
 }

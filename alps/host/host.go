@@ -7,14 +7,13 @@ package host
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	cgroupfile "github.com/ds2-lab/alps/internal/cgroup"
 	"github.com/ds2-lab/alps/internal/cpulist"
 )
 
@@ -86,13 +85,8 @@ func (h Host) Exists(cgroup string) bool {
 
 // Usage is the CPU time that a cgroup has used since it was made.
 func (h Host) Usage(cgroup string) (time.Duration, error) {
-	for line := range strings.Lines(Read(h.Cgroups, cgroup, "cpu.stat")) {
-		if us, ok := strings.CutPrefix(line, "usage_usec "); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(us), 10, 64)
-			return time.Duration(n) * time.Microsecond, err
-		}
-	}
-	return 0, fmt.Errorf("cgroup %s: no usage_usec: %w", cgroup, fs.ErrNotExist)
+	us, err := cgroupfile.Value(filepath.Join(h.Cgroups, cgroup, "cpu.stat"), "usage_usec")
+	return time.Duration(us) * time.Microsecond, err
 }
 
 // UserScheduler is the name of the sched_ext scheduler in charge, and how many were

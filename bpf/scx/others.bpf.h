@@ -3,7 +3,7 @@
  * The other tasks, which are fair among themselves by weight.
  */
 
-#define WAKES_BEHIND (1 * NSEC_PER_MSEC) /* of virtual time: as much as CFS's granularity at a wake-up */
+#define WAKES_BEHIND (1 * NSEC_PER_MSEC) /* of virtual time: as much as CFS's granularity at a wake-up has on one CPU */
 
 /* A task's own part of the CPUs, by its weight and its cgroups'. */
 static __always_inline __u64 share_of(struct task *t, __u64 now)

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
 	"time"
+
+	"github.com/ds2-lab/alps/internal/cgroup"
 )
 
 // WorkerUnit is the systemd unit in whose cgroup the worker runs.
@@ -27,17 +27,12 @@ const cgroupRoot = "/sys/fs/cgroup"
 func platformTime(root string) (time.Duration, error) {
 	var sum time.Duration
 	for _, c := range platformCgroups {
-		data, err := os.ReadFile(filepath.Join(root, c, "cpu.stat"))
+		us, err := cgroup.Value(filepath.Join(root, c, "cpu.stat"), "usage_usec")
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return 0, fmt.Errorf("read the platform's CPU time: %w", err)
-		}
-		var us int64
-		if _, err := fmt.Sscanf(string(data), "usage_usec %d", &us); err != nil {
-			first, _, _ := strings.Cut(string(data), "\n")
-			return 0, fmt.Errorf("platform: %s/cpu.stat: %q", c, first)
 		}
 		sum += time.Duration(us) * time.Microsecond
 	}

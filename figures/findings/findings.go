@@ -99,7 +99,7 @@ func surely(so bool) (string, error) {
 	return "", nil
 }
 
-// change is how much less or more b is than a, in percent.
+// change is how much less or more b is than a: in percent, or from twice as much on as a factor.
 func change(a, b float64) string {
 	if b >= 2*a {
 		return fmt.Sprintf("× %.1f", b/a)

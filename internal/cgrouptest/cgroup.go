@@ -19,6 +19,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/ds2-lab/alps/internal/cgroup"
 )
 
 // Parent is a cgroup for one test, the parent of those that compete.
@@ -162,10 +164,7 @@ func (p Process) Longest(t *testing.T) time.Duration {
 
 // Usage is the CPU time that the processes of a cgroup have used.
 func Usage(t *testing.T, dir string) time.Duration {
-	data, err := os.ReadFile(dir + "/cpu.stat")
-	require.NoError(t, err)
-	var us int64
-	_, err = fmt.Sscanf(string(data), "usage_usec %d", &us)
+	us, err := cgroup.Value(dir+"/cpu.stat", "usage_usec")
 	require.NoError(t, err)
 	return time.Duration(us) * time.Microsecond
 }

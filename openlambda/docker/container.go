@@ -77,10 +77,10 @@ func (c *dockerContainer) start(ctx context.Context, pipe *os.File) error {
 // is not known, and watch asks again.
 func (c *dockerContainer) watch() {
 	defer close(c.ended)
-	if r, err := c.docker.api.ContainerInspect(context.Background(), c.id, client.ContainerInspectOptions{}); err == nil && r.Container.State != nil {
-		c.group.Store(cgroupOf(r.Container.State.Pid))
-	}
 	for pause := 100 * time.Millisecond; !c.ours.Load(); pause = min(2*pause, 2*time.Second) {
+		if r, err := c.docker.api.ContainerInspect(context.Background(), c.id, client.ContainerInspectOptions{}); err == nil && r.Container.State != nil && c.cgroup() == "" {
+			c.group.Store(cgroupOf(r.Container.State.Pid))
+		}
 		wait := c.docker.api.ContainerWait(context.Background(), c.id, client.ContainerWaitOptions{})
 		select {
 		case <-wait.Result:
