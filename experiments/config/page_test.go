@@ -60,7 +60,7 @@ func TestThePageHasEveryKey(t *testing.T) {
 	}
 	require.Equal(t, want, said)
 	var inline [][]string // keys of values that are written as {key: VALUE, key}
-	for _, m := range regexp.MustCompile("\\{([^}]*)\\}").FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile(`\{([^}]*)\}`).FindAllStringSubmatch(string(text), -1) {
 		var keys []string
 		for item := range strings.SplitSeq(m[1], ",") {
 			k, _, _ := strings.Cut(strings.TrimSpace(item), ":")
