@@ -97,7 +97,7 @@ parts:
     workloads: [huawei, azure]
     loads: [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9]
     machine: paper
-    invocations: 1200
+    invocations: 300
     seed: 5
     series: [{name: rr}, {name: fifo}, {name: cfs}, {name: sfs}, {name: alps}, {name: srpt}]
   - engine: host

@@ -40,7 +40,8 @@ func TestSoak(t *testing.T) {
 	if !hasHooks(t, p) {
 		pkg, tests, rings = "bpf/scx", "TestSoak", string(ring.SchedExt)+","+string(ring.Long)
 	}
-	binary := testBinary(t, p.opts.Root, pkg)
+	binary, err := os.ReadFile(buildTests(t, p, pkg))
+	require.NoError(t, err)
 	require.NoError(t, m.Run(ctx, vm.Cmd{Line: "cat > /tmp/test && chmod +x /tmp/test", Stdin: bytes.NewReader(binary)}))
 	var log bytes.Buffer
 	out := io.MultiWriter(&log, os.Stdout)

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,12 +31,7 @@ func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string, t
 		p, err = p.InVirtualTime(t.Context())
 		require.NoError(t, err)
 	}
-	binary := filepath.Join(t.TempDir(), "openlambda.test")
-	build := exec.Command("go", "test", "-c", "-ldflags=-s -w", "-o", binary, "./openlambda/cmd/ol")
-	build.Dir, build.Env = p.opts.Root, append(os.Environ(), "CGO_ENABLED=0")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	data, err := os.ReadFile(binary)
+	data, err := os.ReadFile(buildTests(t, p, "openlambda/cmd/ol"))
 	require.NoError(t, err)
 	cfg := p.VMConfig()
 	if cpus > 0 {

@@ -43,15 +43,22 @@ type Request struct {
 
 // WriteTrace writes the header and a row per request.
 func WriteTrace(w io.Writer, reqs []Request) error {
-	if _, err := fmt.Fprintln(w, Header); err != nil {
-		return err
-	}
+	line := append([]byte(Header), '\n')
 	for _, r := range reqs {
-		if _, err := fmt.Fprintf(w, "%d,%s,%s,%s,%d,%s,%d,%d,%d\n", r.ID, r.Function, r.UID, r.Group, r.N, r.Port, r.Size, r.Rounds, r.Due.Nanoseconds()); err != nil {
+		if _, err := w.Write(line); err != nil {
 			return err
 		}
+		line = strconv.AppendInt(line[:0], int64(r.ID), 10)
+		for _, text := range []string{r.Function, r.UID, r.Group, strconv.Itoa(r.N), r.Port} {
+			line = append(append(line, ','), text...)
+		}
+		for _, number := range []int64{int64(r.Size), int64(r.Rounds), r.Due.Nanoseconds()} {
+			line = strconv.AppendInt(append(line, ','), number, 10)
+		}
+		line = append(line, '\n')
 	}
-	return nil
+	_, err := w.Write(line)
+	return err
 }
 
 // ReadTrace reads what WriteTrace wrote. Errors begin with name:line.

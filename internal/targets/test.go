@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -91,11 +92,41 @@ func (h Host) packages(ctx context.Context, keep func(dir string) bool) ([]strin
 // ofFigures says which packages belong to test:figures.
 func ofFigures(dir string) bool { return dir == "figures" || strings.HasPrefix(dir, "figures/") }
 
-// sequential are packages that start no goroutine: the race detector finds nothing in them,
-// and the simulator's tests take six times as long with it.
-var sequential = []string{"alps/model", "alps/policy", "alps/sim"}
+// beside is in the text of packages where something runs beside something else.
+var beside = regexp.MustCompile(`(?m)^\s*go (func\b|[\w.]+\()|\bt\.Parallel\(|\bAfterFunc\(|"(sync|net/http|net/http/httptest|golang.org/x/sync/errgroup)"`)
 
-func isSequential(dir string) bool { return slices.Contains(sequential, dir) }
+// runsAlone reports whether a package, in a directory relative to root, starts no goroutine. The race detector
+// finds nothing in it, and its tests take up to ten times as long with it.
+func runsAlone(root, dir string) bool {
+	files, err := fs.Glob(os.DirFS(filepath.Join(root, dir)), "*.go")
+	return err == nil && !slices.ContainsFunc(files, func(name string) bool {
+		text, err := os.ReadFile(filepath.Join(root, dir, name))
+		return err != nil || beside.Match(text)
+	})
+}
+
+// race runs go test in the root on packages, relative to it, with the race detector where anything runs beside anything.
+func (h Host) race(ctx context.Context, env []string, packages []string) error {
+	root, err := tree.Root()
+	if err != nil {
+		return err
+	}
+	var alone, others []string
+	for _, dir := range packages {
+		if runsAlone(root, dir) {
+			alone = append(alone, dir)
+		} else {
+			others = append(others, dir)
+		}
+	}
+	return errors.Join(h.goTest(ctx, env, alone...), h.goTest(ctx, endsAtOnce(env), append([]string{"-race", raceLimit}, others...)...))
+}
+
+// endsAtOnce is env for programs with the race detector: without it each sleeps for a second before it ends, so that a
+// race may still be caught then. Tests start hundreds of them.
+func endsAtOnce(env []string) []string {
+	return append(slices.Clone(env), "GORACE="+cmp.Or(os.Getenv("GORACE"), "atexit_sleep_ms=0"))
+}
 
 // All runs every test that needs no guest: unit, root and figures.
 func (h Test) All(ctx context.Context) error {
@@ -128,16 +159,11 @@ func (h Test) Unit(ctx context.Context) error {
 	if os.Geteuid() == 0 {
 		rings = append(rings, ring.Root)
 	}
-	alone, err := h.packages(ctx, isSequential)
+	list, err := h.packages(ctx, func(dir string) bool { return !ofFigures(dir) })
 	if err != nil {
 		return err
 	}
-	list, err := h.packages(ctx, func(dir string) bool { return !ofFigures(dir) && !isSequential(dir) })
-	if err != nil {
-		return err
-	}
-	env := inCI(rings...)
-	return errors.Join(h.goTest(ctx, env, alone...), h.goTest(ctx, env, append([]string{"-race", raceLimit}, list...)...))
+	return h.race(ctx, inCI(rings...), list)
 }
 
 // sudoWorks reports whether sudo runs commands without asking for a password.
@@ -172,7 +198,7 @@ func (h Test) Root(ctx context.Context) error {
 		}
 		args = append(args, "-exec", "sudo -n -E env PATH="+os.Getenv("PATH"))
 	}
-	return h.goTest(ctx, must(ring.Root, ring.Python), append(args, list...)...)
+	return h.goTest(ctx, endsAtOnce(must(ring.Root, ring.Python)), append(args, list...)...)
 }
 
 // Figures runs the tests of figures and report, also in a browser.
@@ -184,7 +210,7 @@ func (h Test) Figures(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return h.goTest(ctx, inCI(ring.Chromium), append([]string{"-race", raceLimit}, list...)...)
+	return h.race(ctx, inCI(ring.Chromium), list)
 }
 
 // TestGuestFlags are the flags of test:guest.
