@@ -46,6 +46,7 @@ func guestArtifacts(t *testing.T) Artifacts {
 // there is no KVM, so that a busy host changes nothing, with one CPU and with several,
 // between which the kernel balances. Each package has a guest of its own for each number of CPUs; they run side by side.
 func TestGuestHooks(t *testing.T) {
+	t.Parallel()
 	p := guestArtifacts(t)
 	ring.Need(t, ring.Hooks, hasHooks(t, p), "this kernel has no hooks: TestGuestObserver")
 	binaries := testBinaries(t, p, "alps/daemon", "bpf")

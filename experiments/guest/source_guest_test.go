@@ -48,6 +48,7 @@ func TestPageSaysHowManyRequestsAreMatched(t *testing.T) {
 // daemon with the defaults of alps run sees each request of the worker's log as one
 // invocation, with its CPU time.
 func TestGuestImportIsObserved(t *testing.T) {
+	t.Parallel()
 	p, err := guestArtifacts(t).InVirtualTime(t.Context())
 	require.NoError(t, err)
 	p.CPUs = 2

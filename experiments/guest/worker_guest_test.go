@@ -59,12 +59,14 @@ func workerTests(t *testing.T, accel vm.Accel, cpus int, pattern, must string, t
 
 // The worker on Docker itself: limits, faults, policies, load.
 func TestGuestWorker(t *testing.T) {
-	workerTests(t, "", 0, "TestGuest(Container|NoProcessLeft|Faults|ImageMissing|DiskFull|WorkerKilled|Sched|Load)", "TestGuestLoad")
+	t.Parallel()
+	workerTests(t, vm.VTime, 2, "TestGuest(Container|NoProcessLeft|Faults|ImageMissing|DiskFull|WorkerKilled|Sched|Load)", "TestGuestLoad")
 }
 
 // OpenLambda's own test scenarios, and ALPS beside a worker, with the defaults of both.
 func TestGuestWorkerScenarios(t *testing.T) {
-	workerTests(t, "", 0, "TestGuest(Scenarios|BesideALPS)", "TestGuestBesideALPS")
+	t.Parallel()
+	workerTests(t, vm.VTime, 2, "TestGuest(Scenarios|BesideALPS)", "TestGuestBesideALPS")
 }
 
 // The frameworks of OpenLambda's examples, from an image that has them.
@@ -77,6 +79,7 @@ func TestGuestWorkerExamples(t *testing.T) {
 
 // What a process per invocation costs, in virtual time.
 func TestGuestWorkerForkCost(t *testing.T) {
+	t.Parallel()
 	workerTests(t, vm.VTime, 1, "TestGuestForkCost", "TestGuestForkCost")
 }
 
