@@ -14,11 +14,10 @@
 // they and scx ask the packages policy and model, as the daemon does.
 //
 // What is modelled: one process per invocation that computes and never blocks;
-// one cgroup per function, with the group entities and shares that follow;
+// one cgroup per function, with the group entities and shares that follow; the platform;
 // a core chosen at fork, balancing when a core idles and now and then; the time
 // lost by switching and by refilling caches. What is not: memory, devices,
-// interrupts, SMT, frequency. docs/fidelity.md compares the outcome with the
-// plots of the paper.
+// interrupts, SMT, frequency. docs/fidelity.md compares it with the paper's plots.
 //
 // Everything is exact in whole nanoseconds and depends on the configuration
 // only: equal input gives equal output, byte for byte.

@@ -2,6 +2,8 @@
 
 package sim
 
+import "cmp"
+
 // eevdf is Linux 6.12's rules: of those that have not had more than their
 // share, the earliest virtual deadline goes first (kernel/sched/fair.c). The
 // tree is scanned; it is short.
@@ -74,12 +76,11 @@ func (v *eevdf) join(q *fairQueue, e *entity, how joining) {
 // leave keeps the lag, at most two slices or a tick of it (update_entity_lag).
 func (v *eevdf) leave(q *fairQueue, e *entity) {
 	limit := scale(max(2*v.base, v.m.tick), e.weight)
-	lag := int64(0)
 	offset, weight := v.average(q)
 	// e is out of the tree by now: count it in.
 	offset += (e.vruntime - q.min) * e.weight
 	weight += e.weight
-	lag = q.min + floorDiv(offset, weight) - e.vruntime
+	lag := q.min + floorDiv(offset, weight) - e.vruntime
 	e.lag = min(max(lag, -limit), limit)
 }
 
@@ -116,11 +117,5 @@ func (v *eevdf) choose(q *fairQueue, curr *entity) *entity {
 			best = e
 		}
 	}
-	if best == nil { // rounding left nobody eligible
-		best = q.first()
-	}
-	if best == nil {
-		best = q.curr
-	}
-	return best
+	return cmp.Or(best, q.first(), q.curr) // rounding may leave nobody eligible
 }

@@ -31,7 +31,7 @@ type joining uint8
 
 const (
 	asNew   joining = iota // a new process
-	asWoke                 // a group that had nothing to run
+	asWoke                 // a group that had nothing to run, or a task that slept
 	asMoved                // from another core
 )
 
@@ -100,7 +100,11 @@ func (f *fair) runnable(t *task, n int) {
 
 func (f *fair) enqueue(core int, t *task) bool {
 	t.se = entity{pos: -1, weight: nice0, task: t}
-	f.attach(core, t, asNew)
+	how := asNew
+	if t.step.locked() {
+		how = asWoke
+	}
+	f.attach(core, t, how)
 	return f.preempts(core, t)
 }
 

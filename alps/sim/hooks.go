@@ -2,6 +2,8 @@
 
 package sim
 
+import "cmp"
+
 // hooks are the two of package kernel's patch, for one policy. A nil *hooks is
 // a kernel with nothing attached. The methods are the patch's functions, named
 // in their comments; what they do there they do here, call by call.
@@ -176,10 +178,7 @@ func (h *hooks) choose(f *fair, q *fairQueue, curr *entity) *entity {
 	}
 	left := q.first()
 	if left == nil || curr == nil {
-		if left == nil {
-			return curr
-		}
-		return left
+		return cmp.Or(left, curr)
 	}
 	if h.withinSlice(f, q, curr) {
 		return curr

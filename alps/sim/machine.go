@@ -47,6 +47,8 @@ type machine struct {
 	busyAt   int64 // busy time at the last update
 	lastAt   int64
 
+	servers []server // by function, of a platform with a lock
+
 	overhead   int64 // busy beyond what tasks were charged
 	charged    int64
 	switches   int64
@@ -115,9 +117,14 @@ func (m *machine) deadline() int64 {
 	return last + max(10*(last-first), int64(time.Minute))
 }
 
-// arrive is a request: the platform's process comes first, if it uses CPU time.
+// arrive is a request: the platform's process comes first, if it uses CPU time, or
+// its function's server.
 func (m *machine) arrive(index int32) {
 	if p := m.Platform.CPU; p > 0 {
+		if held := int64(m.Platform.Lock); held > 0 {
+			m.serve(index, accepting, held)
+			return
+		}
 		group := m.platform()
 		if m.Platform.Cgroup == setup.PlatformFunction {
 			group = int32(m.invocations[index].Function)
@@ -202,7 +209,11 @@ func (m *machine) coreEvent(k int) {
 func (m *machine) exit(k int) {
 	c := &m.cores[k]
 	t := c.cur
-	index, platform := t.index, t.platform
+	if m.goesOn(t) {
+		m.schedule(k)
+		return
+	}
+	index, function, platform, step := t.index, t.function, t.platform, t.step
 	if !platform {
 		o := &m.out[index]
 		o.Start, o.End, o.CPU = time.Duration(t.first), time.Duration(m.now), time.Duration(t.demand+t.extra)
@@ -214,9 +225,7 @@ func (m *machine) exit(k int) {
 	c.cur = nil
 	t.links.Next, m.free = m.free, t
 	m.dispatch(k, m.sched.pick(k, nil))
-	if platform {
-		m.fork(index)
-	}
+	m.next(index, function, platform, step)
 }
 
 // slice reports the on-CPU segment of t, which ends now.

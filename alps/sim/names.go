@@ -4,6 +4,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -44,19 +45,15 @@ func Names() []string {
 
 // Describe says in a line what a scheduler is.
 func Describe(name string) string {
-	for _, s := range schedulers {
-		if s.name == name {
-			return s.what
-		}
+	if i := slices.Index(Names(), name); i >= 0 {
+		return schedulers[i].what
 	}
 	return ""
 }
 
 func scheduling(name string) (func(*machine, Spec) (scheduler, error), error) {
-	for _, s := range schedulers {
-		if s.name == name {
-			return s.build, nil
-		}
+	if i := slices.Index(Names(), name); i >= 0 {
+		return schedulers[i].build, nil
 	}
 	return nil, fmt.Errorf("scheduler %q is none of %s", name, strings.Join(Names(), ", "))
 }

@@ -50,6 +50,7 @@ type task struct {
 	first    int64  // on a CPU; -1 before
 	invol    int32
 	platform bool // it is the platform's, for an invocation that has no process yet
+	step     step // of a server's
 
 	se       entity // fair schedulers
 	at       int32  // the core whose runqueue it is in

@@ -89,6 +89,9 @@ func newMachine(c Config, invocations []Invocation) *machine {
 	}
 	m := &machine{Config: c, tick: int64(c.Tick), rng: rand.New(rand.NewPCG(c.Seed, 0x73696d)), invocations: invocations,
 		updateAt: never, cores: make([]core, c.Cores), events: make(heap.Heap[*core], c.Cores), out: make([]Outcome, len(invocations))}
+	if c.Platform.Lock > 0 {
+		m.servers = make([]server, len(c.Functions))
+	}
 	for k := range m.cores {
 		m.cores[k] = core{k: k, event: never, pos: k, tickAt: never}
 		m.events[k] = &m.cores[k]

@@ -269,7 +269,7 @@ func TestComplaints(t *testing.T) {
 		require.ErrorContains(t, load(goodSim), machine+want)
 	}
 	_, err = FindMachine(os.DirFS(".."), "papier")
-	require.ErrorContains(t, err, `machine "papier": no such file; allowed: bare, no-lag, `)
+	require.ErrorContains(t, err, `machine "papier": no such file; allowed: bare, guest, no-lag, `)
 	_, err = Load(dir, "fig99")
 	require.ErrorContains(t, err, "there are: x")
 }

@@ -29,6 +29,7 @@ type Machine struct {
 type Platform struct {
 	CPU    yamlx.At[time.Duration] `yaml:"cpu"`
 	Cgroup yamlx.At[string]        `yaml:"cgroup"` // in which the CPU time is used: one of sim's; "" is apart
+	Lock   yamlx.At[time.Duration] `yaml:"lock"`   // a server with a lock, which each request holds three times for so long: see sim
 	Delay  yamlx.At[time.Duration] `yaml:"delay"`  // passes before the CPU time, on no CPU
 	Jitter yamlx.At[time.Duration] `yaml:"jitter"` // uniformly up to so much more delay
 }
@@ -46,7 +47,7 @@ const (
 func (m Machine) Config() sim.Config {
 	c := sim.Config{Cores: m.Cores.V, Switch: m.Switch.V, Refill: m.Refill.V, ShareLag: m.ShareLag.V}
 	if p := m.Platform; p != nil {
-		c.Platform = sim.Platform{CPU: p.CPU.V, Cgroup: p.Cgroup.V, Delay: p.Delay.V, Jitter: p.Jitter.V}
+		c.Platform = sim.Platform{CPU: p.CPU.V, Cgroup: p.Cgroup.V, Lock: p.Lock.V, Delay: p.Delay.V, Jitter: p.Jitter.V}
 	}
 	return c
 }
@@ -95,10 +96,14 @@ func LoadMachine(fsys fs.FS, file string) (Machine, error) {
 	cost("share_lag", m.ShareLag)
 	if p := m.Platform; p != nil {
 		cost("platform.cpu", p.CPU)
+		cost("platform.lock", p.Lock)
 		cost("platform.delay", p.Delay)
 		cost("platform.jitter", p.Jitter)
 		if g := p.Cgroup; !g.IsZero() && !slices.Contains(setup.PlatformCgroups, g.V) {
 			errs.Add(g.Pos(), "platform.cgroup", "%q: allowed: %s", g.V, strings.Join(setup.PlatformCgroups, ", "))
+		}
+		if err := m.Config().Platform.CheckLock(); err != nil {
+			errs.Add(p.Lock.Pos(), "platform.lock", "%v", err)
 		}
 	}
 	return m, errs.Err()

@@ -74,6 +74,7 @@ func (j Job) parameters() (map[string]any, error) {
 	add("share_lag", j.Machine.ShareLag)
 	add("tick", j.Machine.Tick)
 	add("platform_cpu", j.Machine.Platform.CPU)
+	add("platform_lock", j.Machine.Platform.Lock)
 	add("platform_delay", j.Machine.Platform.Delay)
 	add("platform_jitter", j.Machine.Platform.Jitter)
 	if g := j.Machine.Platform.Cgroup; g != "" {

@@ -36,6 +36,7 @@ func newMachineFlags(fs *flag.FlagSet) *machineFlags {
 	length("refill", func(c *sim.Config) *time.Duration { return &c.Refill }, "CPU time to fill a cache that others have used")
 	length("share-lag", func(c *sim.Config) *time.Duration { return &c.ShareLag }, "an ended task counts so long, by and large, in the load of its cgroup")
 	length("platform-cpu", func(c *sim.Config) *time.Duration { return &c.Platform.CPU }, "CPU time of the platform per invocation")
+	length("platform-lock", func(c *sim.Config) *time.Duration { return &c.Platform.Lock }, "not 0: the platform is a server per function, with a lock that each request holds three times for so much CPU time")
 	length("platform-delay", func(c *sim.Config) *time.Duration { return &c.Platform.Delay }, "what the platform takes without a CPU")
 	length("platform-jitter", func(c *sim.Config) *time.Duration { return &c.Platform.Jitter }, "and uniformly up to so much more")
 	fs.StringVar(&f.given.Platform.Cgroup, "platform-cgroup", "", "`where` the platform's processes are, and so with whom they compete: apart (a cgroup beside the functions' parent),\nbeside (one beside the functions) or function (the function's own); else as the machine says")
@@ -59,7 +60,7 @@ func (f *machineFlags) Config() (sim.Config, error) {
 	for _, cost := range []struct {
 		name string
 		d    time.Duration
-	}{{"switch", c.Switch}, {"refill", c.Refill}, {"share-lag", c.ShareLag}, {"platform-cpu", c.Platform.CPU}, {"platform-delay", c.Platform.Delay}, {"platform-jitter", c.Platform.Jitter}} {
+	}{{"switch", c.Switch}, {"refill", c.Refill}, {"share-lag", c.ShareLag}, {"platform-cpu", c.Platform.CPU}, {"platform-lock", c.Platform.Lock}, {"platform-delay", c.Platform.Delay}, {"platform-jitter", c.Platform.Jitter}} {
 		if cost.d < 0 || cost.d > config.MaxCost {
 			errs = append(errs, fmt.Errorf("%s: %s is outside [0s, %s]", cost.name, cost.d, config.MaxCost))
 		}

@@ -58,8 +58,25 @@ type Config struct {
 type Platform struct {
 	CPU    time.Duration // of a process of the platform's, which ends by forking the function's
 	Cgroup string        // of that process: one of PlatformCgroups; "" is the first
+	// Lock, if it is not 0, makes that process the function's server, which lives on and serves each request
+	// in a thread. It has a lock, as a Python process has, and a request needs it three times, for so much CPU
+	// time: to be accepted, to fork, and to be answered. The first two are a part of CPU. Cgroup is PlatformFunction.
+	Lock   time.Duration
 	Delay  time.Duration // passes before, without a CPU
 	Jitter time.Duration // and, uniformly, up to so much more
+}
+
+// CheckLock says why the platform cannot have its lock.
+func (p Platform) CheckLock() error {
+	switch {
+	case p.Lock == 0:
+		return nil
+	case p.Cgroup != PlatformFunction:
+		return fmt.Errorf("a function's server is in its cgroup: allowed beside cgroup %s only", PlatformFunction)
+	case 2*p.Lock > p.CPU:
+		return fmt.Errorf("%s, twice, is more than the platform's CPU time of %s", p.Lock, p.CPU)
+	}
+	return nil
 }
 
 // Where the platform's processes are, and with whom they compete for the CPUs.
@@ -91,13 +108,16 @@ func Check(c Config, s *Spec, invocations []Invocation) error {
 		bad("cores: %d is outside [1, %d]", c.Cores, maxCores)
 	}
 	for name, d := range map[string]time.Duration{"tick": c.Tick, "switch": c.Switch, "refill": c.Refill, "share lag": c.ShareLag, "drain": c.Drain,
-		"platform cpu": c.Platform.CPU, "platform delay": c.Platform.Delay, "platform jitter": c.Platform.Jitter} {
+		"platform cpu": c.Platform.CPU, "platform lock": c.Platform.Lock, "platform delay": c.Platform.Delay, "platform jitter": c.Platform.Jitter} {
 		if d < 0 || d > 24*time.Hour {
 			bad("%s: %v is outside [0s, 24h]", name, d)
 		}
 	}
 	if g := c.Platform.Cgroup; g != "" && !slices.Contains(PlatformCgroups, g) {
 		bad("platform cgroup: %q: allowed: %s", g, strings.Join(PlatformCgroups, ", "))
+	}
+	if err := c.Platform.CheckLock(); err != nil {
+		bad("platform lock: %w", err)
 	}
 	if c.Tick > 0 && c.Tick < time.Microsecond {
 		bad("tick: %v is below 1µs", c.Tick)
