@@ -80,7 +80,7 @@ func (w Workload) shape(rows []trace.Row) []trace.Row {
 
 // likeAnother is the workload of the file w.Like, with w's name, burst and drift.
 func (w Workload) likeAnother(fsys fs.FS, file string, errs *yamlx.Errors) (Workload, error) {
-	if w.Classes != nil || w.Gap != (Gap{}) || !w.Trace.IsZero() || !w.Spread.IsZero() || !w.LoadFactor.IsZero() || w.Population != nil || w.Flip != nil {
+	if w.Classes != nil || w.Gap != (Gap{}) || !w.Trace.IsZero() || !w.Spread.IsZero() || !w.LoadFactor.IsZero() || !w.ClientFactor.IsZero() || w.Population != nil || w.Flip != nil {
 		errs.Add(w.Like.Pos(), "like", "beside it only name, burst and drift are allowed; the rest is %s's", w.Like.V)
 		return w, errs.Err()
 	}

@@ -52,7 +52,8 @@ const (
 	Apart = "apart"
 	// AsPaper is the paper's (section 6): the worker and Docker share the CPUs of
 	// the functions, client and daemon have CPU 0. Requests come as the paper's
-	// client sends them (trace.Artifact), whatever load that makes. Each uses CPU
+	// client sends them (trace.Artifact), whatever load that makes, or, of a workload
+	// whose client factor is not known, as in Apart. Each uses CPU
 	// time of its container before its process begins, which models what the
 	// paper's platform needs more than ours.
 	AsPaper = "paper"

@@ -28,6 +28,9 @@ type Workload struct {
 	Burst *Burst           `yaml:"burst"`
 	Drift *Drift           `yaml:"drift"`
 
+	// Of runs in guests in the deployment paper; 0: the load that is asked for decides.
+	ClientFactor yamlx.At[float64] `yaml:"client_factor"` // at 90 % load the artifact's client sleeps so many ms per unit of a gap (trace.Artifact)
+
 	// Of simulated runs: in a guest CPU times vary by themselves, and the load is known.
 	Spread     yamlx.At[float64] `yaml:"spread"`      // relative standard deviation of CPU times within a class
 	LoadFactor yamlx.At[float64] `yaml:"load_factor"` // every load of an experiment is multiplied by this; 0 is 1
@@ -286,6 +289,9 @@ func (w Workload) check(errs *yamlx.Errors) {
 	}
 	if !(w.Spread.V >= 0 && w.Spread.V <= maxSpread) {
 		errs.Add(w.Spread.Pos(), "spread", "%v is outside [0, %v]", w.Spread.V, maxSpread)
+	}
+	if f := w.ClientFactor; f.V != 0 && !(f.V >= 0.001 && f.V <= 1000) {
+		errs.Add(f.Pos(), "client_factor", "%v is outside [0.001, 1000]", f.V)
 	}
 	if f := w.LoadFactor; f.V != 0 && !(f.V >= 0.5 && f.V <= 2) {
 		errs.Add(f.Pos(), "load_factor", "%v is outside [0.5, 2]", f.V)

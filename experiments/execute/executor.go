@@ -231,7 +231,7 @@ func (l *slot) do(ctx context.Context, s *step, job *progress.Job) error {
 	if err := results.Write(results.Dir(l.opts.ResultsDir(), results.EngineVM, s.Key), result); err != nil {
 		return err
 	}
-	p.Done(fmt.Sprintf("load %.2f", result.Run.LoadAchieved))
+	p.Done(loads(result.Run))
 	if !result.Run.Valid {
 		err = fmt.Errorf("%s is not valid: %s", s.Label(), strings.Join(result.Run.Invalid, "; "))
 	}
@@ -310,4 +310,14 @@ func (x *executor) oracles(ctx context.Context, r *plan.Run) error {
 		}
 	}
 	return nil
+}
+
+// loads says what load a run had, and that another one was asked for if they are more than a tenth apart: in the
+// deployment paper the client's gaps decide.
+func loads(r results.Run) string {
+	text := fmt.Sprintf("load %.2f", r.LoadAchieved)
+	if off := r.LoadAchieved/r.LoadAsked - 1; r.LoadAsked > 0 && (off > 0.1 || off < -0.1) {
+		text += fmt.Sprintf(", where %g was asked for", r.LoadAsked)
+	}
+	return text
 }

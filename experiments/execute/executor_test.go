@@ -264,3 +264,9 @@ func TestAProgramThatCannotBeHad(t *testing.T) {
 	_, err = results.ReadPlan(x.results, results.EngineVM, "a")
 	require.NoError(t, err)
 }
+
+func TestALoadThatIsAnotherIsNamed(t *testing.T) {
+	require.Equal(t, "load 0.93", loads(results.Run{LoadAsked: 0.9, LoadAchieved: 0.931}))
+	require.Equal(t, "load 1.41, where 0.9 was asked for", loads(results.Run{LoadAsked: 0.9, LoadAchieved: 1.4145}))
+	require.Equal(t, "load 0.00", loads(results.Run{}))
+}

@@ -28,6 +28,7 @@ type Run struct {
 	Round    int // from 1
 	Classes  []trace.Class
 	Rows     []trace.Row
+	Client   float64 // config.Workload.ClientFactor
 	Factor   float64 // by which the classes' CPU times are multiplied
 	Mode     alpsclient.Mode
 	Guest    guest.Variant

@@ -185,25 +185,25 @@ const (
 	artifactPerRequest = 500 * time.Microsecond
 )
 
-// artifactFactors are, by the paper's nominal loads, the milliseconds that the
-// artifact's client sleeps per unit of a trace's gap.
-var artifactFactors = map[float64]float64{0.9: 0.21, 0.8: 0.24, 0.7: 0.27}
+// artifactLoads are, by the paper's nominal loads, what the artifact's client sleeps in
+// proportion to 90 %.
+var artifactLoads = map[float64]float64{0.9: 1, 0.8: 24. / 21, 0.7: 27. / 21}
 
 // ArtifactHas reports whether the artifact's client knows a load.
-func ArtifactHas(load float64) bool { return artifactFactors[load] > 0 }
+func ArtifactHas(load float64) bool { return artifactLoads[load] > 0 }
 
 // Artifact returns when each row is due if the artifact's client sends it. Between two
-// requests that client sleeps int(factor × gap) ms, with a factor that stands for the
-// nominal load (ArtifactHas), and needs artifactPerRequest. That is for 24 CPUs; for
+// requests that client sleeps int(k × gap) ms, where k is factor at a nominal load of 90 %
+// and more at the others that it knows (ArtifactHas), and needs artifactPerRequest. That is for 24 CPUs; for
 // fewer or more all times are stretched in proportion.
-func Artifact(rows []Row, load float64, cpus int) []time.Duration {
-	factor := artifactFactors[load]
+func Artifact(rows []Row, factor, load float64, cpus int) []time.Duration {
+	k := factor * artifactLoads[load]
 	due := make([]time.Duration, len(rows))
 	var at time.Duration
 	for i, r := range rows {
 		if i > 0 {
-			// The slack undoes rounding: 0.27 × 100 is 27.000000000000004.
-			at += time.Duration(factor*r.Gap+1e-9)*time.Millisecond + artifactPerRequest
+			// The slack undoes rounding: 0.21 × 8 / 7 × 100 is 23.999999999999996.
+			at += time.Duration(k*r.Gap+1e-9)*time.Millisecond + artifactPerRequest
 		}
 		due[i] = at * artifactCPUs / time.Duration(cpus)
 	}

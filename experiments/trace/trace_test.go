@@ -167,9 +167,10 @@ func FuzzReadArtifact(f *testing.F) {
 func TestArtifactSendsAsItsClientDoes(t *testing.T) {
 	rows := []Row{{Gap: 9}, {Gap: 25}, {Gap: 37}, {Gap: 100}}
 	ms := func(x float64) time.Duration { return time.Duration(x * float64(time.Millisecond)) }
-	require.Equal(t, []time.Duration{0, ms(5.5), ms(5.5 + 7.5), ms(13 + 21.5)}, Artifact(rows, 0.9, 24))
-	require.Equal(t, []time.Duration{0, ms(33), ms(33 + 45), ms(78 + 129)}, Artifact(rows, 0.9, 4), "fewer CPUs, all times longer alike")
-	require.Equal(t, ms(6.5+9.5+27.5), Artifact(rows, 0.7, 24)[3], "0.27 × 100 is 27, not 26")
+	require.Equal(t, []time.Duration{0, ms(5.5), ms(5.5 + 7.5), ms(13 + 21.5)}, Artifact(rows, 0.21, 0.9, 24))
+	require.Equal(t, []time.Duration{0, ms(33), ms(33 + 45), ms(78 + 129)}, Artifact(rows, 0.21, 0.9, 4), "fewer CPUs, all times longer alike")
+	require.Equal(t, ms(6.5+9.5+27.5), Artifact(rows, 0.21, 0.7, 24)[3], "0.27 × 100 is 27, not 26")
+	require.Equal(t, ms(6.5+8.5+24.5), Artifact(rows, 0.21, 0.8, 24)[3], "0.24 × 100 is 24, not 23")
 	require.True(t, ArtifactHas(0.8))
 	require.False(t, ArtifactHas(0.85))
 }
