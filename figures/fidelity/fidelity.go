@@ -142,14 +142,19 @@ func beyond(root string, files map[string]string) error {
 		return err
 	}
 	files["never.md"], files["never.tsv"], files["never.svg"], files["steady-index.svg"] = n.Markdown(), n.TSV(), string(heat), string(curves)
-	attack, err := never.ReadGrid(root, never.Attack)
-	if err != nil || attack == nil {
-		return err
+	for _, name := range []string{never.Attack, never.Server} {
+		g, err := never.ReadGrid(root, name)
+		if err != nil {
+			return err
+		}
+		if g == nil {
+			continue
+		}
+		if heat, err = g.Sheet(false).SVG(); err != nil {
+			return err
+		}
+		files[name+".md"], files[name+".tsv"], files[name+".svg"] = g.Markdown(), g.TSV(), string(heat)
 	}
-	if heat, err = attack.Sheet(false).SVG(); err != nil {
-		return err
-	}
-	files["attack.md"], files["attack.tsv"], files["attack.svg"] = attack.Markdown(), attack.TSV(), string(heat)
 	return nil
 }
 

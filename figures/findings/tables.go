@@ -298,15 +298,15 @@ func find(header []string, column string) int {
 	return from + i
 }
 
-// cells is how many cells the grid of never.md has.
-func (t *tables) cells() (string, error) {
-	text, err := os.ReadFile(filepath.Join(t.docs, "never.md"))
+// cells is how many cells the grid of a page has, such as never.md.
+func (t *tables) cells(page string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(t.docs, page))
 	if err != nil {
 		return "", err
 	}
 	m := regexp.MustCompile(`Simulated: (\d+) cells`).FindSubmatch(text)
 	if m == nil {
-		return "", fmt.Errorf("never.md does not say how many cells there are")
+		return "", fmt.Errorf("%s does not say how many cells there are", page)
 	}
 	return string(m[1]), nil
 }

@@ -71,7 +71,7 @@ func (n *Grid) Sheet(narrow bool) plot.Sheet {
 	return plot.Sheet{
 		Width:       vg.Points(2*heatMargin + heatLabel + float64(across)*(heatCell*float64(len(loads))+heatGap)),
 		Height:      vg.Points(2*heatMargin + height*float64(len(panels)) + heatScale),
-		Title:       "Does it ever lose? Mean turnaround over that of the better of CFS and EEVDF, simulated",
+		Title:       "Does it ever lose? The " + n.what + " over that of the better of CFS and EEVDF, simulated",
 		Description: strings.Join(n.Conditions(), " "), Marks: marks,
 		Draw: func(c draw.Canvas) {
 			c.SetColor(color.White)
@@ -99,11 +99,11 @@ func (n *Grid) drawPanel(c draw.Canvas, p heatPanel, top vg.Length, narrow bool,
 		return pt(heatMargin + heatLabel + float64(core)*(heatCell*float64(len(loads))+heatGap) + heatCell*float64(load))
 	}
 	title, small := plot.Text(8), plot.Text(6)
-	text := "%s: mean turnaround over that of the better of CFS and EEVDF; lost: %d of %d cells"
+	text := "%s: " + n.what + " over that of the better of CFS and EEVDF; lost: %d of %d cells"
 	if narrow {
 		text = "%s: mean / that of the better of CFS and EEVDF; %d of %d lost"
 	}
-	c.FillText(title, vg.Point{X: pt(heatMargin), Y: top - pt(9)}, fmt.Sprintf(text, p.series, len(n.losses(p.series, turnaround)), n.runs(p.series)))
+	c.FillText(title, vg.Point{X: pt(heatMargin), Y: top - pt(9)}, fmt.Sprintf(text, p.series, len(n.losses(p.series, n.value)), n.runs(p.series)))
 	for i, k := range p.cores {
 		c.FillText(small, vg.Point{X: x(i, 0), Y: top - pt(20)}, coresText(k)+", load in %")
 		for j, l := range loads {

@@ -22,6 +22,10 @@ const Experiment = "never"
 // Attack is an experiment of the same form, with workloads made to hurt steady.
 const Attack = "attack"
 
+// Server is one on a machine where each function has a server with a lock, so that requests wait before they
+// have a process. Its means are from the request.
+const Server = "server"
+
 // lost is the ratio of a series' mean to the better reference's above which its cell counts as lost.
 const lost = 1.002
 
@@ -46,7 +50,9 @@ type Means struct {
 
 // Grid is the table of an experiment: a row for each cell, series and seed.
 type Grid struct {
-	name   string // Experiment or Attack
+	name   string              // Experiment, Attack or Server
+	value  func(Means) float64 // by which series are compared: turnaround, or of Server request
+	what   string              // the name of value
 	cells  []Cell
 	series []string
 	means  map[Cell]map[string]Means
@@ -63,7 +69,7 @@ const Oracle = "oracle"
 // Read reads the table of Experiment; nil if it was not made.
 func Read(root string) (*Grid, error) { return ReadGrid(root, Experiment) }
 
-// ReadGrid reads the table of Experiment or Attack; nil if it was not made. The error names a column that is
+// ReadGrid reads the table of Experiment, Attack or Server; nil if it was not made. The error names a column that is
 // missing, a line with something else than a number, or a cell without CFS, EEVDF or the oracle.
 func ReadGrid(root, experiment string) (*Grid, error) {
 	t, run, err := dataset.ReadTable(root, experiment)
@@ -75,7 +81,10 @@ func ReadGrid(root, experiment string) (*Grid, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Grid{name: experiment, means: map[Cell]map[string]Means{}, run: run}
+	n := &Grid{name: experiment, value: turnaround, what: "mean turnaround", means: map[Cell]map[string]Means{}, run: run}
+	if experiment == Server {
+		n.value, n.what = request, "mean from the request"
+	}
 	for i, row := range t.Rows {
 		number := func(column string) float64 {
 			v, e := strconv.ParseFloat(row[at[column]], 64)
@@ -142,8 +151,8 @@ func turnaround(m Means) float64 { return m.mean }
 
 func request(m Means) float64 { return m.request }
 
-// ratio is a series' mean turnaround over the better reference's; NaN if it has no run in the cell.
-func (n *Grid) ratio(c Cell, series string) float64 { return n.ratioOf(c, series, turnaround) }
+// ratio is a series' mean over the better reference's; NaN if it has no run in the cell.
+func (n *Grid) ratio(c Cell, series string) float64 { return n.ratioOf(c, series, n.value) }
 
 // ratioOf is ratio by any measure.
 func (n *Grid) ratioOf(c Cell, series string, value func(Means) float64) float64 {
@@ -200,7 +209,7 @@ func (n *Grid) over(series, base string) func(Cell) float64 {
 		if n.means[c][series].rounds == 0 {
 			return math.NaN()
 		}
-		return n.means[c][series].mean / n.means[c][base].mean
+		return n.value(n.means[c][series]) / n.value(n.means[c][base])
 	}
 }
 

@@ -71,6 +71,29 @@ func TestAttack(t *testing.T) {
 	require.Regexp(t, `makes worse\n\n.*\n.*\n\| \w+ \| \d+ \| \d+ % \| G1 \| \d+ \| \d+ \| 2.00 \|\n`, page)
 }
 
+// The page of servers compares from the request.
+func TestServerComparesFromTheRequest(t *testing.T) {
+	root := t.TempDir()
+	figuretest.BeyondTables(t, root)
+	require.NoError(t, os.Rename(filepath.Join(root, Experiment), filepath.Join(root, Server)))
+	n, err := ReadGrid(root, Server)
+	require.NoError(t, err)
+	c := n.cells[1]
+	m := n.means[c]["steady"]
+	m.request = 300 // the turnaround is 80 as before, EEVDF's from the request 160
+	n.means[c]["steady"] = m
+	head, rows := n.Summary()
+	require.Equal(t, "lost by turnaround", head[5])
+	require.Equal(t, []string{"1", "1.875", "0"}, rows[3][3:6], "steady loses from the request, and not by turnaround")
+	page := n.Markdown()
+	require.Contains(t, page, "# Does it ever lose, from the request?\n")
+	require.Contains(t, page, "if the mean from the request is more than")
+	require.Contains(t, page, "| rare | 24 | 110 % | 200.0 | 160.0 | 300.0 | 1.875 |")
+	svg, err := n.Sheet(false).SVG()
+	require.NoError(t, err)
+	require.Contains(t, string(svg), "steady: mean from the request over")
+}
+
 func TestNeverNeedsItsReferences(t *testing.T) {
 	root := t.TempDir()
 	figuretest.GridTable(t, root, map[string][2]float64{"cfs": {100, 100}, "oracle": {40, 80}}, "cfs", "oracle")

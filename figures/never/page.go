@@ -16,14 +16,18 @@ import (
 
 // Summary is a row for each series.
 func (n *Grid) Summary() (head []string, rows [][]string) {
-	head = []string{"scheduler", "mean / CFS's", "mean / oracle's", fmt.Sprintf("cells lost, of %d", len(n.cells)), "worst cell", "lost from request to exit", "P99 worse than CFS's, of groups but the longest", "worst P99"}
+	other, otherWord := request, "lost from request to exit"
+	if n.name == Server {
+		other, otherWord = turnaround, "lost by turnaround"
+	}
+	head = []string{"scheduler", "mean / CFS's", "mean / oracle's", fmt.Sprintf("cells lost, of %d", len(n.cells)), "worst cell", otherWord, "P99 worse than CFS's, of groups but the longest", "worst P99"}
 	for _, s := range n.series {
 		worstTail := 0.0
 		for _, t := range n.compared(s) {
 			worstTail = max(worstTail, t.ratio)
 		}
 		rows = append(rows, []string{s, format.Fixed(n.geometric(n.over(s, "cfs"), nil), 3), format.Fixed(n.geometric(n.over(s, Oracle), nil), 3),
-			strconv.Itoa(len(n.losses(s, turnaround))), format.Fixed(n.worst(s), 3), strconv.Itoa(len(n.losses(s, request))), fmt.Sprintf("%d of %d", len(n.worse(s)), len(n.compared(s))), format.Fixed(worstTail, 2)})
+			strconv.Itoa(len(n.losses(s, n.value))), format.Fixed(n.worst(s), 3), strconv.Itoa(len(n.losses(s, other))), fmt.Sprintf("%d of %d", len(n.worse(s)), len(n.compared(s))), format.Fixed(worstTail, 2)})
 	}
 	return head, rows
 }
@@ -49,16 +53,16 @@ func (n *Grid) by(name string, property func(Cell) string) (head []string, rows 
 // lossTable are all cells that a series loses.
 func (n *Grid) lossTable(series string) (head []string, rows [][]string) {
 	head = []string{"workload", "cores", "load", "CFS, ms", "EEVDF, ms", series + ", ms", "× the better"}
-	for _, c := range n.losses(series, turnaround) {
-		rows = append(rows, []string{c.workload, strconv.Itoa(c.cores), format.Fixed(100*c.load, 0) + " %", format.Fixed(n.means[c]["cfs"].mean, 1), format.Fixed(n.means[c]["eevdf"].mean, 1),
-			format.Fixed(n.means[c][series].mean, 1), format.Fixed(n.ratio(c, series), 3)})
+	ms := func(c Cell, series string) string { return format.Fixed(n.value(n.means[c][series]), 1) }
+	for _, c := range n.losses(series, n.value) {
+		rows = append(rows, []string{c.workload, strconv.Itoa(c.cores), format.Fixed(100*c.load, 0) + " %", ms(c, "cfs"), ms(c, "eevdf"), ms(c, series), format.Fixed(n.ratio(c, series), 3)})
 	}
 	return head, rows
 }
 
 // Conditions are what holds for all cells, and which series lack some of them.
 func (n *Grid) Conditions() []string {
-	out := []string{fmt.Sprintf("simulated: %d cells, means over seeds %s; a cell is lost if the mean turnaround is more than %g times that of the better of CFS and EEVDF; a P99 needs %d invocations of its group in a run under CFS, and is worse if it is more than %g times CFS's", len(n.cells), strings.Join(n.seeds, ", "), lost, stats.MinP99, lostTail)}
+	out := []string{fmt.Sprintf("simulated: %d cells, means over seeds %s; a cell is lost if the %s is more than %g times that of the better of CFS and EEVDF; a P99 needs %d invocations of its group in a run under CFS, and is worse if it is more than %g times CFS's", len(n.cells), strings.Join(n.seeds, ", "), n.what, lost, stats.MinP99, lostTail)}
 	for _, s := range n.series {
 		if lacks := len(n.cells) - n.runs(s); lacks > 0 {
 			out = append(out, fmt.Sprintf("%s has no run in %d of the %d cells: there it is neither lost nor in a mean", s, lacks, len(n.cells)))
@@ -97,6 +101,10 @@ var intros = map[string]string{
 		"- `pool`: eight invocations of one function come at once\n" +
 		"- `alike`: one function, always called alike: there is nothing to choose between\n" +
 		"- `flood`: a tenth of the invocations comes a hundred times as fast as the others, most of it CPU time of long functions\n\n",
+	Server: "# Does it ever lose, from the request?\n\n" +
+		"ALPS, SFS and [steady](policy.md#steady) beside CFS and EEVDF, by simulation, where each function has one server for all its requests, with a lock, as in this\n" +
+		"project's guest (`experiments/machines/guest.yaml`; [why it matters](findings.md#why-requests-wait-for-their-process)): eight workloads on 1 to 24 cores at 70 to 95 % load (`experiments/server.yaml`).\n" +
+		"All means are from the client's request to the invocation's end. The seeds are none that a parameter was chosen by. Every cell is in [server.tsv](server.tsv).\n\n",
 }
 
 // Markdown is the page of docs/.
@@ -148,12 +156,12 @@ type Score struct {
 func (n *Grid) Scores() []Score {
 	var out []Score
 	for _, s := range n.judgedSeries() {
-		out = append(out, Score{Series: s, Lost: len(n.losses(s, turnaround)), Cells: n.runs(s), Worst: n.worst(s)})
+		out = append(out, Score{Series: s, Lost: len(n.losses(s, n.value)), Cells: n.runs(s), Worst: n.worst(s)})
 	}
 	return out
 }
 
 // Question says in a sentence what a cell is and when it is lost.
 func (n *Grid) Question() string {
-	return fmt.Sprintf("Simulated: %d cells, each a workload on a number of cores at a load. A cell is lost if the mean turnaround is more than %g times that of the better of CFS and EEVDF.", len(n.cells), lost)
+	return fmt.Sprintf("Simulated: %d cells, each a workload on a number of cores at a load. A cell is lost if the %s is more than %g times that of the better of CFS and EEVDF.", len(n.cells), n.what, lost)
 }

@@ -153,7 +153,7 @@ func TestEveryExperimentIsShown(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("..", "..", "experiments", "*.yaml"))
 	require.NoError(t, err)
 	require.Greater(t, len(files), 20)
-	shown := []string{"profiles", "choices", "load", never.Experiment, never.Attack, plot.IndexFigure}
+	shown := []string{"profiles", "choices", "load", never.Experiment, never.Attack, never.Server, plot.IndexFigure}
 	for _, f := range plot.Catalog {
 		shown = append(shown, f.Name)
 	}

@@ -25,7 +25,7 @@ type machineFlags struct {
 
 func newMachineFlags(fs *flag.FlagSet) *machineFlags {
 	f := &machineFlags{fs: fs, apply: map[string]func(*sim.Config){}}
-	fs.StringVar(&f.name, "machine", "paper", "`name` or path: paper, bare, oracle, or a machine's YAML")
+	fs.StringVar(&f.name, "machine", "paper", "`name` or path: paper, guest (this project's, with a server per function), bare, oracle, another of experiments/machines,\nor a machine's YAML")
 	fs.IntVar(&f.given.Cores, "cores", 0, "`n` cores; else the machine's, 24 of paper")
 	f.apply["cores"] = func(c *sim.Config) { c.Cores = f.given.Cores }
 	length := func(name string, field func(*sim.Config) *time.Duration, usage string) {
