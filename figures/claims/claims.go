@@ -4,7 +4,7 @@ package claims
 
 const (
 	azureLoad     = "The paper's own Azure runs must have had more load under CFS than under ALPS: simulated under one load, CFS is faster than plotted."
-	byArrival     = "What the paper plots as ALPS is first come, first served (docs/fidelity.md). In that order the simulated gain comes near the plotted one after 15,000 invocations. Measured on 24 CPUs the gain is larger than the plotted one in either order, and is lost before the process begins (docs/findings.md)."
+	byArrival     = "What the paper plots as ALPS is nearest to first come, first served (docs/fidelity.md). In that order the simulated gain comes near the plotted one after 15,000 invocations. Measured on 24 CPUs the gain is larger than the plotted one in either order, because requests wait for their function's server, and is lost before the process begins (docs/findings.md)."
 	fewWait       = "At 70 and 80 % hardly anything waits in the simulation, so the parameters change little."
 	fig15Open     = "The trace says nothing of CPU times, and no load makes the four curves fit; an agent's published costs make a few percent here."
 	programsAlone = "The BPF programs alone, by the kernel's test run on this host. In the guest a whole switch costs more, not only by the programs: see Table 3."

@@ -73,11 +73,15 @@ func render(root, name string) ([]byte, error) {
 		"conditions": t.conditions, "mean": t.mean, "value": t.value, "cell": t.cell, "cells": t.cells, "average": t.average, "deviation": t.deviation, "claims": t.claims, "claim": t.claim, "unconfirmed": t.unconfirmed, "explained": t.explained, "ofOneRound": t.ofOneRound, "has": t.has,
 		"compared": func() []string { return []string{"eevdf", "sfs", "alps", "steady", "scx", "oracle"} },
 		"series":   func() []string { return []string{"cfs", "sfs", "alps", paper.Artifact, "steady"} },
+		"onAzure":  func() []string { return []string{"cfs", "alps", "steady"} }, // on 24 CPUs
 		"few":      func() []string { return []string{"rr", "fifo", "cfs", "sfs", "alps", paper.Artifact} },
 		"plotted":  func() []string { return []string{"cfs", "sfs", "alps"} },
 		"surely":   surely, "ratio": func(a, b float64) float64 { return b / a }, "confirmed": t.confirmed, "unasked": t.unasked, "demand": t.demand, "invocations": t.invocations,
 		"on24": func(series, column string) (float64, error) {
 			return t.average("headline", "vm", "huawei", series, column)
+		},
+		"azureOn24": func(series, column string) (float64, error) {
+			return t.average("headline", "vm", "azure", series, column)
 		},
 		"change": change, "times": times, "thousands": thousands, "simulated": t.simulated, "against": t.against, "rounds": t.rounds,
 	}).Parse(page)
