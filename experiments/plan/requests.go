@@ -33,8 +33,8 @@ func (r Run) Requests(costs guest.Costs, cpus int) ([]loadgen.Request, error) {
 		each[i] = demand[row.Class]
 	}
 	due := trace.Scale(r.Rows, each, r.Load, cpus)
-	if r.Guest.Deployment == config.AsPaper && r.Client > 0 {
-		due = trace.Artifact(r.Rows, r.Client, r.Load, cpus)
+	if r.Guest.Deployment == config.AsPaper && r.ClientFactor > 0 {
+		due = trace.Artifact(r.Rows, r.ClientFactor, r.Load, cpus)
 	}
 	reqs := make([]loadgen.Request, len(r.Rows))
 	for i, row := range r.Rows {

@@ -22,20 +22,20 @@ import (
 // Run is one measurement: a scheduler that is given a workload at a load in a
 // round. It belongs to no experiment, for several show the same run.
 type Run struct {
-	Workload string
-	Load     float64 // CPU time demanded / CPU time of the functions' CPUs
-	Seed     uint64
-	Round    int // from 1
-	Classes  []trace.Class
-	Rows     []trace.Row
-	Client   float64 // config.Workload.ClientFactor
-	Factor   float64 // by which the classes' CPU times are multiplied
-	Mode     alpsclient.Mode
-	Guest    guest.Variant
-	Command  string         // of a program that decides, by sched_ext; "": no such program
-	Dir      string         // to which the command's path is relative
-	Program  *guest.Program // of Command, once it was read
-	Unit     int            // of the plan: runs of one unit are compared, and stay on one host
+	Workload     string
+	Load         float64 // CPU time demanded / CPU time of the functions' CPUs
+	Seed         uint64
+	Round        int // from 1
+	Classes      []trace.Class
+	Rows         []trace.Row
+	ClientFactor float64 // of the workload; see config.Workload
+	Factor       float64 // by which the classes' CPU times are multiplied
+	Mode         alpsclient.Mode
+	Guest        guest.Variant
+	Command      string         // of a program that decides, by sched_ext; "": no such program
+	Dir          string         // to which the command's path is relative
+	Program      *guest.Program // of Command, once it was read
+	Unit         int            // of the plan: runs of one unit are compared, and stay on one host
 
 	Arrivals string // digest of the requests to come: the same for all series of a part in one kind of guest at one workload, load and round
 	Key      string // names the result; set by SetKey or SetImpossible

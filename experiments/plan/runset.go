@@ -48,7 +48,7 @@ func NewRunSet(exps []config.Experiment, profile config.Profile, cpus int) (_ *R
 					rows := part.Rows(profile, mix, round, cmp.Or(g.functionCPUs, cpus))
 					for _, l := range part.Loads {
 						r := Run{Workload: mix.Name.V, Load: l.V, Seed: part.RoundSeed(round), Round: round,
-							Classes: mix.TraceClasses(), Rows: rows, Client: mix.ClientFactor.V, Factor: profile.TimeFactor.V, experiment: e.Name}
+							Classes: mix.TraceClasses(), Rows: rows, ClientFactor: mix.ClientFactor.V, Factor: profile.TimeFactor.V, experiment: e.Name}
 						r.Guest.Deployment = g.deployment
 						r.Arrivals, err = r.digestArrivals(cmp.Or(g.functionCPUs, cpus))
 						if err == nil {
