@@ -14,9 +14,9 @@ const (
 )
 
 // server is the process that serves all requests of one function, with a lock that one
-// of its threads has at a time, as Python's interpreter has. Who wants the lock while
-// another thread has it sleeps until it is his turn, and has it from then on: also
-// while he waits for a CPU.
+// of its threads has at a time, as Python's interpreter has. A thread that wants the lock
+// while another has it sleeps until it is given the lock, and has it from then on: also
+// while it waits for a CPU.
 type server struct {
 	locked  bool
 	waiting []*task
@@ -25,7 +25,7 @@ type server struct {
 // locked reports whether a step needs the server's lock. Its thread has slept, and is woken for it.
 func (s step) locked() bool { return s != alone && s != serving }
 
-// serve begins a step of a function's server, which takes so much CPU time: as soon as it has the lock, if it needs it.
+// serve begins a step of a function's server, which takes so much CPU time: at once, or if the step needs the lock, once it has it.
 func (m *machine) serve(index int32, s step, demand int64) {
 	t := &task{index: index, function: int32(m.invocations[index].Function), platform: true, step: s, demand: demand}
 	if on := &m.servers[t.function]; s.locked() {
@@ -38,7 +38,7 @@ func (m *machine) serve(index int32, s step, demand int64) {
 	m.spawn(t)
 }
 
-// unlock gives the lock of a function's server to who has waited for longest.
+// unlock gives the lock of a function's server to the thread that has waited for longest.
 func (m *machine) unlock(function int32) {
 	s := &m.servers[function]
 	if s.locked = len(s.waiting) > 0; s.locked {

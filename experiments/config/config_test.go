@@ -256,14 +256,16 @@ func TestComplaints(t *testing.T) {
 		require.ErrorContains(t, load("figure: t\ntitle: t\nparts: [{engine: host, workloads: [w], "+text+"}]\n"), want)
 	}
 	for text, want := range map[string]string{
-		"name: m\ncores: 0":                              ":2:8: cores: 0: allowed: 1 to 4096",
-		"name: m\ncores: 1\nrefill: 2s":                  ":3:9: refill: 2s: allowed: 0s to 1s",
-		"name: m\ncores: 1\nplatform: {cpu: -1ms}":       ":3:17: platform.cpu: -1ms: allowed: 0s to 1s",
-		"name: m\ncores: 1\nplatform: {cpus: 1ms}":       ":3:12: cpus: no such key",
-		"name: m\ncores: 1\nplatform: {beside: true}":    ":3:12: beside: is called cgroup now",
-		"name: m\ncores: 1\nplatform: {cgroup: near}":    `:3:20: platform.cgroup: "near": allowed: apart, beside, function`,
-		"name: M\ncores: 1":                              `:1:7: name: "M": a name such as paper is needed`,
-		"name: m\ncores: 1\nshare_lag: 1h\nswitch: fast": ":4:1: value: cannot unmarshal",
+		"name: m\ncores: 0":                                                    ":2:8: cores: 0: allowed: 1 to 4096",
+		"name: m\ncores: 1\nrefill: 2s":                                        ":3:9: refill: 2s: allowed: 0s to 1s",
+		"name: m\ncores: 1\nplatform: {cpu: -1ms}":                             ":3:17: platform.cpu: -1ms: allowed: 0s to 1s",
+		"name: m\ncores: 1\nplatform: {cpus: 1ms}":                             ":3:12: cpus: no such key",
+		"name: m\ncores: 1\nplatform: {beside: true}":                          ":3:12: beside: is called cgroup now",
+		"name: m\ncores: 1\nplatform: {cgroup: near}":                          `:3:20: platform.cgroup: "near": allowed: apart, beside, function`,
+		"name: m\ncores: 1\nplatform: {cpu: 9ms, lock: 1ms}":                   ":3:28: platform.lock: a function's server is in its cgroup: allowed beside cgroup function only",
+		"name: m\ncores: 1\nplatform: {cpu: 9ms, cgroup: function, lock: 5ms}": ":3:46: platform.lock: 5ms, twice, is more than the platform's CPU time of 9ms",
+		"name: M\ncores: 1":                                                    `:1:7: name: "M": a name such as paper is needed`,
+		"name: m\ncores: 1\nshare_lag: 1h\nswitch: fast":                       ":4:1: value: cannot unmarshal",
 	} {
 		require.NoError(t, os.WriteFile(machine, []byte(text+"\n"), 0o644))
 		require.ErrorContains(t, load(goodSim), machine+want)
